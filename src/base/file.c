@@ -1,0 +1,181 @@
+/* file.c: the whole of marque's writing to disk and most of its reading.
+ * Invariant: under a final name there is always either the old content or the
+ * whole new one; a crash leaves at most a file named *.tmp-PID behind. */
+#include "base/file.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+mq_status mq_file_read(mq_err *err, const char *path, mq_buf *buf) {
+    mq_status status = MQ_OK;
+    struct stat st;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not block us */
+    MQ_REQUIRE(fd >= 0, err, MQ_NO_INPUT, "%s: %s", path, strerror(errno));
+    MQ_REQUIRE(fstat(fd, &st) == 0 && S_ISREG(st.st_mode), err, MQ_NO_INPUT, "%s: not a regular file", path);
+    MQ_REQUIRE((uint64_t)st.st_size <= buf->limit - buf->size, err, MQ_BAD_DATA,
+               "%s: %llu bytes, more than the %zu marque takes", path, (unsigned long long)st.st_size,
+               buf->limit);
+    MQ_TRY(mq_buf_reserve(err, buf, (size_t)st.st_size));
+    MQ_TRY(mq_file_pread(err, fd, path, buf->data + buf->size, (size_t)st.st_size, 0));
+    buf->size += (size_t)st.st_size;
+    buf->data[buf->size] = 0;
+cleanup:
+    if (fd >= 0) close(fd);
+    return status;
+}
+
+mq_status mq_file_pread(mq_err *err, int fd, const char *path, void *data, size_t size, uint64_t offset) {
+    for (size_t done = 0; done < size;) {
+        const ssize_t n = pread(fd, (char *)data + done, size - done, (off_t)(offset + done));
+        if (n > 0) {
+            done += (size_t)n;
+        } else if (n == 0) {
+            return mq_fail(err, MQ_BAD_DATA, "%s: ends at byte %llu, %zu bytes too early", path,
+                           (unsigned long long)(offset + done), size - done);
+        } else if (errno != EINTR) {
+            return mq_fail(err, MQ_IO, "%s: %s", path, strerror(errno));
+        }
+    }
+    return MQ_OK;
+}
+
+struct mq_writer {
+    int fd;
+    char *path;
+    char *temporary;
+};
+
+void mq_writer_abort(mq_writer **writer) {
+    mq_writer *w = *writer;
+    if (!w) return;
+    if (w->fd >= 0) {
+        close(w->fd);
+        unlink(w->temporary);
+    }
+    free(w->path);
+    free(w->temporary);
+    free(w);
+    *writer = NULL;
+}
+
+mq_status mq_writer_open(mq_err *err, const char *path, mq_writer **writer) {
+    mq_status status = MQ_OK;
+    mq_writer *w = NULL;
+    MQ_TRY(mq_calloc(err, 1, sizeof *w, path, &w));
+    w->fd = -1;
+    MQ_TRY(mq_strdup(err, path, &w->path));
+    MQ_TRY(mq_format(err, &w->temporary, "%s.tmp-%ld", path, (long)getpid()));
+    w->fd = open(w->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    MQ_REQUIRE(w->fd >= 0, err, mq_status_of_errno(errno, MQ_CANNOT_CREATE), "%s: cannot be written: %s",
+               path, strerror(errno));
+    *writer = w;
+    w = NULL;
+cleanup:
+    mq_writer_abort(&w);
+    return status;
+}
+
+mq_status mq_writer_add(mq_err *err, mq_writer *writer, const void *data, size_t size) {
+    for (size_t done = 0; done < size;) {
+        const ssize_t n = write(writer->fd, (const char *)data + done, size - done);
+        if (n >= 0) {
+            done += (size_t)n;
+        } else if (errno != EINTR) {
+            return mq_fail(err, MQ_IO, "%s: cannot be written: %s", writer->path, strerror(errno));
+        }
+    }
+    return MQ_OK;
+}
+
+/* A rename is safe against power loss only once its folder is on disk. */
+static int sync_folder_of(const char *path) {
+    char *copy = strdup(path);
+    if (!copy) return -1;
+    char *slash = strrchr(copy, '/');
+    if (slash) slash[slash == copy] = 0;
+    const int fd = open(slash ? copy : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    free(copy);
+    if (fd < 0) return -1;
+    const int failed = fsync(fd);
+    close(fd);
+    return failed;
+}
+
+mq_status mq_writer_commit(mq_err *err, mq_writer **writer) {
+    mq_status status = MQ_OK;
+    mq_writer *w = *writer;
+    MQ_REQUIRE(fsync(w->fd) == 0, err, MQ_IO, "%s: cannot be written to disk: %s", w->path, strerror(errno));
+    const int closed = close(w->fd);
+    w->fd = -1;
+    if (closed != 0 || rename(w->temporary, w->path) != 0) {
+        const int error = errno;
+        unlink(w->temporary);
+        MQ_REQUIRE(false, err, MQ_IO, "%s: cannot be written: %s", w->path, strerror(error));
+    }
+    MQ_REQUIRE(sync_folder_of(w->path) == 0, err, MQ_IO, "%s: its folder cannot be written to disk: %s",
+               w->path, strerror(errno));
+cleanup:
+    mq_writer_abort(writer);
+    return status;
+}
+
+mq_status mq_file_write(mq_err *err, const char *path, const void *data, size_t size) {
+    mq_status status = MQ_OK;
+    mq_writer *w = NULL;
+    MQ_TRY(mq_writer_open(err, path, &w));
+    MQ_TRY(mq_writer_add(err, w, data, size));
+    MQ_TRY(mq_writer_commit(err, &w));
+cleanup:
+    mq_writer_abort(&w);
+    return status;
+}
+
+mq_status mq_path_join(mq_err *err, const char *folder, const char *name, char **path) {
+    const size_t n = strlen(folder);
+    return mq_format(err, path, "%s%s%s", folder, n && folder[n - 1] == '/' ? "" : "/", name);
+}
+
+struct mq_lock {
+    int fd;
+};
+
+mq_status mq_lock_folder(mq_err *err, const char *folder, mq_lock **lock) {
+    mq_status status = MQ_OK;
+    char *path = NULL, text[32] = "";
+    mq_lock *l = NULL;
+    MQ_TRY(mq_calloc(err, 1, sizeof *l, "a lock", &l));
+    l->fd = -1;
+    MQ_TRY(mq_path_join(err, folder, ".lock", &path));
+    l->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    MQ_REQUIRE(l->fd >= 0, err, mq_status_of_errno(errno, MQ_CANNOT_CREATE), "%s: cannot be written: %s",
+               folder, strerror(errno));
+    if (flock(l->fd, LOCK_EX | LOCK_NB) != 0) {
+        const ssize_t n = pread(l->fd, text, sizeof text - 1, 0);
+        text[n > 0 ? strcspn(text, "\n") : 0] = 0;
+        MQ_REQUIRE(false, err, MQ_CANNOT_CREATE,
+                   "%s: in use by process %s; wait for it or choose another folder", folder,
+                   text[0] ? text : "(unknown)");
+    }
+    const int n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    MQ_REQUIRE(ftruncate(l->fd, 0) == 0 && pwrite(l->fd, text, (size_t)n, 0) == n, err, MQ_IO,
+               "%s: cannot be written: %s", path, strerror(errno));
+    *lock = l;
+    l = NULL;
+cleanup:
+    mq_lock_free(&l);
+    free(path);
+    return status;
+}
+
+void mq_lock_free(mq_lock **lock) {
+    if (!*lock) return;
+    if ((*lock)->fd >= 0) close((*lock)->fd);
+    free(*lock);
+    *lock = NULL;
+}

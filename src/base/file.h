@@ -1,0 +1,52 @@
+/* file.h: files read whole, written atomically, folders made and locked. */
+#ifndef MQ_FILE_H
+#define MQ_FILE_H
+
+#include "base/buf.h"
+
+#include <stdio.h>
+
+/* Appends the whole of a regular file to buf; larger than buf's limit: MQ_BAD_DATA. Never blocks on a FIFO.
+ */
+MQ_MUST_USE mq_status mq_file_read(mq_err *err, const char *path, mq_buf *buf);
+
+/* Reads size bytes at offset of an open file, whole or not at all; path only for messages. Any thread. */
+MQ_MUST_USE mq_status mq_file_pread(mq_err *err, int fd, const char *path, void *data, size_t size,
+                                    uint64_t offset);
+
+/* Replaces path by data: temporary file beside it, fsync, rename, fsync of the folder. */
+MQ_MUST_USE mq_status mq_file_write(mq_err *err, const char *path, const void *data, size_t size);
+
+/* The same in pieces. *writer is the caller's until commit or abort; either sets NULL. */
+typedef struct mq_writer mq_writer;
+MQ_MUST_USE mq_status mq_writer_open(mq_err *err, const char *path, mq_writer **writer);
+MQ_MUST_USE mq_status mq_writer_add(mq_err *err, mq_writer *writer, const void *data, size_t size);
+MQ_MUST_USE mq_status mq_writer_commit(mq_err *err, mq_writer **writer);
+void mq_writer_abort(mq_writer **writer); /* removes the temporary file; NULL is fine */
+
+/* Makes a folder and the missing ones above it; one that exists is fine. */
+MQ_MUST_USE mq_status mq_make_folder(mq_err *err, const char *path);
+
+/* Removes a folder and all below it, without following links. */
+MQ_MUST_USE mq_status mq_remove_folder(mq_err *err, const char *path);
+
+bool mq_file_exists(const char *path);
+bool mq_folder_exists(const char *path);
+
+/* Bytes free for us on the file system of path; UINT64_MAX when unknown. */
+uint64_t mq_disk_free(const char *path);
+
+/* folder/name in *path; the caller's, for free(). */
+MQ_MUST_USE mq_status mq_path_join(mq_err *err, const char *folder, const char *name, char **path);
+
+/* The cache folder: $XDG_CACHE_HOME/marque, else ~/.cache/marque (XDG basedir 0.8: relative values are
+ * ignored). */
+MQ_MUST_USE mq_status mq_cache_folder(mq_err *err, char **path);
+
+/* Holds an exclusive lock on FOLDER/.lock with our pid in it; in use elsewhere: MQ_CANNOT_CREATE, naming the
+ * pid. */
+typedef struct mq_lock mq_lock;
+MQ_MUST_USE mq_status mq_lock_folder(mq_err *err, const char *folder, mq_lock **lock);
+void mq_lock_free(mq_lock **lock);
+
+#endif

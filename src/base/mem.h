@@ -1,0 +1,37 @@
+/* mem.h: memory whose size was computed without overflow. */
+#ifndef MQ_MEM_H
+#define MQ_MEM_H
+
+#include "base/status.h"
+
+#include <stdlib.h>
+
+/* a x b in *product; false when it does not fit in size_t. */
+static inline bool mq_mul(size_t a, size_t b, size_t *product) {
+    return !__builtin_mul_overflow(a, b, product);
+}
+
+/* a + b in *sum; false when it does not fit in size_t. */
+static inline bool mq_add(size_t a, size_t b, size_t *sum) {
+    return !__builtin_add_overflow(a, b, sum);
+}
+
+/* count x size zeroed bytes, at least one, in *memory (void ** in disguise); the caller's, for free(). */
+MQ_MUST_USE mq_status mq_calloc(mq_err *err, size_t count, size_t size, const char *what, void *memory);
+
+/* The same on a 64-byte boundary, not zeroed; for numbers that vector instructions touch. */
+MQ_MUST_USE mq_status mq_alloc_aligned(mq_err *err, size_t count, size_t size, const char *what,
+                                       void *memory);
+
+/* A copy of text in *copy; the caller's, for free(). */
+MQ_MUST_USE mq_status mq_strdup(mq_err *err, const char *text, char **copy);
+
+/* printf into fresh memory; *text is the caller's, for free(). */
+MQ_MUST_USE mq_status mq_format(mq_err *err, char **text, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Grows an array of items of size bytes, doubling, so that it holds at least wanted; *items (void ** in
+ * disguise) stays the caller's. */
+MQ_MUST_USE mq_status mq_grow(mq_err *err, void *items, size_t *capacity, size_t wanted, size_t size);
+
+#endif

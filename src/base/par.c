@@ -1,0 +1,103 @@
+/* par.c: mq_parallel_for over OpenMP or pthreads. Called by every kernel of
+ * ours. Invariant: which items a thread gets depends on count and threads alone. */
+#include "base/par.h"
+
+#include <sched.h>
+#include <stdio.h>
+
+#ifdef _OPENMP
+#include <omp.h>
+#else
+#include <pthread.h>
+#endif
+
+enum { THREADS_MAX = 256 };
+
+/* cgroup v2's cpu.max, "QUOTA PERIOD" in microseconds or "max PERIOD"; processors, rounded up, 0 without
+ * limit. */
+static int cgroup_quota(void) {
+    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
+    if (!file) return 0;
+    long quota = 0, period = 0;
+    const int n = fscanf(file, "%ld %ld", &quota, &period);
+    fclose(file);
+    return n == 2 && quota > 0 && period > 0 ? (int)((quota + period - 1) / period) : 0;
+}
+
+int mq_cpu_count(void) {
+    cpu_set_t set;
+    int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    const int quota = cgroup_quota();
+    if (quota && quota < count) count = quota;
+    return count < 1 ? 1 : count > THREADS_MAX ? THREADS_MAX : count;
+}
+
+static size_t bound(size_t count, size_t part, size_t parts) {
+    return (size_t)((unsigned __int128)count * part / parts);
+}
+
+#ifdef _OPENMP
+
+void mq_par_set_threads(int threads) {
+    omp_set_num_threads(threads > 0 ? threads : mq_cpu_count());
+}
+
+int mq_par_threads(void) {
+    return omp_get_max_threads();
+}
+
+void mq_parallel_for(size_t count, mq_par_fn fn, void *ctx) {
+    const size_t parts = (size_t)mq_par_threads();
+    if (parts == 1 || count < 2) {
+        if (count) fn(ctx, 0, count);
+        return;
+    }
+#pragma omp parallel for schedule(static, 1)
+    for (size_t part = 0; part < parts; part++) {
+        const size_t begin = bound(count, part, parts), end = bound(count, part + 1, parts);
+        if (begin < end) fn(ctx, begin, end);
+    }
+}
+
+#else
+
+static _Thread_local int thread_count;
+
+void mq_par_set_threads(int threads) {
+    thread_count = threads > 0 ? threads : mq_cpu_count();
+}
+
+int mq_par_threads(void) {
+    return thread_count ? thread_count : mq_cpu_count();
+}
+
+typedef struct {
+    mq_par_fn fn;
+    void *ctx;
+    size_t begin, end;
+} par_part;
+
+static void *run_part(void *argument) {
+    const par_part *part = argument;
+    part->fn(part->ctx, part->begin, part->end);
+    return NULL;
+}
+
+void mq_parallel_for(size_t count, mq_par_fn fn, void *ctx) {
+    const size_t parts = (size_t)mq_par_threads();
+    par_part part[THREADS_MAX];
+    pthread_t thread[THREADS_MAX];
+    int started[THREADS_MAX] = {0};
+    for (size_t i = 1; i < parts; i++) {
+        part[i] = (par_part){fn, ctx, bound(count, i, parts), bound(count, i + 1, parts)};
+        if (part[i].begin == part[i].end) continue;
+        started[i] = pthread_create(&thread[i], NULL, run_part, &part[i]) == 0;
+        if (!started[i]) run_part(&part[i]);
+    }
+    part[0] = (par_part){fn, ctx, 0, bound(count, 1, parts)};
+    if (part[0].end) run_part(&part[0]);
+    for (size_t i = 1; i < parts; i++)
+        if (started[i]) pthread_join(thread[i], NULL);
+}
+
+#endif

@@ -1,0 +1,49 @@
+/* recipe.h: how a stored picture becomes what a network takes. It belongs to a
+ * model, is stored in the model file, and data/prepare.c alone applies it. */
+#ifndef MQ_RECIPE_H
+#define MQ_RECIPE_H
+
+#include "base/json.h"
+
+/* A box in pixels of the picture as stored, before its EXIF orientation: [x1,x2) x [y1,y2). */
+typedef struct {
+    int32_t x1, y1, x2, y2;
+} mq_box;
+
+typedef enum {
+    MQ_FILTER_PILLOW, /* bilinear with support stretched when shrinking (antialiased), Pillow's fixed point */
+    MQ_FILTER_TENSORFLOW, /* tf.image.resize: bilinear between four pixels, half-pixel centres, no
+                             antialiasing */
+} mq_filter;
+
+typedef enum {
+    MQ_FIT_STRETCH, /* to size x size whatever the shape */
+    MQ_FIT_CROP,    /* shorter side to size, centre kept */
+    MQ_FIT_PAD,     /* longer side to size, background around */
+} mq_fit;
+
+typedef enum {
+    MQ_RANGE_TF,    /* x / 127.5 - 1, RGB: Xception, Inception (Keras' mode "tf") */
+    MQ_RANGE_UNIT,  /* x / 255, RGB */
+    MQ_RANGE_CAFFE, /* BGR minus 103.939, 116.779, 123.68: ResNet50, VGG (Keras' mode "caffe") */
+} mq_range;
+
+typedef struct {
+    uint32_t imgsz;  /* side of the network's input, pixels */
+    bool crop;       /* cut to the box where there is one */
+    bool apply_exif; /* turn the picture as its EXIF orientation says */
+    double margin;   /* added around the box on each side, as a fraction of its width and height */
+    mq_filter filter;
+    mq_fit fit;
+    mq_range range;
+    uint8_t background[3]; /* under transparent pixels and around padded pictures, RGB */
+} mq_recipe;
+
+/* crop, EXIF applied, no margin, Pillow's bilinear, stretched, white background. */
+mq_recipe mq_recipe_default(uint32_t imgsz, mq_range range);
+
+/* To a JSON object (the caller's) and back; unknown members and values are refused, naming them. */
+MQ_MUST_USE mq_status mq_recipe_to_json(mq_err *err, const mq_recipe *recipe, mq_json **json);
+MQ_MUST_USE mq_status mq_recipe_from_json(mq_err *err, const char *what, mq_json *json, mq_recipe *recipe);
+
+#endif

@@ -1,0 +1,25 @@
+/* text.h: text of any bytes made safe for people, JSON and CSV. */
+#ifndef MQ_TEXT_H
+#define MQ_TEXT_H
+
+#include "base/buf.h"
+
+/* A copy in which each byte that is not part of valid UTF-8 is U+FFFD; the caller's, for free(). NULL without
+ * memory. */
+char *mq_text_utf8(const char *text);
+
+/* Copies text into out (of size bytes, always ended by NUL) for a terminal: control characters, newlines and
+ * invalid UTF-8 become '?'. Returns out. */
+const char *mq_text_safe(const char *text, char *out, size_t size);
+
+/* Appends one CSV field (RFC 4180), quoted when it holds a comma, a quote, a line end or edge blanks. */
+MQ_MUST_USE mq_status mq_csv_field(mq_err *err, mq_buf *row, const char *text);
+
+/* The name in names nearest to word by edit distance; NULL when none is near. names ends with NULL; borrowed.
+ */
+const char *mq_text_nearest(const char *word, const char *const *names);
+
+/* 1234567 as "1,234,567" in out; returns out. */
+const char *mq_text_count(uint64_t count, char out[32]);
+
+#endif

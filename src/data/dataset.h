@@ -1,0 +1,49 @@
+/* dataset.h: a folder made by `marque import`: dataset.json, split.csv, shards and their indexes. */
+#ifndef MQ_DATASET_H
+#define MQ_DATASET_H
+
+#include "base/buf.h"
+#include "base/recipe.h"
+
+typedef enum { MQ_TRAIN, MQ_VAL, MQ_TEST, MQ_SPLITS } mq_split;
+
+/* "train", "val", "test"; static. */
+const char *mq_split_name(mq_split split);
+
+typedef struct mq_dataset mq_dataset;
+
+/* Opens folder and checks dataset.json, the indexes and the sizes of the shards; no shard is read yet. A
+ * folder of plain pictures is MQ_USAGE with the import line to type. *dataset is the caller's. */
+MQ_MUST_USE mq_status mq_dataset_open(mq_err *err, const char *folder, mq_dataset **dataset);
+void mq_dataset_free(mq_dataset **dataset);
+
+/* Borrowed from the dataset. */
+const char *mq_dataset_folder(const mq_dataset *dataset);
+size_t mq_dataset_classes(const mq_dataset *dataset);
+const char *mq_dataset_class(const mq_dataset *dataset, size_t index); /* any bytes but NUL */
+size_t mq_dataset_count(const mq_dataset *dataset, mq_split split);
+uint32_t mq_dataset_label(const mq_dataset *dataset, mq_split split,
+                          size_t index); /* 0-based, from the index */
+bool mq_dataset_has_boxes(const mq_dataset *dataset);
+
+/* SHA-256 hex of dataset.json: changes with classes, splits and every picture's content. */
+const char *mq_dataset_digest(const mq_dataset *dataset);
+
+/* What the importer proposes for recipes: crop to boxes and margin. */
+void mq_dataset_recipe(const mq_dataset *dataset, mq_recipe *recipe);
+
+typedef struct {
+    const uint8_t *bytes; /* the encoded picture, borrowed from the record */
+    size_t size;
+    const char *name; /* the picture's path as imported, borrowed from the record */
+    uint32_t label;   /* 0-based */
+    bool has_box;
+    mq_box box; /* pixels of the picture as stored */
+} mq_sample;
+
+/* Reads and checks one record into record (of the caller, reused); sample borrows from it. Any thread, each
+ * with a record of its own. A damaged shard is MQ_BAD_DATA, naming shard, record and offset. */
+MQ_MUST_USE mq_status mq_dataset_read(mq_err *err, const mq_dataset *dataset, mq_split split, size_t index,
+                                      mq_buf *record, mq_sample *sample);
+
+#endif

@@ -1,0 +1,33 @@
+/* loader.h: batches of prepared pictures, read, decoded and flipped by workers while the owner computes. */
+#ifndef MQ_LOADER_H
+#define MQ_LOADER_H
+
+#include "data/dataset.h"
+
+typedef struct {
+    size_t size;               /* sizeof(mq_loader_plan) */
+    const mq_dataset *dataset; /* borrowed while the loader lives, as is what follows */
+    mq_split split;
+    const mq_recipe *recipe;
+    const uint32_t *order; /* count indexes into the split; NULL: 0..count-1 */
+    const uint8_t *flips;  /* count times 0 or 1; NULL: none */
+    size_t count;          /* pictures in all */
+    size_t batch;          /* pictures a batch; the last may be shorter */
+    size_t workers;        /* at least 1 */
+} mq_loader_plan;
+
+typedef struct mq_loader mq_loader;
+
+/* Takes memory for three batches and starts the workers; *loader is the caller's. */
+MQ_MUST_USE mq_status mq_loader_open(mq_err *err, const mq_loader_plan *plan, mq_loader **loader);
+
+/* The next batch: *pixels [*count, imgsz, imgsz, 3] f32, borrowed until the next call; *count 0 at the end.
+ * The same bytes whatever the number of workers. */
+MQ_MUST_USE mq_status mq_loader_next(mq_err *err, mq_loader *loader, const float **pixels, size_t *count);
+
+/* Seconds the owner has waited in mq_loader_next so far. */
+double mq_loader_waited(const mq_loader *loader);
+
+void mq_loader_free(mq_loader **loader);
+
+#endif

@@ -1,0 +1,44 @@
+/* picture.h: encoded pictures become pixels. One file per format (decode_*.c),
+ * one table row each; the decoders see bytes, never files. */
+#ifndef MQ_PICTURE_H
+#define MQ_PICTURE_H
+
+#include "base/recipe.h"
+
+/* RGB, 8 bits a channel, rows without padding: width x height x 3 bytes. */
+typedef struct {
+    uint8_t *rgb; /* owned, for mq_pixels_free */
+    uint32_t width, height;
+} mq_pixels;
+
+typedef struct {
+    const char *format;     /* "jpeg", "png", "webp"; static */
+    uint32_t width, height; /* as stored */
+    int orientation;        /* EXIF 1..8; 1 where there is none or a wrong one */
+    const char *colour;     /* "RGB", "grey", "CMYK", "palette", "RGBA", "grey+alpha", ...; static */
+    bool animated;          /* only the first picture is used */
+} mq_picture_info;
+
+enum {
+    MQ_PIXELS_WARN = 89478485, /* Pillow's limit, 1 GB / 4 / 3; above it the importer warns */
+    MQ_PIXELS_MAX = 178956970, /* twice that: refused before any memory is taken */
+};
+
+/* Reads the header. name is for messages. Not a picture we know, damaged or too large: MQ_BAD_DATA. */
+MQ_MUST_USE mq_status mq_picture_probe(mq_err *err, const char *name, const uint8_t *bytes, size_t size,
+                                       mq_picture_info *info);
+
+/* Decodes to RGB, alpha laid over background; pixels as stored (EXIF not yet applied). Byte-equal to Pillow's
+ * convert("RGB") except for alpha. A truncated or damaged picture is MQ_BAD_DATA. pixels is the caller's. */
+MQ_MUST_USE mq_status mq_picture_decode(mq_err *err, const char *name, const uint8_t *bytes, size_t size,
+                                        const uint8_t background[3], mq_pixels *pixels);
+
+/* Turns pixels so that an EXIF orientation of 1..8 becomes 1. */
+MQ_MUST_USE mq_status mq_pixels_orient(mq_err *err, mq_pixels *pixels, int orientation);
+
+/* Turns a box with its picture of width x height (as stored). */
+mq_box mq_box_orient(mq_box box, uint32_t width, uint32_t height, int orientation);
+
+void mq_pixels_free(mq_pixels *pixels);
+
+#endif

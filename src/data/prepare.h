@@ -1,0 +1,17 @@
+/* prepare.h: the one function that makes a network's input from a picture, for
+ * train, eval, predict and whatever follows: decode, turn, crop, resize, range, flip. */
+#ifndef MQ_PREPARE_H
+#define MQ_PREPARE_H
+
+#include "data/picture.h"
+
+/* Makes out [imgsz, imgsz, 3] f32 from the bytes of a picture. name is for messages; box is borrowed, NULL
+ * where there is none. */
+MQ_MUST_USE mq_status mq_prepare(mq_err *err, const mq_recipe *recipe, const char *name, const uint8_t *bytes,
+                                 size_t size, const mq_box *box, bool flip, float *out);
+
+/* The same from pixels that are already upright and cut; pixels is borrowed. */
+MQ_MUST_USE mq_status mq_prepare_pixels(mq_err *err, const mq_recipe *recipe, const mq_pixels *pixels,
+                                        bool flip, float *out);
+
+#endif

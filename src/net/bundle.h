@@ -1,0 +1,54 @@
+/* bundle.h: named tensors and text in one .safetensors file: weights, models, checkpoints.
+ *
+ * Format: u64 header length | JSON header | data (safetensors 0.4, README and
+ * tensor.rs). Written as the reference implementation writes: header padded by
+ * spaces to a multiple of 8, tensors by falling dtype size, then by name. */
+#ifndef MQ_BUNDLE_H
+#define MQ_BUNDLE_H
+
+#include "base/status.h"
+
+typedef enum { MQ_F32, MQ_BF16, MQ_U8, MQ_I32, MQ_I64, MQ_DTYPES } mq_dtype;
+
+size_t mq_dtype_size(mq_dtype dtype);      /* bytes */
+const char *mq_dtype_name(mq_dtype dtype); /* "f32", "bf16", ... as users read it; static */
+
+enum { MQ_RANK_MAX = 8 };
+
+typedef struct {
+    const char *name;
+    mq_dtype dtype;
+    size_t rank;
+    size_t shape[MQ_RANK_MAX];
+    const void *data; /* row-major, little endian */
+    size_t bytes;
+} mq_tensor;
+
+typedef struct mq_bundle mq_bundle;
+
+/* Reads a file whole into memory of its own (a file replaced later does no harm) and checks every offset.
+ * *bundle is the caller's; tensors and texts got from it are borrowed. */
+MQ_MUST_USE mq_status mq_bundle_open(mq_err *err, const char *path, mq_bundle **bundle);
+
+/* The same from bytes read elsewhere; what names them in messages. */
+MQ_MUST_USE mq_status mq_bundle_parse(mq_err *err, const char *what, const void *bytes, size_t size,
+                                      mq_bundle **bundle);
+void mq_bundle_free(mq_bundle **bundle);
+
+const char *mq_bundle_path(const mq_bundle *bundle);
+size_t mq_bundle_count(const mq_bundle *bundle);
+const mq_tensor *mq_bundle_at(const mq_bundle *bundle, size_t index);       /* in the order of the file */
+const mq_tensor *mq_bundle_find(const mq_bundle *bundle, const char *name); /* NULL when there is none */
+const char *mq_bundle_meta(const mq_bundle *bundle, const char *key);       /* NULL when there is none */
+const char *mq_bundle_digest(const mq_bundle *bundle); /* SHA-256 hex of the whole file */
+
+/* A pair of metadata texts (UTF-8). */
+typedef struct {
+    const char *key, *value;
+} mq_meta;
+
+/* Writes a file atomically; everything is borrowed. */
+MQ_MUST_USE mq_status mq_bundle_write(mq_err *err, const char *path, const mq_tensor *tensors, size_t count,
+                                      const mq_meta *meta, size_t meta_count);
+
+#endif

@@ -1,0 +1,46 @@
+/* program.h: a graph made ready to run: kernels chosen, memory planned, weights laid out. */
+#ifndef MQ_PROGRAM_H
+#define MQ_PROGRAM_H
+
+#include "net/arch.h"
+#include "net/bundle.h"
+
+typedef struct mq_program mq_program;
+
+typedef struct {
+    size_t size; /* sizeof(mq_program_plan) */
+    const mq_arch *arch;
+    const mq_bundle
+        *weights;       /* borrowed during creation: tensors under Keras' names; behind a prefix in models */
+    const char *prefix; /* such as "trunk/"; "" for plain weights */
+    uint32_t imgsz;
+    size_t batch;   /* pictures computed at once */
+    mq_dtype dtype; /* MQ_F32 or MQ_BF16 */
+} mq_program_plan;
+
+/* Lowers the trunk for inference. Missing or wrong tensors: MQ_BAD_DATA with the differences; bf16 without
+ * the processor for it: MQ_UNAVAILABLE. *program is the caller's. */
+MQ_MUST_USE mq_status mq_program_create(mq_err *err, const mq_program_plan *plan, mq_program **program);
+void mq_program_free(mq_program **program);
+
+/* Runs count pictures, any number: pixels [count, imgsz, imgsz, 3] NHWC f32 -> features [count,
+ * arch->features] f32 (in bf16 programs rounded to bf16). A picture's result does not depend on its place
+ * among the others. */
+MQ_MUST_USE mq_status mq_program_run(mq_err *err, mq_program *program, const float *pixels, size_t count,
+                                     float *features);
+
+/* Bytes the program holds: weights, arena, library scratch. */
+size_t mq_program_memory(const mq_program *program);
+
+/* A text that changes whenever the numbers may: dtype, ISA, library version, threads. For cache keys.
+ * Borrowed. */
+const char *mq_program_key(const mq_program *program);
+
+/* What --dtype auto takes here: MQ_BF16 with avx512_bf16 or better, else MQ_F32. */
+mq_dtype mq_dtype_auto(void);
+
+/* oneDNN's version ("2.6.3") and instruction set ("avx512_core_bf16"); static. */
+const char *mq_dnn_version(void);
+const char *mq_dnn_isa(void);
+
+#endif

@@ -1,0 +1,19 @@
+/* unit.h: what every unit test begins with. cmocka wants these headers first.
+ * Run with CMOCKA_MESSAGE_OUTPUT=TAP, as scripts/test does. */
+#ifndef MQ_UNIT_H
+#define MQ_UNIT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+/* Asserts that a call succeeds, and shows its sentence when it does not. */
+#define assert_ok(err, call)                                                                                 \
+    do {                                                                                                     \
+        if ((call) != MQ_OK) fail_msg("%s", (err).text);                                                     \
+    } while (0)
+
+#endif
