@@ -21,7 +21,8 @@ struct mq_model {
     float *features; /* [batch, arch->features] */
     size_t batch;
     size_t trunk_params;
-    char digest[65];
+    bool boxes;
+    char digest[65], data_digest[65];
 };
 
 mq_status mq_model_find(mq_err *err, const char *model, char **path) {
@@ -109,6 +110,10 @@ mq_status mq_model_open(mq_err *err, const mq_model_plan *plan, mq_model **model
                                      .dtype = plan->dtype};
     MQ_TRY(mq_program_create(err, &program, &m->program));
     m->trunk_params = count_trunk(bundle);
+    const char *boxes = mq_bundle_meta(bundle, "boxes");
+    const char *data = mq_bundle_meta(bundle, "data");
+    snprintf(m->data_digest, sizeof m->data_digest, "%s", data ? data : "");
+    m->boxes = boxes && strcmp(boxes, "true") == 0;
     snprintf(m->digest, sizeof m->digest, "%s", mq_bundle_digest(bundle));
     *model = m;
     m = NULL;
@@ -142,6 +147,14 @@ const char *mq_model_digest(const mq_model *model) {
     return model->digest;
 }
 
+const char *mq_model_data_digest(const mq_model *model) {
+    return model->data_digest;
+}
+
+bool mq_model_on_boxes(const mq_model *model) {
+    return model->boxes;
+}
+
 size_t mq_model_params(const mq_model *model) {
     return model->trunk_params + model->head->count;
 }
@@ -159,7 +172,7 @@ cleanup:
 
 /* The metadata texts of a model; the texts made here are collected in owned, to be freed. */
 typedef struct {
-    mq_meta pairs[12];
+    mq_meta pairs[16];
     size_t count;
     char *owned[4];
     size_t owned_count;
@@ -192,6 +205,7 @@ static mq_status make_meta(mq_err *err, const mq_model_parts *parts, meta_list *
     add_meta(list, "weights", mq_bundle_digest(parts->weights));
     add_meta(list, "weights.source", mq_bundle_meta(parts->weights, "source"));
     add_meta(list, "data", parts->data_digest);
+    add_meta(list, "boxes", parts->boxes ? "true" : "false");
     MQ_TRY(add_json(err, list, "classes", classes));
     MQ_TRY(add_json(err, list, "recipe", recipe));
     if (parts->metrics) MQ_TRY(add_json(err, list, "metrics", parts->metrics));

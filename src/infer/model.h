@@ -3,7 +3,7 @@
  * The file is one .safetensors: tensors trunk/LAYER/PARAM and head/..., and in
  * its metadata "marque.model" (format version), "arch", "classes" (JSON list),
  * "recipe", "head", "licence", "weights" (where the trunk came from),
- * "metrics", "data". docs/FORMATS.md describes it. */
+ * "metrics", "data", "boxes". docs/FORMATS.md describes it. */
 #ifndef MQ_MODEL_H
 #define MQ_MODEL_H
 
@@ -35,6 +35,8 @@ const mq_head *mq_model_head(const mq_model *model);
 size_t mq_model_classes(const mq_model *model);
 const char *mq_model_class(const mq_model *model, size_t index);
 const char *mq_model_digest(const mq_model *model);
+const char *mq_model_data_digest(const mq_model *model); /* of what it was trained on; "" when unknown */
+bool mq_model_on_boxes(const mq_model *model);           /* trained on pictures cut to boxes */
 size_t
 mq_model_params(const mq_model *model); /* numbers in trunk and classifier, without the standardisation */
 
@@ -53,6 +55,7 @@ typedef struct {
     const char *const *classes; /* head->classes names */
     const mq_json *metrics;     /* of the validation part; NULL: none */
     const char *data_digest;
+    bool boxes; /* its pictures were cut to boxes */
 } mq_model_parts;
 
 MQ_MUST_USE mq_status mq_model_write(mq_err *err, const char *path, const mq_model_parts *parts);

@@ -379,7 +379,8 @@ static mq_status write_model(mq_err *err, session *s, const char *name, const mq
                                   .recipe = s->plan->recipe,
                                   .classes = classes,
                                   .metrics = metrics,
-                                  .data_digest = mq_dataset_digest(data)};
+                                  .data_digest = mq_dataset_digest(data),
+                                  .boxes = mq_dataset_has_boxes(data) && s->plan->recipe->crop};
     MQ_TRY(mq_run_path(err, s->plan->run, name, &path));
     MQ_TRY(mq_model_write(err, path, &parts));
 cleanup:
