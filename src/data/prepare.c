@@ -145,16 +145,16 @@ static mq_status cut(mq_err *err, const mq_recipe *recipe, const char *name, con
     return MQ_OK;
 }
 
-mq_status mq_prepare(mq_err *err, const mq_recipe *recipe, const char *name, const uint8_t *bytes,
-                     size_t size, const mq_box *box, bool flip, float *out) {
+mq_status mq_prepare(mq_err *err, const mq_recipe *recipe, const mq_encoded *in, const mq_box *box, bool flip,
+                     float *out) {
     mq_status status = MQ_OK;
     mq_picture_info info = {.orientation = 1};
     mq_pixels stored = {0}, upright = {0};
-    if (recipe->apply_exif) MQ_TRY(mq_picture_probe(err, name, bytes, size, &info));
-    MQ_TRY(mq_picture_decode(err, name, bytes, size, recipe->background, &stored));
+    if (recipe->apply_exif) MQ_TRY(mq_picture_probe(err, in->name, in->bytes, in->size, &info));
+    MQ_TRY(mq_picture_decode(err, in->name, in->bytes, in->size, recipe->background, &stored));
     mq_view view = mq_view_of(&stored);
     /* The box counts in the picture as stored: cutting first turns fewer pixels and is the same picture. */
-    if (recipe->crop && box) MQ_TRY(cut(err, recipe, name, box, &view));
+    if (recipe->crop && box) MQ_TRY(cut(err, recipe, in->name, box, &view));
     if (info.orientation != 1) {
         MQ_TRY(mq_view_orient(err, view, info.orientation, &upright));
         view = mq_view_of(&upright);
