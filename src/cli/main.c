@@ -1,3 +1,135 @@
-int main(void) {
-    return 0;
+/* main.c: the table of commands, and the way from argv to one of them and to
+ * an exit code. Owns nothing else. */
+#include "base/mem.h"
+#include "base/text.h"
+#include "cli/terminal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <locale.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+extern const mq_command mq_cmd_doctor;
+
+static const mq_command *const commands[] = {
+    &mq_cmd_doctor,
+};
+
+enum { COMMANDS = sizeof commands / sizeof *commands, HELP_LIMIT = 1 << 16 };
+
+static const mq_command *find_command(const char *name) {
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (strcmp(commands[i]->name, name) == 0) return commands[i];
+        if (commands[i]->alias && strcmp(commands[i]->alias, name) == 0) return commands[i];
+    }
+    return NULL;
+}
+
+static void print_overview(FILE *out) {
+    fprintf(out, "marque %s teaches an ImageNet network to tell fine-grained things apart.\n\n",
+            mq_version());
+    fputs("usage: marque COMMAND [options]\n\n", out);
+    for (size_t i = 0; i < COMMANDS; i++)
+        fprintf(out, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
+    fputs("\nFirst steps, from a folder that holds one folder of pictures for each class:\n"
+          "  marque pull xception\n"
+          "  marque import pictures -o pictures.mq\n"
+          "  marque train pictures.mq\n"
+          "  marque predict runs/pictures-xception photo.jpg\n\n"
+          "marque COMMAND --help shows a command's options and examples.\n",
+          out);
+}
+
+static mq_status print_help(mq_err *err, const mq_command *command) {
+    mq_buf options = mq_buf_init(HELP_LIMIT);
+    const mq_status status = mq_params_help(err, command->params, &options);
+    if (status == MQ_OK) {
+        printf("usage: marque %s %s\n\n%s\n", command->name, command->usage, command->summary);
+        if (options.size) printf("\noptions (defaults in brackets):\n%s", (char *)options.data);
+        printf("\nexamples:\n%s", command->examples);
+    }
+    mq_buf_free(&options);
+    return status;
+}
+
+static mq_status unknown_command(mq_err *err, const char *name) {
+    const char *names[COMMANDS + 1];
+    for (size_t i = 0; i < COMMANDS; i++) names[i] = commands[i]->name;
+    names[COMMANDS] = NULL;
+    char safe[64];
+    mq_text_safe(name, safe, sizeof safe);
+    const char *nearest = mq_text_nearest(name, names);
+    return mq_fail(err, MQ_USAGE, "%s is not a command%s%s; marque --help lists them", safe,
+                   nearest ? "; did you mean " : "", nearest ? nearest : "");
+}
+
+static mq_status run_command(mq_err *err, const mq_command *command, char *const *argv, size_t argc) {
+    mq_status status = MQ_OK;
+    void *options = NULL;
+    const char **args = NULL;
+    size_t arg_count = 0;
+    for (size_t i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return print_help(err, command);
+    MQ_TRY(mq_calloc(err, 1, command->options_size, "options", &options));
+    MQ_TRY(mq_calloc(err, argc, sizeof *args, "arguments", &args));
+    MQ_TRY(mq_params_defaults(err, command->params, options));
+    MQ_TRY(mq_params_parse(err, command->params, options, argv, argc, args, &arg_count));
+    MQ_REQUIRE(arg_count >= command->args_min && arg_count <= command->args_max, err, MQ_USAGE,
+               "usage: marque %s %s", command->name, command->usage);
+    MQ_TRY(command->run(err, &(mq_call){options, args, arg_count, argv, argc}));
+cleanup:
+    free(args);
+    free(options);
+    return status;
+}
+
+static void show_log(void *user, mq_log_level level, const char *text) {
+    (void)user;
+    mq_terminal_message(level == MQ_LOG_WARNING ? "warning: " : "", text);
+}
+
+/* Standard streams that were closed at start must not become the first files we open. */
+static void open_standard_streams(void) {
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) != fd) _exit(MQ_INTERNAL);
+}
+
+/* The process ends by the very signal that stopped it, so that a shell sees why. */
+static int end_by_signal(int number) {
+    signal(number, SIG_DFL);
+    raise(number);
+    return 128 + number;
+}
+
+int main(int argc, char **argv) {
+    open_standard_streams();
+    setlocale(LC_CTYPE, ""); /* numbers stay in the C locale */
+    mq_terminal_start();
+    mq_log_set(show_log, NULL);
+    mq_err err = {0};
+    mq_status status = MQ_OK;
+    const mq_command *command = argc > 1 ? find_command(argv[1]) : NULL;
+    if (argc < 2) {
+        print_overview(stderr);
+        return MQ_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+        print_overview(stdout);
+    } else if (strcmp(argv[1], "--version") == 0) {
+        printf("marque %s\n", mq_version());
+    } else {
+        status = command ? run_command(&err, command, argv + 2, (size_t)argc - 2)
+                         : unknown_command(&err, argv[1]);
+    }
+    errno = 0;
+    const bool unwritten = fflush(stdout) != 0 || ferror(stdout);
+    if (unwritten && errno == EPIPE) return 128 + SIGPIPE;
+    if (unwritten && status == MQ_OK)
+        status = mq_fail(&err, MQ_IO, "the output cannot be written: %s", strerror(errno));
+    if (status != MQ_OK) mq_terminal_message("marque: ", err.text);
+    if (status == MQ_INTERRUPTED && !command->resumable && mq_terminal_signal())
+        return end_by_signal(mq_terminal_signal());
+    return (int)status;
 }
