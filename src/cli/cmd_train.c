@@ -305,6 +305,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
     MQ_TRY(mq_train(err, &plan, &result));
     print_end(&c, &result);
 cleanup:
+    if (status == MQ_INTERRUPTED && c.run) mq_note("go on by: marque train --resume %s", mq_run_folder(c.run));
     close_call(&c);
     return status;
 }
