@@ -6,12 +6,6 @@
 #include "data/picture.h"
 
 typedef struct {
-    const char *name; /* for messages, borrowed */
-    const uint8_t *bytes;
-    size_t size;
-} mq_encoded;
-
-typedef struct {
     const char *format;                               /* static */
     bool (*knows)(const uint8_t *bytes, size_t size); /* by the first bytes */
     mq_status (*probe)(mq_err *err, const mq_encoded *in, mq_picture_info *info);

@@ -12,9 +12,12 @@
 #include <string.h>
 
 #include <png.h>
-#include <zlib.h>
 
-enum { SIGNATURE = 8, CHUNK = 12 }; /* bytes: the file's signature; length, type and checksum of a chunk */
+enum {
+    SIGNATURE = 8,      /* bytes of the file's signature */
+    CHUNK = 12,         /* bytes of a chunk's length, type and checksum */
+    EXIF_MAX = 1 << 20, /* bytes; the first directory stands at the beginning */
+};
 
 typedef struct {
     png_structp png;
@@ -103,6 +106,16 @@ static uint32_t read_u32(const uint8_t *p) {
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
+/* The checksum of PNG chunks (PNG 1.2, annex D), bit by bit: it is only taken of small chunks. */
+static uint32_t checksum(const uint8_t *bytes, size_t size) {
+    uint32_t crc = 0xffffffff;
+    for (size_t i = 0; i < size; i++) {
+        crc ^= bytes[i];
+        for (int bit = 0; bit < 8; bit++) crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
+    }
+    return ~crc;
+}
+
 /* Looks through the chunks for EXIF (whose checksum must be right) and for the mark of an animation. */
 static void walk_chunks(const mq_encoded *in, mq_picture_info *info) {
     for (size_t at = SIGNATURE; in->size - at >= CHUNK;) {
@@ -110,8 +123,8 @@ static void walk_chunks(const mq_encoded *in, mq_picture_info *info) {
         const size_t length = read_u32(chunk);
         if (length > in->size - at - CHUNK) return;
         if (memcmp(chunk + 4, "acTL", 4) == 0) info->animated = true;
-        if (memcmp(chunk + 4, "eXIf", 4) == 0 &&
-            crc32(0, chunk + 4, (uInt)length + 4) == read_u32(chunk + 8 + length)) {
+        if (memcmp(chunk + 4, "eXIf", 4) == 0 && length <= EXIF_MAX &&
+            checksum(chunk + 4, length + 4) == read_u32(chunk + 8 + length)) {
             info->orientation = mq_exif_orientation(chunk + 8, length);
             return;
         }

@@ -6,33 +6,36 @@
 #include "data/decode.h"
 
 #include <string.h>
+#include <strings.h>
 
 /* A new format is a file decode_*.c and a row here. */
 static const mq_decoder *const DECODERS[] = {&mq_decoder_jpeg, &mq_decoder_png, &mq_decoder_webp};
 
-/* Formats people do have, so that the message can say what to do; {0} bytes end the table. */
+/* Formats people do have, so that the message can say what to do. */
+#define BYTES(text) text, sizeof text - 1
 static const struct {
     size_t offset;
-    const char *bytes, *says;
+    const char *bytes;
+    size_t length;
+    const char *says;
 } FOREIGN[] = {
-    {0, "GIF8", "GIF is not supported; convert it to PNG"},
-    {0, "II*", "TIFF is not supported; convert it to PNG or JPEG"},
-    {0, "MM", "TIFF is not supported; convert it to PNG or JPEG"},
-    {0, "BM", "BMP is not supported; convert it to PNG"},
-    {4, "ftypavi", "AVIF is not supported; convert it to JPEG"},
-    {4, "ftyphei", "HEIC is not supported; convert it to JPEG"},
-    {4, "ftyphev", "HEIC is not supported; convert it to JPEG"},
-    {4, "ftypmif1", "HEIC is not supported; convert it to JPEG"},
-    {4, "ftypmsf1", "HEIC is not supported; convert it to JPEG"},
-    {4, "ftyp", "looks like a film, not a picture"},
-    {4, "jP  ", "JPEG 2000 is not supported; convert it to JPEG"},
-    {4, "JXL ", "JPEG XL is not supported; convert it to JPEG"},
-    {0, "\xff\x0a", "JPEG XL is not supported; convert it to JPEG"},
-    {0, "8BPS", "looks like a Photoshop file; export it as JPEG or PNG"},
-    {0, "%PDF", "looks like a PDF, not a picture"},
-    {0, "PK\x03\x04", "looks like a zip archive, not a picture; unpack it first"},
-    {0, "\x1f\x8b", "looks like a gzip archive, not a picture; unpack it first"},
-    {0, NULL, NULL},
+    {0, BYTES("GIF8"), "GIF is not supported; convert it to PNG"},
+    {0, BYTES("II*\0"), "TIFF is not supported; convert it to PNG or JPEG"},
+    {0, BYTES("MM\0*"), "TIFF is not supported; convert it to PNG or JPEG"},
+    {0, BYTES("BM"), "BMP is not supported; convert it to PNG"},
+    {4, BYTES("ftypavi"), "AVIF is not supported; convert it to JPEG"},
+    {4, BYTES("ftyphei"), "HEIC is not supported; convert it to JPEG"},
+    {4, BYTES("ftyphev"), "HEIC is not supported; convert it to JPEG"},
+    {4, BYTES("ftypmif1"), "HEIC is not supported; convert it to JPEG"},
+    {4, BYTES("ftypmsf1"), "HEIC is not supported; convert it to JPEG"},
+    {4, BYTES("ftyp"), "looks like a film, not a picture"},
+    {4, BYTES("jP  "), "JPEG 2000 is not supported; convert it to JPEG"},
+    {4, BYTES("JXL "), "JPEG XL is not supported; convert it to JPEG"},
+    {0, BYTES("\xff\x0a"), "JPEG XL is not supported; convert it to JPEG"},
+    {0, BYTES("8BPS"), "looks like a Photoshop file; export it as JPEG or PNG"},
+    {0, BYTES("%PDF"), "looks like a PDF, not a picture"},
+    {0, BYTES("PK\x03\x04"), "looks like a zip archive, not a picture; unpack it first"},
+    {0, BYTES("\x1f\x8b"), "looks like a gzip archive, not a picture; unpack it first"},
 };
 
 /* Beginnings of text, after blanks and in any case. */
@@ -44,35 +47,37 @@ static const struct {
     {"<head", "looks like HTML, not a picture (a web page saved instead of the picture it shows?)"},
     {"<svg", "SVG is not supported; convert it to PNG"},
     {"<?xml", "looks like XML or SVG, not a picture; convert it to PNG"},
-    {NULL, NULL},
 };
 
-static bool has_bytes(const uint8_t *bytes, size_t size, size_t offset, const char *wanted) {
-    const size_t length = strlen(wanted);
-    return size >= offset + length && memcmp(bytes + offset, wanted, length) == 0;
-}
-
-/* Whether the first bytes could be written by hand: no control characters but line ends and tabs. */
+/* Whether the first bytes could be written by hand: no control characters but line ends and tabs, and nothing
+ * that UTF-8 never holds. */
 static bool is_text(const uint8_t *bytes, size_t size) {
     for (size_t i = 0; i < size && i < 512; i++)
-        if ((bytes[i] < ' ' && (bytes[i] < '\t' || bytes[i] > '\r')) || bytes[i] == 127) return false;
+        if ((bytes[i] < ' ' && (bytes[i] < '\t' || bytes[i] > '\r')) || bytes[i] == 127 || bytes[i] > 0xf4)
+            return false;
     return true;
 }
 
-/* What the bytes look like, as the second half of a sentence. Static. */
-static const char *describe(const uint8_t *bytes, size_t size) {
-    if (size == 0) return "is empty";
-    for (size_t i = 0; FOREIGN[i].bytes; i++)
-        if (has_bytes(bytes, size, FOREIGN[i].offset, FOREIGN[i].bytes)) return FOREIGN[i].says;
-    if (!is_text(bytes, size)) return "is no picture of a known kind (JPEG, PNG or WebP)";
-    size_t start = has_bytes(bytes, size, 0, "\xef\xbb\xbf") ? 3 : 0; /* byte order mark */
-    while (start < size && strchr(" \t\r\n\v\f", bytes[start])) start++;
-    for (size_t i = 0; TEXTS[i].word; i++) {
+static const char *describe_text(const uint8_t *bytes, size_t size) {
+    size_t start = size >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0 ? 3 : 0; /* byte order mark */
+    while (start < size && (bytes[start] == ' ' || (bytes[start] >= '\t' && bytes[start] <= '\r'))) start++;
+    for (size_t i = 0; i < sizeof TEXTS / sizeof *TEXTS; i++) {
         const size_t length = strlen(TEXTS[i].word);
         if (size - start >= length && strncasecmp((const char *)bytes + start, TEXTS[i].word, length) == 0)
             return TEXTS[i].says;
     }
     return "looks like text, not a picture";
+}
+
+/* What the bytes look like, as the second half of a sentence. Static. */
+static const char *describe(const uint8_t *bytes, size_t size) {
+    if (size == 0) return "is empty";
+    for (size_t i = 0; i < sizeof FOREIGN / sizeof *FOREIGN; i++)
+        if (size >= FOREIGN[i].offset + FOREIGN[i].length &&
+            memcmp(bytes + FOREIGN[i].offset, FOREIGN[i].bytes, FOREIGN[i].length) == 0)
+            return FOREIGN[i].says;
+    return is_text(bytes, size) ? describe_text(bytes, size)
+                                : "is no picture of a known kind (JPEG, PNG or WebP)";
 }
 
 static mq_status find_decoder(mq_err *err, const mq_encoded *in, const mq_decoder **decoder) {

@@ -32,60 +32,64 @@ static float apply_rule(const range_rule *rule, size_t channel, float value) {
     return value / rule->divide - rule->minus[channel];
 }
 
-/* Where the resized picture lies in the square of the network's input. */
+/* The part of the network's square that a picture fills, and how it is written there. */
 typedef struct {
-    uint32_t x, y, width, height;
-} place;
+    const mq_recipe *recipe;
+    range_rule rule;
+    uint32_t x, y, width, height; /* pixels of the square */
+    bool flip;
+    float *out;
+} canvas;
 
-/* The part of view that is resized and where it goes. Crop cuts the middle square first, so only it is
- * resized; odd rests leave the larger part at the right and the bottom. */
-static place fit(const mq_recipe *recipe, mq_view *view) {
+/* Finds the place and cuts view to what goes there. Crop cuts the middle square first, so only that is
+ * resized; of odd rests the larger part lies at the right and the bottom. */
+static canvas fit(const mq_recipe *recipe, mq_view *view, bool flip, float *out) {
     const uint32_t size = recipe->imgsz;
-    place p = {0, 0, size, size};
+    canvas to = {recipe, rule_of(recipe->range), 0, 0, size, size, flip, out};
     const uint32_t w = view->width, h = view->height, shorter = w < h ? w : h, longer = w < h ? h : w;
     if (recipe->fit == MQ_FIT_CROP) {
         const int32_t x = (int32_t)((w - shorter) / 2), y = (int32_t)((h - shorter) / 2);
         *view = mq_view_cut(*view, (mq_box){x, y, x + (int32_t)shorter, y + (int32_t)shorter});
     } else if (recipe->fit == MQ_FIT_PAD) {
         const uint32_t scaled = (uint32_t)lround((double)shorter * size / longer);
-        if (w < h) p.width = scaled ? scaled : 1;
-        if (h < w) p.height = scaled ? scaled : 1;
-        p.x = (size - p.width) / 2;
-        p.y = (size - p.height) / 2;
+        if (w < h) to.width = scaled ? scaled : 1;
+        if (h < w) to.height = scaled ? scaled : 1;
+        to.x = (size - to.width) / 2;
+        to.y = (size - to.height) / 2;
     }
-    return p;
+    return to;
 }
 
 /* The whole square in the colour that stands around padded pictures. */
-static void fill_background(const mq_recipe *recipe, const range_rule *rule, float *out) {
+static void fill_background(const canvas *to) {
     float colour[3];
-    for (size_t c = 0; c < 3; c++) colour[c] = apply_rule(rule, c, recipe->background[rule->bgr ? 2 - c : c]);
-    const size_t count = (size_t)recipe->imgsz * recipe->imgsz;
-    for (size_t i = 0; i < count; i++) memcpy(out + i * 3, colour, sizeof colour);
+    for (size_t c = 0; c < 3; c++)
+        colour[c] = apply_rule(&to->rule, c, to->recipe->background[to->rule.bgr ? 2 - c : c]);
+    const size_t count = (size_t)to->recipe->imgsz * to->recipe->imgsz;
+    for (size_t i = 0; i < count; i++) memcpy(to->out + i * 3, colour, sizeof colour);
 }
 
-/* Output pixel (x, y) of the place, mirrored when flip. */
-static float *pixel_at(const mq_recipe *recipe, const place *p, bool flip, float *out, size_t x, size_t y) {
-    const size_t column = flip ? recipe->imgsz - 1 - (p->x + x) : p->x + x;
-    return out + ((p->y + y) * recipe->imgsz + column) * 3;
+/* The first pixel of a row of the place: its leftmost, or when flipped its rightmost. */
+static float *row_start(const canvas *to, size_t y) {
+    const size_t size = to->recipe->imgsz, column = to->flip ? size - 1 - to->x : to->x;
+    return to->out + ((to->y + y) * size + column) * 3;
 }
 
 /* Resizes as Pillow and looks the 256 values of each channel up. */
-static mq_status write_bytes(mq_err *err, const mq_recipe *recipe, const range_rule *rule, mq_view view,
-                             const place *p, bool flip, float *out) {
+static mq_status write_bytes(mq_err *err, mq_view view, const canvas *to) {
     mq_status status = MQ_OK;
     uint8_t *resized = NULL;
     float table[3][256];
-    MQ_TRY(mq_alloc_aligned(err, (size_t)p->width * p->height, 3, "a resized picture", &resized));
-    MQ_TRY(mq_resize_pillow(err, view, p->width, p->height, resized));
+    MQ_TRY(mq_alloc_aligned(err, (size_t)to->width * to->height, 3, "a resized picture", &resized));
+    MQ_TRY(mq_resize_pillow(err, view, to->width, to->height, resized));
     for (size_t c = 0; c < 3; c++)
-        for (size_t v = 0; v < 256; v++) table[c][v] = apply_rule(rule, c, (float)v);
-    const size_t first = rule->bgr ? 2 : 0, third = 2 - first;
-    const ptrdiff_t step = flip ? -3 : 3;
-    for (size_t y = 0; y < p->height; y++) {
-        const uint8_t *in = resized + y * p->width * 3;
-        float *pixel = pixel_at(recipe, p, flip, out, 0, y);
-        for (ptrdiff_t x = 0; x < (ptrdiff_t)p->width; x++, in += 3) {
+        for (size_t v = 0; v < 256; v++) table[c][v] = apply_rule(&to->rule, c, (float)v);
+    const size_t first = to->rule.bgr ? 2 : 0, third = 2 - first;
+    const ptrdiff_t step = to->flip ? -3 : 3, width = (ptrdiff_t)to->width;
+    const uint8_t *in = resized;
+    for (size_t y = 0; y < to->height; y++) {
+        float *pixel = row_start(to, y);
+        for (ptrdiff_t x = 0; x < width; x++, in += 3) {
             pixel[x * step] = table[0][in[first]];
             pixel[x * step + 1] = table[1][in[1]];
             pixel[x * step + 2] = table[2][in[third]];
@@ -97,19 +101,20 @@ cleanup:
 }
 
 /* Resizes as TensorFlow, without rounding in between. */
-static mq_status write_floats(mq_err *err, const mq_recipe *recipe, const range_rule *rule, mq_view view,
-                              const place *p, bool flip, float *out) {
+static mq_status write_floats(mq_err *err, mq_view view, const canvas *to) {
     mq_status status = MQ_OK;
     float *resized = NULL;
-    MQ_TRY(mq_alloc_aligned(err, (size_t)p->width * p->height, 3 * sizeof(float), "a resized picture",
+    MQ_TRY(mq_alloc_aligned(err, (size_t)to->width * to->height, 3 * sizeof(float), "a resized picture",
                             &resized));
-    MQ_TRY(mq_resize_tensorflow(err, view, p->width, p->height, resized));
-    for (size_t y = 0; y < p->height; y++)
-        for (size_t x = 0; x < p->width; x++) {
-            const float *in = resized + (y * p->width + x) * 3;
-            float *pixel = pixel_at(recipe, p, flip, out, x, y);
-            for (size_t c = 0; c < 3; c++) pixel[c] = apply_rule(rule, c, in[rule->bgr ? 2 - c : c]);
-        }
+    MQ_TRY(mq_resize_tensorflow(err, view, to->width, to->height, resized));
+    const ptrdiff_t step = to->flip ? -3 : 3, width = (ptrdiff_t)to->width;
+    const float *in = resized;
+    for (size_t y = 0; y < to->height; y++) {
+        float *pixel = row_start(to, y);
+        for (ptrdiff_t x = 0; x < width; x++, in += 3)
+            for (size_t c = 0; c < 3; c++)
+                pixel[x * step + (ptrdiff_t)c] = apply_rule(&to->rule, c, in[to->rule.bgr ? 2 - c : c]);
+    }
 cleanup:
     free(resized);
     return status;
@@ -119,11 +124,9 @@ static mq_status prepare_view(mq_err *err, const mq_recipe *recipe, mq_view view
     if (recipe->imgsz == 0 || recipe->imgsz > MQ_RECIPE_SIDE_MAX)
         return mq_fail(err, MQ_USAGE, "a network's input of %u pixels a side is impossible (1 to %d)",
                        recipe->imgsz, MQ_RECIPE_SIDE_MAX);
-    const range_rule rule = rule_of(recipe->range);
-    const place p = fit(recipe, &view);
-    if (recipe->fit == MQ_FIT_PAD) fill_background(recipe, &rule, out);
-    return recipe->filter == MQ_FILTER_PILLOW ? write_bytes(err, recipe, &rule, view, &p, flip, out)
-                                              : write_floats(err, recipe, &rule, view, &p, flip, out);
+    const canvas to = fit(recipe, &view, flip, out);
+    if (recipe->fit == MQ_FIT_PAD) fill_background(&to);
+    return recipe->filter == MQ_FILTER_PILLOW ? write_bytes(err, view, &to) : write_floats(err, view, &to);
 }
 
 /* Grows box by margin on each side, cuts it at the picture's edges and cuts the view to it. */
@@ -142,16 +145,16 @@ static mq_status cut(mq_err *err, const mq_recipe *recipe, const char *name, con
     return MQ_OK;
 }
 
-mq_status mq_prepare(mq_err *err, const mq_recipe *recipe, const char *name, const uint8_t *bytes,
-                     size_t size, const mq_box *box, bool flip, float *out) {
+mq_status mq_prepare(mq_err *err, const mq_recipe *recipe, const mq_encoded *in, const mq_box *box, bool flip,
+                     float *out) {
     mq_status status = MQ_OK;
     mq_picture_info info = {.orientation = 1};
     mq_pixels stored = {0}, upright = {0};
-    if (recipe->apply_exif) MQ_TRY(mq_picture_probe(err, name, bytes, size, &info));
-    MQ_TRY(mq_picture_decode(err, name, bytes, size, recipe->background, &stored));
+    if (recipe->apply_exif) MQ_TRY(mq_picture_probe(err, in->name, in->bytes, in->size, &info));
+    MQ_TRY(mq_picture_decode(err, in->name, in->bytes, in->size, recipe->background, &stored));
     mq_view view = mq_view_of(&stored);
     /* The box counts in the picture as stored: cutting first turns fewer pixels and is the same picture. */
-    if (recipe->crop && box) MQ_TRY(cut(err, recipe, name, box, &view));
+    if (recipe->crop && box) MQ_TRY(cut(err, recipe, in->name, box, &view));
     if (info.orientation != 1) {
         MQ_TRY(mq_view_orient(err, view, info.orientation, &upright));
         view = mq_view_of(&upright);
