@@ -40,7 +40,7 @@ static mq_status load(mq_err *err, void *context, size_t item, size_t slot, size
 
 static mq_status check_plan(mq_err *err, const mq_loader_plan *plan) {
     if (plan->size != sizeof *plan || !plan->batch || !plan->workers || !plan->recipe->imgsz ||
-        plan->recipe->imgsz > MQ_RECIPE_SIDE_MAX)
+        plan->recipe->imgsz > MQ_SIDE_MAX)
         return mq_fail(err, MQ_INTERNAL, "a loader needs a batch, workers and a size of pictures");
     const size_t pictures = mq_dataset_count(plan->dataset, plan->split);
     bool inside = plan->order || plan->count <= pictures;

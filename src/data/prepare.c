@@ -121,9 +121,9 @@ cleanup:
 }
 
 static mq_status prepare_view(mq_err *err, const mq_recipe *recipe, mq_view view, bool flip, float *out) {
-    if (recipe->imgsz == 0 || recipe->imgsz > MQ_RECIPE_SIDE_MAX)
+    if (recipe->imgsz == 0 || recipe->imgsz > MQ_SIDE_MAX)
         return mq_fail(err, MQ_USAGE, "a network's input of %u pixels a side is impossible (1 to %d)",
-                       recipe->imgsz, MQ_RECIPE_SIDE_MAX);
+                       recipe->imgsz, MQ_SIDE_MAX);
     const canvas to = fit(recipe, &view, flip, out);
     if (recipe->fit == MQ_FIT_PAD) fill_background(&to);
     return recipe->filter == MQ_FILTER_PILLOW ? write_bytes(err, view, &to) : write_floats(err, view, &to);

@@ -5,8 +5,6 @@
 
 #include "data/picture.h"
 
-enum { MQ_RECIPE_SIDE_MAX = 16384 }; /* largest imgsz, pixels */
-
 /* Makes out [imgsz, imgsz, 3] f32 from a picture. box is borrowed, NULL where there is none; it is cut at the
  * picture's edges, and one wholly outside is MQ_BAD_DATA. MQ_FIT_CROP cuts the middle square and resizes
  * that. A flip mirrors the columns of the finished input, padding included, so both flips hold the same

@@ -45,7 +45,8 @@ static mq_status prepare_item(mq_err *err, void *ctx, size_t item, size_t slot, 
     } else {
         MQ_TRY(mq_file_read(err, path, file));
     }
-    MQ_TRY(mq_prepare(err, mq_model_recipe(plan->model), path, file->data, file->size, plan->box, false,
+    const mq_encoded in = {path, file->data, file->size};
+    MQ_TRY(mq_prepare(err, mq_model_recipe(plan->model), &in, plan->box, false,
                       work->ring + slot * work->numbers));
 cleanup:
     return status;

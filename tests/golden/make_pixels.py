@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes tests/golden/pixels: small pictures of every kind, and what Pillow makes of them.
 
-    python3 tests/golden/make_pixels.py        (Pillow 12 or newer; no random numbers, no clock)
+    python3 tests/golden/make_pixels.py        (Pillow 11 or newer; no random numbers, no clock)
 
 decoded.csv: file, format, colour, width, height, orientation, animated, SHA-256 of the RGB bytes over BACKGROUND
 turned.csv: file, width, height, SHA-256 after Pillow's exif_transpose

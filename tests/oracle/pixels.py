@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Compares marque's pixels with Pillow's and TensorFlow's on real pictures. Prints TAP.
 
-    pixels.py build/release/tests/prepare_probe
+    pixels.py [build/release/tests/prepare_probe]
 
+Without an argument the probe is looked for beside the program $MARQUE_BIN.
 Pictures: $MARQUE_CARS/cars_train/*.jpg, else Debian's stamps. Without TensorFlow its part is skipped.
 Tolerances: decode and Pillow's resize byte for byte; alpha over white within 1 grey level; TensorFlow's
 resize within 1e-3 of a grey level (the same single-precision formula, but compilers may contract it).
@@ -166,7 +167,6 @@ def main():
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    PROBE = sys.argv[1]
+    BUILD = pathlib.Path(os.environ.get("MARQUE_BIN", "build/release/marque")).parent
+    PROBE = sys.argv[1] if len(sys.argv) > 1 else str(BUILD / "tests/prepare_probe")
     sys.exit(main())

@@ -258,6 +258,24 @@ static void test_exif(void **state) {
     }
 }
 
+/* EXIF whose checksum is wrong is not believed, as libpng believes no such chunk; the pixels are still good.
+ */
+static void test_png_exif_checksum(void **state) {
+    (void)state;
+    mq_err err = {0};
+    mq_picture_info info;
+    mq_buf file = golden("exif-5.png");
+    uint8_t *chunk = memmem(file.data, file.size, "eXIf", 4);
+    assert_non_null(chunk);
+    assert_ok(err, mq_picture_probe(&err, "a picture", file.data, file.size, &info));
+    assert_int_equal(info.orientation, 5);
+    chunk[4 + 49] ^= 1; /* the last of the block's 8 + 2 + 3 x 12 + 4 bytes */
+    assert_ok(err, mq_picture_probe(&err, "a picture", file.data, file.size, &info));
+    assert_int_equal(info.orientation, 1);
+    assert_ok(err, decode_copy(file.data, file.size, &err));
+    mq_buf_free(&file);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_decoded),
@@ -269,6 +287,7 @@ int main(void) {
         cmocka_unit_test(test_huge),
         cmocka_unit_test(test_scan_bomb),
         cmocka_unit_test(test_exif),
+        cmocka_unit_test(test_png_exif_checksum),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
