@@ -13,14 +13,14 @@ enum { FILE_LIMIT = 1 << 30, COLUMNS_MAX = 1000 };
 struct mq_csv {
     char *path;
     mq_buf text;
-    char *at;         /* the first byte not read yet */
-    size_t line;      /* lines before at */
-    size_t row_line;  /* where the row begins, from 1 */
-    char **names;     /* of the columns, pointing into text */
-    size_t columns;   /* names */
-    char **fields;    /* of the row, pointing into text */
-    size_t count;     /* fields in the row */
-    size_t capacity;  /* of fields */
+    char *at;        /* the first byte not read yet */
+    size_t line;     /* lines before at */
+    size_t row_line; /* where the row begins, from 1 */
+    char **names;    /* of the columns, pointing into text */
+    size_t columns;  /* names */
+    char **fields;   /* of the row, pointing into text */
+    size_t count;    /* fields in the row */
+    size_t capacity; /* of fields */
 };
 
 /* Cuts one field off; quotes are undone in place. *last says that the row ends behind it. */

@@ -21,40 +21,112 @@ typedef struct {
 #define AT(member) .offset = offsetof(import_options, member)
 
 static const mq_param params[] = {
-    {.name = "output", .letter = 'o', .kind = MQ_PARAM_TEXT, .value = "DATA", AT(output), .help = "folder to make"},
-    {.name = "val", .kind = MQ_PARAM_REAL, .value = "F", .standard = "0.1", .max = 0.99, AT(val),
+    {.name = "output",
+     .letter = 'o',
+     .kind = MQ_PARAM_TEXT,
+     .value = "DATA",
+     AT(output),
+     .help = "folder to make"},
+    {.name = "val",
+     .kind = MQ_PARAM_REAL,
+     .value = "F",
+     .standard = "0.1",
+     .max = 0.99,
+     AT(val),
      .help = "share for validation of what is not test, 0 for none"},
-    {.name = "test", .kind = MQ_PARAM_REAL, .value = "F", .standard = "0.3", .max = 0.99, AT(test),
+    {.name = "test",
+     .kind = MQ_PARAM_REAL,
+     .value = "F",
+     .standard = "0.3",
+     .max = 0.99,
+     AT(test),
      .help = "share for test, in each class"},
-    {.name = "split-file", .kind = MQ_PARAM_TEXT, .value = "CSV", AT(split_file),
+    {.name = "split-file",
+     .kind = MQ_PARAM_TEXT,
+     .value = "CSV",
+     AT(split_file),
      .help = "a CSV file with columns path and split"},
-    {.name = "group-by", .kind = MQ_PARAM_TEXT, .value = "REGEX", AT(group_by),
+    {.name = "group-by",
+     .kind = MQ_PARAM_TEXT,
+     .value = "REGEX",
+     AT(group_by),
      .help = "pictures whose paths match with the same first group stay together"},
-    {.name = "class-level", .kind = MQ_PARAM_CHOICE, .value = "1|leaf", .standard = "1", AT(class_level),
+    {.name = "class-level",
+     .kind = MQ_PARAM_CHOICE,
+     .value = "1|leaf",
+     .standard = "1",
+     AT(class_level),
      .help = "class = top folder, or the folder a picture lies in"},
-    {.name = "annotations", .kind = MQ_PARAM_TEXT, .value = "FILE.mat", AT(annotations),
+    {.name = "annotations",
+     .kind = MQ_PARAM_TEXT,
+     .value = "FILE.mat",
+     AT(annotations),
      .help = "Stanford Cars' annotations, where they are not found by themselves"},
-    {.name = "meta", .kind = MQ_PARAM_TEXT, .value = "FILE.mat", AT(meta), .help = "the file with class_names"},
-    {.name = "boxes", .kind = MQ_PARAM_CHOICE, .value = "crop|ignore", .standard = "crop", AT(boxes),
+    {.name = "meta",
+     .kind = MQ_PARAM_TEXT,
+     .value = "FILE.mat",
+     AT(meta),
+     .help = "the file with class_names"},
+    {.name = "boxes",
+     .kind = MQ_PARAM_CHOICE,
+     .value = "crop|ignore",
+     .standard = "crop",
+     AT(boxes),
      .help = "keep boxes to cut pictures by, or not"},
-    {.name = "margin", .kind = MQ_PARAM_REAL, .value = "F", .standard = "0", .max = 10, AT(margin),
+    {.name = "margin",
+     .kind = MQ_PARAM_REAL,
+     .value = "F",
+     .standard = "0",
+     .max = 10,
+     AT(margin),
      .help = "added around boxes, as a share of their sides"},
-    {.name = "store", .kind = MQ_PARAM_CHOICE, .value = "original|crop", .standard = "original", AT(store),
+    {.name = "store",
+     .kind = MQ_PARAM_CHOICE,
+     .value = "original|crop",
+     .standard = "original",
+     AT(store),
      .help = "the pictures' own bytes, or PNG cut to the boxes"},
-    {.name = "max-side", .kind = MQ_PARAM_INT, .value = "N", .standard = "0", .max = 65535, AT(max_side),
+    {.name = "max-side",
+     .kind = MQ_PARAM_INT,
+     .value = "N",
+     .standard = "0",
+     .max = 65535,
+     AT(max_side),
      .help = "shrink larger pictures to this many pixels, as PNG; 0: never"},
-    {.name = "allow-missing", .kind = MQ_PARAM_FLAG, AT(allow_missing),
+    {.name = "allow-missing",
+     .kind = MQ_PARAM_FLAG,
+     AT(allow_missing),
      .help = "pass over annotation rows without picture"},
-    {.name = "seed", .kind = MQ_PARAM_INT, .value = "N", .standard = "123", .max = 9e15, AT(seed),
+    {.name = "seed",
+     .kind = MQ_PARAM_INT,
+     .value = "N",
+     .standard = "123",
+     .max = 9e15,
+     AT(seed),
      .help = "of the split"},
-    {.name = "shard-mb", .kind = MQ_PARAM_INT, .value = "N", .standard = "110", .min = 1, .max = 100000,
-     AT(shard_mb), .help = "size of a shard"},
-    {.name = "update", .kind = MQ_PARAM_FLAG, AT(update),
+    {.name = "shard-mb",
+     .kind = MQ_PARAM_INT,
+     .value = "N",
+     .standard = "110",
+     .min = 1,
+     .max = 100000,
+     AT(shard_mb),
+     .help = "size of a shard"},
+    {.name = "update",
+     .kind = MQ_PARAM_FLAG,
+     AT(update),
      .help = "DATA exists: known pictures keep their splits, new ones are placed"},
     {.name = "dry-run", .kind = MQ_PARAM_FLAG, AT(dry_run), .help = "report, write nothing"},
     {.name = "json", .kind = MQ_PARAM_FLAG, AT(json), .help = "print the report as JSON"},
-    {.name = "jobs", .alias = "workers", .letter = 'j', .kind = MQ_PARAM_INT, .value = "N", .standard = "0",
-     .max = 256, AT(jobs), .help = "pictures decoded at a time; 0: as many as there are cores"},
+    {.name = "jobs",
+     .alias = "workers",
+     .letter = 'j',
+     .kind = MQ_PARAM_INT,
+     .value = "N",
+     .standard = "0",
+     .max = 256,
+     AT(jobs),
+     .help = "pictures decoded at a time; 0: as many as there are cores"},
     {.name = NULL},
 };
 
@@ -119,7 +191,8 @@ static void print_report(const import_options *o, const mq_import_report *r) {
     if (o->update)
         printf("%s pictures keep their split, %s are new\n", mq_text_count(r->kept, a),
                mq_text_count(r->fresh, b));
-    if (r->twins) printf("%s pictures are copies of others; copies share a split\n", mq_text_count(r->twins, a));
+    if (r->twins)
+        printf("%s pictures are copies of others; copies share a split\n", mq_text_count(r->twins, a));
     if (r->shared)
         printf("warning: %s pictures have copies in another split, as the source wants it\n",
                mq_text_count(r->shared, a));
@@ -131,8 +204,8 @@ static void print_report(const import_options *o, const mq_import_report *r) {
     if (o->dry_run)
         printf("nothing written (--dry-run)\n");
     else
-        printf("%s shards, %.1f MB\nnext: marque train %s\n", mq_text_count(r->shards, a), (double)r->bytes / 1e6,
-               o->output);
+        printf("%s shards, %.1f MB\nnext: marque train %s\n", mq_text_count(r->shards, a),
+               (double)r->bytes / 1e6, o->output);
 }
 
 static mq_status pack_classes(mq_err *err, const mq_import_report *r, mq_json **list) {
@@ -142,8 +215,9 @@ static mq_status pack_classes(mq_err *err, const mq_import_report *r, mq_json **
         const size_t *count = r->classes[i].count;
         mq_json *item = NULL, *name = NULL;
         MQ_TRY(mq_name_to_json(err, r->classes[i].name, &name));
-        MQ_TRY(mq_json_pack(err, &item, "{s:o,s:I,s:I,s:I}", "name", name, "train", (long long)count[MQ_TRAIN],
-                            "val", (long long)count[MQ_VAL], "test", (long long)count[MQ_TEST]));
+        MQ_TRY(mq_json_pack(err, &item, "{s:o,s:I,s:I,s:I}", "name", name, "train",
+                            (long long)count[MQ_TRAIN], "val", (long long)count[MQ_VAL], "test",
+                            (long long)count[MQ_TEST]));
         MQ_TRY(mq_json_append(err, *list, item));
     }
 cleanup:
@@ -168,10 +242,9 @@ static mq_status print_json(mq_err *err, const import_options *o, const mq_impor
     mq_json *json = NULL, *classes = NULL, *reasons = NULL;
     MQ_TRY(pack_classes(err, r, &classes));
     MQ_TRY(pack_reasons(err, r, &reasons));
-    MQ_TRY(mq_json_pack(err, &json,
-                        "{s:s,s:o,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:O,s:O}", "schema",
-                        "marque.import.v1", "data", mq_json_text(o->output), "dry_run", o->dry_run, "pictures",
-                        (long long)r->pictures, "train", (long long)r->count[MQ_TRAIN], "val",
+    MQ_TRY(mq_json_pack(err, &json, "{s:s,s:o,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:O,s:O}",
+                        "schema", "marque.import.v1", "data", mq_json_text(o->output), "dry_run", o->dry_run,
+                        "pictures", (long long)r->pictures, "train", (long long)r->count[MQ_TRAIN], "val",
                         (long long)r->count[MQ_VAL], "test", (long long)r->count[MQ_TEST], "left_out",
                         (long long)r->left_out, "missing", (long long)r->missing, "small_classes",
                         (long long)r->small, "empty_classes", (long long)r->empty, "copies",

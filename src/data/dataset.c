@@ -52,8 +52,7 @@ static mq_status no_dataset(mq_err *err, const char *folder) {
     if (status != MQ_OK) return status;
     const bool interrupted = mq_folder_exists(cut);
     free(cut);
-    if (!mq_folder_exists(folder))
-        return mq_fail(err, MQ_NO_INPUT, "%s: no such data set", folder);
+    if (!mq_folder_exists(folder)) return mq_fail(err, MQ_NO_INPUT, "%s: no such data set", folder);
     if (interrupted)
         return mq_fail(err, MQ_BAD_DATA, "%s: its import was cut off; import the pictures again", folder);
     snprintf(trimmed, sizeof trimmed, "%s", folder);
@@ -92,8 +91,8 @@ static mq_status open_shard(mq_err *err, const mq_dataset *d, mq_split split, mq
                mq_split_name(split));
     MQ_TRY(mq_path_join(err, d->folder, name, &shard->path));
     shard->bytes = (uint64_t)bytes;
-    MQ_REQUIRE(stat(shard->path, &st) == 0, err, MQ_BAD_DATA, "%s: %s; import the pictures again", shard->path,
-               strerror(errno));
+    MQ_REQUIRE(stat(shard->path, &st) == 0, err, MQ_BAD_DATA, "%s: %s; import the pictures again",
+               shard->path, strerror(errno));
     MQ_REQUIRE(S_ISREG(st.st_mode) && (uint64_t)st.st_size == shard->bytes, err, MQ_BAD_DATA,
                "%s: %lld bytes where %lld were written; import the pictures again", shard->path,
                (long long)st.st_size, bytes);
@@ -106,12 +105,11 @@ static mq_status check_rows(mq_err *err, const mq_dataset *d, mq_split split, co
     for (size_t i = 0; i < part->index.count; i++) {
         const mq_index_row row = mq_index_get(&part->index, i);
         const bool sound = row.shard < part->shard_count && row.label < d->class_count &&
-                           row.length <= MQ_TFRECORD_MAX &&
-                           row.offset <= part->shards[row.shard].bytes &&
+                           row.length <= MQ_TFRECORD_MAX && row.offset <= part->shards[row.shard].bytes &&
                            row.length + FRAME <= part->shards[row.shard].bytes - row.offset;
         if (!sound)
-            return mq_fail(err, MQ_BAD_DATA, "%s: row %zu points outside the shards; import the pictures again",
-                           path, i);
+            return mq_fail(err, MQ_BAD_DATA,
+                           "%s: row %zu points outside the shards; import the pictures again", path, i);
     }
     return MQ_OK;
 }
@@ -259,14 +257,14 @@ static bool box_in_pixels(const mq_example *e, mq_box *box) {
     return box->x1 < box->x2 && box->y1 < box->y2;
 }
 
-mq_status mq_dataset_read(mq_err *err, const mq_dataset *dataset, mq_split split, size_t index, mq_buf *record,
-                          mq_sample *sample) {
+mq_status mq_dataset_read(mq_err *err, const mq_dataset *dataset, mq_split split, size_t index,
+                          mq_buf *record, mq_sample *sample) {
     mq_status status = MQ_OK;
     const dataset_part *part = &dataset->parts[split];
     char *what = NULL;
     mq_example example = {0};
-    MQ_REQUIRE(index < part->index.count, err, MQ_INTERNAL, "%s: no picture %zu in %s", dataset->folder, index,
-               mq_split_name(split));
+    MQ_REQUIRE(index < part->index.count, err, MQ_INTERNAL, "%s: no picture %zu in %s", dataset->folder,
+               index, mq_split_name(split));
     const mq_index_row row = mq_index_get(&part->index, index);
     const char *path = part->shards[row.shard].path;
     MQ_TRY(read_frame(err, path, &row, record));

@@ -59,7 +59,8 @@ static mq_status look_at_output(mq_err *err, const char *path, folder_state *sta
     *state = FOLDER_EMPTY;
     if (!dir && errno == ENOENT) return MQ_OK;
     if (!dir)
-        return mq_fail(err, MQ_CANNOT_CREATE, "%s: cannot be used as output folder: %s", path, strerror(errno));
+        return mq_fail(err, MQ_CANNOT_CREATE, "%s: cannot be used as output folder: %s", path,
+                       strerror(errno));
     for (const struct dirent *e; (e = readdir(dir));) {
         const char *name = e->d_name;
         if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, ".lock") == 0) continue;
@@ -68,10 +69,7 @@ static mq_status look_at_output(mq_err *err, const char *path, folder_state *sta
         other = true;
     }
     closedir(dir);
-    *state = dataset     ? FOLDER_DATASET
-             : temporary ? FOLDER_CUT_OFF
-             : other     ? FOLDER_OTHER
-                         : FOLDER_EMPTY;
+    *state = dataset ? FOLDER_DATASET : temporary ? FOLDER_CUT_OFF : other ? FOLDER_OTHER : FOLDER_EMPTY;
     return MQ_OK;
 }
 
@@ -91,7 +89,8 @@ cleanup:
     return status;
 }
 
-/* Classes keep their numbers and pictures their splits; the earlier split.csv is found by content, then name. */
+/* Classes keep their numbers and pictures their splits; the earlier split.csv is found by content, then name.
+ */
 static mq_status load_classes(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
     mq_dataset *old = NULL;
@@ -261,7 +260,8 @@ static mq_status count_twins(mq_err *err, mq_import_job *job) {
     for (size_t i = 0; i < job->manifest.count; i++)
         if (!job->manifest.entries[i].reason) digests[count++] = job->manifest.entries[i].digest;
     if (count) qsort(digests, count, sizeof *digests, compare_digests);
-    for (size_t i = 1; i < count; i++) job->report->twins += compare_digests(&digests[i - 1], &digests[i]) == 0;
+    for (size_t i = 1; i < count; i++)
+        job->report->twins += compare_digests(&digests[i - 1], &digests[i]) == 0;
 cleanup:
     free(digests);
     return status;

@@ -17,10 +17,10 @@ typedef struct {
     const char *meta;        /* .mat with class_names, the same */
     bool leaf;               /* class = the folder a picture lies in, else the top folder */
     mq_boxes boxes;
-    double margin;      /* proposed to recipes; applied here by MQ_STORE_CROP */
+    double margin; /* proposed to recipes; applied here by MQ_STORE_CROP */
     mq_store store;
-    uint32_t max_side;  /* shrink stored pictures to this side, pixels; 0: never */
-    double test, val;   /* shares: of all, and of what is not test */
+    uint32_t max_side; /* shrink stored pictures to this side, pixels; 0: never */
+    double test, val;  /* shares: of all, and of what is not test */
     uint64_t seed;
     uint32_t shard_mb;  /* about that many million bytes a shard */
     bool allow_missing; /* annotation rows without a picture are passed over */
@@ -43,7 +43,7 @@ typedef struct {
 } mq_import_reason;
 
 typedef struct {
-    size_t pictures;        /* taken */
+    size_t pictures; /* taken */
     size_t count[MQ_SPLITS];
     mq_import_class *classes; /* owned, as is reasons */
     size_t class_count;

@@ -120,9 +120,7 @@ static bool is_inside(const char *file) {
 static mq_status find_picture(mq_err *err, const mq_import_job *job, const char *file, char **name) {
     mq_status status = MQ_OK;
     const char *slash = strrchr(file, '/'), *base = slash ? slash + 1 : file;
-    const struct {
-        const char *folder, *file;
-    } ways[] = {{"cars_train/", file}, {"", file}, {"", base}};
+    const struct { const char *folder, *file; } ways[] = {{"cars_train/", file}, {"", file}, {"", base}};
     char *path = NULL;
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         free(path);
@@ -184,8 +182,8 @@ static mq_status read_rows(mq_err *err, mq_import_job *job, const char *path, co
         annotation a = {0};
         MQ_TRY(mq_import_go_on(err, job));
         MQ_TRY(read_row(err, path, list, i, job->manifest.class_count, &a));
-        MQ_REQUIRE(is_inside(a.file), err, MQ_BAD_DATA, "%s: row %zu names a picture outside the source", path,
-                   i + 1);
+        MQ_REQUIRE(is_inside(a.file), err, MQ_BAD_DATA, "%s: row %zu names a picture outside the source",
+                   path, i + 1);
         MQ_TRY(take_row(err, job, &a, i + 1, &missing, &inverted));
     }
     MQ_REQUIRE(!inverted.count, err, MQ_BAD_DATA,

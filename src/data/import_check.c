@@ -77,8 +77,8 @@ mq_status mq_import_check(mq_err *err, mq_import_job *job) {
     checker c = {.job = job};
     mq_pipeline *pipeline = NULL;
     size_t slot, large = 0;
-    const mq_pipeline_plan pipes = {sizeof pipes,  job->manifest.count, SLOTS_EACH * plan->workers,
-                                    plan->workers, work,                &c};
+    const mq_pipeline_plan pipes = {
+        sizeof pipes, job->manifest.count, SLOTS_EACH * plan->workers, plan->workers, work, &c};
     MQ_TRY(mq_calloc(err, plan->workers, sizeof *c.files, "workers", &c.files));
     for (size_t i = 0; i < plan->workers; i++) c.files[i] = mq_buf_init(MQ_TFRECORD_MAX - (1 << 20));
     MQ_TRY(mq_pipeline_start(err, &pipes, &pipeline));
@@ -116,10 +116,11 @@ static bool trim(mq_entry *e) {
 static mq_status report_boxes(mq_err *err, const mq_import_job *job, size_t boxes, size_t outside, size_t cut,
                               const char *shown) {
     if (cut * 2 > boxes)
-        return mq_fail(err, MQ_BAD_DATA,
-                       "%s: %zu of %zu boxes lie outside their pictures, and %zu pictures are exactly as large "
-                       "as their boxes: they are already cut; import them with --boxes ignore",
-                       job->plan->source, outside, boxes, cut);
+        return mq_fail(
+            err, MQ_BAD_DATA,
+            "%s: %zu of %zu boxes lie outside their pictures, and %zu pictures are exactly as large "
+            "as their boxes: they are already cut; import them with --boxes ignore",
+            job->plan->source, outside, boxes, cut);
     return mq_fail(err, MQ_BAD_DATA,
                    "%s: %zu of %zu boxes lie more than %d pixels outside their pictures: %s%s; correct the "
                    "annotations, or take --boxes ignore",

@@ -23,10 +23,10 @@ static const struct {
 /* Where the walk is. */
 typedef struct {
     mq_import_job *job;
-    char *name;       /* path below the source, "" at the top; the walk's */
-    size_t depth;     /* folders between the source and here */
-    bool in_split;    /* the top folder was a split, so classes begin one folder lower */
-    mq_split split;   /* of what lies here; MQ_SPLITS: none */
+    char *name;     /* path below the source, "" at the top; the walk's */
+    size_t depth;   /* folders between the source and here */
+    bool in_split;  /* the top folder was a split, so classes begin one folder lower */
+    mq_split split; /* of what lies here; MQ_SPLITS: none */
     bool has_class;
     uint32_t class;
 } place;
@@ -85,8 +85,8 @@ cleanup:
     return status;
 }
 
-/* What a link leads to: 'f' a file inside the source, else *reason says why it is not taken. A folder behind a
- * link is never entered: inside the source it is read under its own name anyway, so no loop can be. */
+/* What a link leads to: 'f' a file inside the source, else *reason says why it is not taken. A folder behind
+ * a link is never entered: inside the source it is read under its own name anyway, so no loop can be. */
 static bool follow_link(const mq_import_job *job, const char *path, struct stat *st, const char **reason) {
     char *target = realpath(path, NULL);
     const size_t root = strlen(job->root);
@@ -197,7 +197,8 @@ static mq_status has_split_folders(mq_err *err, const mq_import_job *job, bool *
         path = NULL;
         MQ_TRY(mq_path_join(err, job->root, list.names[i], &path));
         if (lstat(path, &st) != 0 || !S_ISDIR(st.st_mode)) continue;
-        if (job->output.st_ino && st.st_ino == job->output.st_ino && st.st_dev == job->output.st_dev) continue;
+        if (job->output.st_ino && st.st_ino == job->output.st_ino && st.st_dev == job->output.st_dev)
+            continue;
         folders++;
         for (size_t k = 0; k < sizeof SPLIT_FOLDERS / sizeof *SPLIT_FOLDERS; k++) {
             if (strcmp(list.names[i], SPLIT_FOLDERS[k].name) != 0) continue;
@@ -229,8 +230,8 @@ static mq_status check_leaves(mq_err *err, const mq_import_job *job) {
         const char **first = &folder[entry->class];
         if (!*first) *first = name;
         const size_t length = (size_t)(strrchr(name, '/') - name);
-        MQ_REQUIRE(strncmp(*first, name, length + 1) == 0 && !strchr(*first + length + 1, '/'), err, MQ_BAD_DATA,
-                   "two folders are called %s, in different places; rename one",
+        MQ_REQUIRE(strncmp(*first, name, length + 1) == 0 && !strchr(*first + length + 1, '/'), err,
+                   MQ_BAD_DATA, "two folders are called %s, in different places; rename one",
                    mq_text_safe(job->manifest.classes[entry->class], safe, sizeof safe));
     }
 cleanup:

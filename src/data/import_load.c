@@ -17,7 +17,8 @@ static bool is_cut(const mq_import_job *job, const mq_entry *entry) {
 static mq_box grow(const mq_entry *entry, double margin) {
     const int32_t w = (int32_t)entry->width, h = (int32_t)entry->height;
     const mq_box b = entry->box;
-    const int32_t dx = (int32_t)llround(margin * (b.x2 - b.x1)), dy = (int32_t)llround(margin * (b.y2 - b.y1));
+    const int32_t dx = (int32_t)llround(margin * (b.x2 - b.x1)),
+                  dy = (int32_t)llround(margin * (b.y2 - b.y1));
     return (mq_box){b.x1 > dx ? b.x1 - dx : 0, b.y1 > dy ? b.y1 - dy : 0, b.x2 < w - dx ? b.x2 + dx : w,
                     b.y2 < h - dy ? b.y2 + dy : h};
 }
@@ -85,7 +86,7 @@ mq_status mq_import_load(mq_err *err, const mq_import_job *job, const mq_entry *
     MQ_TRY(mq_sha256(err, file->data ? file->data : (const uint8_t *)"", file->size, digest));
     MQ_REQUIRE(memcmp(digest, entry->digest, sizeof digest) == 0, err, MQ_BAD_DATA,
                "%s: changed while it was imported; import again", path);
-    *stored = (mq_stored){entry->width, entry->height, entry->channels,
+    *stored = (mq_stored){entry->width,  entry->height, entry->channels,
                           entry->format, entry->colour, entry->has_box};
     if (is_converted(job, entry)) MQ_TRY(convert(err, job, entry, file, stored));
 cleanup:

@@ -10,17 +10,18 @@
 
 /* An import under way. */
 typedef struct {
-    const mq_import_plan *plan; /* borrowed */
-    mq_import_report *report;   /* borrowed */
-    char *root;                 /* real path of the source; owned */
-    struct stat output;         /* of the output folder, so that it is not read; st_ino 0: there is none */
-    const char *kind;           /* of the source, for dataset.json; static */
+    const mq_import_plan *plan;    /* borrowed */
+    mq_import_report *report;      /* borrowed */
+    char *root;                    /* real path of the source; owned */
+    struct stat output;            /* of the output folder, so that it is not read; st_ino 0: there is none */
+    const char *kind;              /* of the source, for dataset.json; static */
     char annotations[MQ_HEX_SIZE]; /* SHA-256 of the annotations read; "": none */
-    size_t first_classes;       /* classes that an earlier import fixed */
+    size_t first_classes;          /* classes that an earlier import fixed */
     mq_manifest manifest;
 } mq_import_job;
 
-/* A kind of source. A new one is a file import_*.c and a row in import.c; the first whose probe says true reads. */
+/* A kind of source. A new one is a file import_*.c and a row in import.c; the first whose probe says true
+ * reads. */
 typedef struct {
     const char *kind; /* static */
     bool (*probe)(const mq_import_job *job);

@@ -106,8 +106,8 @@ cleanup:
     return status;
 }
 
-static mq_status write_split(mq_err *err, mq_import_job *job, const char *folder, mq_split split, size_t *done,
-                             mq_json **part) {
+static mq_status write_split(mq_err *err, mq_import_job *job, const char *folder, mq_split split,
+                             size_t *done, mq_json **part) {
     mq_status status = MQ_OK;
     writing w = {.job = job};
     size_t *sizes = NULL;
@@ -195,8 +195,8 @@ cleanup:
 /* What happened is said without paths or times: the same pictures give the same bytes. */
 static mq_status pack_source(mq_err *err, const mq_import_job *job, mq_json **source) {
     mq_status status = MQ_OK;
-    MQ_TRY(mq_json_pack(err, source, "{s:s,s:s,s:I,s:I}", "kind", job->kind, "classes", job->report->class_rule,
-                        "left_out", (long long)job->report->left_out, "missing",
+    MQ_TRY(mq_json_pack(err, source, "{s:s,s:s,s:I,s:I}", "kind", job->kind, "classes",
+                        job->report->class_rule, "left_out", (long long)job->report->left_out, "missing",
                         (long long)job->report->missing));
     if (job->annotations[0])
         MQ_TRY(mq_json_set(err, *source, "annotations_sha256", mq_json_text(job->annotations)));
@@ -232,8 +232,8 @@ static mq_status write_json(mq_err *err, const mq_import_job *job, const char *f
     MQ_TRY(pack_source(err, job, &source));
     MQ_TRY(pack_rule(err, job, &rule));
     MQ_TRY(mq_json_pack(err, &json, "{s:s,s:i,s:I,s:O,s:O,s:O,s:O,s:b,s:f,s:s,s:I,s:O}", "format",
-                        "marque.dataset", "version", 1, "pictures", (long long)job->report->pictures, "classes",
-                        names, "counts", counts, "splits", *splits, "split", rule, "boxes",
+                        "marque.dataset", "version", 1, "pictures", (long long)job->report->pictures,
+                        "classes", names, "counts", counts, "splits", *splits, "split", rule, "boxes",
                         job->report->boxes > 0 && !cut, "margin", plan->margin, "store",
                         cut ? "crop" : "original", "max_side", (long long)plan->max_side, "source", source));
     MQ_TRY(mq_path_join(err, folder, "dataset.json", &path));

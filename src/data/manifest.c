@@ -81,8 +81,7 @@ mq_status mq_manifest_drop_classes(mq_err *err, mq_manifest *manifest, size_t ke
     *dropped = manifest->class_count - next;
     manifest->class_count = next;
     for (size_t i = 0; i < manifest->count; i++)
-        if (!manifest->entries[i].reason)
-            manifest->entries[i].class = number[manifest->entries[i].class];
+        if (!manifest->entries[i].reason) manifest->entries[i].class = number[manifest->entries[i].class];
 cleanup:
     free(number);
     return status;
@@ -93,7 +92,8 @@ static int compare_entries(const void *a, const void *b) {
 }
 
 void mq_manifest_sort(mq_manifest *manifest) {
-    if (manifest->count) qsort(manifest->entries, manifest->count, sizeof *manifest->entries, compare_entries);
+    if (manifest->count)
+        qsort(manifest->entries, manifest->count, sizeof *manifest->entries, compare_entries);
 }
 
 void mq_manifest_free(mq_manifest *manifest) {
@@ -142,8 +142,8 @@ mq_status mq_name_from_json(mq_err *err, const char *what, const mq_json *json, 
     MQ_TRY(mq_calloc(err, size + 1, 1, "a name", &out));
     for (size_t i = 0; i < size; i++) {
         const int high = hex_digit(hex[2 * i]), low = hex_digit(hex[2 * i + 1]);
-        MQ_REQUIRE(high >= 0 && low >= 0 && high + low, err, MQ_BAD_DATA,
-                   "%s: a class without a proper name", what);
+        MQ_REQUIRE(high >= 0 && low >= 0 && high + low, err, MQ_BAD_DATA, "%s: a class without a proper name",
+                   what);
         out[i] = (char)(high << 4 | low);
     }
     *name = out;

@@ -15,7 +15,7 @@ typedef struct {
     mq_box box; /* as annotated, pixels of the picture as stored */
     size_t row; /* its row in the annotations, from 1; 0: none */
 
-    char *reason; /* why it is left out; NULL: it is not; owned */
+    char *reason;                   /* why it is left out; NULL: it is not; owned */
     uint8_t digest[MQ_SHA256_SIZE]; /* of its bytes */
     uint8_t key[MQ_SHA256_SIZE];    /* digest of (seed, content): its place in every order that is drawn */
     uint32_t width, height;

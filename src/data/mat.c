@@ -21,8 +21,21 @@ enum {
 
 /* miXXX: how data is stored. */
 enum {
-    MI_INT8 = 1, MI_UINT8, MI_INT16, MI_UINT16, MI_INT32, MI_UINT32, MI_SINGLE,
-    MI_DOUBLE = 9, MI_INT64 = 12, MI_UINT64, MI_MATRIX, MI_COMPRESSED, MI_UTF8, MI_UTF16, MI_UTF32,
+    MI_INT8 = 1,
+    MI_UINT8,
+    MI_INT16,
+    MI_UINT16,
+    MI_INT32,
+    MI_UINT32,
+    MI_SINGLE,
+    MI_DOUBLE = 9,
+    MI_INT64 = 12,
+    MI_UINT64,
+    MI_MATRIX,
+    MI_COMPRESSED,
+    MI_UTF8,
+    MI_UTF16,
+    MI_UTF32,
 };
 /* mxXXX_CLASS: what it is to MATLAB. */
 enum { MX_CELL = 1, MX_STRUCT = 2, MX_CHAR = 4, MX_DOUBLE = 6, MX_UINT64 = 15 };
@@ -41,7 +54,7 @@ struct mq_mat_value {
     char *text;             /* owned */
     mq_mat_value *children; /* owned: cells; or count x fields, fields fastest */
     size_t child_count;
-    char *fields;           /* owned: names, field_size bytes each, ended by NUL */
+    char *fields; /* owned: names, field_size bytes each, ended by NUL */
     size_t field_count, field_size;
 };
 
@@ -253,7 +266,8 @@ static mq_status read_matrix(mq_err *err, mq_mat *m, span in, unsigned depth, mq
     MQ_TRY(take_typed(err, m, &in, MI_UINT32, &flags));
     MQ_REQUIRE(flags.left == 8, err, MQ_BAD_DATA, "%s: damaged MATLAB file (flags)", m->path);
     const unsigned class = flags.at[0];
-    if (class != MX_CELL && class != MX_STRUCT && class != MX_CHAR && (class < MX_DOUBLE || class > MX_UINT64))
+    if (class != MX_CELL && class != MX_STRUCT && class != MX_CHAR &&
+        (class < MX_DOUBLE || class > MX_UINT64))
         return MQ_OK; /* objects, functions, sparse matrices: there, but nothing to us */
     MQ_TRY(read_count(err, m, &in, value));
     MQ_TRY(take_typed(err, m, &in, MI_INT8, &name));
@@ -313,7 +327,8 @@ static mq_status check_header(mq_err *err, const mq_mat *m) {
                "%s: a MATLAB file of version 7.3 (HDF5); save it in MATLAB with -v7", m->path);
     MQ_REQUIRE(m->file.size >= 20, err, MQ_BAD_DATA, "%s: not a MATLAB file", m->path);
     const bool level4 = mq_read_u32(p) < 5000 && mq_read_u32(p + 16) >= 1 && mq_read_u32(p + 16) < 4096;
-    MQ_REQUIRE(!level4, err, MQ_BAD_DATA, "%s: a MATLAB file of level 4; save it in MATLAB with -v7", m->path);
+    MQ_REQUIRE(!level4, err, MQ_BAD_DATA, "%s: a MATLAB file of level 4; save it in MATLAB with -v7",
+               m->path);
     MQ_REQUIRE(m->file.size >= HEADER && memcmp(p + 126, "MI", 2) != 0, err, MQ_BAD_DATA, "%s: %s", m->path,
                m->file.size < HEADER ? "not a MATLAB file"
                                      : "a big-endian MATLAB file; save it again on an ordinary computer");
@@ -337,8 +352,8 @@ static mq_status read_variables(mq_err *err, mq_mat *m) {
         if (type != MI_MATRIX) continue;
         MQ_REQUIRE(m->variable_count < VARIABLES_MAX, err, MQ_BAD_DATA, "%s: more than %d variables", m->path,
                    VARIABLES_MAX);
-        MQ_TRY(mq_grow(err, &m->variables, &m->variable_capacity, m->variable_count + 1,
-                       sizeof *m->variables));
+        MQ_TRY(
+            mq_grow(err, &m->variables, &m->variable_capacity, m->variable_count + 1, sizeof *m->variables));
         mq_mat_value *value = &m->variables[m->variable_count++];
         *value = (mq_mat_value){0};
         MQ_TRY(read_matrix(err, m, data, 1, value));

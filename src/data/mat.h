@@ -1,5 +1,6 @@
-/* mat.h: reads MATLAB files of level 5 (MathWorks, MAT-File Format, "Level 5 MAT-File Format"): numbers, text,
- * cells and structs, compressed or not, little endian. Level 4, big-endian and v7.3 files (HDF5) are refused. */
+/* mat.h: reads MATLAB files of level 5 (MathWorks, MAT-File Format, "Level 5 MAT-File Format"): numbers,
+ * text, cells and structs, compressed or not, little endian. Level 4, big-endian and v7.3 files (HDF5) are
+ * refused. */
 #ifndef MQ_MAT_H
 #define MQ_MAT_H
 
@@ -22,8 +23,8 @@ mq_mat_kind mq_mat_kind_of(const mq_mat_value *value);
 /* Elements: numbers, cells or structs; of text 1. */
 size_t mq_mat_count(const mq_mat_value *value);
 
-/* What lies in a cell, or in a field of one struct of an array, counted in MATLAB's order; borrowed, NULL when
- * there is none. */
+/* What lies in a cell, or in a field of one struct of an array, counted in MATLAB's order; borrowed, NULL
+ * when there is none. */
 const mq_mat_value *mq_mat_cell(const mq_mat_value *value, size_t index);
 const mq_mat_value *mq_mat_field(const mq_mat_value *value, size_t index, const char *name);
 

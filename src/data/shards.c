@@ -20,16 +20,16 @@ struct mq_shards {
     mq_split split;
     size_t *sizes; /* of the records to come; owned */
     size_t count, written;
-    size_t shards;      /* in all */
-    size_t shard;       /* the one being written */
-    uint64_t expected;  /* bytes of all records */
-    uint64_t planned;   /* bytes expected of the records written */
-    uint64_t offset;    /* in the shard */
-    uint64_t bytes;     /* of finished shards */
-    size_t first;       /* record the shard began with */
-    mq_writer *writer;  /* of the shard; NULL between shards */
-    mq_buf rows;        /* of the index, behind room for its header */
-    mq_json *list;      /* of finished shards */
+    size_t shards;     /* in all */
+    size_t shard;      /* the one being written */
+    uint64_t expected; /* bytes of all records */
+    uint64_t planned;  /* bytes expected of the records written */
+    uint64_t offset;   /* in the shard */
+    uint64_t bytes;    /* of finished shards */
+    size_t first;      /* record the shard began with */
+    mq_writer *writer; /* of the shard; NULL between shards */
+    mq_buf rows;       /* of the index, behind room for its header */
+    mq_json *list;     /* of finished shards */
 };
 
 void mq_shard_name(mq_split split, size_t index, size_t count, char out[MQ_SHARD_NAME]) {

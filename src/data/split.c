@@ -13,10 +13,10 @@
 /* A picture while it is placed. */
 typedef struct {
     mq_entry *entry;
-    size_t team;                     /* its representative in the union of those that stay together */
-    uint8_t group[MQ_SHA256_SIZE];   /* digest of what group_by matched */
+    size_t team;                   /* its representative in the union of those that stay together */
+    uint8_t group[MQ_SHA256_SIZE]; /* digest of what group_by matched */
     bool grouped;
-    const uint8_t *key;              /* the smallest key of its team; borrowed from an entry */
+    const uint8_t *key; /* the smallest key of its team; borrowed from an entry */
 } member;
 
 /* The state of a placement. */
@@ -126,8 +126,8 @@ cleanup:
     return status;
 }
 
-/* Draws whole teams of the class order[begin..end) from split from (MQ_SPLITS: not placed) into split to until
- * it holds wanted pictures. A team is moved in all classes at once. */
+/* Draws whole teams of the class order[begin..end) from split from (MQ_SPLITS: not placed) into split to
+ * until it holds wanted pictures. A team is moved in all classes at once. */
 static void draw(placement *p, size_t begin, size_t end, mq_split from, mq_split to, size_t wanted) {
     size_t have = 0;
     for (size_t i = begin; i < end; i++) have += p->members[p->order[i]].entry->split == to;
@@ -184,7 +184,8 @@ static void place_class(placement *p, size_t begin, size_t end, const mq_split_r
 }
 
 /* Teams that reach into several classes: the later class follows the earlier one. */
-static mq_status place_all(mq_err *err, placement *p, const mq_split_rule *rule, const mq_manifest *manifest) {
+static mq_status place_all(mq_err *err, placement *p, const mq_split_rule *rule,
+                           const mq_manifest *manifest) {
     mq_status status = MQ_OK;
     bool *fixed = NULL;
     mq_split *drawn = NULL; /* of each team, once a class has placed it */

@@ -5,10 +5,10 @@
 #include "data/manifest.h"
 
 typedef struct {
-    double test;            /* share of each class, 0..1 */
-    double val;             /* share of what is not test */
+    double test; /* share of each class, 0..1 */
+    double val;  /* share of what is not test */
     uint64_t seed;
-    const char *group_by;   /* POSIX extended regular expression on names; borrowed; NULL: none */
+    const char *group_by; /* POSIX extended regular expression on names; borrowed; NULL: none */
 } mq_split_rule;
 
 /* Places every picture that is taken (reason NULL) and sets its key, SHA-256 of (seed as u64 little endian,

@@ -43,7 +43,8 @@ mq_status mq_tfrecord_seal(mq_err *err, mq_buf *buf) {
 }
 
 /* The length a header states, after its checksum and against what may follow it. */
-static mq_status read_header(mq_err *err, const mq_tfrecord *at, const uint8_t header[HEADER], size_t *length) {
+static mq_status read_header(mq_err *err, const mq_tfrecord *at, const uint8_t header[HEADER],
+                             size_t *length) {
     mq_status status = MQ_OK;
     const uint64_t stated = mq_read_u64(header);
     MQ_REQUIRE(mq_read_u32(header + 8) == masked(mq_crc32c(header, 8)), err, MQ_BAD_DATA,
