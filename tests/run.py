@@ -19,8 +19,8 @@ from runner import ROOT, Result, run_all, run_program, run_tap  # noqa: E402
 BUILD = ROOT / "build"
 PYTHON = sys.executable
 ORACLE = ROOT / ".venv" / "oracle"
-ORACLE_PACKAGES = ["keras==3.15.1", "tensorflow-cpu==2.21.0", "pillow==11.3.0", "h5py==3.14.0", "numpy==2.2.6",
-                   "safetensors==0.6.2"]
+ORACLE_PACKAGES = ["keras==3.15.1", "tensorflow-cpu==2.21.0", "pillow==13.0.0", "h5py==3.14.0", "numpy==2.4.6",
+                   "scipy==1.17.1", "safetensors==0.8.0"]
 SHOWN_LINES = 120
 ASAN = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99:allocator_may_return_null=1",
         "UBSAN_OPTIONS": "print_stacktrace=1"}
@@ -120,7 +120,7 @@ def is_golden(name, network=True):
 
 def stage_style(report, build):
     jobs = [(f"{name}.py", [PYTHON, ROOT / "tests" / f"{name}.py"], None, 300)
-            for name in ("check_style", "check_layers", "check_compile")]
+            for name in ("check_runner", "check_style", "check_layers", "check_compile")]
     report.add(*run_all(jobs))
     build.get("release")
     build.get("debug", "-DCMAKE_C_COMPILER=clang", "-DMARQUE_OPENMP=OFF", name="clang")
@@ -192,8 +192,8 @@ def stage_oracle(report, build):
     if not folder or not python or not report.step("the weights", [ROOT / "scripts/fetch-weights"]):
         return
     env = {"MARQUE_BIN": str(folder / "marque"), "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
-    jobs = [(f"oracle/{path.name}", [python, path], env, 900) for path in sorted((ROOT / "tests/oracle").glob("*.py"))]
-    report.add(*run_all(jobs, 1))
+    for path in sorted((ROOT / "tests/oracle").glob("*.py")):
+        report.add(run_tap(f"oracle/{path.name}", [python, path], env, 900))
 
 
 STAGES = {

@@ -2,6 +2,7 @@
  * Lines or CSV for programs, always in the order of the input. */
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "cli/common.h"

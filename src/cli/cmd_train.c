@@ -137,6 +137,8 @@ static mq_status open_inputs(mq_err *err, train_call *c) {
     MQ_TRY(mq_weights_path(err, c->arch->name, &path));
     MQ_TRY(mq_bundle_open(err, path, &c->weights));
     c->recipe = mq_recipe_default((uint32_t)o->imgsz, c->arch->range);
+    c->recipe.filter = (mq_filter)o->filter;
+    c->recipe.fit = (mq_fit)o->fit;
     mq_dataset_recipe(c->dataset, &c->recipe);
     MQ_TRY(digest_settings(err, c));
 cleanup:
@@ -305,6 +307,8 @@ static mq_status run(mq_err *err, const mq_call *call) {
     MQ_TRY(mq_train(err, &plan, &result));
     print_end(&c, &result);
 cleanup:
+    if (status == MQ_INTERRUPTED && c.run)
+        mq_note("go on by: marque train --resume %s", mq_run_folder(c.run));
     close_call(&c);
     return status;
 }

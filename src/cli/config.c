@@ -45,6 +45,18 @@ const mq_param mq_train_params[] = {
      .max = 2048,
      .offset = offsetof(mq_train_options, imgsz),
      .help = "side of the network's input in pixels"},
+    {.name = "filter",
+     .kind = MQ_PARAM_CHOICE,
+     .value = "pillow|tensorflow",
+     .standard = "pillow",
+     .offset = offsetof(mq_train_options, filter),
+     .help = "bilinear resize: antialiased as Pillow's, or plain as tf.image.resize"},
+    {.name = "fit",
+     .kind = MQ_PARAM_CHOICE,
+     .value = "stretch|crop|pad",
+     .standard = "stretch",
+     .offset = offsetof(mq_train_options, fit),
+     .help = "how a picture that is not square fills the network's input"},
     {.name = "optimizer",
      .kind = MQ_PARAM_CHOICE,
      .value = "adam",
@@ -202,7 +214,7 @@ mq_status mq_config_make(mq_err *err, const mq_train_options *o, const char *dat
                          size_t stage_count, mq_json **json) {
     mq_status status = MQ_OK;
     mq_json *list = NULL;
-    char words[5][WORD];
+    char words[7][WORD];
     MQ_TRY(mq_json_pack(err, &list, "[]"));
     for (size_t i = 0; i < stage_count; i++) {
         const bool head = strcmp(stages[i].thaw, "head") == 0;
@@ -218,7 +230,8 @@ mq_status mq_config_make(mq_err *err, const mq_train_options *o, const char *dat
         (long long)o->batch, "seed", (long long)o->seed, "optimizer",
         choice("optimizer", o->optimizer, words[0]), "head", choice("head", o->head, words[1]), "monitor",
         choice("monitor", o->monitor, words[2]), "stages", list, "fraction", o->fraction, "cache",
-        choice("cache", o->cache, words[3]), "dtype", choice("dtype", o->dtype, words[4]), "threads",
+        choice("cache", o->cache, words[3]), "dtype", choice("dtype", o->dtype, words[4]), "filter",
+        choice("filter", o->filter, words[5]), "fit", choice("fit", o->fit, words[6]), "threads",
         (long long)o->threads, "jobs", (long long)o->workers, "checkpoint-every", o->checkpoint_every, "keep",
         (long long)o->keep));
 cleanup:

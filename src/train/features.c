@@ -199,7 +199,7 @@ static mq_status fill(mq_err *err, mq_features *f, const mq_features_plan *plan,
         if (plan->progress)
             plan->progress(plan->user, done, f->count, mq_seconds() - start, mq_loader_waited(loader));
         MQ_REQUIRE(!plan->stop || !plan->stop(plan->user) || done == f->count, err, MQ_INTERRUPTED,
-                   "stopped with the features of %zu of %zu pictures kept; run the same line again to go on",
+                   "stopped; the features of %zu of %zu pictures are kept",
                    done / CHUNK * CHUNK, f->count);
     }
     MQ_REQUIRE(fdatasync(f->fd) == 0, err, MQ_IO, "%s: cannot be written to disk: %s", f->path,

@@ -1,4 +1,5 @@
 """test_cli.py: the frame of the command line: words nobody knows, help, exit codes, closed streams."""
+import json
 import sys
 from pathlib import Path
 
@@ -58,8 +59,18 @@ def test_streams(tap, m):
 
 
 def test_doctor(tap, m):
-    run = m.run(["doctor"])
-    tap.check("doctor shows what matters", run.code == 0 and run.out.startswith("marque 0."), run.out)
+    words = ["marque  ", "processor", "oneDNN", "dtype auto", "memory", "cache"]
+    run = m.expect(tap, "doctor shows what matters", ["doctor"], 0, out=words)
+    tap.check("doctor says how to get the weights", "marque pull xception" in run.out, run.out)
+    run = m.run(["doctor", "--json"])
+    report = json.loads(run.out) if run.code == 0 else {}
+    tap.check("doctor --json has its members", set(report) == {
+        "version", "processor", "cores", "isa", "onednn", "dtype", "memory_gb", "cache", "missing"}, run)
+    tap.check("its cache is the one in HOME", report.get("cache") == str(m.folder / "home/.cache/marque"), report)
+    run = m.run(["doctor", "--json"], env={"XDG_CACHE_HOME": "relative", "HOME": ""})
+    tap.check("no folder for the cache exits 73", run.code == 73 and "XDG_CACHE_HOME" in run.err, run)
+    run = m.run(["doctor", "--json"], env={"ONEDNN_MAX_CPU_ISA": "AVX2"})
+    tap.check("without bf16 instructions auto takes f32", run.code == 0 and json.loads(run.out)["dtype"] == "f32", run)
 
 
 def main():
