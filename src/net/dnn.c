@@ -1,0 +1,211 @@
+/* dnn.c: engine, layouts, and kernels once they are made; every call of oneDNN
+ * that is the same in 2.x and 3.x. Called by the lowerings and by op_dense.c.
+ * Invariant: a kernel runs only with all its slots bound, scratch included, so
+ * that oneDNN never allocates while a program runs. */
+#include "net/dnn_impl.h"
+
+#include "base/mem.h"
+#include "net/program.h"
+
+#include <stdio.h>
+#include <string.h>
+
+mq_status mq_dnn_check(mq_err *err, dnnl_status_t status, const char *what) {
+    switch (status) {
+    case dnnl_success:
+        return MQ_OK;
+    case dnnl_out_of_memory:
+        return mq_fail(err, MQ_NO_MEMORY, "no memory for %s", what);
+    case dnnl_unimplemented:
+        return mq_fail(err, MQ_UNAVAILABLE, "oneDNN %s has no kernel for %s on %s", mq_dnn_version(), what,
+                       mq_dnn_isa());
+    default:
+        return mq_fail(err, MQ_INTERNAL, "oneDNN %s refused %s (status %d)", mq_dnn_version(), what,
+                       (int)status);
+    }
+}
+
+dnnl_data_type_t mq_dnn_dtype(mq_dtype dtype) {
+    return dtype == MQ_BF16 ? dnnl_bf16 : dnnl_f32;
+}
+
+mq_status mq_dnn_create(mq_err *err, mq_dnn **dnn) {
+    mq_status status = MQ_OK;
+    mq_dnn *d = NULL;
+    MQ_TRY(mq_calloc(err, 1, sizeof *d, "the compute engine", &d));
+    MQ_TRY(mq_dnn_check(err, dnnl_engine_create(&d->engine, dnnl_cpu, 0), "an engine"));
+    MQ_TRY(mq_dnn_check(err, dnnl_stream_create(&d->stream, d->engine, dnnl_stream_in_order), "a stream"));
+    *dnn = d;
+    d = NULL;
+cleanup:
+    mq_dnn_free(&d);
+    return status;
+}
+
+void mq_dnn_free(mq_dnn **dnn) {
+    mq_dnn *d = *dnn;
+    if (!d) return;
+    if (d->stream) dnnl_stream_destroy(d->stream);
+    if (d->engine) dnnl_engine_destroy(d->engine);
+    free(d);
+    *dnn = NULL;
+}
+
+bool mq_dnn_has_bf16(void) {
+    const unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
+    return (isa & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+}
+
+mq_dtype mq_dtype_auto(void) {
+    return mq_dnn_has_bf16() ? MQ_BF16 : MQ_F32;
+}
+
+#define TEXT_OF(x) TEXT(x)
+#define TEXT(x) #x
+
+/* The library may be newer than the headers, within one major version; this names the library. */
+const char *mq_dnn_version(void) {
+    static const char built[] = TEXT_OF(DNNL_VERSION_MAJOR) "." TEXT_OF(DNNL_VERSION_MINOR) "." TEXT_OF(
+        DNNL_VERSION_PATCH);
+    static _Thread_local char text[48];
+    const dnnl_version_t *v = dnnl_version();
+    if (!v) return built;
+    snprintf(text, sizeof text, "%d.%d.%d", v->major, v->minor, v->patch);
+    return text;
+}
+
+const char *mq_dnn_isa(void) {
+    static const struct {
+        unsigned isa;
+        const char *name;
+    } names[] = {
+        {dnnl_cpu_isa_avx512_core_amx, "avx512_core_amx"},
+        {dnnl_cpu_isa_avx512_core_bf16, "avx512_core_bf16"},
+        {dnnl_cpu_isa_avx512_core_vnni, "avx512_core_vnni"},
+        {dnnl_cpu_isa_avx512_core, "avx512_core"},
+        {dnnl_cpu_isa_avx2_vnni, "avx2_vnni"},
+        {dnnl_cpu_isa_avx2, "avx2"},
+        {dnnl_cpu_isa_avx, "avx"},
+        {dnnl_cpu_isa_sse41, "sse41"},
+    };
+    const unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (isa && (isa & names[i].isa) == names[i].isa) return names[i].name;
+    return "portable";
+}
+
+MQ_MUST_USE static mq_status layout_new(mq_err *err, mq_layout **layout) {
+    return mq_calloc(err, 1, sizeof **layout, "a layout", layout);
+}
+
+MQ_MUST_USE static mq_status layout_make(mq_err *err, mq_dtype dtype, size_t rank, const size_t *dims,
+                                         const size_t *strides, mq_layout **layout) {
+    mq_status status = MQ_OK;
+    dnnl_dims_t d, s;
+    mq_layout *l = NULL;
+    MQ_TRY(layout_new(err, &l));
+    for (size_t i = 0; i < rank; i++) {
+        d[i] = (dnnl_dim_t)dims[i];
+        if (strides) s[i] = (dnnl_dim_t)strides[i];
+    }
+    MQ_TRY(mq_dnn_check(err, mq_md_init(&l->md, (int)rank, d, mq_dnn_dtype(dtype), strides ? s : NULL),
+                        "a memory descriptor"));
+    *layout = l;
+    l = NULL;
+cleanup:
+    free(l); /* without descriptor here */
+    return status;
+}
+
+mq_status mq_layout_create(mq_err *err, mq_dtype dtype, size_t rank, const size_t *dims,
+                           const size_t *strides, mq_layout **layout) {
+    return layout_make(err, dtype, rank, dims, strides, layout);
+}
+
+mq_status mq_layout_any(mq_err *err, mq_dtype dtype, size_t rank, const size_t *dims, mq_layout **layout) {
+    return layout_make(err, dtype, rank, dims, NULL, layout);
+}
+
+mq_status mq_layout_nhwc(mq_err *err, mq_dtype dtype, size_t n, size_t h, size_t w, size_t c,
+                         mq_layout **layout) {
+    const size_t dims[] = {n, c, h, w}, strides[] = {h * w * c, 1, w * c, c};
+    return layout_make(err, dtype, 4, dims, strides, layout);
+}
+
+mq_status mq_layout_copy(mq_err *err, const mq_layout *other, mq_layout **layout) {
+    mq_status status = MQ_OK;
+    mq_layout *l = NULL;
+    MQ_TRY(layout_new(err, &l));
+    MQ_TRY(mq_dnn_check(err, mq_md_copy(&l->md, mq_md_of(other)), "a memory descriptor"));
+    *layout = l;
+    l = NULL;
+cleanup:
+    free(l);
+    return status;
+}
+
+void mq_layout_free(mq_layout **layout) {
+    if (!*layout) return;
+    mq_md_free(&(*layout)->md);
+    free(*layout);
+    *layout = NULL;
+}
+
+size_t mq_layout_bytes(const mq_layout *layout) {
+    return dnnl_memory_desc_get_size(mq_md_of(layout));
+}
+
+mq_dtype mq_layout_dtype(const mq_layout *layout) {
+    return mq_md_dtype(mq_md_of(layout)) == dnnl_bf16 ? MQ_BF16 : MQ_F32;
+}
+
+bool mq_layout_equal(const mq_layout *a, const mq_layout *b) {
+    return dnnl_memory_desc_equal(mq_md_of(a), mq_md_of(b));
+}
+
+void mq_kernel_free(mq_kernel **kernel) {
+    mq_kernel *k = *kernel;
+    if (!k) return;
+    for (size_t i = 0; i < MQ_SLOTS; i++) {
+        if (k->memories[i]) dnnl_memory_destroy(k->memories[i]);
+        mq_layout_free(&k->layouts[i]);
+    }
+    if (k->primitive) dnnl_primitive_destroy(k->primitive);
+    free(k);
+    *kernel = NULL;
+}
+
+const mq_layout *mq_kernel_layout(const mq_kernel *kernel, mq_slot slot) {
+    return kernel->layouts[slot];
+}
+
+mq_status mq_kernel_bind(mq_err *err, mq_kernel *kernel, mq_slot slot, const void *memory) {
+    if (!kernel->memories[slot]) return MQ_OK;
+    void *handle; /* oneDNN's handles are not const, its sources still are only read */
+    memcpy(&handle, &memory, sizeof handle);
+    return mq_dnn_check(err, dnnl_memory_set_data_handle(kernel->memories[slot], handle), "a buffer");
+}
+
+mq_status mq_kernel_run(mq_err *err, const mq_dnn *dnn, const mq_kernel *kernel) {
+    static const int args[MQ_SLOTS] = {DNNL_ARG_SRC,  DNNL_ARG_SRC_1, DNNL_ARG_WEIGHTS,
+                                       DNNL_ARG_BIAS, DNNL_ARG_DST,   DNNL_ARG_SCRATCHPAD};
+    dnnl_exec_arg_t list[MQ_SLOTS];
+    int count = 0;
+    for (size_t i = 0; i < MQ_SLOTS; i++)
+        if (kernel->memories[i]) list[count++] = (dnnl_exec_arg_t){args[i], kernel->memories[i]};
+    dnnl_status_t done = dnnl_primitive_execute(kernel->primitive, dnn->stream, count, list);
+    if (done == dnnl_success) done = dnnl_stream_wait(dnn->stream);
+    return mq_dnn_check(err, done, kernel->name);
+}
+
+const char *mq_kernel_name(const mq_kernel *kernel) {
+    return kernel->name;
+}
+
+mq_status mq_dnn_sgemm(mq_err *err, const mq_gemm *g, const float *a, const float *b, float *c) {
+    const dnnl_dim_t m = (dnnl_dim_t)g->m, n = (dnnl_dim_t)g->n, k = (dnnl_dim_t)g->k;
+    return mq_dnn_check(err,
+                        dnnl_sgemm(g->ta ? 'T' : 'N', g->tb ? 'T' : 'N', m, n, k, 1.0f, a, g->ta ? m : k, b,
+                                   g->tb ? k : n, g->beta, c, n),
+                        "a matrix product");
+}

@@ -1,0 +1,113 @@
+/* dnn.h: all that marque asks of oneDNN, in types of our own. Only net/dnn*.c include oneDNN's headers, and
+ * only dnn_make.c knows which of its two interfaces (2.x, 3.x) lies below.
+ *
+ * A layout says how one tensor lies in memory; a kernel is one ready primitive with a memory slot for each
+ * tensor it touches. Kernels own no tensor memory: it is bound to them and borrowed. One compute thread makes
+ * and runs them all. */
+#ifndef MQ_DNN_H
+#define MQ_DNN_H
+
+#include "net/bundle.h"
+
+typedef struct mq_dnn mq_dnn;       /* engine and stream */
+typedef struct mq_layout mq_layout; /* dtype, dims and order in memory */
+typedef struct mq_kernel mq_kernel; /* one primitive */
+
+enum { MQ_DIMS_MAX = 5 };
+
+/* The engine of this processor; *dnn is the caller's and outlives its kernels. */
+MQ_MUST_USE mq_status mq_dnn_create(mq_err *err, mq_dnn **dnn);
+void mq_dnn_free(mq_dnn **dnn);
+
+/* Whether the processor computes in bf16 at full speed (avx512_bf16 or better). */
+bool mq_dnn_has_bf16(void);
+
+/* A layout from dims in oneDNN's logical order (N C H W; [G] O I H W) and strides in elements. *layout is the
+ * caller's. */
+MQ_MUST_USE mq_status mq_layout_create(mq_err *err, mq_dtype dtype, size_t rank, const size_t *dims,
+                                       const size_t *strides, mq_layout **layout);
+
+/* N pictures of h x w x c, channels last. */
+MQ_MUST_USE mq_status mq_layout_nhwc(mq_err *err, mq_dtype dtype, size_t n, size_t h, size_t w, size_t c,
+                                     mq_layout **layout);
+MQ_MUST_USE mq_status mq_layout_copy(mq_err *err, const mq_layout *other, mq_layout **layout);
+void mq_layout_free(mq_layout **layout);
+size_t mq_layout_bytes(const mq_layout *layout); /* padding of blocked layouts included */
+mq_dtype mq_layout_dtype(const mq_layout *layout);
+bool mq_layout_equal(const mq_layout *a, const mq_layout *b);
+
+typedef enum {
+    MQ_SLOT_SRC,
+    MQ_SLOT_SRC2, /* the second summand of an addition */
+    MQ_SLOT_WEIGHTS,
+    MQ_SLOT_BIAS,
+    MQ_SLOT_DST,
+    MQ_SLOT_SCRATCH,
+    MQ_SLOTS
+} mq_slot;
+
+/* A square window over a picture, as convolutions and pools use it. */
+typedef struct {
+    size_t n, h, w, c;     /* source */
+    size_t out_h, out_w;   /* result */
+    size_t kernel, stride; /* both directions */
+    size_t top, left;      /* padding before */
+    size_t bottom, right;  /* padding behind */
+} mq_window;
+
+typedef struct {
+    mq_window window;
+    size_t filters; /* channels of the result; depthwise: as many as c */
+    bool depthwise;
+    bool bias; /* f32 */
+    bool sum;  /* result += what dst held before, ahead of relu */
+    bool relu;
+    mq_dtype dtype;             /* of source, weights and result */
+    const mq_layout *src, *dst; /* borrowed; NULL: the fastest, asked by mq_kernel_layout */
+} mq_conv_plan;
+
+/* Each *kernel is the caller's. */
+MQ_MUST_USE mq_status mq_kernel_conv(mq_err *err, const mq_dnn *dnn, const mq_conv_plan *plan,
+                                     mq_kernel **kernel);
+
+typedef enum { MQ_POOL_MAX, MQ_POOL_AVG } mq_pool;
+MQ_MUST_USE mq_status mq_kernel_pool(mq_err *err, const mq_dnn *dnn, mq_pool pool, const mq_window *window,
+                                     const mq_layout *src, mq_kernel **kernel);
+
+/* max(x, 0); source and result may be one memory. */
+MQ_MUST_USE mq_status mq_kernel_relu(mq_err *err, const mq_dnn *dnn, const mq_layout *layout,
+                                     mq_kernel **kernel);
+
+/* src + src2; result and src may be one memory. */
+MQ_MUST_USE mq_status mq_kernel_add(mq_err *err, const mq_dnn *dnn, const mq_layout *layout,
+                                    mq_kernel **kernel);
+
+/* From one layout and dtype to another. */
+MQ_MUST_USE mq_status mq_kernel_reorder(mq_err *err, const mq_dnn *dnn, const mq_layout *src,
+                                        const mq_layout *dst, mq_kernel **kernel);
+void mq_kernel_free(mq_kernel **kernel);
+
+/* The layout of a slot, borrowed; NULL when the kernel has no such slot. */
+const mq_layout *mq_kernel_layout(const mq_kernel *kernel, mq_slot slot);
+
+/* Says where a slot's tensor lies (borrowed, 64-byte aligned for speed); a slot the kernel lacks is ignored.
+ */
+MQ_MUST_USE mq_status mq_kernel_bind(mq_err *err, mq_kernel *kernel, mq_slot slot, const void *memory);
+
+/* Runs it to the end. */
+MQ_MUST_USE mq_status mq_kernel_run(mq_err *err, const mq_dnn *dnn, const mq_kernel *kernel);
+
+/* oneDNN's name of the implementation, such as "jit:avx512_core_bf16"; borrowed. */
+const char *mq_kernel_name(const mq_kernel *kernel);
+
+/* c [m, n] = a b + beta c, row-major f32; a is [m, k] or, when ta, [k, m]; b is [k, n] or, when tb, [n, k].
+ */
+typedef struct {
+    bool ta, tb;
+    size_t m, n, k;
+    float beta;
+} mq_gemm;
+MQ_MUST_USE mq_status mq_dnn_sgemm(mq_err *err, const mq_gemm *gemm, const float *a, const float *b,
+                                   float *c);
+
+#endif

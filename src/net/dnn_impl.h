@@ -1,0 +1,54 @@
+/* dnn_impl.h: what dnn.c and dnn_make.c share. The only header that includes oneDNN's. */
+#ifndef MQ_DNN_IMPL_H
+#define MQ_DNN_IMPL_H
+
+#include "net/dnn.h"
+
+#include <oneapi/dnnl/dnnl.h>
+
+struct mq_dnn {
+    dnnl_engine_t engine;
+    dnnl_stream_t stream;
+};
+
+struct mq_layout {
+    dnnl_memory_desc_t md; /* a struct in 2.x, a handle in 3.x */
+};
+
+struct mq_kernel {
+    dnnl_primitive_t primitive;
+    const char *name;
+    mq_layout *layouts[MQ_SLOTS]; /* NULL: no such slot */
+    dnnl_memory_t memories[MQ_SLOTS];
+};
+
+/* How a descriptor is passed to oneDNN, NULL for none. */
+#if DNNL_VERSION_MAJOR >= 3
+typedef const_dnnl_memory_desc_t mq_md;
+static inline mq_md mq_md_of(const mq_layout *layout) {
+    return layout ? layout->md : NULL;
+}
+#else
+typedef const dnnl_memory_desc_t *mq_md;
+static inline mq_md mq_md_of(const mq_layout *layout) {
+    return layout ? &layout->md : NULL;
+}
+#endif
+
+/* oneDNN's status as ours; what names the attempt. */
+MQ_MUST_USE mq_status mq_dnn_check(mq_err *err, dnnl_status_t status, const char *what);
+
+dnnl_data_type_t mq_dnn_dtype(mq_dtype dtype);
+
+/* A layout without order. */
+MQ_MUST_USE mq_status mq_layout_any(mq_err *err, mq_dtype dtype, size_t rank, const size_t *dims,
+                                    mq_layout **layout);
+
+/* strides NULL: any order. */
+dnnl_status_t mq_md_init(dnnl_memory_desc_t *md, int rank, const dnnl_dims_t dims, dnnl_data_type_t dtype,
+                         const dnnl_dim_t *strides);
+dnnl_status_t mq_md_copy(dnnl_memory_desc_t *md, mq_md other);
+dnnl_data_type_t mq_md_dtype(mq_md md);
+void mq_md_free(dnnl_memory_desc_t *md);
+
+#endif

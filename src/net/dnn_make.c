@@ -1,0 +1,286 @@
+/* dnn_make.c: makes kernels, on oneDNN 2.x or 3.x. Called by the lowerings
+ * through dnn.h. Invariant: scratch memory is always the caller's
+ * (scratchpad_mode_user), and every slot of a made kernel has its memory object. */
+#include "net/dnn_impl.h"
+
+#include "base/mem.h"
+
+#if DNNL_VERSION_MAJOR >= 3
+
+dnnl_status_t mq_md_init(dnnl_memory_desc_t *md, int rank, const dnnl_dims_t dims, dnnl_data_type_t dtype,
+                         const dnnl_dim_t *strides) {
+    return strides ? dnnl_memory_desc_create_with_strides(md, rank, dims, dtype, strides)
+                   : dnnl_memory_desc_create_with_tag(md, rank, dims, dtype, dnnl_format_tag_any);
+}
+
+dnnl_status_t mq_md_copy(dnnl_memory_desc_t *md, mq_md other) {
+    return dnnl_memory_desc_clone(md, other);
+}
+
+dnnl_data_type_t mq_md_dtype(mq_md md) {
+    dnnl_data_type_t dtype = dnnl_data_type_undef;
+    return dnnl_memory_desc_query(md, dnnl_query_data_type, &dtype) == dnnl_success ? dtype
+                                                                                    : dnnl_data_type_undef;
+}
+
+void mq_md_free(dnnl_memory_desc_t *md) {
+    if (*md) dnnl_memory_desc_destroy(*md);
+}
+
+#else
+
+dnnl_status_t mq_md_init(dnnl_memory_desc_t *md, int rank, const dnnl_dims_t dims, dnnl_data_type_t dtype,
+                         const dnnl_dim_t *strides) {
+    return strides ? dnnl_memory_desc_init_by_strides(md, rank, dims, dtype, strides)
+                   : dnnl_memory_desc_init_by_tag(md, rank, dims, dtype, dnnl_format_tag_any);
+}
+
+dnnl_status_t mq_md_copy(dnnl_memory_desc_t *md, mq_md other) {
+    *md = *other;
+    return dnnl_success;
+}
+
+dnnl_data_type_t mq_md_dtype(mq_md md) {
+    return md->data_type;
+}
+
+void mq_md_free(dnnl_memory_desc_t *md) {
+    (void)md; /* a plain struct */
+}
+
+#endif
+
+/* Attributes of every primitive: the caller's scratch; after a convolution the sum, then the ReLU. */
+static dnnl_status_t attributes(const mq_conv_plan *plan, dnnl_primitive_attr_t *attr) {
+    dnnl_post_ops_t ops = NULL;
+    dnnl_status_t s = dnnl_primitive_attr_create(attr);
+    if (s == dnnl_success) s = dnnl_primitive_attr_set_scratchpad_mode(*attr, dnnl_scratchpad_mode_user);
+    if (s != dnnl_success || !plan) return s;
+    s = dnnl_post_ops_create(&ops);
+#if DNNL_VERSION_MAJOR >= 3
+    if (s == dnnl_success && plan->sum) s = dnnl_post_ops_append_sum(ops, 1.0f, 0, dnnl_data_type_undef);
+    if (s == dnnl_success && plan->relu) s = dnnl_post_ops_append_eltwise(ops, dnnl_eltwise_relu, 0.0f, 0.0f);
+#else
+    if (s == dnnl_success && plan->sum) s = dnnl_post_ops_append_sum(ops, 1.0f);
+    if (s == dnnl_success && plan->relu)
+        s = dnnl_post_ops_append_eltwise(ops, 1.0f, dnnl_eltwise_relu, 0.0f, 0.0f);
+#endif
+    if (s == dnnl_success) s = dnnl_primitive_attr_set_post_ops(*attr, ops);
+    if (ops) dnnl_post_ops_destroy(ops);
+    return s;
+}
+
+typedef struct {
+    dnnl_dims_t kernel, strides, dilates, before, behind;
+} window_dims;
+
+static window_dims dims_of(const mq_window *w) {
+    const dnnl_dim_t kernel = (dnnl_dim_t)w->kernel, stride = (dnnl_dim_t)w->stride;
+    return (window_dims){.kernel = {kernel, kernel},
+                         .strides = {stride, stride},
+                         .before = {(dnnl_dim_t)w->top, (dnnl_dim_t)w->left},
+                         .behind = {(dnnl_dim_t)w->bottom, (dnnl_dim_t)w->right}};
+}
+
+static dnnl_status_t conv_pd(const mq_dnn *dnn, const mq_conv_plan *plan, const mq_md md[MQ_SLOTS],
+                             dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *pd) {
+    const window_dims d = dims_of(&plan->window);
+    const mq_md src = md[MQ_SLOT_SRC], weights = md[MQ_SLOT_WEIGHTS], bias = md[MQ_SLOT_BIAS],
+                dst = md[MQ_SLOT_DST];
+#if DNNL_VERSION_MAJOR >= 3
+    return dnnl_convolution_forward_primitive_desc_create(pd, dnn->engine, dnnl_forward_inference,
+                                                          dnnl_convolution_direct, src, weights, bias, dst,
+                                                          d.strides, d.dilates, d.before, d.behind, attr);
+#else
+    dnnl_convolution_desc_t desc;
+    const dnnl_status_t s = dnnl_convolution_forward_desc_init(&desc, dnnl_forward_inference,
+                                                               dnnl_convolution_direct, src, weights, bias,
+                                                               dst, d.strides, d.before, d.behind);
+    return s == dnnl_success ? dnnl_primitive_desc_create(pd, &desc, attr, dnn->engine, NULL) : s;
+#endif
+}
+
+static dnnl_status_t pool_pd(const mq_dnn *dnn, mq_pool pool, const mq_window *window, const mq_md md[2],
+                             dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *pd) {
+    const window_dims d = dims_of(window);
+    const dnnl_alg_kind_t alg = pool == MQ_POOL_MAX ? dnnl_pooling_max : dnnl_pooling_avg_exclude_padding;
+#if DNNL_VERSION_MAJOR >= 3
+    return dnnl_pooling_forward_primitive_desc_create(pd, dnn->engine, dnnl_forward_inference, alg, md[0],
+                                                      md[1], d.strides, d.kernel, d.dilates, d.before,
+                                                      d.behind, attr);
+#else
+    dnnl_pooling_v2_desc_t desc;
+    const dnnl_status_t s = dnnl_pooling_v2_forward_desc_init(
+        &desc, dnnl_forward_inference, alg, md[0], md[1], d.strides, d.kernel, d.dilates, d.before, d.behind);
+    return s == dnnl_success ? dnnl_primitive_desc_create(pd, &desc, attr, dnn->engine, NULL) : s;
+#endif
+}
+
+static dnnl_status_t relu_pd(const mq_dnn *dnn, mq_md data, dnnl_primitive_attr_t attr,
+                             dnnl_primitive_desc_t *pd) {
+#if DNNL_VERSION_MAJOR >= 3
+    return dnnl_eltwise_forward_primitive_desc_create(pd, dnn->engine, dnnl_forward_inference,
+                                                      dnnl_eltwise_relu, data, data, 0.0f, 0.0f, attr);
+#else
+    dnnl_eltwise_desc_t desc;
+    const dnnl_status_t s = dnnl_eltwise_forward_desc_init(&desc, dnnl_forward_inference, dnnl_eltwise_relu,
+                                                           data, 0.0f, 0.0f);
+    return s == dnnl_success ? dnnl_primitive_desc_create(pd, &desc, attr, dnn->engine, NULL) : s;
+#endif
+}
+
+static dnnl_status_t add_pd(const mq_dnn *dnn, mq_md data, dnnl_primitive_attr_t attr,
+                            dnnl_primitive_desc_t *pd) {
+#if DNNL_VERSION_MAJOR >= 3
+    return dnnl_binary_primitive_desc_create(pd, dnn->engine, dnnl_binary_add, data, data, data, attr);
+#else
+    dnnl_binary_desc_t desc;
+    const dnnl_status_t s = dnnl_binary_desc_init(&desc, dnnl_binary_add, data, data, data);
+    return s == dnnl_success ? dnnl_primitive_desc_create(pd, &desc, attr, dnn->engine, NULL) : s;
+#endif
+}
+
+/* What a slot's layout is called in a descriptor. A source that comes in two is asked for by index. */
+static const struct {
+    dnnl_query_t query;
+    int index;
+} slot_query[MQ_SLOTS] = {
+    {dnnl_query_src_md, 0},     {dnnl_query_src_md, 1}, {dnnl_query_weights_md, 0},
+    {dnnl_query_weights_md, 1}, {dnnl_query_dst_md, 0}, {dnnl_query_scratchpad_md, 0},
+};
+
+/* A kernel of pd, which is taken over: its primitive, and a layout and a memory object for each of slots (a
+ * bit mask). */
+MQ_MUST_USE static mq_status kernel_of(mq_err *err, const mq_dnn *dnn, dnnl_primitive_desc_t pd,
+                                       unsigned slots, const char *what, mq_kernel **kernel) {
+    mq_status status = MQ_OK;
+    mq_kernel *k = NULL;
+    MQ_TRY(mq_calloc(err, 1, sizeof *k, "a kernel", &k));
+    MQ_TRY(mq_dnn_check(err, dnnl_primitive_create(&k->primitive, pd), what));
+    const_dnnl_primitive_desc_t own = NULL; /* lives as long as the primitive, and so does the name in it */
+    MQ_TRY(mq_dnn_check(err, dnnl_primitive_get_primitive_desc(k->primitive, &own), what));
+    MQ_TRY(mq_dnn_check(err, dnnl_primitive_desc_query(own, dnnl_query_impl_info_str, 0, &k->name), what));
+    for (size_t i = 0; i < MQ_SLOTS; i++) {
+        if (!(slots >> i & 1)) continue;
+        const mq_md md = dnnl_primitive_desc_query_md(own, slot_query[i].query, slot_query[i].index);
+        if (!md || dnnl_memory_desc_get_size(md) == 0) continue;
+        MQ_TRY(mq_calloc(err, 1, sizeof *k->layouts[i], "a layout", &k->layouts[i]));
+        MQ_TRY(mq_dnn_check(err, mq_md_copy(&k->layouts[i]->md, md), what));
+        MQ_TRY(
+            mq_dnn_check(err, dnnl_memory_create(&k->memories[i], md, dnn->engine, DNNL_MEMORY_NONE), what));
+    }
+    *kernel = k;
+    k = NULL;
+cleanup:
+    dnnl_primitive_desc_destroy(pd);
+    mq_kernel_free(&k);
+    return status;
+}
+
+enum {
+    SRC = 1u << MQ_SLOT_SRC,
+    SRC2 = 1u << MQ_SLOT_SRC2,
+    WEIGHTS = 1u << MQ_SLOT_WEIGHTS,
+    BIAS = 1u << MQ_SLOT_BIAS,
+    DST = 1u << MQ_SLOT_DST,
+    SCRATCH = 1u << MQ_SLOT_SCRATCH,
+};
+
+/* Tensors of a convolution in oneDNN's logical order; those the plan leaves open have no order yet. */
+MQ_MUST_USE static mq_status conv_layouts(mq_err *err, const mq_conv_plan *p, mq_layout *l[MQ_SLOTS]) {
+    mq_status status = MQ_OK;
+    const mq_window *w = &p->window;
+    const size_t src[] = {w->n, w->c, w->h, w->w}, dst[] = {w->n, p->filters, w->out_h, w->out_w};
+    const size_t dense[] = {p->filters, w->c, w->kernel, w->kernel};
+    const size_t depth[] = {w->c, 1, 1, w->kernel, w->kernel};
+    if (p->src)
+        MQ_TRY(mq_layout_copy(err, p->src, &l[MQ_SLOT_SRC]));
+    else
+        MQ_TRY(mq_layout_any(err, p->dtype, 4, src, &l[MQ_SLOT_SRC]));
+    if (p->dst)
+        MQ_TRY(mq_layout_copy(err, p->dst, &l[MQ_SLOT_DST]));
+    else
+        MQ_TRY(mq_layout_any(err, p->dtype, 4, dst, &l[MQ_SLOT_DST]));
+    MQ_TRY(mq_layout_any(err, p->dtype, p->depthwise ? 5 : 4, p->depthwise ? depth : dense,
+                         &l[MQ_SLOT_WEIGHTS]));
+    if (p->bias) MQ_TRY(mq_layout_create(err, MQ_F32, 1, &p->filters, &(size_t){1}, &l[MQ_SLOT_BIAS]));
+cleanup:
+    return status;
+}
+
+mq_status mq_kernel_conv(mq_err *err, const mq_dnn *dnn, const mq_conv_plan *plan, mq_kernel **kernel) {
+    mq_status status = MQ_OK;
+    mq_layout *layouts[MQ_SLOTS] = {NULL};
+    mq_md md[MQ_SLOTS];
+    dnnl_primitive_attr_t attr = NULL;
+    dnnl_primitive_desc_t pd = NULL;
+    const char *what = plan->depthwise ? "a depthwise convolution" : "a convolution";
+    MQ_TRY(conv_layouts(err, plan, layouts));
+    for (size_t i = 0; i < MQ_SLOTS; i++) md[i] = mq_md_of(layouts[i]);
+    MQ_TRY(mq_dnn_check(err, attributes(plan, &attr), what));
+    MQ_TRY(mq_dnn_check(err, conv_pd(dnn, plan, md, attr, &pd), what));
+    MQ_TRY(kernel_of(err, dnn, pd, SRC | WEIGHTS | (plan->bias ? (unsigned)BIAS : 0u) | DST | SCRATCH, what,
+                     kernel));
+cleanup:
+    if (attr) dnnl_primitive_attr_destroy(attr);
+    for (size_t i = 0; i < MQ_SLOTS; i++) mq_layout_free(&layouts[i]);
+    return status;
+}
+
+mq_status mq_kernel_pool(mq_err *err, const mq_dnn *dnn, mq_pool pool, const mq_window *w,
+                         const mq_layout *src, mq_kernel **kernel) {
+    mq_status status = MQ_OK;
+    mq_layout *dst = NULL;
+    dnnl_primitive_attr_t attr = NULL;
+    dnnl_primitive_desc_t pd = NULL;
+    const size_t dims[] = {w->n, w->c, w->out_h, w->out_w};
+    MQ_TRY(mq_layout_any(err, mq_layout_dtype(src), 4, dims, &dst));
+    MQ_TRY(mq_dnn_check(err, attributes(NULL, &attr), "a pool"));
+    MQ_TRY(mq_dnn_check(err, pool_pd(dnn, pool, w, (const mq_md[2]){mq_md_of(src), mq_md_of(dst)}, attr, &pd),
+                        "a pool"));
+    MQ_TRY(kernel_of(err, dnn, pd, SRC | DST | SCRATCH, "a pool", kernel));
+cleanup:
+    if (attr) dnnl_primitive_attr_destroy(attr);
+    mq_layout_free(&dst);
+    return status;
+}
+
+mq_status mq_kernel_relu(mq_err *err, const mq_dnn *dnn, const mq_layout *layout, mq_kernel **kernel) {
+    mq_status status = MQ_OK;
+    dnnl_primitive_attr_t attr = NULL;
+    dnnl_primitive_desc_t pd = NULL;
+    MQ_TRY(mq_dnn_check(err, attributes(NULL, &attr), "a ReLU"));
+    MQ_TRY(mq_dnn_check(err, relu_pd(dnn, mq_md_of(layout), attr, &pd), "a ReLU"));
+    MQ_TRY(kernel_of(err, dnn, pd, SRC | DST | SCRATCH, "a ReLU", kernel));
+cleanup:
+    if (attr) dnnl_primitive_attr_destroy(attr);
+    return status;
+}
+
+mq_status mq_kernel_add(mq_err *err, const mq_dnn *dnn, const mq_layout *layout, mq_kernel **kernel) {
+    mq_status status = MQ_OK;
+    dnnl_primitive_attr_t attr = NULL;
+    dnnl_primitive_desc_t pd = NULL;
+    MQ_TRY(mq_dnn_check(err, attributes(NULL, &attr), "an addition"));
+    MQ_TRY(mq_dnn_check(err, add_pd(dnn, mq_md_of(layout), attr, &pd), "an addition"));
+    MQ_TRY(kernel_of(err, dnn, pd, SRC | SRC2 | DST | SCRATCH, "an addition", kernel));
+cleanup:
+    if (attr) dnnl_primitive_attr_destroy(attr);
+    return status;
+}
+
+mq_status mq_kernel_reorder(mq_err *err, const mq_dnn *dnn, const mq_layout *src, const mq_layout *dst,
+                            mq_kernel **kernel) {
+    mq_status status = MQ_OK;
+    dnnl_primitive_attr_t attr = NULL;
+    dnnl_primitive_desc_t pd = NULL;
+    MQ_TRY(mq_dnn_check(err, attributes(NULL, &attr), "a reorder"));
+    MQ_TRY(mq_dnn_check(
+        err,
+        dnnl_reorder_primitive_desc_create(&pd, mq_md_of(src), dnn->engine, mq_md_of(dst), dnn->engine, attr),
+        "a reorder"));
+    MQ_TRY(kernel_of(err, dnn, pd, SRC | DST | SCRATCH, "a reorder", kernel));
+cleanup:
+    if (attr) dnnl_primitive_attr_destroy(attr);
+    return status;
+}

@@ -1,0 +1,143 @@
+/* test_ops.c: the classifier's operations against loops in double and against numeric gradients. */
+#include "unit/unit.h"
+
+#include "base/rng.h"
+#include "net/ops.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { N = 7, IN = 37, OUT = 19, COUNT = 4096 };
+
+/* Numbers in [-1, 1), different for each stream. */
+static void fill(float *x, size_t count, uint32_t stream) {
+    for (size_t i = 0; i < count; i++) x[i] = 2.0f * mq_rng_unit(11, MQ_RNG_TEST, stream, i) - 1.0f;
+}
+
+/* |a - b| / |b| over all elements. */
+static double relative(const float *a, const double *b, size_t count) {
+    double error = 0.0, norm = 0.0;
+    for (size_t i = 0; i < count; i++) {
+        error += (a[i] - b[i]) * (a[i] - b[i]);
+        norm += b[i] * b[i];
+    }
+    return sqrt(error / norm);
+}
+
+static void test_dense(void **state) {
+    (void)state;
+    mq_err err = {0};
+    float x[N * IN], w[IN * OUT], b[OUT], y[N * OUT], dy[N * OUT], dx[N * IN], dw[IN * OUT], db[OUT];
+    double ry[N * OUT], rx[N * IN] = {0}, rw[IN * OUT] = {0}, rb[OUT] = {0};
+    fill(x, N * IN, 1), fill(w, IN * OUT, 2), fill(b, OUT, 3), fill(dy, N * OUT, 4);
+    for (size_t i = 0; i < N; i++)
+        for (size_t o = 0; o < OUT; o++) {
+            const double d = dy[i * OUT + o];
+            double sum = b[o];
+            for (size_t k = 0; k < IN; k++) {
+                sum += (double)x[i * IN + k] * w[k * OUT + o];
+                rx[i * IN + k] += d * w[k * OUT + o];
+                rw[k * OUT + o] += d * x[i * IN + k];
+            }
+            ry[i * OUT + o] = sum;
+            rb[o] += d;
+        }
+    assert_ok(err, mq_dense_forward(&err, y, x, w, b, N, IN, OUT));
+    assert_true(relative(y, ry, N * OUT) < 1e-5);
+    assert_ok(err, mq_dense_backward(&err, dx, dw, db, x, w, dy, N, IN, OUT));
+    assert_true(relative(dx, rx, N * IN) < 1e-5);
+    assert_true(relative(dw, rw, IN * OUT) < 1e-5);
+    assert_true(relative(db, rb, OUT) < 1e-5);
+
+    /* Without bias, and without the gradient of the input. */
+    float plain[N * OUT];
+    assert_ok(err, mq_dense_forward(&err, plain, x, w, NULL, N, IN, OUT));
+    for (size_t i = 0; i < N * OUT; i++) assert_true(fabsf(plain[i] + b[i % OUT] - y[i]) < 1e-5f);
+    memset(dw, 0, sizeof dw);
+    assert_ok(err, mq_dense_backward(&err, NULL, dw, db, x, w, dy, N, IN, OUT));
+    assert_true(relative(dw, rw, IN * OUT) < 1e-5);
+}
+
+static void test_relu(void **state) {
+    (void)state;
+    float x[COUNT], y[COUNT], dy[COUNT], dx[COUNT];
+    fill(x, COUNT, 5), fill(dy, COUNT, 6);
+    x[0] = 0.0f;
+    x[1] = NAN;
+    mq_relu_forward(y, x, COUNT);
+    mq_relu_backward(dx, y, dy, COUNT);
+    assert_true(y[0] == 0.0f && dx[0] == 0.0f);
+    assert_true(isnan(y[1])); /* a network that diverges must show it */
+    size_t positive = 0;
+    for (size_t i = 2; i < COUNT; i++) {
+        assert_true(y[i] == (x[i] > 0.0f ? x[i] : 0.0f));
+        assert_true(dx[i] == (x[i] > 0.0f ? dy[i] : 0.0f));
+        positive += x[i] > 0.0f;
+    }
+    assert_true(positive > COUNT / 3 && positive < 2 * COUNT / 3);
+    mq_relu_forward(x, x, COUNT);
+    assert_memory_equal(x + 2, y + 2, (COUNT - 2) * sizeof *x);
+}
+
+/* Mean loss in double, for the numeric gradient. */
+static double mean_loss(const double *x, const uint32_t *labels) {
+    double loss = 0.0;
+    for (size_t i = 0; i < N; i++) {
+        double max = x[i * OUT], sum = 0.0;
+        for (size_t j = 1; j < OUT; j++) max = fmax(max, x[i * OUT + j]);
+        for (size_t j = 0; j < OUT; j++) sum += exp(x[i * OUT + j] - max);
+        loss += log(sum) + max - x[i * OUT + labels[i]];
+    }
+    return loss / N;
+}
+
+static void test_softmax(void **state) {
+    (void)state;
+    float x[N * OUT], p[N * OUT], loss[N], dx[N * OUT];
+    double xd[N * OUT], numeric[N * OUT], mean = 0.0;
+    uint32_t labels[N];
+    fill(x, N * OUT, 7);
+    for (size_t i = 0; i < N; i++) labels[i] = (uint32_t)(i * 5 % OUT);
+    for (size_t i = 0; i < N * OUT; i++) xd[i] = x[i] *= 5.0f;
+    mq_softmax_xent_forward(p, loss, x, labels, N, OUT);
+    for (size_t i = 0; i < N; i++) {
+        double sum = 0.0;
+        for (size_t j = 0; j < OUT; j++) sum += p[i * OUT + j];
+        assert_true(fabs(sum - 1.0) < 1e-6);
+        assert_true(fabs(loss[i] + log(p[i * OUT + labels[i]])) < 1e-5);
+        mean += loss[i] / N;
+    }
+    assert_true(fabs(mean - mean_loss(xd, labels)) < 1e-5 * mean);
+    mq_softmax_xent_backward(dx, p, labels, N, OUT);
+    for (size_t i = 0; i < N * OUT; i++) {
+        const double h = 1e-5, kept = xd[i];
+        xd[i] = kept + h;
+        const double above = mean_loss(xd, labels);
+        xd[i] = kept - h;
+        numeric[i] = (above - mean_loss(xd, labels)) / (2.0 * h);
+        xd[i] = kept;
+    }
+    assert_true(relative(dx, numeric, N * OUT) < 1e-5);
+}
+
+/* Logits far apart: no overflow, and the loss of an impossible class stays exact. */
+static void test_softmax_extreme(void **state) {
+    (void)state;
+    const float x[4] = {1000.0f, 0.0f, -1000.0f, 1000.0f};
+    float p[4], loss[1];
+    mq_softmax_xent_forward(p, loss, x, &(uint32_t){2}, 1, 4);
+    assert_true(p[0] == 0.5f && p[3] == 0.5f && p[1] == 0.0f && p[2] == 0.0f);
+    assert_true(fabsf(loss[0] - 2000.6931f) < 1e-3f);
+    mq_softmax_xent_forward(p, NULL, x, NULL, 1, 4);
+    assert_true(p[0] == 0.5f);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_dense),
+        cmocka_unit_test(test_relu),
+        cmocka_unit_test(test_softmax),
+        cmocka_unit_test(test_softmax_extreme),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
