@@ -1,25 +1,92 @@
 /* cmd_doctor.c: `marque doctor`, what this machine gives marque and what is missing. */
 #include "base/file.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/par.h"
 #include "cli/cli.h"
+#include "cli/common.h"
+#include "net/foreign.h"
+#include "net/program.h"
+#include "net/weights.h"
+
+#include <string.h>
+#include <unistd.h>
 
 typedef struct {
     bool json;
 } doctor_options;
 
 static const mq_param params[] = {
-    {.name = "json",
-     .kind = MQ_PARAM_FLAG,
-     .offset = offsetof(doctor_options, json),
-     .help = "print JSON for programs"},
+    MQ_PARAM_JSON(doctor_options),
     {.name = NULL},
 };
 
+/* The processor's name from /proc/cpuinfo; "unknown" where it is not told. */
+static void processor(char *name, size_t size) {
+    FILE *file = fopen("/proc/cpuinfo", "re");
+    char line[256];
+    snprintf(name, size, "unknown");
+    while (file && fgets(line, sizeof line, file)) {
+        const char *colon = strchr(line, ':');
+        if (strncmp(line, "model name", 10) != 0 || !colon) continue;
+        snprintf(name, size, "%.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
+        break;
+    }
+    if (file) fclose(file);
+}
+
+/* What a command would miss, a line for each; json: a list of them. */
+static mq_status find_missing(mq_err *err, mq_json **list) {
+    mq_status status = MQ_OK;
+    MQ_TRY(mq_json_pack(err, list, "[]"));
+    for (size_t i = 0; mq_arch_at(i); i++) {
+        mq_err missing = {0};
+        char *path = NULL;
+        if (mq_weights_path(&missing, mq_arch_at(i)->name, &path) != MQ_OK)
+            MQ_TRY(mq_json_append(err, *list, mq_json_text(missing.text)));
+        free(path);
+    }
+    mq_err missing = {0};
+    char *path = NULL;
+    if (mq_foreign_find(&missing, &path) != MQ_OK)
+        MQ_TRY(mq_json_append(err, *list, mq_json_text(missing.text)));
+    free(path);
+cleanup:
+    return status;
+}
+
 static mq_status run(mq_err *err, const mq_call *call) {
-    (void)err, (void)call;
-    printf("marque %s, %d cores\n", mq_version(), mq_cpu_count());
-    return MQ_OK;
+    mq_status status = MQ_OK;
+    const doctor_options *o = call->options;
+    char name[256], *cache = NULL;
+    mq_json *missing = NULL, *json = NULL;
+    const double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / 1e9;
+    const char *dtype = mq_dtype_name(mq_dtype_auto());
+    processor(name, sizeof name);
+    MQ_TRY(mq_cache_folder(err, &cache));
+    MQ_TRY(find_missing(err, &missing));
+    if (o->json) {
+        MQ_TRY(mq_json_pack(err, &json, "{s:s, s:o, s:i, s:s, s:s, s:s, s:f, s:o, s:O}", "version",
+                            mq_version(), "processor", mq_json_text(name), "cores", mq_cpu_count(), "isa",
+                            mq_dnn_isa(), "onednn", mq_dnn_version(), "dtype", dtype, "memory_gb", memory,
+                            "cache", mq_json_text(cache), "missing", missing));
+        MQ_TRY(mq_print_json(err, &json));
+        goto cleanup;
+    }
+    printf("marque      %s\n", mq_version());
+    printf("processor   %s, %d cores to use\n", name, mq_cpu_count());
+    printf("kernels     oneDNN %s, %s\n", mq_dnn_version(), mq_dnn_isa());
+    printf("dtype auto  %s\n", dtype);
+    printf("memory      %.1f GB\n", memory);
+    printf("cache       %s (%.1f GB free)\n", cache,
+           (double)mq_disk_free(mq_folder_exists(cache) ? cache : "/") / 1e9);
+    for (size_t i = 0; i < mq_json_size(missing); i++)
+        printf("missing     %s\n", mq_json_string(mq_json_at(missing, i)));
+    if (!mq_json_size(missing)) puts("nothing is missing");
+cleanup:
+    mq_json_free(&missing);
+    free(cache);
+    return status;
 }
 
 const mq_command mq_cmd_doctor = {
@@ -28,6 +95,6 @@ const mq_command mq_cmd_doctor = {
     .summary = "show version, processor, memory and what is missing",
     .params = params,
     .options_size = sizeof(doctor_options),
-    .examples = "  marque doctor\n",
+    .examples = "  marque doctor\n  marque doctor --json\n",
     .run = run,
 };

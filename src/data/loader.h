@@ -22,7 +22,8 @@ typedef struct mq_loader mq_loader;
 MQ_MUST_USE mq_status mq_loader_open(mq_err *err, const mq_loader_plan *plan, mq_loader **loader);
 
 /* The next batch: *pixels [*count, imgsz, imgsz, 3] f32, borrowed until the next call; *count 0 at the end.
- * The same bytes whatever the number of workers. */
+ * The same bytes whatever the number of workers. A picture that fails ends the loader with its sentence,
+ * which every further call repeats. */
 MQ_MUST_USE mq_status mq_loader_next(mq_err *err, mq_loader *loader, const float **pixels, size_t *count);
 
 /* Seconds the owner has waited in mq_loader_next so far. */

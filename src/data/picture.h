@@ -5,6 +5,13 @@
 
 #include "base/recipe.h"
 
+/* A picture as it lies in a file or a record; all borrowed. */
+typedef struct {
+    const char *name; /* for messages */
+    const uint8_t *bytes;
+    size_t size;
+} mq_encoded;
+
 /* RGB, 8 bits a channel, rows without padding: width x height x 3 bytes. */
 typedef struct {
     uint8_t *rgb; /* owned, for mq_pixels_free */
@@ -22,6 +29,7 @@ typedef struct {
 enum {
     MQ_PIXELS_WARN = 89478485, /* Pillow's limit, 1 GB / 4 / 3; above it the importer warns */
     MQ_PIXELS_MAX = 178956970, /* twice that: refused before any memory is taken */
+    MQ_SIDE_MAX = 1000000,     /* pixels on a side, as libpng's own limit */
 };
 
 /* Reads the header. name is for messages. Not a picture we know, damaged or too large: MQ_BAD_DATA. */
@@ -29,7 +37,8 @@ MQ_MUST_USE mq_status mq_picture_probe(mq_err *err, const char *name, const uint
                                        mq_picture_info *info);
 
 /* Decodes to RGB, alpha laid over background; pixels as stored (EXIF not yet applied). Byte-equal to Pillow's
- * convert("RGB") except for alpha. A truncated or damaged picture is MQ_BAD_DATA. pixels is the caller's. */
+ * convert("RGB"), for alpha to its alpha_composite; but 16-bit grey keeps the high byte, where Pillow clips
+ * at 255. A truncated or damaged picture is MQ_BAD_DATA. pixels is the caller's. */
 MQ_MUST_USE mq_status mq_picture_decode(mq_err *err, const char *name, const uint8_t *bytes, size_t size,
                                         const uint8_t background[3], mq_pixels *pixels);
 

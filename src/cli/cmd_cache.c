@@ -1,0 +1,165 @@
+/* cmd_cache.c: `marque cache`, the feature caches on this machine: listed and removed. */
+#include "base/file.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "cli/cli.h"
+#include "train/features.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+typedef struct {
+    bool all, json;
+} cache_options;
+
+static const mq_param params[] = {
+    {.name = "all",
+     .kind = MQ_PARAM_FLAG,
+     .offset = offsetof(cache_options, all),
+     .help = "with rm: remove every one"},
+    {.name = "json",
+     .kind = MQ_PARAM_FLAG,
+     .offset = offsetof(cache_options, json),
+     .help = "print JSON for programs"},
+    {.name = NULL},
+};
+
+/* A key is a folder's name of hex digits; nothing else is ever touched. */
+static bool is_key(const char *name) {
+    return *name && strspn(name, "0123456789abcdef") == strlen(name);
+}
+
+typedef mq_status (*visit_cache)(mq_err *err, void *user, const char *key, const char *folder);
+
+static mq_status each_cache(mq_err *err, visit_cache visit, void *user) {
+    mq_status status = MQ_OK;
+    char *base = NULL, *folder = NULL;
+    DIR *dir = NULL;
+    MQ_TRY(mq_features_folder(err, &base));
+    dir = opendir(base);
+    if (!dir) goto cleanup; /* nothing was cached yet */
+    for (const struct dirent *entry; (entry = readdir(dir));) {
+        if (!is_key(entry->d_name)) continue;
+        free(folder);
+        folder = NULL;
+        MQ_TRY(mq_path_join(err, base, entry->d_name, &folder));
+        MQ_TRY(visit(err, user, entry->d_name, folder));
+    }
+cleanup:
+    if (dir) closedir(dir);
+    free(base);
+    free(folder);
+    return status;
+}
+
+static uint64_t bytes_in(const char *folder) {
+    char path[4096];
+    struct stat st;
+    const int n = snprintf(path, sizeof path, "%s/features.bin", folder);
+    return n > 0 && (size_t)n < sizeof path && stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
+typedef struct {
+    mq_json *list; /* NULL: print a table */
+    uint64_t total;
+} cache_list;
+
+static mq_status show(mq_err *err, void *user, const char *key, const char *folder) {
+    mq_status status = MQ_OK;
+    cache_list *list = user;
+    char *path = NULL, data[256];
+    mq_json *meta = NULL, *row = NULL;
+    mq_err unreadable = {0};
+    MQ_TRY(mq_path_join(err, folder, "meta.json", &path));
+    if (mq_json_load(&unreadable, path, &meta) != MQ_OK) MQ_TRY(mq_json_pack(err, &meta, "{}"));
+    const char *of = mq_json_string(mq_json_get(meta, "data")),
+               *split = mq_json_string(mq_json_get(meta, "split"));
+    const uint64_t bytes = bytes_in(folder);
+    const double whole = mq_json_real(mq_json_get(meta, "bytes")),
+                 share = whole > 0 ? (double)bytes / whole : 0;
+    list->total += bytes;
+    if (list->list) {
+        MQ_TRY(mq_json_pack(err, &row, "{s:s, s:o?, s:o?, s:I, s:f}", "key", key, "data", mq_json_text(of),
+                            "split", mq_json_text(split), "bytes", (long long)bytes, "complete", share));
+        MQ_TRY(mq_json_append(err, list->list, row));
+    } else {
+        printf("%s  %8.1f MB  %3.0f %%  %-5s  %s\n", key, (double)bytes / 1e6, 100 * share,
+               split ? split : "?", mq_text_safe(of ? of : "?", data, sizeof data));
+    }
+cleanup:
+    mq_json_free(&meta);
+    free(path);
+    return status;
+}
+
+static mq_status list_caches(mq_err *err, bool json) {
+    mq_status status = MQ_OK;
+    cache_list list = {0};
+    if (json) MQ_TRY(mq_json_pack(err, &list.list, "[]"));
+    MQ_TRY(each_cache(err, show, &list));
+    if (json) {
+        MQ_TRY(mq_print_json(err, &list.list));
+    } else {
+        printf("%.1f MB in all; marque cache rm KEY or rm --all frees it\n", (double)list.total / 1e6);
+    }
+cleanup:
+    mq_json_free(&list.list);
+    return status;
+}
+
+/* One in use is left alone. */
+static mq_status remove_cache(mq_err *err, void *user, const char *key, const char *folder) {
+    mq_status status = MQ_OK;
+    mq_lock *lock = NULL;
+    size_t *removed = user;
+    MQ_TRY(mq_lock_folder(err, folder, &lock));
+    MQ_TRY(mq_remove_folder(err, folder));
+    printf("removed %s\n", key);
+    (*removed)++;
+cleanup:
+    mq_lock_free(&lock);
+    return status;
+}
+
+static mq_status remove_one(mq_err *err, const char *key) {
+    mq_status status = MQ_OK;
+    char *base = NULL, *folder = NULL;
+    size_t removed = 0;
+    MQ_REQUIRE(is_key(key), err, MQ_USAGE, "\"%.40s\" is no key; marque cache lists them", key);
+    MQ_TRY(mq_features_folder(err, &base));
+    MQ_TRY(mq_path_join(err, base, key, &folder));
+    MQ_REQUIRE(mq_folder_exists(folder), err, MQ_NO_INPUT, "%s: no such cache; marque cache lists them", key);
+    MQ_TRY(remove_cache(err, &removed, key, folder));
+cleanup:
+    free(base);
+    free(folder);
+    return status;
+}
+
+static mq_status run(mq_err *err, const mq_call *call) {
+    mq_status status = MQ_OK;
+    const cache_options *o = call->options;
+    const char *action = call->arg_count ? call->args[0] : "list";
+    size_t removed = 0;
+    if (strcmp(action, "list") == 0 && call->arg_count < 2 && !o->all) return list_caches(err, o->json);
+    MQ_REQUIRE(strcmp(action, "rm") == 0 && o->all == (call->arg_count == 1), err, MQ_USAGE,
+               "usage: marque cache [list | rm KEY... | rm --all]");
+    if (o->all) return each_cache(err, remove_cache, &removed);
+    for (size_t i = 1; i < call->arg_count; i++) MQ_TRY(remove_one(err, call->args[i]));
+cleanup:
+    return status;
+}
+
+const mq_command mq_cmd_cache = {
+    .name = "cache",
+    .usage = "[list | rm KEY... | rm --all] [--json]",
+    .summary = "list or remove cached features",
+    .params = params,
+    .options_size = sizeof(cache_options),
+    .args_max = 64,
+    .examples = "  marque cache\n  marque cache rm 0f1e2d3c4b5a6978\n  marque cache rm --all\n",
+    .run = run,
+};

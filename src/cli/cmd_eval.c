@@ -1,0 +1,193 @@
+/* cmd_eval.c: `marque eval`, a model against one part of a data set. */
+#include "base/file.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "cli/common.h"
+#include "train/evaluate.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BATCH = 16 };
+
+typedef struct {
+    int split, dtype;
+    const char *assert_top1, *output;
+    bool json;
+    int64_t threads, workers;
+} eval_options;
+
+static const mq_param params[] = {
+    {.name = "split",
+     .kind = MQ_PARAM_CHOICE,
+     .value = "test|val|train",
+     .standard = "test",
+     .offset = offsetof(eval_options, split),
+     .help = "the part of the data set"},
+    {.name = "assert-top1",
+     .kind = MQ_PARAM_TEXT,
+     .value = "F",
+     .offset = offsetof(eval_options, assert_top1),
+     .help = "exit 1 where top-1 is below F (0 to 1)"},
+    MQ_PARAM_JSON(eval_options),
+    {.name = "output",
+     .letter = 'o',
+     .kind = MQ_PARAM_TEXT,
+     .value = "DIR",
+     .offset = offsetof(eval_options, output),
+     .help = "folder for the result files instead of RUN/eval/SPLIT"},
+    MQ_PARAM_DTYPE(eval_options),
+    MQ_PARAM_THREADS(eval_options),
+    MQ_PARAM_WORKERS(eval_options),
+    {.name = NULL},
+};
+
+/* The run folder that holds the model file RUN/weights/NAME; NULL when it stands elsewhere. The caller's. */
+static mq_status run_of(mq_err *err, const char *model, char **run) {
+    mq_status status = MQ_OK;
+    char *real = realpath(model, NULL), *path = NULL;
+    *run = NULL;
+    char *slash = real ? strrchr(real, '/') : NULL;
+    if (!slash) goto cleanup;
+    *slash = 0;
+    slash = strrchr(real, '/');
+    if (!slash || strcmp(slash, "/weights") != 0) goto cleanup;
+    *slash = 0;
+    MQ_TRY(mq_path_join(err, real, "config.json", &path));
+    if (mq_file_exists(path)) MQ_TRY(mq_strdup(err, real, run));
+cleanup:
+    free(real);
+    free(path);
+    return status;
+}
+
+/* The data set of the run, from its config.json; the caller's. */
+static mq_status data_of(mq_err *err, const char *run, char **data) {
+    mq_status status = MQ_OK;
+    char *path = NULL;
+    mq_json *config = NULL;
+    MQ_TRY(mq_path_join(err, run, "config.json", &path));
+    MQ_TRY(mq_json_load(err, path, &config));
+    const char *name = mq_json_string(mq_json_get(config, "data"));
+    MQ_REQUIRE(name, err, MQ_BAD_DATA, "%s: names no data set", path);
+    MQ_TRY(mq_strdup(err, name, data));
+cleanup:
+    mq_json_free(&config);
+    free(path);
+    return status;
+}
+
+static void tell(void *user, size_t done, size_t total, double seconds) {
+    (void)user;
+    char left[32];
+    mq_duration(seconds / (double)done * (double)(total - done), left);
+    mq_progress("eval [%zu/%zu %zu%%] %.1f img/s eta %s", done, total, 100 * done / total,
+                (double)done / seconds, left);
+}
+
+static void print_number(const char *name, double value, const char *format) {
+    printf("%-10s", name);
+    if (isnan(value)) {
+        puts("undefined");
+    } else {
+        printf(format, value);
+        putchar('\n');
+    }
+}
+
+static void print_scores(const mq_scores *s, const char *split, const char *folder, const char *model) {
+    printf("%zu pictures of the %s part\n", s->pictures, split);
+    printf("top-1     %.1f %%   (95 %%: %.1f to %.1f)\n", 100 * s->top1, 100 * s->top1_low,
+           100 * s->top1_high);
+    print_number("top-5", 100 * s->top5, "%.1f %%");
+    print_number("loss", s->loss, "%.4f");
+    print_number("AUC", s->auc, "%.4f");
+    print_number("macro F1", s->f1, "%.4f");
+    print_number("MAE", s->mae, "%.6f");
+    if (folder) printf("files: %s\n", folder);
+    printf("next: marque predict %s PICTURE\n", model);
+}
+
+static mq_status run(mq_err *err, const mq_call *call) {
+    mq_status status = MQ_OK;
+    const eval_options *o = call->options;
+    static const mq_split splits[] = {MQ_TEST, MQ_VAL, MQ_TRAIN};
+    char *file = NULL, *run_folder = NULL, *data = NULL, *folder = NULL;
+    mq_model *model = NULL;
+    mq_dataset *dataset = NULL;
+    mq_json *json = NULL;
+    mq_scores scores;
+    double wanted = -1;
+    mq_model_plan open = {.size = sizeof open, .batch = BATCH};
+    MQ_TRY(mq_parse_share(err, "--assert-top1", o->assert_top1, &wanted));
+    MQ_TRY(mq_choose_dtype(err, o->dtype, &open.dtype));
+    const size_t workers = mq_choose_threads(o->threads, o->workers);
+    MQ_TRY(mq_model_find(err, call->args[0], &file));
+    MQ_TRY(run_of(err, file, &run_folder));
+    if (call->arg_count > 1) {
+        MQ_TRY(mq_strdup(err, call->args[1], &data));
+    } else {
+        MQ_REQUIRE(run_folder, err, MQ_USAGE,
+                   "%s: stands in no run folder, so name its DATA: marque eval %s DATA", file, file);
+        MQ_TRY(data_of(err, run_folder, &data));
+    }
+    MQ_TRY(mq_dataset_open(err, data, &dataset));
+    open.path = file;
+    MQ_TRY(mq_model_open(err, &open, &model));
+    const char *trained_on = mq_model_data_digest(model);
+    MQ_REQUIRE(call->arg_count > 1 || strcmp(trained_on, mq_dataset_digest(dataset)) == 0, err, MQ_BAD_DATA,
+               "%s: has changed since the model was trained on it; to evaluate on it all the same: marque "
+               "eval %s %s",
+               data, call->args[0], data);
+    const char *split = mq_split_name(splits[o->split]);
+    if (o->output) {
+        MQ_TRY(mq_strdup(err, o->output, &folder));
+    } else if (run_folder) {
+        MQ_TRY(mq_format(err, &folder, "%s/eval/%s", run_folder, split));
+    }
+    const mq_evaluate_plan plan = {.size = sizeof plan,
+                                   .model = model,
+                                   .dataset = dataset,
+                                   .split = splits[o->split],
+                                   .batch = BATCH,
+                                   .workers = workers,
+                                   .folder = folder,
+                                   .model_name = file,
+                                   .dtype = open.dtype,
+                                   .stop = mq_stop_wanted,
+                                   .progress = tell};
+    MQ_TRY(mq_evaluate(err, &plan, &scores, &json));
+    if (o->json) {
+        MQ_TRY(mq_print_json(err, &json));
+    } else {
+        mq_progress_keep("%s", file);
+        print_scores(&scores, split, folder, call->args[0]);
+    }
+    MQ_REQUIRE(scores.top1 >= wanted, err, MQ_GATE_MISSED, "top-1 %.4f is below the %.4f asked for",
+               scores.top1, wanted);
+cleanup:
+    mq_json_free(&json);
+    mq_model_free(&model);
+    mq_dataset_free(&dataset);
+    free(file);
+    free(run_folder);
+    free(data);
+    free(folder);
+    return status;
+}
+
+const mq_command mq_cmd_eval = {
+    .name = "eval",
+    .alias = "val",
+    .usage = "MODEL [DATA] [options]",
+    .summary = "measure a model on pictures it was not trained on",
+    .params = params,
+    .options_size = sizeof(eval_options),
+    .args_min = 1,
+    .args_max = 2,
+    .examples = "  marque eval cars-xception\n"
+                "  marque eval model.safetensors cars.mq --split val --json\n"
+                "  marque eval cars-xception --assert-top1 0.90\n",
+    .run = run,
+};

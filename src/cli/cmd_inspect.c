@@ -1,0 +1,209 @@
+/* cmd_inspect.c: `marque inspect`: what a model, a weights file, a run or a data set holds. */
+#include "base/file.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "cli/cli.h"
+#include "data/dataset.h"
+#include "infer/model.h"
+
+#include <string.h>
+
+enum { SHAPE_TEXT = 128, RECORD_LIMIT = 300 << 20 };
+
+typedef struct {
+    bool json;
+} inspect_options;
+
+static const mq_param params[] = {
+    {.name = "json",
+     .kind = MQ_PARAM_FLAG,
+     .offset = offsetof(inspect_options, json),
+     .help = "print JSON for programs"},
+    {.name = NULL},
+};
+
+static const char *shape_text(const mq_tensor *t, char out[SHAPE_TEXT]) {
+    size_t used = 0;
+    out[0] = 0;
+    for (size_t i = 0; i < t->rank && used < SHAPE_TEXT; i++)
+        used += (size_t)snprintf(out + used, SHAPE_TEXT - used, "%s%zu", i ? "x" : "", t->shape[i]);
+    return out;
+}
+
+static mq_status meta_json(mq_err *err, const mq_bundle *bundle, mq_json **json) {
+    static const char *const keys[] = {"marque.model", "marque.version", "arch",           "head",  "licence",
+                                       "weights",      "source",         "weights.source", "data",  "boxes",
+                                       "metrics",      "recipe",         "classes",        "format"};
+    mq_status status = MQ_OK;
+    MQ_TRY(mq_json_pack(err, json, "{}"));
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const char *value = mq_bundle_meta(bundle, keys[i]);
+        if (value) MQ_TRY(mq_json_set(err, *json, keys[i], mq_json_text(value)));
+    }
+cleanup:
+    return status;
+}
+
+static mq_status tensors_json(mq_err *err, const mq_bundle *bundle, mq_json **json) {
+    mq_status status = MQ_OK;
+    MQ_TRY(mq_json_pack(err, json, "[]"));
+    for (size_t i = 0; i < mq_bundle_count(bundle); i++) {
+        const mq_tensor *t = mq_bundle_at(bundle, i);
+        mq_json *one = NULL;
+        char shape[SHAPE_TEXT];
+        MQ_TRY(mq_json_pack(err, &one, "{s:o, s:s, s:s}", "name", mq_json_text(t->name), "dtype",
+                            mq_dtype_name(t->dtype), "shape", shape_text(t, shape)));
+        MQ_TRY(mq_json_append(err, *json, one));
+    }
+cleanup:
+    return status;
+}
+
+static mq_status print_member(mq_err *err, void *user, const char *key, mq_json *value) {
+    (void)err, (void)user;
+    char safe[4096];
+    printf("%-16s%s\n", key, mq_text_safe(mq_json_string(value), safe, sizeof safe));
+    return MQ_OK;
+}
+
+static mq_status inspect_bundle(mq_err *err, const char *path, bool as_json) {
+    mq_status status = MQ_OK;
+    mq_bundle *bundle = NULL;
+    mq_json *meta = NULL, *tensors = NULL, *all = NULL;
+    MQ_TRY(mq_bundle_open(err, path, &bundle));
+    MQ_TRY(meta_json(err, bundle, &meta));
+    if (as_json) {
+        MQ_TRY(tensors_json(err, bundle, &tensors));
+        MQ_TRY(mq_json_pack(err, &all, "{s:o, s:s, s:O, s:O}", "file", mq_json_text(path), "sha256",
+                            mq_bundle_digest(bundle), "metadata", meta, "tensors", tensors));
+        MQ_TRY(mq_print_json(err, &all));
+    } else {
+        uint64_t numbers = 0;
+        char count[32];
+        for (size_t i = 0; i < mq_bundle_count(bundle); i++) {
+            const mq_tensor *t = mq_bundle_at(bundle, i);
+            char shape[SHAPE_TEXT], name[256];
+            printf("%-56s %-5s %s\n", mq_text_safe(t->name, name, sizeof name), mq_dtype_name(t->dtype),
+                   shape_text(t, shape));
+            numbers += t->bytes / mq_dtype_size(t->dtype);
+        }
+        printf("%zu tensors, %s numbers, SHA-256 %s\n", mq_bundle_count(bundle),
+               mq_text_count(numbers, count), mq_bundle_digest(bundle));
+        MQ_TRY(mq_json_each(err, meta, print_member, NULL));
+    }
+cleanup:
+    mq_json_free(&meta);
+    mq_json_free(&tensors);
+    mq_json_free(&all);
+    mq_bundle_free(&bundle);
+    return status;
+}
+
+/* Pictures of each class in each part: counts [classes, MQ_SPLITS], the caller's. */
+static mq_status count_classes(mq_err *err, const mq_dataset *data, size_t **counts) {
+    const mq_status status = mq_calloc(err, mq_dataset_classes(data) * MQ_SPLITS, sizeof **counts, "counts",
+                                       counts);
+    for (mq_split split = MQ_TRAIN; status == MQ_OK && split < MQ_SPLITS; split++)
+        for (size_t i = 0; i < mq_dataset_count(data, split); i++)
+            (*counts)[mq_dataset_label(data, split, i) * MQ_SPLITS + split]++;
+    return status;
+}
+
+/* Reads every record, so that a damaged shard is found here and not in a run. */
+static mq_status check_records(mq_err *err, const mq_dataset *data) {
+    mq_status status = MQ_OK;
+    mq_buf record = mq_buf_init(RECORD_LIMIT);
+    for (mq_split split = MQ_TRAIN; split < MQ_SPLITS; split++)
+        for (size_t i = 0; i < mq_dataset_count(data, split); i++) {
+            mq_sample sample;
+            MQ_TRY(mq_dataset_read(err, data, split, i, &record, &sample));
+            mq_progress("checking %s %zu/%zu", mq_split_name(split), i + 1, mq_dataset_count(data, split));
+        }
+cleanup:
+    mq_buf_free(&record);
+    return status;
+}
+
+static mq_status data_json(mq_err *err, const mq_dataset *data, const size_t *counts) {
+    mq_status status = MQ_OK;
+    mq_json *list = NULL, *all = NULL;
+    MQ_TRY(mq_json_pack(err, &list, "[]"));
+    for (size_t c = 0; c < mq_dataset_classes(data); c++) {
+        const size_t *n = counts + c * MQ_SPLITS;
+        mq_json *one = NULL;
+        MQ_TRY(mq_json_pack(err, &one, "{s:i, s:o, s:i, s:i, s:i}", "class", (int)c, "name",
+                            mq_json_text(mq_dataset_class(data, c)), "train", (int)n[MQ_TRAIN], "val",
+                            (int)n[MQ_VAL], "test", (int)n[MQ_TEST]));
+        MQ_TRY(mq_json_append(err, list, one));
+    }
+    MQ_TRY(mq_json_pack(err, &all, "{s:o, s:s, s:i, s:i, s:i, s:b, s:O}", "data",
+                        mq_json_text(mq_dataset_folder(data)), "sha256", mq_dataset_digest(data), "train",
+                        (int)mq_dataset_count(data, MQ_TRAIN), "val", (int)mq_dataset_count(data, MQ_VAL),
+                        "test", (int)mq_dataset_count(data, MQ_TEST), "boxes",
+                        (int)mq_dataset_has_boxes(data), "classes", list));
+    MQ_TRY(mq_print_json(err, &all));
+cleanup:
+    mq_json_free(&list);
+    mq_json_free(&all);
+    return status;
+}
+
+static mq_status inspect_data(mq_err *err, const char *path, bool as_json) {
+    mq_status status = MQ_OK;
+    mq_dataset *data = NULL;
+    size_t *counts = NULL;
+    char safe[256];
+    MQ_TRY(mq_dataset_open(err, path, &data));
+    MQ_TRY(check_records(err, data));
+    MQ_TRY(count_classes(err, data, &counts));
+    if (as_json) {
+        MQ_TRY(data_json(err, data, counts));
+        goto cleanup;
+    }
+    mq_progress_keep("every record is sound");
+    printf("class  train    val   test  name\n");
+    for (size_t c = 0; c < mq_dataset_classes(data); c++) {
+        const size_t *n = counts + c * MQ_SPLITS;
+        printf("%5zu %6zu %6zu %6zu  %s\n", c, n[MQ_TRAIN], n[MQ_VAL], n[MQ_TEST],
+               mq_text_safe(mq_dataset_class(data, c), safe, sizeof safe));
+    }
+    printf("total %6zu %6zu %6zu  %zu classes, boxes %s, SHA-256 %s\n", mq_dataset_count(data, MQ_TRAIN),
+           mq_dataset_count(data, MQ_VAL), mq_dataset_count(data, MQ_TEST), mq_dataset_classes(data),
+           mq_dataset_has_boxes(data) ? "yes" : "no", mq_dataset_digest(data));
+cleanup:
+    free(counts);
+    mq_dataset_free(&data);
+    return status;
+}
+
+static mq_status run(mq_err *err, const mq_call *call) {
+    mq_status status = MQ_OK;
+    const inspect_options *o = call->options;
+    const char *path = call->args[0];
+    char *config = NULL, *model = NULL;
+    MQ_TRY(mq_path_join(err, path, "config.json", &config));
+    if (mq_folder_exists(path) && !mq_file_exists(config)) {
+        MQ_TRY(inspect_data(err, path, o->json));
+    } else {
+        MQ_TRY(mq_model_find(err, path, &model));
+        MQ_TRY(inspect_bundle(err, model, o->json));
+    }
+cleanup:
+    free(config);
+    free(model);
+    return status;
+}
+
+const mq_command mq_cmd_inspect = {
+    .name = "inspect",
+    .usage = "FILE|RUN|DATA [--json]",
+    .summary = "show what a model, a run or a data set holds, and check a data set",
+    .params = params,
+    .options_size = sizeof(inspect_options),
+    .args_min = 1,
+    .args_max = 1,
+    .examples = "  marque inspect cars.mq\n  marque inspect runs/cars-xception\n  marque inspect "
+                "model.safetensors --json\n",
+    .run = run,
+};

@@ -1,0 +1,329 @@
+/* cmd_train.c: `marque train`: settings from flags, config file or run, the
+ * plan, the run, and what is told on the way. */
+#include "base/clock.h"
+#include "base/digest.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "cli/common.h"
+#include "cli/config.h"
+#include "net/weights.h"
+#include "train/train.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { MEASURED = 16 };
+static const char STANDARD_STAGES[] = "head:20@1e-3";
+
+/* Everything a call of `marque train` opens. */
+typedef struct {
+    mq_train_options options;
+    const char *data;  /* folder of the data set; borrowed */
+    mq_json *config;   /* of --config or the resumed run */
+    char *stages_text; /* of the config, if it had a list of stages */
+    mq_stage stages[MQ_STAGES_MAX];
+    size_t stage_count;
+    mq_dataset *dataset;
+    mq_bundle *weights;
+    mq_run *run;
+    mq_recipe recipe;
+    const mq_arch *arch;
+    mq_dtype dtype;
+    size_t workers;
+    char digest[MQ_HEX_SIZE]; /* of the settings that decide the numbers */
+    double img_s;             /* the trunk's pace */
+} train_call;
+
+static void close_call(train_call *c) {
+    mq_run_free(&c->run);
+    mq_bundle_free(&c->weights);
+    mq_dataset_free(&c->dataset);
+    mq_json_free(&c->config);
+    free(c->stages_text);
+}
+
+/* Flags come before the config file: the file is laid over the defaults, then the flags are read once more.
+ */
+static mq_status read_settings(mq_err *err, const mq_call *call, train_call *c) {
+    mq_status status = MQ_OK;
+    char *path = NULL;
+    const char **args = NULL;
+    size_t arg_count = 0;
+    c->options = *(const mq_train_options *)call->options;
+    c->data = call->arg_count ? call->args[0] : NULL;
+    const mq_train_options *o = call->options;
+    MQ_REQUIRE(!(o->resume && o->config), err, MQ_USAGE,
+               "--resume reads the run's own config; leave out --config");
+    MQ_REQUIRE(!(o->resume && c->data), err, MQ_USAGE, "--resume takes no DATA: the run knows its own");
+    if (o->resume) MQ_TRY(mq_path_join(err, o->resume, "config.json", &path));
+    if (o->config) MQ_TRY(mq_strdup(err, o->config, &path));
+    if (path) {
+        const char *data = NULL;
+        MQ_REQUIRE(!o->resume || mq_file_exists(path), err, MQ_NO_INPUT,
+                   "%s: not a run folder (it has no config.json)", o->resume);
+        MQ_TRY(mq_json_load(err, path, &c->config));
+        MQ_TRY(mq_params_defaults(err, mq_train_params, &c->options));
+        MQ_TRY(mq_config_apply(err, path, c->config, &c->options, &data, &c->stages_text));
+        MQ_TRY(mq_calloc(err, call->argc, sizeof *args, "arguments", &args));
+        MQ_TRY(mq_params_parse(err, mq_train_params, &c->options, call->argv, call->argc, args, &arg_count));
+        if (!c->data) c->data = data;
+    }
+    MQ_REQUIRE(c->data, err, MQ_USAGE, "usage: marque train DATA [options]");
+cleanup:
+    free(args);
+    free(path);
+    return status;
+}
+
+static mq_status choose_stages(mq_err *err, train_call *c) {
+    mq_train_options *o = &c->options;
+    if (o->preset)
+        return mq_fail(
+            err, strcmp(o->preset, "reference") == 0 ? MQ_UNAVAILABLE : MQ_USAGE,
+            strcmp(o->preset, "reference") == 0
+                ? "--preset %s thaws the whole network, which this version of marque cannot train yet"
+                : "--preset %s is not known; there is: reference",
+            o->preset);
+    if (!o->stages)
+        mq_note(
+            "note: this version trains the classifier on the frozen network (%s); it cannot thaw layers yet",
+            STANDARD_STAGES);
+    return mq_stages_parse(err, o->stages ? o->stages : STANDARD_STAGES, o->epochs, o->lr, c->stages,
+                           &c->stage_count);
+}
+
+/* The digest of everything that decides the numbers but the epochs of the last stage, which may be extended.
+ */
+static mq_status digest_settings(mq_err *err, train_call *c) {
+    mq_status status = MQ_OK;
+    mq_json *recipe = NULL;
+    char *recipe_text = NULL, *stages = NULL, *text = NULL;
+    const mq_train_options *o = &c->options;
+    mq_stage fixed[MQ_STAGES_MAX];
+    memcpy(fixed, c->stages, sizeof fixed);
+    fixed[c->stage_count - 1].epochs = 0;
+    MQ_TRY(mq_recipe_to_json(err, &c->recipe, &recipe));
+    MQ_TRY(mq_json_dump(err, recipe, 0, &recipe_text));
+    MQ_TRY(mq_stages_text(err, fixed, c->stage_count, &stages));
+    MQ_TRY(mq_format(err, &text, "%s|%s|%s|%s|%d|%lld|%lld|%.9g|%d|%d", mq_dataset_digest(c->dataset),
+                     mq_bundle_digest(c->weights), recipe_text, stages, o->head, (long long)o->batch,
+                     (long long)o->seed, o->fraction, (int)c->dtype, o->monitor));
+    MQ_TRY(mq_sha256_hex(err, text, strlen(text), c->digest));
+cleanup:
+    mq_json_free(&recipe);
+    free(recipe_text);
+    free(stages);
+    free(text);
+    return status;
+}
+
+static mq_status open_inputs(mq_err *err, train_call *c) {
+    mq_status status = MQ_OK;
+    const mq_train_options *o = &c->options;
+    char *path = NULL;
+    c->arch = mq_arch_find(o->model);
+    MQ_REQUIRE(c->arch, err, MQ_USAGE,
+               "--model %.60s is not a network marque knows; marque pull --list shows them", o->model);
+    MQ_REQUIRE(o->imgsz >= c->arch->imgsz_min, err, MQ_USAGE,
+               "--imgsz %lld is too small for %s; it takes %u and more", (long long)o->imgsz, c->arch->name,
+               c->arch->imgsz_min);
+    MQ_TRY(mq_choose_dtype(err, o->dtype, &c->dtype));
+    c->workers = mq_choose_threads(o->threads, o->workers);
+    MQ_TRY(mq_dataset_open(err, c->data, &c->dataset));
+    MQ_REQUIRE(mq_dataset_count(c->dataset, MQ_TRAIN), err, MQ_BAD_DATA, "%s: no pictures to train on",
+               c->data);
+    MQ_TRY(mq_weights_path(err, c->arch->name, &path));
+    MQ_TRY(mq_bundle_open(err, path, &c->weights));
+    c->recipe = mq_recipe_default((uint32_t)o->imgsz, c->arch->range);
+    c->recipe.filter = (mq_filter)o->filter;
+    c->recipe.fit = (mq_fit)o->fit;
+    mq_dataset_recipe(c->dataset, &c->recipe);
+    MQ_TRY(digest_settings(err, c));
+cleanup:
+    free(path);
+    return status;
+}
+
+/* Runs the trunk over a few grey pictures to learn its pace here. */
+static mq_status measure(mq_err *err, train_call *c) {
+    mq_status status = MQ_OK;
+    mq_program *program = NULL;
+    float *pixels = NULL, *features = NULL;
+    const size_t numbers = (size_t)c->recipe.imgsz * c->recipe.imgsz * 3;
+    const mq_program_plan plan = {.size = sizeof plan,
+                                  .arch = c->arch,
+                                  .weights = c->weights,
+                                  .prefix = "",
+                                  .imgsz = c->recipe.imgsz,
+                                  .batch = MEASURED,
+                                  .dtype = c->dtype};
+    MQ_TRY(mq_program_create(err, &plan, &program));
+    MQ_TRY(mq_calloc(err, MEASURED * numbers, sizeof *pixels, "pictures", &pixels));
+    MQ_TRY(mq_calloc(err, MEASURED * c->arch->features, sizeof *features, "features", &features));
+    for (int round = 0; round < 2; round++) { /* the first one also warms caches and threads */
+        const double start = mq_seconds();
+        MQ_TRY(mq_program_run(err, program, pixels, MEASURED, features));
+        c->img_s = MEASURED / (mq_seconds() - start);
+    }
+cleanup:
+    mq_program_free(&program);
+    free(pixels);
+    free(features);
+    return status;
+}
+
+static mq_train_plan plan_of(train_call *c) {
+    const mq_train_options *o = &c->options;
+    return (mq_train_plan){.size = sizeof(mq_train_plan),
+                           .dataset = c->dataset,
+                           .arch = c->arch,
+                           .weights = c->weights,
+                           .recipe = &c->recipe,
+                           .run = c->run,
+                           .config = c->digest,
+                           .resume = o->resume != NULL,
+                           .inexact = o->allow_inexact,
+                           .head = (mq_head_kind)o->head,
+                           .dtype = c->dtype,
+                           .stages = c->stages,
+                           .stage_count = c->stage_count,
+                           .batch = (size_t)o->batch,
+                           .workers = c->workers,
+                           .keep = (size_t)o->keep,
+                           .checkpoint_every = o->checkpoint_every,
+                           .fraction = o->fraction,
+                           .seed = (uint64_t)o->seed,
+                           .monitor = (mq_monitor)o->monitor,
+                           .cache = o->cache == 0,
+                           .stop = mq_stop_wanted};
+}
+
+/* The table of stages with the time and the disk that the first run over this data takes. */
+static mq_status print_plan(mq_err *err, train_call *c) {
+    mq_status status = MQ_OK;
+    mq_train_plan plan = plan_of(c);
+    uint64_t disk = 0;
+    uint32_t *subset = NULL;
+    size_t count = 0;
+    mq_head *head = NULL;
+    char time[32];
+    MQ_TRY(mq_train_disk(err, &plan, &disk));
+    MQ_TRY(mq_train_subset(err, c->dataset, plan.fraction, &subset, &count));
+    MQ_TRY(mq_head_create(err, plan.head, c->arch->features, mq_dataset_classes(c->dataset), &head));
+    const double trunk = (double)(2 * count + mq_dataset_count(c->dataset, MQ_VAL)) / c->img_s;
+    fprintf(stderr, "%s %u px, %s (%.1f img/s forward), %zu classes, train %zu, val %zu\n", c->arch->name,
+            c->recipe.imgsz, mq_dtype_name(c->dtype), c->img_s, mq_dataset_classes(c->dataset), count,
+            mq_dataset_count(c->dataset, MQ_VAL));
+    fprintf(stderr, "%-9s%-12s%9s%8s%9s  %-8s%8s%9s\n", "stage", "thawed", "params", "epochs", "lr", "BN",
+            "time", "disk");
+    for (size_t i = 0; i < c->stage_count; i++) {
+        const double passes = plan.cache ? (i == 0) : c->stages[i].epochs / 2.0;
+        fprintf(stderr, "%-9s%-12s%7.1f M%8u%9.0e  %-8s%8s%6.0f MB\n", c->stages[i].thaw, "classifier",
+                (double)head->count / 1e6, c->stages[i].epochs, c->stages[i].lr, "stored",
+                mq_duration(trunk * passes, time), plan.cache && i == 0 ? (double)disk / 1e6 : 0.0);
+    }
+    char *cache = NULL;
+    MQ_TRY(mq_cache_folder(err, &cache));
+    MQ_TRY(mq_make_folder(err, cache));
+    const uint64_t available = mq_disk_free(cache);
+    MQ_REQUIRE(!plan.cache || available > disk, err, MQ_IO,
+               "%s: the features need %.0f MB and %.0f MB are free; free some, set XDG_CACHE_HOME or use "
+               "--cache off",
+               cache, (double)disk / 1e6, (double)available / 1e6);
+cleanup:
+    free(cache);
+    free(subset);
+    mq_head_free(&head);
+    return status;
+}
+
+static void tell(void *user, const mq_train_progress *p) {
+    (void)user;
+    char left[32];
+    mq_duration(p->left, left);
+    if (p->phase == MQ_PHASE_FEATURES) {
+        mq_progress("features of %s [%zu/%zu %zu%%] %.1f img/s data %.0f%% eta %s", mq_split_name(p->split),
+                    p->done, p->total, 100 * p->done / p->total, p->img_s,
+                    100 * p->waited / fmax(p->seconds, 1e-9), left);
+    } else if (p->phase == MQ_PHASE_TRAIN) {
+        mq_progress("%s %u/%u [%zu/%zu %zu%%] loss %.3f top1 %.1f lr %.0e %.0f img/s eta %s", p->stage,
+                    p->epoch, p->epochs, p->done, p->total, 100 * p->done / p->total, p->loss, 100 * p->top1,
+                    p->lr, p->img_s, left);
+    } else if (isnan(p->row->val_top1)) {
+        mq_progress_keep("%s %u/%u loss %.4f top1 %.1f %%", p->stage, p->epoch, p->epochs, p->row->train_loss,
+                         100 * p->row->train_top1);
+    } else {
+        mq_progress_keep("%s %u/%u loss %.4f top1 %.1f %%  val loss %.4f top1 %.1f %% top5 %.1f %%%s",
+                         p->stage, p->epoch, p->epochs, p->row->train_loss, 100 * p->row->train_top1,
+                         p->row->val_loss, 100 * p->row->val_top1, 100 * p->row->val_top5,
+                         p->best ? "  best" : "");
+    }
+}
+
+static void print_end(const train_call *c, const mq_train_result *result) {
+    char time[32];
+    printf("%u epochs in %s\n", result->epochs, mq_duration(result->seconds, time));
+    if (result->validated) {
+        printf("best: epoch %u, validation top-1 %.1f %% (95 %%: %.1f to %.1f), top-5 %.1f %%, loss %.3f\n",
+               result->best_epoch, 100 * result->best.top1, 100 * result->best.top1_low,
+               100 * result->best.top1_high, 100 * result->best.top5, result->best.loss);
+    } else {
+        puts("no validation part, so best = last");
+    }
+    printf("run: %s\nnext: marque eval %s\n", mq_run_folder(c->run), mq_run_folder(c->run));
+}
+
+static mq_status open_run(mq_err *err, train_call *c) {
+    mq_status status = MQ_OK;
+    const mq_train_options *o = &c->options;
+    mq_json *config = NULL;
+    if (o->resume) {
+        MQ_TRY(mq_run_open(err, o->resume, &c->run));
+    } else {
+        MQ_TRY(mq_run_create(err, o->output, o->name, c->data, c->arch->name, &c->run));
+    }
+    MQ_TRY(mq_config_make(err, o, c->data, c->stages, c->stage_count, &config));
+    MQ_TRY(mq_run_describe(err, c->run, config, c->dataset));
+cleanup:
+    mq_json_free(&config);
+    return status;
+}
+
+static mq_status run(mq_err *err, const mq_call *call) {
+    mq_status status = MQ_OK;
+    train_call c = {0};
+    mq_train_result result;
+    MQ_TRY(read_settings(err, call, &c));
+    MQ_TRY(choose_stages(err, &c));
+    MQ_TRY(open_inputs(err, &c));
+    MQ_TRY(measure(err, &c));
+    MQ_TRY(print_plan(err, &c));
+    if (c.options.plan) goto cleanup;
+    MQ_TRY(open_run(err, &c));
+    mq_train_plan plan = plan_of(&c);
+    plan.progress = tell;
+    MQ_TRY(mq_train(err, &plan, &result));
+    print_end(&c, &result);
+cleanup:
+    if (status == MQ_INTERRUPTED && c.run)
+        mq_note("go on by: marque train --resume %s", mq_run_folder(c.run));
+    close_call(&c);
+    return status;
+}
+
+const mq_command mq_cmd_train = {
+    .name = "train",
+    .usage = "DATA [options]   |   marque train --resume RUN [--epochs N]",
+    .summary = "teach a network the classes of a data set",
+    .params = mq_train_params,
+    .options_size = sizeof(mq_train_options),
+    .args_max = 1,
+    .examples = "  marque train cars.mq\n"
+                "  marque train cars.mq --stages head:20@1e-3 --head linear --name first\n"
+                "  marque train --resume runs/first --epochs 30\n"
+                "  marque train cars.mq --plan\n",
+    .resumable = true,
+    .run = run,
+};

@@ -1,0 +1,38 @@
+/* common.h: what several commands of the program do alike. */
+#ifndef MQ_COMMON_H
+#define MQ_COMMON_H
+
+#include "cli/cli.h"
+#include "net/bundle.h"
+
+/* The rows that every command with compute declares, for options structs with these members. */
+#define MQ_PARAM_DTYPE(type)                                                                                 \
+    {                                                                                                        \
+        .name = "dtype", .kind = MQ_PARAM_CHOICE, .value = "auto|f32|bf16", .standard = "auto",              \
+        .offset = offsetof(type, dtype),                                                                     \
+        .help = "number format of the network; auto: bf16 where the processor has it"                        \
+    }
+#define MQ_PARAM_THREADS(type)                                                                               \
+    {                                                                                                        \
+        .name = "threads", .kind = MQ_PARAM_INT, .value = "N", .standard = "0", .min = 0, .max = 256,        \
+        .offset = offsetof(type, threads), .help = "compute threads; 0: one for each core"                   \
+    }
+#define MQ_PARAM_WORKERS(type)                                                                               \
+    {                                                                                                        \
+        .name = "jobs", .alias = "workers", .letter = 'j', .kind = MQ_PARAM_INT, .value = "N",               \
+        .standard = "0", .min = 0, .max = 256, .offset = offsetof(type, workers),                            \
+        .help = "threads that read and decode pictures; 0: one for each core"                                \
+    }
+#define MQ_PARAM_JSON(type)                                                                                  \
+    {                                                                                                        \
+        .name = "json", .kind = MQ_PARAM_FLAG, .offset = offsetof(type, json),                               \
+        .help = "print JSON for programs"                                                                    \
+    }
+
+/* The format that a --dtype choice means here; bf16 without a processor for it: MQ_UNAVAILABLE. */
+MQ_MUST_USE mq_status mq_choose_dtype(mq_err *err, int choice, mq_dtype *dtype);
+
+/* Sets the compute threads and gives the number of workers: 0 means one for each core. */
+size_t mq_choose_threads(int64_t threads, int64_t workers);
+
+#endif

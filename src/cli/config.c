@@ -1,0 +1,240 @@
+/* config.c: the options of `marque train` and their way into and out of config
+ * files. Called by cmd_train.c. Invariant: what mq_config_make writes,
+ * mq_config_apply reads back to the same options. */
+#include "cli/config.h"
+#include "base/mem.h"
+#include "cli/common.h"
+
+#include <string.h>
+
+enum { TEXT_LIMIT = 1 << 16, WORD = 64 };
+
+#define TEXT(flag, member, shown, about)                                                                     \
+    {                                                                                                        \
+        .name = flag, .kind = MQ_PARAM_TEXT, .value = shown, .offset = offsetof(mq_train_options, member),   \
+        .help = about                                                                                        \
+    }
+
+const mq_param mq_train_params[] = {
+    {.name = "model",
+     .kind = MQ_PARAM_TEXT,
+     .value = "NAME",
+     .standard = "xception",
+     .offset = offsetof(mq_train_options, model),
+     .help = "the network; marque pull --list shows all"},
+    TEXT("preset", preset, "P", "a known recipe; reference: the published experiment"),
+    TEXT("stages", stages, "LIST", "what is trained, as in head:20@1e-3 (NAME:EPOCHS@LR)"),
+    TEXT("epochs", epochs, "LIST", "epochs for each stage, or for the last"),
+    TEXT("lr", lr, "LIST", "learning rate for each stage, or for the last"),
+    {.name = "batch",
+     .alias = "batch-size",
+     .letter = 'b',
+     .kind = MQ_PARAM_INT,
+     .value = "N",
+     .standard = "32",
+     .min = 1,
+     .max = 4096,
+     .offset = offsetof(mq_train_options, batch),
+     .help = "pictures a step"},
+    {.name = "imgsz",
+     .alias = "img-size",
+     .kind = MQ_PARAM_INT,
+     .value = "N",
+     .standard = "299",
+     .min = 1,
+     .max = 2048,
+     .offset = offsetof(mq_train_options, imgsz),
+     .help = "side of the network's input in pixels"},
+    {.name = "filter",
+     .kind = MQ_PARAM_CHOICE,
+     .value = "pillow|tensorflow",
+     .standard = "pillow",
+     .offset = offsetof(mq_train_options, filter),
+     .help = "bilinear resize: antialiased as Pillow's, or plain as tf.image.resize"},
+    {.name = "fit",
+     .kind = MQ_PARAM_CHOICE,
+     .value = "stretch|crop|pad",
+     .standard = "stretch",
+     .offset = offsetof(mq_train_options, fit),
+     .help = "how a picture that is not square fills the network's input"},
+    {.name = "optimizer",
+     .kind = MQ_PARAM_CHOICE,
+     .value = "adam",
+     .standard = "adam",
+     .offset = offsetof(mq_train_options, optimizer),
+     .help = "how weights follow gradients"},
+    {.name = "head",
+     .kind = MQ_PARAM_CHOICE,
+     .value = "1024|linear",
+     .standard = "1024",
+     .offset = offsetof(mq_train_options, head),
+     .help = "classifier: one hidden layer of 1024, or linear on standardised features"},
+    {.name = "monitor",
+     .kind = MQ_PARAM_CHOICE,
+     .value = "top1|loss",
+     .standard = "top1",
+     .offset = offsetof(mq_train_options, monitor),
+     .help = "what makes weights/best the best on the validation part"},
+    {.name = "checkpoint-every",
+     .kind = MQ_PARAM_REAL,
+     .value = "S",
+     .standard = "600",
+     .min = 0,
+     .max = 1e9,
+     .offset = offsetof(mq_train_options, checkpoint_every),
+     .help = "seconds between checkpoints"},
+    {.name = "keep",
+     .kind = MQ_PARAM_INT,
+     .value = "N",
+     .standard = "5",
+     .min = 1,
+     .max = 1000,
+     .offset = offsetof(mq_train_options, keep),
+     .help = "checkpoints kept"},
+    {.name = "fraction",
+     .kind = MQ_PARAM_REAL,
+     .value = "F",
+     .standard = "1.0",
+     .min = 1e-6,
+     .max = 1,
+     .offset = offsetof(mq_train_options, fraction),
+     .help = "share of each class's training pictures to use"},
+    {.name = "cache",
+     .kind = MQ_PARAM_CHOICE,
+     .value = "auto|off",
+     .standard = "auto",
+     .offset = offsetof(mq_train_options, cache),
+     .help = "keep what the frozen part says of each picture on disk"},
+    {.name = "seed",
+     .kind = MQ_PARAM_INT,
+     .value = "N",
+     .standard = "123",
+     .offset = offsetof(mq_train_options, seed),
+     .help = "of every random draw"},
+    TEXT("name", name, "NAME", "the run's folder is runs/NAME"),
+    {.name = "output",
+     .letter = 'o',
+     .kind = MQ_PARAM_TEXT,
+     .value = "DIR",
+     .offset = offsetof(mq_train_options, output),
+     .help = "the run's folder itself"},
+    TEXT("config", config, "FILE", "read settings from JSON; flags come before it"),
+    TEXT("resume", resume, "RUN", "go on with an interrupted or finished run"),
+    {.name = "allow-inexact",
+     .kind = MQ_PARAM_FLAG,
+     .offset = offsetof(mq_train_options, allow_inexact),
+     .help = "resume with other threads, processor or library, though numbers will differ"},
+    {.name = "plan",
+     .kind = MQ_PARAM_FLAG,
+     .offset = offsetof(mq_train_options, plan),
+     .help = "print the plan and stop"},
+    MQ_PARAM_DTYPE(mq_train_options),
+    MQ_PARAM_THREADS(mq_train_options),
+    MQ_PARAM_WORKERS(mq_train_options),
+    {.name = NULL},
+};
+
+/* [{"name":..., "thaw":"none", "epochs":20, "lr":1e-3}] as "head:20@0.001". */
+static mq_status stages_from_json(mq_err *err, const char *where, const mq_json *list, char **text) {
+    mq_status status = MQ_OK;
+    mq_buf out = mq_buf_init(TEXT_LIMIT);
+    for (size_t i = 0; i < mq_json_size(list); i++) {
+        const char *thaw = "none", *name = NULL, *bn = NULL, *stage;
+        int epochs = 0;
+        double lr = 0;
+        MQ_TRY(mq_json_unpack(err, where, mq_json_at(list, i), "{s?s, s?s, s:i, s:F, s?s !}", "name", &name,
+                              "thaw", &thaw, "epochs", &epochs, "lr", &lr, "bn", &bn));
+        stage = strcmp(thaw, "none") == 0 ? "head" : thaw;
+        MQ_TRY(mq_buf_printf(err, &out, "%s%s:%d@%.9g", i ? "," : "", stage, epochs, lr));
+    }
+    MQ_REQUIRE(out.size, err, MQ_USAGE, "%s: \"stages\" is not a list of stages", where);
+    free(*text);
+    *text = (char *)out.data;
+    out.data = NULL;
+cleanup:
+    mq_buf_free(&out);
+    return status;
+}
+
+typedef struct {
+    const char *where;
+    mq_train_options *options;
+    const char **data;
+    char **stages_text;
+} config_reader;
+
+static mq_status apply_member(mq_err *err, void *user, const char *key, mq_json *value) {
+    const config_reader *r = user;
+    char prefix[WORD + 256], *text = NULL;
+    snprintf(prefix, sizeof prefix, "%.200s: ", r->where);
+    if (strcmp(key, "version") == 0) {
+        if (mq_json_is_number(value) && mq_json_real(value) == 1) return MQ_OK;
+        return mq_fail(err, MQ_USAGE, "%s: a config of another version; this marque reads version 1",
+                       r->where);
+    }
+    if (strcmp(key, "stages") == 0 && !mq_json_string(value)) {
+        const mq_status status = stages_from_json(err, r->where, value, r->stages_text);
+        r->options->stages = *r->stages_text;
+        return status;
+    }
+    if (strcmp(key, "data") == 0 && mq_json_string(value)) {
+        *r->data = mq_json_string(value);
+        return MQ_OK;
+    }
+    if (mq_json_string(value))
+        return mq_params_set(err, mq_train_params, r->options, prefix, key, mq_json_string(value));
+    /* Numbers and booleans are set by their JSON text, which does not outlive this call. */
+    for (const mq_param *p = mq_train_params; p->name; p++)
+        if (p->kind == MQ_PARAM_TEXT && strcmp(p->name, key) == 0)
+            return mq_fail(err, MQ_USAGE, "%s: \"%s\" must be text in quotes", r->where, key);
+    mq_status status = mq_json_dump(err, value, 0, &text);
+    if (status == MQ_OK) status = mq_params_set(err, mq_train_params, r->options, prefix, key, text);
+    free(text);
+    return status;
+}
+
+mq_status mq_config_apply(mq_err *err, const char *where, mq_json *json, mq_train_options *options,
+                          const char **data, char **stages_text) {
+    config_reader reader = {where, options, data, stages_text};
+    if (!mq_json_is_object(json)) return mq_fail(err, MQ_USAGE, "%s: not a JSON object", where);
+    return mq_json_each(err, json, apply_member, &reader);
+}
+
+/* The word of a choice, as text in word. */
+static const char *choice(const char *name, int index, char word[WORD]) {
+    const mq_param *p = mq_train_params;
+    while (strcmp(p->name, name) != 0) p++;
+    const char *words = p->value;
+    for (; index > 0; index--) words += strcspn(words, "|") + 1;
+    snprintf(word, WORD, "%.*s", (int)strcspn(words, "|"), words);
+    return word;
+}
+
+mq_status mq_config_make(mq_err *err, const mq_train_options *o, const char *data, const mq_stage *stages,
+                         size_t stage_count, mq_json **json) {
+    mq_status status = MQ_OK;
+    mq_json *list = NULL;
+    char words[7][WORD];
+    MQ_TRY(mq_json_pack(err, &list, "[]"));
+    for (size_t i = 0; i < stage_count; i++) {
+        const bool head = strcmp(stages[i].thaw, "head") == 0;
+        mq_json *stage = NULL;
+        MQ_TRY(mq_json_pack(err, &stage, "{s:s, s:s, s:i, s:f}", "name", stages[i].thaw, "thaw",
+                            head ? "none" : stages[i].thaw, "epochs", (int)stages[i].epochs, "lr",
+                            stages[i].lr));
+        MQ_TRY(mq_json_append(err, list, stage));
+    }
+    MQ_TRY(mq_json_pack(
+        err, json, "{s:i, s:o, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:O, s:f, s:s, s:s, s:I, s:I, s:f, s:I}",
+        "version", 1, "data", mq_json_text(data), "model", o->model, "imgsz", (long long)o->imgsz, "batch",
+        (long long)o->batch, "seed", (long long)o->seed, "optimizer",
+        choice("optimizer", o->optimizer, words[0]), "head", choice("head", o->head, words[1]), "monitor",
+        choice("monitor", o->monitor, words[2]), "stages", list, "fraction", o->fraction, "cache",
+        choice("cache", o->cache, words[3]), "dtype", choice("dtype", o->dtype, words[4]), "filter",
+        choice("filter", o->filter, words[5]), "fit", choice("fit", o->fit, words[6]), "threads",
+        (long long)o->threads, "jobs", (long long)o->workers, "checkpoint-every", o->checkpoint_every, "keep",
+        (long long)o->keep));
+cleanup:
+    mq_json_free(&list);
+    return status;
+}

@@ -1,0 +1,30 @@
+/* config.h: `marque train`'s settings as a JSON file: read over defaults, and written with every default
+ * resolved. */
+#ifndef MQ_CONFIG_H
+#define MQ_CONFIG_H
+
+#include "base/json.h"
+#include "base/params.h"
+#include "train/stages.h"
+
+typedef struct {
+    const char *preset, *stages, *epochs, *lr, *name, *output, *config, *resume, *model;
+    int64_t batch, imgsz, seed, keep, threads, workers;
+    double checkpoint_every, fraction;
+    int optimizer, head, monitor, dtype, cache, filter, fit;
+    bool plan, allow_inexact;
+} mq_train_options;
+
+/* The table of mq_train_options. */
+extern const mq_param mq_train_params[];
+
+/* Sets options from the members of json (texts borrowed from it); where names the file. *data gets the member
+ * "data" if there is one. stages in its table form are collected into *stages_text, the caller's. */
+MQ_MUST_USE mq_status mq_config_apply(mq_err *err, const char *where, mq_json *json,
+                                      mq_train_options *options, const char **data, char **stages_text);
+
+/* The JSON of config.json; the caller's. */
+MQ_MUST_USE mq_status mq_config_make(mq_err *err, const mq_train_options *options, const char *data,
+                                     const mq_stage *stages, size_t stage_count, mq_json **json);
+
+#endif

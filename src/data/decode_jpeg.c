@@ -1,0 +1,198 @@
+/* decode_jpeg.c: JPEG through libjpeg-turbo, the one file that knows it.
+ * Called through the table in picture.c. The library leaves by longjmp: every
+ * call that may do so runs inside guarded(), and everything it needs lives in
+ * jpeg_reader, never in a local variable. Invariant: damage is an error, not a
+ * warning, so that half-grey pictures never reach a network. */
+#include "base/mem.h"
+#include "data/decode.h"
+#include "data/exif.h"
+
+#include <setjmp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <jpeglib.h>
+
+#include <jerror.h>
+
+enum {
+    SCANS_MAX = 500,      /* real progressive pictures have about ten; each costs a pass over the picture */
+    MEMORY_MAX_MB = 1536, /* coefficients of the largest picture we take, in CMYK */
+    APP1_MAX = 0xffff,
+};
+
+typedef struct {
+    struct jpeg_decompress_struct jpeg;
+    struct jpeg_error_mgr error;
+    struct jpeg_progress_mgr progress;
+    jmp_buf jump;
+    const mq_encoded *in;
+    uint8_t *rgb; /* where the rows go */
+    uint8_t *row; /* one row of CMYK, or NULL */
+    mq_status failure;
+    char text[JMSG_LENGTH_MAX + 64]; /* why it failed */
+} jpeg_reader;
+
+static void leave(j_common_ptr common) {
+    jpeg_reader *reader = common->client_data;
+    const int code = common->err->msg_code;
+    reader->failure = code == JERR_OUT_OF_MEMORY ? MQ_NO_MEMORY : MQ_BAD_DATA;
+    common->err->format_message(common, reader->text);
+    if (code == JWRN_JPEG_EOF) strcpy(reader->text, "it is cut short");
+    longjmp(reader->jump, 1);
+}
+
+/* Level -1 is a warning, others are traces. Stray bytes between segments and odd application markers do no
+ * harm to pixels and are common; all other warnings mean pixels were made up. */
+static void hear(j_common_ptr common, int level) {
+    if (level >= 0) return;
+    const int code = common->err->msg_code;
+    if (code == JWRN_EXTRANEOUS_DATA || code == JWRN_ADOBE_XFORM || code == JWRN_JFIF_MAJOR ||
+        code == JWRN_BOGUS_ICC)
+        return;
+    leave(common);
+}
+
+static void say_nothing(j_common_ptr common) {
+    (void)common;
+}
+
+static void watch(j_common_ptr common) {
+    jpeg_reader *reader = common->client_data;
+    if (reader->jpeg.input_scan_number <= SCANS_MAX) return;
+    reader->failure = MQ_BAD_DATA;
+    snprintf(reader->text, sizeof reader->text, "more than %d scans", SCANS_MAX);
+    longjmp(reader->jump, 1);
+}
+
+/* Runs step; false when the library left by longjmp. */
+static bool guarded(jpeg_reader *reader, void (*step)(jpeg_reader *reader)) {
+    if (setjmp(reader->jump)) return false;
+    step(reader);
+    return true;
+}
+
+static void read_header(jpeg_reader *reader) {
+    jpeg_create_decompress(&reader->jpeg);
+    reader->progress.progress_monitor = watch;
+    reader->jpeg.progress = &reader->progress;
+    reader->jpeg.mem->max_memory_to_use = (long)MEMORY_MAX_MB << 20;
+    jpeg_mem_src(&reader->jpeg, reader->in->bytes, reader->in->size);
+    jpeg_save_markers(&reader->jpeg, JPEG_APP0 + 1, APP1_MAX);
+    (void)jpeg_read_header(&reader->jpeg, TRUE);
+}
+
+/* Pillow takes every CMYK picture for inverted, as Adobe writes it, and so do we: c' = 255 - c is stored, and
+ * R = k' - (255 - c') k' / 255, rounded as Pillow rounds. */
+static void row_from_cmyk(const uint8_t *cmyk, size_t width, uint8_t *rgb) {
+    for (size_t x = 0; x < width; x++, cmyk += 4, rgb += 3) {
+        const uint32_t key = cmyk[3];
+        for (int c = 0; c < 3; c++) {
+            const uint32_t product = (255u - cmyk[c]) * key + 128;
+            rgb[c] = (uint8_t)(key - (((product >> 8) + product) >> 8));
+        }
+    }
+}
+
+static void read_rows(jpeg_reader *reader) {
+    struct jpeg_decompress_struct *jpeg = &reader->jpeg;
+    jpeg->out_color_space = reader->row ? JCS_CMYK : JCS_RGB;
+    (void)jpeg_start_decompress(jpeg);
+    while (jpeg->output_scanline < jpeg->output_height) {
+        uint8_t *out = reader->rgb + (size_t)jpeg->output_scanline * jpeg->output_width * 3;
+        JSAMPROW row = reader->row ? reader->row : out;
+        (void)jpeg_read_scanlines(jpeg, &row, 1);
+        if (reader->row) row_from_cmyk(reader->row, jpeg->output_width, out);
+    }
+    (void)jpeg_finish_decompress(jpeg);
+}
+
+static mq_status say_failure(mq_err *err, const jpeg_reader *reader) {
+    if (reader->failure == MQ_NO_MEMORY)
+        return mq_fail(err, MQ_NO_MEMORY, "%s: no memory to decode this JPEG", reader->in->name);
+    return mq_fail(err, MQ_BAD_DATA, "%s: damaged or unusual JPEG (%s); replace or convert it",
+                   reader->in->name, reader->text);
+}
+
+/* Reads the header and refuses what we cannot decode. reader must be closed in any case. */
+static mq_status open_jpeg(mq_err *err, const mq_encoded *in, jpeg_reader *reader) {
+    *reader = (jpeg_reader){.in = in};
+    reader->jpeg.err = jpeg_std_error(&reader->error);
+    reader->jpeg.client_data = reader;
+    reader->error.error_exit = leave;
+    reader->error.emit_message = hear;
+    reader->error.output_message = say_nothing;
+    if (!guarded(reader, read_header)) return say_failure(err, reader);
+    const struct jpeg_decompress_struct *jpeg = &reader->jpeg;
+    if (jpeg->data_precision != 8)
+        return mq_fail(err, MQ_BAD_DATA, "%s: a JPEG of %d bits a channel is not supported; convert it to 8",
+                       in->name, jpeg->data_precision);
+    if (jpeg->num_components != 1 && jpeg->num_components != 3 && jpeg->num_components != 4)
+        return mq_fail(err, MQ_BAD_DATA, "%s: a JPEG of %d channels is not supported; convert it to RGB",
+                       in->name, jpeg->num_components);
+    return mq_picture_check(err, in->name, jpeg->image_width, jpeg->image_height);
+}
+
+/* jpeg_destroy is safe after every failure but that of creation, which leaves mem NULL; it knows that. */
+static void close_jpeg(jpeg_reader *reader) {
+    jpeg_destroy_decompress(&reader->jpeg);
+    free(reader->row);
+}
+
+static bool jpeg_knows(const uint8_t *bytes, size_t size) {
+    return size >= 3 && memcmp(bytes, "\xff\xd8\xff", 3) == 0;
+}
+
+static const char *colour_name(J_COLOR_SPACE space) {
+    switch (space) {
+    case JCS_GRAYSCALE:
+        return "grey";
+    case JCS_CMYK:
+        return "CMYK";
+    case JCS_YCCK:
+        return "YCCK";
+    default:
+        return "RGB";
+    }
+}
+
+static mq_status jpeg_probe(mq_err *err, const mq_encoded *in, mq_picture_info *info) {
+    mq_status status = MQ_OK;
+    jpeg_reader reader;
+    MQ_TRY(open_jpeg(err, in, &reader));
+    info->width = reader.jpeg.image_width;
+    info->height = reader.jpeg.image_height;
+    info->colour = colour_name(reader.jpeg.jpeg_color_space);
+    for (jpeg_saved_marker_ptr m = reader.jpeg.marker_list; m; m = m->next)
+        if (m->data_length >= 6 && memcmp(m->data, "Exif\0\0", 6) == 0) {
+            info->orientation = mq_exif_orientation(m->data, m->data_length);
+            break;
+        }
+cleanup:
+    close_jpeg(&reader);
+    return status;
+}
+
+static mq_status jpeg_decode(mq_err *err, const mq_encoded *in, const uint8_t background[3],
+                             mq_pixels *pixels) {
+    (void)background; /* JPEG has no alpha */
+    mq_status status = MQ_OK;
+    jpeg_reader reader;
+    mq_pixels made = {0};
+    MQ_TRY(open_jpeg(err, in, &reader));
+    made.width = reader.jpeg.image_width;
+    made.height = reader.jpeg.image_height;
+    MQ_TRY(mq_picture_memory(err, in->name, made.width, made.height, 3, &made.rgb));
+    if (reader.jpeg.num_components == 4)
+        MQ_TRY(mq_picture_memory(err, in->name, made.width, 1, 4, &reader.row));
+    reader.rgb = made.rgb;
+    if (!guarded(&reader, read_rows)) MQ_TRY(say_failure(err, &reader));
+    *pixels = made;
+    made.rgb = NULL;
+cleanup:
+    free(made.rgb);
+    close_jpeg(&reader);
+    return status;
+}
+
+const mq_decoder mq_decoder_jpeg = {"jpeg", jpeg_knows, jpeg_probe, jpeg_decode};

@@ -1,0 +1,118 @@
+/* loader.c: a ring of three batches that worker threads fill in order. Called
+ * by training, eval and feature extraction, from one owning thread. Invariant:
+ * what lies at a place of a batch depends on the plan alone: a worker writes
+ * only to the slot of its item and draws nothing at random. */
+#include "data/loader.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/pipeline.h"
+#include "data/prepare.h"
+
+enum {
+    BATCHES = 3,          /* one with the owner, one ready, one being filled */
+    RECORD_MAX = 1 << 30, /* bytes of one record; the index says how many it really has */
+};
+
+struct mq_loader {
+    mq_loader_plan plan;
+    size_t item;     /* floats of one picture: imgsz x imgsz x 3 */
+    float *ring;     /* slots x item; a multiple of the batch, or all pictures: so no batch wraps around */
+    mq_buf *records; /* one for each worker */
+    mq_pipeline *pipeline;
+    size_t taken, lent; /* pictures taken in all; of these, lent to the owner until its next call */
+    double waited;      /* seconds */
+    mq_err failure;     /* the first; the loader ends with it */
+};
+
+static mq_status load(mq_err *err, void *context, size_t item, size_t slot, size_t worker) {
+    const mq_loader *loader = context;
+    const mq_loader_plan *plan = &loader->plan;
+    const size_t index = plan->order ? plan->order[item] : item;
+    mq_sample sample;
+    const mq_status status = mq_dataset_read(err, plan->dataset, plan->split, index, &loader->records[worker],
+                                             &sample);
+    if (status != MQ_OK) return status;
+    const mq_encoded in = {sample.name, sample.bytes, sample.size};
+    const bool flip = plan->flips && plan->flips[item];
+    return mq_prepare(err, plan->recipe, &in, sample.has_box ? &sample.box : NULL, flip,
+                      loader->ring + slot * loader->item);
+}
+
+static mq_status check_plan(mq_err *err, const mq_loader_plan *plan) {
+    if (plan->size != sizeof *plan || !plan->batch || !plan->workers || !plan->recipe->imgsz ||
+        plan->recipe->imgsz > MQ_SIDE_MAX)
+        return mq_fail(err, MQ_INTERNAL, "a loader needs a batch, workers and a size of pictures");
+    const size_t pictures = mq_dataset_count(plan->dataset, plan->split);
+    bool inside = plan->order || plan->count <= pictures;
+    for (size_t i = 0; plan->order && i < plan->count; i++) inside = inside && plan->order[i] < pictures;
+    if (!inside)
+        return mq_fail(err, MQ_INTERNAL, "the order of pictures names one behind the %zu of %s", pictures,
+                       mq_split_name(plan->split));
+    return MQ_OK;
+}
+
+mq_status mq_loader_open(mq_err *err, const mq_loader_plan *plan, mq_loader **loader) {
+    mq_status status = MQ_OK;
+    mq_loader *l = NULL;
+    size_t slots = 0, bytes = 0;
+    MQ_TRY(check_plan(err, plan));
+    MQ_TRY(mq_calloc(err, 1, sizeof *l, "a loader", &l));
+    l->plan = *plan;
+    l->item = (size_t)plan->recipe->imgsz * plan->recipe->imgsz * 3;
+    MQ_REQUIRE(mq_mul(plan->batch, BATCHES, &slots) && mq_mul(l->item, sizeof(float), &bytes), err,
+               MQ_NO_MEMORY, "no memory for batches of %zu pictures", plan->batch);
+    if (slots > plan->count) slots = plan->count ? plan->count : 1;
+    MQ_TRY(mq_alloc_aligned(err, slots, bytes, "three batches of pictures", &l->ring));
+    MQ_TRY(mq_calloc(err, plan->workers, sizeof *l->records, "a loader", &l->records));
+    for (size_t i = 0; i < plan->workers; i++) l->records[i] = mq_buf_init(RECORD_MAX);
+    MQ_TRY(mq_pipeline_start(err,
+                             &(mq_pipeline_plan){.size = sizeof(mq_pipeline_plan),
+                                                 .items = plan->count,
+                                                 .slots = slots,
+                                                 .workers = plan->workers,
+                                                 .work = load,
+                                                 .ctx = l},
+                             &l->pipeline));
+    *loader = l;
+    l = NULL;
+cleanup:
+    mq_loader_free(&l);
+    return status;
+}
+
+mq_status mq_loader_next(mq_err *err, mq_loader *loader, const float **pixels, size_t *count) {
+    *pixels = NULL;
+    *count = 0;
+    if (loader->failure.code != MQ_OK) return mq_fail(err, loader->failure.code, "%s", loader->failure.text);
+    mq_pipeline_release(loader->pipeline, loader->lent);
+    loader->lent = 0;
+    const size_t left = loader->plan.count - loader->taken;
+    const size_t wanted = left < loader->plan.batch ? left : loader->plan.batch;
+    const double start = mq_seconds();
+    size_t first = 0;
+    for (; loader->lent < wanted; loader->lent++, loader->taken++) {
+        size_t slot = 0;
+        if (mq_pipeline_next(&loader->failure, loader->pipeline, &slot) != MQ_OK)
+            return mq_fail(err, loader->failure.code, "%s", loader->failure.text);
+        if (loader->lent == 0) first = slot;
+    }
+    loader->waited += mq_seconds() - start;
+    if (wanted) *pixels = loader->ring + first * loader->item;
+    *count = wanted;
+    return MQ_OK;
+}
+
+double mq_loader_waited(const mq_loader *loader) {
+    return loader->waited;
+}
+
+void mq_loader_free(mq_loader **loader) {
+    if (!*loader) return;
+    mq_loader *l = *loader;
+    mq_pipeline_free(&l->pipeline);
+    for (size_t i = 0; l->records && i < l->plan.workers; i++) mq_buf_free(&l->records[i]);
+    free(l->records);
+    free(l->ring);
+    free(l);
+    *loader = NULL;
+}

@@ -1,0 +1,148 @@
+/* picture.c: finds the decoder of a picture by its first bytes, and what all
+ * decoders share. Called by the importer, the loader and predict. Invariant:
+ * no memory for pixels is taken before the header's size was checked here. */
+#include "data/picture.h"
+#include "base/mem.h"
+#include "data/decode.h"
+
+#include <string.h>
+#include <strings.h>
+
+/* A new format is a file decode_*.c and a row here. */
+static const mq_decoder *const DECODERS[] = {&mq_decoder_jpeg, &mq_decoder_png, &mq_decoder_webp};
+
+/* Formats people do have, so that the message can say what to do. */
+#define BYTES(text) text, sizeof text - 1
+static const struct {
+    size_t offset;
+    const char *bytes;
+    size_t length;
+    const char *says;
+} FOREIGN[] = {
+    {0, BYTES("GIF8"), "GIF is not supported; convert it to PNG"},
+    {0, BYTES("II*\0"), "TIFF is not supported; convert it to PNG or JPEG"},
+    {0, BYTES("MM\0*"), "TIFF is not supported; convert it to PNG or JPEG"},
+    {0, BYTES("BM"), "BMP is not supported; convert it to PNG"},
+    {4, BYTES("ftypavi"), "AVIF is not supported; convert it to JPEG"},
+    {4, BYTES("ftyphei"), "HEIC is not supported; convert it to JPEG"},
+    {4, BYTES("ftyphev"), "HEIC is not supported; convert it to JPEG"},
+    {4, BYTES("ftypmif1"), "HEIC is not supported; convert it to JPEG"},
+    {4, BYTES("ftypmsf1"), "HEIC is not supported; convert it to JPEG"},
+    {4, BYTES("ftyp"), "looks like a film, not a picture"},
+    {4, BYTES("jP  "), "JPEG 2000 is not supported; convert it to JPEG"},
+    {4, BYTES("JXL "), "JPEG XL is not supported; convert it to JPEG"},
+    {0, BYTES("\xff\x0a"), "JPEG XL is not supported; convert it to JPEG"},
+    {0, BYTES("8BPS"), "looks like a Photoshop file; export it as JPEG or PNG"},
+    {0, BYTES("%PDF"), "looks like a PDF, not a picture"},
+    {0, BYTES("PK\x03\x04"), "looks like a zip archive, not a picture; unpack it first"},
+    {0, BYTES("\x1f\x8b"), "looks like a gzip archive, not a picture; unpack it first"},
+};
+
+/* Beginnings of text, after blanks and in any case. */
+static const struct {
+    const char *word, *says;
+} TEXTS[] = {
+    {"<!doctype html", "looks like HTML, not a picture (a web page saved instead of the picture it shows?)"},
+    {"<html", "looks like HTML, not a picture (a web page saved instead of the picture it shows?)"},
+    {"<head", "looks like HTML, not a picture (a web page saved instead of the picture it shows?)"},
+    {"<svg", "SVG is not supported; convert it to PNG"},
+    {"<?xml", "looks like XML or SVG, not a picture; convert it to PNG"},
+};
+
+/* Whether the first bytes could be written by hand: no control characters but line ends and tabs, and nothing
+ * that UTF-8 never holds. */
+static bool is_text(const uint8_t *bytes, size_t size) {
+    for (size_t i = 0; i < size && i < 512; i++)
+        if ((bytes[i] < ' ' && (bytes[i] < '\t' || bytes[i] > '\r')) || bytes[i] == 127 || bytes[i] > 0xf4)
+            return false;
+    return true;
+}
+
+static const char *describe_text(const uint8_t *bytes, size_t size) {
+    size_t start = size >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0 ? 3 : 0; /* byte order mark */
+    while (start < size && (bytes[start] == ' ' || (bytes[start] >= '\t' && bytes[start] <= '\r'))) start++;
+    for (size_t i = 0; i < sizeof TEXTS / sizeof *TEXTS; i++) {
+        const size_t length = strlen(TEXTS[i].word);
+        if (size - start >= length && strncasecmp((const char *)bytes + start, TEXTS[i].word, length) == 0)
+            return TEXTS[i].says;
+    }
+    return "looks like text, not a picture";
+}
+
+/* What the bytes look like, as the second half of a sentence. Static. */
+static const char *describe(const uint8_t *bytes, size_t size) {
+    if (size == 0) return "is empty";
+    for (size_t i = 0; i < sizeof FOREIGN / sizeof *FOREIGN; i++)
+        if (size >= FOREIGN[i].offset + FOREIGN[i].length &&
+            memcmp(bytes + FOREIGN[i].offset, FOREIGN[i].bytes, FOREIGN[i].length) == 0)
+            return FOREIGN[i].says;
+    return is_text(bytes, size) ? describe_text(bytes, size)
+                                : "is no picture of a known kind (JPEG, PNG or WebP)";
+}
+
+static mq_status find_decoder(mq_err *err, const mq_encoded *in, const mq_decoder **decoder) {
+    for (size_t i = 0; i < sizeof DECODERS / sizeof *DECODERS; i++)
+        if (DECODERS[i]->knows(in->bytes, in->size)) {
+            *decoder = DECODERS[i];
+            return MQ_OK;
+        }
+    return mq_fail(err, MQ_BAD_DATA, "%s: %s", in->name, describe(in->bytes, in->size));
+}
+
+mq_status mq_picture_probe(mq_err *err, const char *name, const uint8_t *bytes, size_t size,
+                           mq_picture_info *info) {
+    const mq_encoded in = {name, bytes, size};
+    const mq_decoder *decoder = NULL;
+    const mq_status status = find_decoder(err, &in, &decoder);
+    if (status != MQ_OK) return status;
+    *info = (mq_picture_info){.format = decoder->format, .orientation = 1};
+    return decoder->probe(err, &in, info);
+}
+
+mq_status mq_picture_decode(mq_err *err, const char *name, const uint8_t *bytes, size_t size,
+                            const uint8_t background[3], mq_pixels *pixels) {
+    const mq_encoded in = {name, bytes, size};
+    const mq_decoder *decoder = NULL;
+    *pixels = (mq_pixels){0};
+    const mq_status status = find_decoder(err, &in, &decoder);
+    if (status != MQ_OK) return status;
+    return decoder->decode(err, &in, background, pixels);
+}
+
+mq_status mq_picture_check(mq_err *err, const char *name, uint64_t width, uint64_t height) {
+    if (width == 0 || height == 0)
+        return mq_fail(err, MQ_BAD_DATA, "%s: the picture is %ju x %ju pixels, so it has none", name,
+                       (uintmax_t)width, (uintmax_t)height);
+    /* Sides are at most 32 bits in every format, so the product fits. */
+    if (width > MQ_SIDE_MAX || height > MQ_SIDE_MAX || width * height > MQ_PIXELS_MAX)
+        return mq_fail(
+            err, MQ_BAD_DATA,
+            "%s: the picture is %ju x %ju pixels; more than %d in all or %d on a side are refused, "
+            "make it smaller",
+            name, (uintmax_t)width, (uintmax_t)height, MQ_PIXELS_MAX, MQ_SIDE_MAX);
+    return MQ_OK;
+}
+
+mq_status mq_picture_memory(mq_err *err, const char *name, uint32_t width, uint32_t height, size_t channels,
+                            uint8_t **memory) {
+    const mq_status status = mq_picture_check(err, name, width, height);
+    if (status != MQ_OK) return status;
+    return mq_alloc_aligned(err, (size_t)width * height, channels, "the pixels of a picture", memory);
+}
+
+void mq_rgba_over(const uint8_t *rgba, size_t count, const uint8_t background[3], uint8_t *rgb) {
+    for (size_t i = 0; i < count; i++, rgba += 4, rgb += 3) {
+        const uint32_t alpha = rgba[3];
+        uint8_t mixed[3];
+        for (int c = 0; c < 3; c++) {
+            const uint32_t x = rgba[c] * alpha + background[c] * (255 - alpha) + 128;
+            mixed[c] = (uint8_t)((128 * x + x / 2) >> 15);
+        }
+        memcpy(rgb, mixed, 3);
+    }
+}
+
+void mq_pixels_free(mq_pixels *pixels) {
+    free(pixels->rgb);
+    *pixels = (mq_pixels){0};
+}

@@ -1,0 +1,172 @@
+/* prepare.c: applies a recipe to a picture. Called by the loader, eval,
+ * predict and whatever else feeds a network. Invariant: there is no other way
+ * from pixels to a network's input, so training and use see the same bytes. */
+#include "data/prepare.h"
+#include "base/mem.h"
+#include "data/resize.h"
+
+#include <math.h>
+#include <string.h>
+
+/* x becomes x * 1 / divide - minus, in single precision and in this order, as Keras' preprocess_input does.
+ */
+typedef struct {
+    float divide;
+    float minus[3]; /* by output channel */
+    bool bgr;
+} range_rule;
+
+static range_rule rule_of(mq_range range) {
+    switch (range) {
+    case MQ_RANGE_CAFFE:
+        return (range_rule){1.0f, {103.939f, 116.779f, 123.68f}, true};
+    case MQ_RANGE_UNIT:
+        return (range_rule){255.0f, {0, 0, 0}, false};
+    case MQ_RANGE_TF:
+        break;
+    }
+    return (range_rule){127.5f, {1, 1, 1}, false};
+}
+
+static float apply_rule(const range_rule *rule, size_t channel, float value) {
+    return value / rule->divide - rule->minus[channel];
+}
+
+/* The part of the network's square that a picture fills, and how it is written there. */
+typedef struct {
+    const mq_recipe *recipe;
+    range_rule rule;
+    uint32_t x, y, width, height; /* pixels of the square */
+    bool flip;
+    float *out;
+} canvas;
+
+/* Finds the place and cuts view to what goes there. Crop cuts the middle square first, so only that is
+ * resized; of odd rests the larger part lies at the right and the bottom. */
+static canvas fit(const mq_recipe *recipe, mq_view *view, bool flip, float *out) {
+    const uint32_t size = recipe->imgsz;
+    canvas to = {recipe, rule_of(recipe->range), 0, 0, size, size, flip, out};
+    const uint32_t w = view->width, h = view->height, shorter = w < h ? w : h, longer = w < h ? h : w;
+    if (recipe->fit == MQ_FIT_CROP) {
+        const int32_t x = (int32_t)((w - shorter) / 2), y = (int32_t)((h - shorter) / 2);
+        *view = mq_view_cut(*view, (mq_box){x, y, x + (int32_t)shorter, y + (int32_t)shorter});
+    } else if (recipe->fit == MQ_FIT_PAD) {
+        const uint32_t scaled = (uint32_t)lround((double)shorter * size / longer);
+        if (w < h) to.width = scaled ? scaled : 1;
+        if (h < w) to.height = scaled ? scaled : 1;
+        to.x = (size - to.width) / 2;
+        to.y = (size - to.height) / 2;
+    }
+    return to;
+}
+
+/* The whole square in the colour that stands around padded pictures. */
+static void fill_background(const canvas *to) {
+    float colour[3];
+    for (size_t c = 0; c < 3; c++)
+        colour[c] = apply_rule(&to->rule, c, to->recipe->background[to->rule.bgr ? 2 - c : c]);
+    const size_t count = (size_t)to->recipe->imgsz * to->recipe->imgsz;
+    for (size_t i = 0; i < count; i++) memcpy(to->out + i * 3, colour, sizeof colour);
+}
+
+/* The first pixel of a row of the place: its leftmost, or when flipped its rightmost. */
+static float *row_start(const canvas *to, size_t y) {
+    const size_t size = to->recipe->imgsz, column = to->flip ? size - 1 - to->x : to->x;
+    return to->out + ((to->y + y) * size + column) * 3;
+}
+
+/* Resizes as Pillow and looks the 256 values of each channel up. */
+static mq_status write_bytes(mq_err *err, mq_view view, const canvas *to) {
+    mq_status status = MQ_OK;
+    uint8_t *resized = NULL;
+    float table[3][256];
+    MQ_TRY(mq_alloc_aligned(err, (size_t)to->width * to->height, 3, "a resized picture", &resized));
+    MQ_TRY(mq_resize_pillow(err, view, to->width, to->height, resized));
+    for (size_t c = 0; c < 3; c++)
+        for (size_t v = 0; v < 256; v++) table[c][v] = apply_rule(&to->rule, c, (float)v);
+    const size_t first = to->rule.bgr ? 2 : 0, third = 2 - first;
+    const ptrdiff_t step = to->flip ? -3 : 3, width = (ptrdiff_t)to->width;
+    const uint8_t *in = resized;
+    for (size_t y = 0; y < to->height; y++) {
+        float *pixel = row_start(to, y);
+        for (ptrdiff_t x = 0; x < width; x++, in += 3) {
+            pixel[x * step] = table[0][in[first]];
+            pixel[x * step + 1] = table[1][in[1]];
+            pixel[x * step + 2] = table[2][in[third]];
+        }
+    }
+cleanup:
+    free(resized);
+    return status;
+}
+
+/* Resizes as TensorFlow, without rounding in between. */
+static mq_status write_floats(mq_err *err, mq_view view, const canvas *to) {
+    mq_status status = MQ_OK;
+    float *resized = NULL;
+    MQ_TRY(mq_alloc_aligned(err, (size_t)to->width * to->height, 3 * sizeof(float), "a resized picture",
+                            &resized));
+    MQ_TRY(mq_resize_tensorflow(err, view, to->width, to->height, resized));
+    const ptrdiff_t step = to->flip ? -3 : 3, width = (ptrdiff_t)to->width;
+    const float *in = resized;
+    for (size_t y = 0; y < to->height; y++) {
+        float *pixel = row_start(to, y);
+        for (ptrdiff_t x = 0; x < width; x++, in += 3)
+            for (size_t c = 0; c < 3; c++)
+                pixel[x * step + (ptrdiff_t)c] = apply_rule(&to->rule, c, in[to->rule.bgr ? 2 - c : c]);
+    }
+cleanup:
+    free(resized);
+    return status;
+}
+
+static mq_status prepare_view(mq_err *err, const mq_recipe *recipe, mq_view view, bool flip, float *out) {
+    if (recipe->imgsz == 0 || recipe->imgsz > MQ_SIDE_MAX)
+        return mq_fail(err, MQ_USAGE, "a network's input of %u pixels a side is impossible (1 to %d)",
+                       recipe->imgsz, MQ_SIDE_MAX);
+    const canvas to = fit(recipe, &view, flip, out);
+    if (recipe->fit == MQ_FIT_PAD) fill_background(&to);
+    return recipe->filter == MQ_FILTER_PILLOW ? write_bytes(err, view, &to) : write_floats(err, view, &to);
+}
+
+/* Grows box by margin on each side, cuts it at the picture's edges and cuts the view to it. */
+static mq_status cut(mq_err *err, const mq_recipe *recipe, const char *name, const mq_box *box,
+                     mq_view *view) {
+    const int64_t w = view->width, h = view->height;
+    const int64_t dx = llround(recipe->margin * ((double)box->x2 - box->x1));
+    const int64_t dy = llround(recipe->margin * ((double)box->y2 - box->y1));
+    const int64_t x1 = box->x1 - dx < 0 ? 0 : box->x1 - dx, x2 = box->x2 + dx > w ? w : box->x2 + dx;
+    const int64_t y1 = box->y1 - dy < 0 ? 0 : box->y1 - dy, y2 = box->y2 + dy > h ? h : box->y2 + dy;
+    if (x1 >= x2 || y1 >= y2)
+        return mq_fail(err, MQ_BAD_DATA,
+                       "%s: the box from (%d, %d) to (%d, %d) is empty or outside the picture of %u x %u",
+                       name, box->x1, box->y1, box->x2, box->y2, view->width, view->height);
+    *view = mq_view_cut(*view, (mq_box){(int32_t)x1, (int32_t)y1, (int32_t)x2, (int32_t)y2});
+    return MQ_OK;
+}
+
+mq_status mq_prepare(mq_err *err, const mq_recipe *recipe, const mq_encoded *in, const mq_box *box, bool flip,
+                     float *out) {
+    mq_status status = MQ_OK;
+    mq_picture_info info = {.orientation = 1};
+    mq_pixels stored = {0}, upright = {0};
+    if (recipe->apply_exif) MQ_TRY(mq_picture_probe(err, in->name, in->bytes, in->size, &info));
+    MQ_TRY(mq_picture_decode(err, in->name, in->bytes, in->size, recipe->background, &stored));
+    mq_view view = mq_view_of(&stored);
+    /* The box counts in the picture as stored: cutting first turns fewer pixels and is the same picture. */
+    if (recipe->crop && box) MQ_TRY(cut(err, recipe, in->name, box, &view));
+    if (info.orientation != 1) {
+        MQ_TRY(mq_view_orient(err, view, info.orientation, &upright));
+        view = mq_view_of(&upright);
+    }
+    MQ_TRY(prepare_view(err, recipe, view, flip, out));
+cleanup:
+    mq_pixels_free(&stored);
+    mq_pixels_free(&upright);
+    return status;
+}
+
+mq_status mq_prepare_pixels(mq_err *err, const mq_recipe *recipe, const mq_pixels *pixels, bool flip,
+                            float *out) {
+    return prepare_view(err, recipe, mq_view_of(pixels), flip, out);
+}

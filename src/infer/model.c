@@ -1,0 +1,239 @@
+/* model.c: model files, written and opened. Called by training, eval and
+ * predict. Invariant: what mq_model_open accepts has passed every check, so
+ * that later calls cannot meet a wrong size. */
+#include "infer/model.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/mem.h"
+
+#include <string.h>
+
+enum { CLASSES_MAX = 1000000, NAME_SIZE = 256 };
+static const char FORMAT[] = "1";
+
+struct mq_model {
+    const mq_arch *arch;
+    mq_recipe recipe;
+    mq_head *head;
+    mq_head_work *work;
+    mq_program *program;
+    mq_json *classes;
+    float *features; /* [batch, arch->features] */
+    size_t batch;
+    size_t trunk_params;
+    bool boxes;
+    char digest[65], data_digest[65];
+};
+
+mq_status mq_model_find(mq_err *err, const char *model, char **path) {
+    mq_status status = MQ_OK;
+    char *run = NULL;
+    if (mq_file_exists(model)) return mq_strdup(err, model, path);
+    if (mq_folder_exists(model)) return mq_path_join(err, model, "weights/best.safetensors", path);
+    MQ_TRY(mq_path_join(err, "runs", model, &run));
+    MQ_REQUIRE(mq_folder_exists(run), err, MQ_NO_INPUT,
+               "%s: no such model file, run folder or run below runs/", model);
+    MQ_TRY(mq_path_join(err, run, "weights/best.safetensors", path));
+cleanup:
+    free(run);
+    return status;
+}
+
+void mq_model_free(mq_model **model) {
+    mq_model *m = *model;
+    if (!m) return;
+    mq_program_free(&m->program);
+    mq_head_work_free(&m->work);
+    mq_head_free(&m->head);
+    mq_json_free(&m->classes);
+    free(m->features);
+    free(m);
+    *model = NULL;
+}
+
+/* Checks the metadata of bundle and fills what comes from it. */
+static mq_status read_meta(mq_err *err, const mq_bundle *bundle, mq_model *m) {
+    mq_status status = MQ_OK;
+    mq_json *recipe = NULL;
+    const char *path = mq_bundle_path(bundle), *format = mq_bundle_meta(bundle, "marque.model");
+    const char *arch = mq_bundle_meta(bundle, "arch"), *classes = mq_bundle_meta(bundle, "classes");
+    const char *recipe_text = mq_bundle_meta(bundle, "recipe");
+    MQ_REQUIRE(format && arch && classes && recipe_text, err, MQ_BAD_DATA,
+               "%s: not a model that marque train wrote (its metadata are missing)", path);
+    MQ_REQUIRE(strcmp(format, FORMAT) == 0, err, MQ_BAD_DATA,
+               "%s: model format %.20s, this marque reads format %s", path, format, FORMAT);
+    m->arch = mq_arch_find(arch);
+    MQ_REQUIRE(m->arch, err, MQ_BAD_DATA, "%s: made for the network %.40s, which this marque does not know",
+               path, arch);
+    MQ_TRY(mq_json_parse(err, path, recipe_text, strlen(recipe_text), &recipe));
+    MQ_TRY(mq_recipe_from_json(err, path, recipe, &m->recipe));
+    MQ_REQUIRE(m->recipe.imgsz >= m->arch->imgsz_min, err, MQ_BAD_DATA, "%s: %u pixels are too few for %s",
+               path, m->recipe.imgsz, arch);
+    MQ_TRY(mq_json_parse(err, path, classes, strlen(classes), &m->classes));
+    const size_t count = mq_json_size(m->classes);
+    MQ_REQUIRE(count >= 1 && count <= CLASSES_MAX, err, MQ_BAD_DATA, "%s: %zu classes", path, count);
+    for (size_t i = 0; i < count; i++)
+        MQ_REQUIRE(mq_json_string(mq_json_at(m->classes, i)), err, MQ_BAD_DATA, "%s: class %zu has no name",
+                   path, i);
+cleanup:
+    mq_json_free(&recipe);
+    return status;
+}
+
+static size_t count_trunk(const mq_bundle *bundle) {
+    size_t numbers = 0;
+    for (size_t i = 0; i < mq_bundle_count(bundle); i++) {
+        const mq_tensor *t = mq_bundle_at(bundle, i);
+        if (strncmp(t->name, "trunk/", 6) == 0) numbers += t->bytes / mq_dtype_size(t->dtype);
+    }
+    return numbers;
+}
+
+mq_status mq_model_open(mq_err *err, const mq_model_plan *plan, mq_model **model) {
+    mq_status status = MQ_OK;
+    mq_model *m = NULL;
+    mq_bundle *bundle = NULL;
+    MQ_REQUIRE(plan->size == sizeof *plan && plan->batch, err, MQ_INTERNAL, "a model needs a batch size");
+    MQ_TRY(mq_bundle_open(err, plan->path, &bundle));
+    MQ_TRY(mq_calloc(err, 1, sizeof *m, "a model", &m));
+    m->batch = plan->batch;
+    MQ_TRY(read_meta(err, bundle, m));
+    MQ_TRY(mq_head_load(err, bundle, m->arch->features, mq_json_size(m->classes), &m->head));
+    MQ_TRY(mq_head_work_create(err, m->head, plan->batch, &m->work));
+    MQ_TRY(mq_alloc_aligned(err, plan->batch * m->arch->features, sizeof(float), "features", &m->features));
+    const mq_program_plan program = {.size = sizeof program,
+                                     .arch = m->arch,
+                                     .weights = bundle,
+                                     .prefix = "trunk/",
+                                     .imgsz = m->recipe.imgsz,
+                                     .batch = plan->batch,
+                                     .dtype = plan->dtype};
+    MQ_TRY(mq_program_create(err, &program, &m->program));
+    m->trunk_params = count_trunk(bundle);
+    const char *boxes = mq_bundle_meta(bundle, "boxes");
+    const char *data = mq_bundle_meta(bundle, "data");
+    snprintf(m->data_digest, sizeof m->data_digest, "%s", data ? data : "");
+    m->boxes = boxes && strcmp(boxes, "true") == 0;
+    snprintf(m->digest, sizeof m->digest, "%s", mq_bundle_digest(bundle));
+    *model = m;
+    m = NULL;
+cleanup:
+    mq_bundle_free(&bundle);
+    mq_model_free(&m);
+    return status;
+}
+
+const mq_arch *mq_model_arch(const mq_model *model) {
+    return model->arch;
+}
+
+const mq_recipe *mq_model_recipe(const mq_model *model) {
+    return &model->recipe;
+}
+
+const mq_head *mq_model_head(const mq_model *model) {
+    return model->head;
+}
+
+size_t mq_model_classes(const mq_model *model) {
+    return model->head->classes;
+}
+
+const char *mq_model_class(const mq_model *model, size_t index) {
+    return mq_json_string(mq_json_at(model->classes, index));
+}
+
+const char *mq_model_digest(const mq_model *model) {
+    return model->digest;
+}
+
+const char *mq_model_data_digest(const mq_model *model) {
+    return model->data_digest;
+}
+
+bool mq_model_on_boxes(const mq_model *model) {
+    return model->boxes;
+}
+
+size_t mq_model_params(const mq_model *model) {
+    return model->trunk_params + model->head->count;
+}
+
+mq_status mq_model_run(mq_err *err, mq_model *m, const float *pixels, size_t count, const uint32_t *labels,
+                       float *p, float *loss) {
+    mq_status status = MQ_OK;
+    MQ_TRY(mq_program_run(err, m->program, pixels, count, m->features));
+    MQ_TRY(mq_head_forward(err, m->head, m->work, m->features, labels, count));
+    memcpy(p, m->work->p, count * m->head->classes * sizeof *p);
+    if (loss) memcpy(loss, m->work->loss, count * sizeof *loss);
+cleanup:
+    return status;
+}
+
+/* The metadata texts of a model; the texts made here are collected in owned, to be freed. */
+typedef struct {
+    mq_meta pairs[16];
+    size_t count;
+    char *owned[4];
+    size_t owned_count;
+} meta_list;
+
+static void add_meta(meta_list *list, const char *key, const char *value) {
+    if (value) list->pairs[list->count++] = (mq_meta){key, value};
+}
+
+static mq_status add_json(mq_err *err, meta_list *list, const char *key, const mq_json *json) {
+    char **text = &list->owned[list->owned_count];
+    const mq_status status = mq_json_dump(err, json, 0, text);
+    if (status != MQ_OK) return status;
+    add_meta(list, key, list->owned[list->owned_count++]);
+    return MQ_OK;
+}
+
+static mq_status make_meta(mq_err *err, const mq_model_parts *parts, meta_list *list) {
+    mq_status status = MQ_OK;
+    mq_json *classes = NULL, *recipe = NULL;
+    MQ_TRY(mq_json_pack(err, &classes, "[]"));
+    for (size_t i = 0; i < parts->head->classes; i++)
+        MQ_TRY(mq_json_append(err, classes, mq_json_text(parts->classes[i])));
+    MQ_TRY(mq_recipe_to_json(err, parts->recipe, &recipe));
+    add_meta(list, "marque.model", FORMAT);
+    add_meta(list, "marque.version", mq_version());
+    add_meta(list, "arch", parts->arch->name);
+    add_meta(list, "head", mq_head_name(parts->head->kind));
+    add_meta(list, "licence", parts->arch->licence);
+    add_meta(list, "weights", mq_bundle_digest(parts->weights));
+    add_meta(list, "weights.source", mq_bundle_meta(parts->weights, "source"));
+    add_meta(list, "data", parts->data_digest);
+    add_meta(list, "boxes", parts->boxes ? "true" : "false");
+    MQ_TRY(add_json(err, list, "classes", classes));
+    MQ_TRY(add_json(err, list, "recipe", recipe));
+    if (parts->metrics) MQ_TRY(add_json(err, list, "metrics", parts->metrics));
+cleanup:
+    mq_json_free(&classes);
+    mq_json_free(&recipe);
+    return status;
+}
+
+mq_status mq_model_write(mq_err *err, const char *path, const mq_model_parts *parts) {
+    mq_status status = MQ_OK;
+    const size_t trunk = mq_bundle_count(parts->weights);
+    meta_list meta = {0};
+    mq_tensor *tensors = NULL;
+    char(*names)[NAME_SIZE] = NULL;
+    MQ_TRY(mq_calloc(err, trunk + MQ_HEAD_TENSORS, sizeof *tensors, "a model", &tensors));
+    MQ_TRY(mq_calloc(err, trunk, sizeof *names, "a model", &names));
+    for (size_t i = 0; i < trunk; i++) {
+        tensors[i] = *mq_bundle_at(parts->weights, i);
+        snprintf(names[i], sizeof names[i], "trunk/%s", tensors[i].name);
+        tensors[i].name = names[i];
+    }
+    const size_t count = trunk + mq_head_tensors(parts->head, tensors + trunk);
+    MQ_TRY(make_meta(err, parts, &meta));
+    MQ_TRY(mq_bundle_write(err, path, tensors, count, meta.pairs, meta.count));
+cleanup:
+    for (size_t i = 0; i < meta.owned_count; i++) free(meta.owned[i]);
+    free(names);
+    free(tensors);
+    return status;
+}

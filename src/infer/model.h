@@ -1,0 +1,63 @@
+/* model.h: a model file ready to answer: trunk, classifier, classes and recipe.
+ *
+ * The file is one .safetensors: tensors trunk/LAYER/PARAM and head/..., and in
+ * its metadata "marque.model" (format version), "arch", "classes" (JSON list),
+ * "recipe", "head", "licence", "weights" (where the trunk came from),
+ * "metrics", "data", "boxes". docs/FORMATS.md describes it. */
+#ifndef MQ_MODEL_H
+#define MQ_MODEL_H
+
+#include "base/recipe.h"
+#include "infer/head.h"
+#include "net/program.h"
+
+typedef struct mq_model mq_model;
+
+typedef struct {
+    size_t size;      /* sizeof(mq_model_plan) */
+    const char *path; /* of the model file; borrowed during creation */
+    size_t batch;     /* pictures computed at once */
+    mq_dtype dtype;
+} mq_model_plan;
+
+/* Finds the file that MODEL means: a file, a run folder (its weights/best.safetensors), or a run's name below
+ * runs/. *path is the caller's, for free(). */
+MQ_MUST_USE mq_status mq_model_find(mq_err *err, const char *model, char **path);
+
+/* Reads and lowers it; *model is the caller's. */
+MQ_MUST_USE mq_status mq_model_open(mq_err *err, const mq_model_plan *plan, mq_model **model);
+void mq_model_free(mq_model **model);
+
+/* Borrowed from the model. */
+const mq_arch *mq_model_arch(const mq_model *model);
+const mq_recipe *mq_model_recipe(const mq_model *model);
+const mq_head *mq_model_head(const mq_model *model);
+size_t mq_model_classes(const mq_model *model);
+const char *mq_model_class(const mq_model *model, size_t index);
+const char *mq_model_digest(const mq_model *model);
+const char *mq_model_data_digest(const mq_model *model); /* of what it was trained on; "" when unknown */
+bool mq_model_on_boxes(const mq_model *model);           /* trained on pictures cut to boxes */
+size_t
+mq_model_params(const mq_model *model); /* numbers in trunk and classifier, without the standardisation */
+
+/* Probabilities p [count, classes] of pixels [count, imgsz, imgsz, 3], count <= plan.batch. Where loss
+ * [count] is wanted, labels [count] are needed; NULL both otherwise. */
+MQ_MUST_USE mq_status mq_model_run(mq_err *err, mq_model *model, const float *pixels, size_t count,
+                                   const uint32_t *labels, float *p, float *loss);
+
+/* Everything a model file is made of; all borrowed. */
+typedef struct {
+    size_t size; /* sizeof(mq_model_parts) */
+    const mq_arch *arch;
+    const mq_bundle *weights; /* the trunk, as `marque pull` stored it */
+    const mq_head *head;
+    const mq_recipe *recipe;
+    const char *const *classes; /* head->classes names */
+    const mq_json *metrics;     /* of the validation part; NULL: none */
+    const char *data_digest;
+    bool boxes; /* its pictures were cut to boxes */
+} mq_model_parts;
+
+MQ_MUST_USE mq_status mq_model_write(mq_err *err, const char *path, const mq_model_parts *parts);
+
+#endif

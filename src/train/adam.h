@@ -1,0 +1,16 @@
+/* adam.h: Adam as Keras computes it.
+ *
+ * D. Kingma, J. Ba, Adam: A Method for Stochastic Optimization, 2015, in the
+ * form of keras/src/optimizers/adam.py: m += (g - m)(1 - b1),
+ * v += (g^2 - v)(1 - b2), w -= lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + eps),
+ * with b1 0.9, b2 0.999, eps 1e-7 outside the root. */
+#ifndef MQ_ADAM_H
+#define MQ_ADAM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* One step over count numbers: w, and its moments m and v, are changed; step counts from 1. */
+void mq_adam_step(float *w, float *m, float *v, const float *g, size_t count, double lr, uint64_t step);
+
+#endif

@@ -1,0 +1,52 @@
+/* features.h: what a frozen trunk says of every picture, computed once and kept on disk.
+ *
+ * One file for one key (weights, recipe, network, dtype, instruction set,
+ * library version, threads, data set and part): chunks of 64 pictures, each
+ * ended by a CRC-32C, so that an interrupted file goes on behind its last whole
+ * chunk. docs/FORMATS.md describes it. */
+#ifndef MQ_FEATURES_H
+#define MQ_FEATURES_H
+
+#include "data/dataset.h"
+#include "net/program.h"
+
+typedef struct mq_features mq_features;
+
+/* Told after each batch: pictures done, seconds this call has worked, seconds of them spent waiting for data.
+ */
+typedef void (*mq_features_progress)(void *user, size_t done, size_t total, double seconds, double waited);
+
+typedef struct {
+    size_t size;               /* sizeof(mq_features_plan) */
+    const mq_dataset *dataset; /* borrowed, as is all of the plan, while features are filled */
+    mq_split split;
+    const uint32_t *subset; /* count indexes into the split; NULL: 0..count-1 */
+    size_t count;           /* pictures */
+    bool flips;             /* both the picture and its mirror image */
+    const mq_recipe *recipe;
+    mq_program *program;        /* the trunk; NULL is enough for mq_features_bytes */
+    const char *weights_digest; /* of the trunk's weights */
+    size_t width;               /* numbers a picture */
+    mq_dtype dtype;             /* of the trunk, and of the numbers on disk: MQ_F32 or MQ_BF16 */
+    size_t batch, workers;
+    bool (*stop)(void *user);
+    mq_features_progress progress;
+    void *user;
+} mq_features_plan;
+
+/* Bytes the cache takes on disk for the plan. */
+uint64_t mq_features_bytes(const mq_features_plan *plan);
+
+/* Opens the cache for the plan, computing what is missing; stopped: MQ_INTERRUPTED with all whole chunks
+ * kept. *features is the caller's. */
+MQ_MUST_USE mq_status mq_features_open(mq_err *err, const mq_features_plan *plan, mq_features **features);
+void mq_features_free(mq_features **features);
+
+/* The features of picture index (its place in the subset), mirrored or not, as f32 into row [width]. */
+MQ_MUST_USE mq_status mq_features_read(mq_err *err, const mq_features *features, size_t index, bool flip,
+                                       float *row);
+
+/* The folder that holds all caches; the caller's, for free(). */
+MQ_MUST_USE mq_status mq_features_folder(mq_err *err, char **path);
+
+#endif

@@ -1,0 +1,31 @@
+/* feed.h: batches of features and labels for the classifier, from the feature cache or straight from the
+ * trunk. Both ways give the same bytes. */
+#ifndef MQ_FEED_H
+#define MQ_FEED_H
+
+#include "train/features.h"
+
+typedef struct mq_feed mq_feed;
+
+/* Opens a source of features for plan; cached fills the cache first. *feed is the caller's; what plan borrows
+ * must outlive it. */
+MQ_MUST_USE mq_status mq_feed_open(mq_err *err, const mq_features_plan *plan, bool cached, mq_feed **feed);
+void mq_feed_free(mq_feed **feed);
+
+/* Begins a pass over count pictures in batches of rows: order [count] are places in the plan's subset (NULL:
+ * 0..count-1), flips [count] 0 or 1 (NULL: none); both borrowed until the next begin. */
+MQ_MUST_USE mq_status mq_feed_begin(mq_err *err, mq_feed *feed, const uint32_t *order, const uint8_t *flips,
+                                    size_t count, size_t rows);
+
+/* The next batch: x [*n, width] and labels [*n], borrowed until the next call; *n 0 at the end. */
+MQ_MUST_USE mq_status mq_feed_next(mq_err *err, mq_feed *feed, const float **x, const uint32_t **labels,
+                                   size_t *n);
+
+/* Seconds spent waiting for pictures since it was opened. */
+double mq_feed_waited(const mq_feed *feed);
+
+/* Mean and 1 / standard deviation of each feature over all pictures (and mirror images, where the plan has
+ * them); [width] each. A feature that never changes gets scale 1. */
+MQ_MUST_USE mq_status mq_feed_statistics(mq_err *err, mq_feed *feed, float *mean, float *scale);
+
+#endif

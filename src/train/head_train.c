@@ -1,0 +1,73 @@
+/* head_train.c: the classifier's backward pass and its optimizer. Called by the
+ * training loop. Invariant: grad, m and v have the layout of head->params. */
+#include "train/head_train.h"
+#include "base/mem.h"
+#include "net/ops.h"
+#include "train/adam.h"
+
+#include <math.h>
+
+void mq_head_trainer_free(mq_head_trainer **trainer) {
+    mq_head_trainer *t = *trainer;
+    if (!t) return;
+    mq_head_work_free(&t->work);
+    free(t->grad);
+    free(t->m);
+    free(t->v);
+    free(t->dlogits);
+    free(t->dhidden);
+    free(t);
+    *trainer = NULL;
+}
+
+mq_status mq_head_trainer_create(mq_err *err, mq_head *head, size_t rows, mq_head_trainer **trainer) {
+    mq_status status = MQ_OK;
+    mq_head_trainer *t = NULL;
+    const size_t size = sizeof(float);
+    MQ_TRY(mq_calloc(err, 1, sizeof *t, "training", &t));
+    t->head = head;
+    MQ_TRY(mq_head_work_create(err, head, rows, &t->work));
+    MQ_TRY(mq_calloc(err, head->count, size, "gradients", &t->grad));
+    MQ_TRY(mq_calloc(err, head->count, size, "Adam's moments", &t->m));
+    MQ_TRY(mq_calloc(err, head->count, size, "Adam's moments", &t->v));
+    MQ_TRY(mq_alloc_aligned(err, rows * head->classes, size, "gradients", &t->dlogits));
+    if (head->hidden) MQ_TRY(mq_alloc_aligned(err, rows * head->hidden, size, "gradients", &t->dhidden));
+    *trainer = t;
+    t = NULL;
+cleanup:
+    mq_head_trainer_free(&t);
+    return status;
+}
+
+mq_status mq_head_gradient(mq_err *err, mq_head_trainer *t, const float *x, const uint32_t *labels,
+                           size_t n) {
+    mq_status status = MQ_OK;
+    const mq_head *head = t->head;
+    const mq_head_parts w = mq_head_split(head, head->params), g = mq_head_split(head, t->grad);
+    MQ_TRY(mq_head_forward(err, head, t->work, x, labels, n));
+    mq_softmax_xent_backward(t->dlogits, t->work->p, labels, n, head->classes);
+    if (!head->hidden) {
+        MQ_TRY(mq_dense_backward(err, NULL, g.w2, g.b2, t->work->input, w.w2, t->dlogits, n, head->features,
+                                 head->classes));
+        return status;
+    }
+    MQ_TRY(mq_dense_backward(err, t->dhidden, g.w2, g.b2, t->work->hidden, w.w2, t->dlogits, n, head->hidden,
+                             head->classes));
+    mq_relu_backward(t->dhidden, t->work->hidden, t->dhidden, n * head->hidden);
+    MQ_TRY(mq_dense_backward(err, NULL, g.w1, g.b1, x, w.w1, t->dhidden, n, head->features, head->hidden));
+cleanup:
+    return status;
+}
+
+mq_status mq_head_step(mq_err *err, mq_head_trainer *t, const float *x, const uint32_t *labels, size_t n,
+                       double lr) {
+    mq_status status = MQ_OK;
+    MQ_TRY(mq_head_gradient(err, t, x, labels, n));
+    for (size_t i = 0; i < n; i++)
+        MQ_REQUIRE(isfinite(t->work->loss[i]), err, MQ_INTERNAL,
+                   "the loss of a picture is not a number at step %llu; try a lower --lr",
+                   (unsigned long long)t->step);
+    mq_adam_step(t->head->params, t->m, t->v, t->grad, t->head->count, lr, ++t->step);
+cleanup:
+    return status;
+}

@@ -1,0 +1,192 @@
+/* run.c: run folders. Called by training. Invariant: a folder is never
+ * overwritten by another run, and results.csv has one row for each epoch. */
+#include "train/run.h"
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { RUNS_MAX = 100000, RESULTS_LIMIT = 64 << 20, COLUMNS_TEXT = 512 };
+
+static const char HEADER[] = "epoch,stage,time,train/loss,train/top1,val/loss,metrics/accuracy_top1,"
+                             "metrics/accuracy_top5,metrics/auc,metrics/mae,lr,img_s,data_pct\n";
+
+struct mq_run {
+    char *folder;
+    mq_lock *lock;
+};
+
+void mq_run_free(mq_run **run) {
+    if (!*run) return;
+    mq_lock_free(&(*run)->lock);
+    free((*run)->folder);
+    free(*run);
+    *run = NULL;
+}
+
+const char *mq_run_folder(const mq_run *run) {
+    return run->folder;
+}
+
+mq_status mq_run_path(mq_err *err, const mq_run *run, const char *name, char **path) {
+    return mq_path_join(err, run->folder, name, path);
+}
+
+/* The last component of path without a ".mq" behind it, as text of length *length within path. */
+static const char *base_name(const char *path, size_t *length) {
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/') end--;
+    size_t start = end;
+    while (start > 0 && path[start - 1] != '/') start--;
+    if (end - start > 3 && memcmp(path + end - 3, ".mq", 3) == 0) end -= 3;
+    *length = end - start;
+    return path + start;
+}
+
+/* Makes runs/STEM, or runs/STEM-2 and so on, whichever is free first. */
+static mq_status make_numbered(mq_err *err, const char *stem, char **folder) {
+    mq_status status = MQ_OK;
+    char *path = NULL;
+    MQ_TRY(mq_make_folder(err, "runs"));
+    for (int n = 1; n < RUNS_MAX; n++) {
+        free(path);
+        path = NULL;
+        if (n == 1) {
+            MQ_TRY(mq_format(err, &path, "runs/%s", stem));
+        } else {
+            MQ_TRY(mq_format(err, &path, "runs/%s-%d", stem, n));
+        }
+        if (mkdir(path, 0777) == 0) {
+            *folder = path;
+            return MQ_OK;
+        }
+        MQ_REQUIRE(errno == EEXIST, err, mq_status_of_errno(errno, MQ_CANNOT_CREATE),
+                   "%s: cannot be made: %s", path, strerror(errno));
+    }
+    MQ_REQUIRE(false, err, MQ_CANNOT_CREATE, "runs/%s: all of %d numbered folders exist", stem, RUNS_MAX);
+cleanup:
+    free(path);
+    return status;
+}
+
+mq_status mq_run_create(mq_err *err, const char *folder, const char *name, const char *data,
+                        const char *model, mq_run **run) {
+    mq_status status = MQ_OK;
+    mq_run *r = NULL;
+    char *stem = NULL, *path = NULL;
+    static const char *const parts[] = {"weights", "checkpoints"};
+    MQ_TRY(mq_calloc(err, 1, sizeof *r, "a run", &r));
+    if (folder) {
+        MQ_REQUIRE(access(folder, F_OK) != 0, err, MQ_CANNOT_CREATE,
+                   "%s: exists already; choose another folder, or go on with it by --resume %s", folder,
+                   folder);
+        MQ_TRY(mq_make_folder(err, folder));
+        MQ_TRY(mq_strdup(err, folder, &r->folder));
+    } else {
+        size_t length;
+        const char *base = base_name(data, &length);
+        if (name) {
+            MQ_REQUIRE(*name && !strchr(name, '/') && name[0] != '.', err, MQ_USAGE,
+                       "--name %s: a name without slashes, please; -o DIR takes a path", name);
+            MQ_TRY(mq_strdup(err, name, &stem));
+        } else {
+            MQ_TRY(mq_format(err, &stem, "%.*s-%s", (int)length, base, model));
+        }
+        MQ_TRY(make_numbered(err, stem, &r->folder));
+    }
+    MQ_TRY(mq_lock_folder(err, r->folder, &r->lock));
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        free(path);
+        path = NULL;
+        MQ_TRY(mq_run_path(err, r, parts[i], &path));
+        MQ_TRY(mq_make_folder(err, path));
+    }
+    *run = r;
+    r = NULL;
+cleanup:
+    mq_run_free(&r);
+    free(stem);
+    free(path);
+    return status;
+}
+
+mq_status mq_run_open(mq_err *err, const char *folder, mq_run **run) {
+    mq_status status = MQ_OK;
+    mq_run *r = NULL;
+    char *config = NULL;
+    MQ_REQUIRE(mq_folder_exists(folder), err, MQ_NO_INPUT, "%s: no such run folder", folder);
+    MQ_TRY(mq_path_join(err, folder, "config.json", &config));
+    MQ_REQUIRE(mq_file_exists(config), err, MQ_NO_INPUT, "%s: not a run folder (it has no config.json)",
+               folder);
+    MQ_TRY(mq_calloc(err, 1, sizeof *r, "a run", &r));
+    MQ_TRY(mq_strdup(err, folder, &r->folder));
+    MQ_TRY(mq_lock_folder(err, folder, &r->lock));
+    *run = r;
+    r = NULL;
+cleanup:
+    mq_run_free(&r);
+    free(config);
+    return status;
+}
+
+mq_status mq_run_describe(mq_err *err, mq_run *run, const mq_json *config, const mq_dataset *dataset) {
+    mq_status status = MQ_OK;
+    char *path = NULL;
+    mq_buf labels = mq_buf_init(RESULTS_LIMIT);
+    MQ_TRY(mq_run_path(err, run, "labels.txt", &path));
+    for (size_t i = 0; i < mq_dataset_classes(dataset); i++) {
+        const size_t start = labels.size;
+        MQ_TRY(mq_buf_add_text(err, &labels, mq_dataset_class(dataset, i)));
+        for (size_t k = start; k < labels.size; k++)
+            if (labels.data[k] == '\n' || labels.data[k] == '\r') labels.data[k] = ' ';
+        MQ_TRY(mq_buf_add(err, &labels, "\n", 1));
+    }
+    MQ_TRY(mq_file_write(err, path, labels.data, labels.size));
+    free(path);
+    path = NULL;
+    MQ_TRY(mq_run_path(err, run, "config.json", &path));
+    MQ_TRY(mq_json_save(err, config, path));
+cleanup:
+    free(path);
+    mq_buf_free(&labels);
+    return status;
+}
+
+static mq_status add_number(mq_err *err, mq_buf *line, double value) {
+    return isfinite(value) ? mq_buf_printf(err, line, ",%.7g", value) : mq_buf_add(err, line, ",", 1);
+}
+
+/* Cuts text behind the rows of the epochs before `epoch`; an empty text gets the header. */
+static mq_status keep_rows(mq_err *err, mq_buf *text, uint32_t epoch) {
+    if (!text->size) return mq_buf_add_text(err, text, HEADER);
+    size_t at = strcspn((char *)text->data, "\n") + 1;
+    while (at < text->size && strtoul((char *)text->data + at, NULL, 10) < epoch)
+        at += strcspn((char *)text->data + at, "\n") + 1;
+    if (at < text->size) text->size = at;
+    return MQ_OK;
+}
+
+mq_status mq_run_add(mq_err *err, mq_run *run, const mq_run_row *row) {
+    mq_status status = MQ_OK;
+    char *path = NULL;
+    mq_buf text = mq_buf_init(RESULTS_LIMIT);
+    const double numbers[] = {row->seconds,  row->train_loss, row->train_top1, row->val_loss,
+                              row->val_top1, row->val_top5,   row->val_auc,    row->val_mae,
+                              row->lr,       row->img_s,      row->data_pct};
+    MQ_TRY(mq_run_path(err, run, "results.csv", &path));
+    if (mq_file_exists(path)) MQ_TRY(mq_file_read(err, path, &text));
+    MQ_TRY(keep_rows(err, &text, row->epoch));
+    MQ_TRY(mq_buf_printf(err, &text, "%u,%s", row->epoch, row->stage));
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) MQ_TRY(add_number(err, &text, numbers[i]));
+    MQ_TRY(mq_buf_add(err, &text, "\n", 1));
+    MQ_TRY(mq_file_write(err, path, text.data, text.size));
+cleanup:
+    free(path);
+    mq_buf_free(&text);
+    return status;
+}

@@ -1,0 +1,105 @@
+/* stages.c: the reading of --stages, --epochs and --lr. Called by the command
+ * line. Invariant: every stage that comes out can be trained by this version. */
+#include "train/stages.h"
+#include "base/buf.h"
+#include "base/mem.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { EPOCHS_MAX = 100000, EPOCHS = 20, TEXT_MAX = 1 << 16 };
+static const double LR = 1e-3;
+
+/* A whole number of epochs or a learning rate, the whole of text. */
+static mq_status parse_epochs(mq_err *err, const char *text, mq_stage *stage) {
+    char *end = NULL;
+    const double value = strtod(text, &end);
+    if (end == text || *end || !(value >= 1) || value > EPOCHS_MAX || value != floor(value))
+        return mq_fail(err, MQ_USAGE, "\"%.40s\" is no number of epochs (1 to %d)", text, EPOCHS_MAX);
+    stage->epochs = (uint32_t)value;
+    return MQ_OK;
+}
+
+static mq_status parse_lr(mq_err *err, const char *text, mq_stage *stage) {
+    char *end = NULL;
+    const double value = strtod(text, &end);
+    if (end == text || *end || !isfinite(value) || value < 0)
+        return mq_fail(err, MQ_USAGE, "\"%.40s\" is no learning rate", text);
+    stage->lr = value;
+    return MQ_OK;
+}
+
+/* One stage, "NAME[:EPOCHS][@LR]"; text is cut up. */
+static mq_status parse_stage(mq_err *err, char *text, mq_stage *stage) {
+    mq_status status = MQ_OK;
+    char *at = strchr(text, '@'), *colon = strchr(text, ':');
+    *stage = (mq_stage){.epochs = EPOCHS, .lr = LR};
+    if (at) *at = 0;
+    if (colon && at && colon > at) colon = NULL;
+    if (colon) *colon = 0;
+    MQ_REQUIRE(strlen(text) < sizeof stage->thaw && *text, err, MQ_USAGE,
+               "\"%.40s\" is no stage; a stage is head, BLOCK+ or all, as in head:20@1e-3", text);
+    snprintf(stage->thaw, sizeof stage->thaw, "%s", text);
+    if (colon) MQ_TRY(parse_epochs(err, colon + 1, stage));
+    if (at) MQ_TRY(parse_lr(err, at + 1, stage));
+    MQ_REQUIRE(
+        strcmp(stage->thaw, "head") == 0, err, MQ_UNAVAILABLE,
+        "the stage %s thaws layers, which this version of marque cannot train yet; use --stages head:%u@%g",
+        stage->thaw, stage->epochs, stage->lr);
+cleanup:
+    return status;
+}
+
+typedef mq_status (*parse_number)(mq_err *err, const char *text, mq_stage *stage);
+
+/* Gives the numbers of a LIST to the stages; a single one addresses the last stage. */
+static mq_status parse_list(mq_err *err, const char *option, const char *list, parse_number parse,
+                            mq_stage *stages, size_t count) {
+    mq_status status = MQ_OK;
+    char *copy = NULL, *rest = NULL;
+    size_t commas = 0, i = 0;
+    if (!list) return status;
+    MQ_TRY(mq_strdup(err, list, &copy));
+    for (const char *p = list; *p; p++) commas += *p == ',';
+    MQ_REQUIRE(commas == 0 || commas + 1 == count, err, MQ_USAGE, "--%s has %zu numbers for %zu stages",
+               option, commas + 1, count);
+    if (commas == 0) i = count - 1;
+    for (char *word = strtok_r(copy, ",", &rest); word && i < count; word = strtok_r(NULL, ",", &rest))
+        MQ_TRY(parse(err, word, &stages[i++]));
+    MQ_REQUIRE(i == count, err, MQ_USAGE, "--%s: a number is missing in \"%.60s\"", option, list);
+cleanup:
+    free(copy);
+    return status;
+}
+
+mq_status mq_stages_parse(mq_err *err, const char *text, const char *epochs, const char *lr,
+                          mq_stage stages[MQ_STAGES_MAX], size_t *count) {
+    mq_status status = MQ_OK;
+    char *copy = NULL, *rest = NULL;
+    *count = 0;
+    MQ_TRY(mq_strdup(err, text, &copy));
+    for (char *word = strtok_r(copy, ",", &rest); word; word = strtok_r(NULL, ",", &rest)) {
+        MQ_REQUIRE(*count < MQ_STAGES_MAX, err, MQ_USAGE, "more than %d stages", MQ_STAGES_MAX);
+        MQ_TRY(parse_stage(err, word, &stages[(*count)++]));
+    }
+    MQ_REQUIRE(*count, err, MQ_USAGE, "--stages names no stage; try --stages head:%d@%g", EPOCHS, LR);
+    MQ_TRY(parse_list(err, "epochs", epochs, parse_epochs, stages, *count));
+    MQ_TRY(parse_list(err, "lr", lr, parse_lr, stages, *count));
+cleanup:
+    free(copy);
+    return status;
+}
+
+mq_status mq_stages_text(mq_err *err, const mq_stage *stages, size_t count, char **text) {
+    mq_status status = MQ_OK;
+    mq_buf out = mq_buf_init(TEXT_MAX);
+    for (size_t i = 0; i < count; i++)
+        MQ_TRY(mq_buf_printf(err, &out, "%s%s:%u@%.9g", i ? "," : "", stages[i].thaw, stages[i].epochs,
+                             stages[i].lr));
+    *text = (char *)out.data;
+    out.data = NULL;
+cleanup:
+    mq_buf_free(&out);
+    return status;
+}

@@ -1,0 +1,77 @@
+/* train.h: a whole run: features, stages, validation, checkpoints, the best and the last model. */
+#ifndef MQ_TRAIN_H
+#define MQ_TRAIN_H
+
+#include "train/features.h"
+#include "train/head_train.h"
+#include "train/metrics.h"
+#include "train/run.h"
+#include "train/stages.h"
+
+typedef enum { MQ_MONITOR_TOP1, MQ_MONITOR_LOSS } mq_monitor;
+
+typedef enum {
+    MQ_PHASE_FEATURES, /* the trunk runs over the pictures of a split */
+    MQ_PHASE_TRAIN,    /* within an epoch */
+    MQ_PHASE_EPOCH,    /* an epoch has ended; row is set */
+} mq_phase;
+
+/* Where the work stands; borrowed until the callback returns. */
+typedef struct {
+    mq_phase phase;
+    mq_split split;
+    size_t done, total;     /* pictures of this phase */
+    double seconds;         /* this phase has worked for */
+    double waited;          /* of them, waiting for data */
+    double left;            /* seconds to the end of the phase, or of the stage in MQ_PHASE_TRAIN */
+    uint32_t epoch, epochs; /* from 1, of the stage */
+    const char *stage;
+    double loss, top1, lr, img_s;
+    const mq_run_row *row; /* MQ_PHASE_EPOCH */
+    bool best;             /* MQ_PHASE_EPOCH: the best so far */
+} mq_train_progress;
+
+typedef struct {
+    size_t size;               /* sizeof(mq_train_plan) */
+    const mq_dataset *dataset; /* borrowed, as is all of the plan, until mq_train returns */
+    const mq_arch *arch;
+    const mq_bundle *weights;
+    const mq_recipe *recipe;
+    mq_run *run;
+    const char *config; /* digest of the settings that decide the numbers */
+    bool resume, inexact;
+    mq_head_kind head;
+    mq_dtype dtype;
+    const mq_stage *stages;
+    size_t stage_count;
+    size_t batch, workers;
+    size_t keep;             /* checkpoints */
+    double checkpoint_every; /* seconds */
+    double fraction;         /* of each class's training pictures */
+    uint64_t seed;
+    mq_monitor monitor;
+    bool cache;
+    bool (*stop)(void *user);
+    void (*progress)(void *user, const mq_train_progress *progress);
+    void *user;
+} mq_train_plan;
+
+typedef struct {
+    uint32_t epochs, best_epoch; /* best_epoch from 1 */
+    bool validated;              /* false: no validation part, so best is last */
+    mq_scores best;              /* of the best model on the validation part */
+    double seconds;
+} mq_train_result;
+
+/* Pictures of the training part that fraction leaves, as indexes into it, in order: the first round(fraction
+ * x n), at least one, of each class. *subset is the caller's, for free(). */
+MQ_MUST_USE mq_status mq_train_subset(mq_err *err, const mq_dataset *dataset, double fraction,
+                                      uint32_t **subset, size_t *count);
+
+/* Bytes of feature cache that the plan takes on disk. */
+MQ_MUST_USE mq_status mq_train_disk(mq_err *err, const mq_train_plan *plan, uint64_t *bytes);
+
+/* Trains. Stopped: MQ_INTERRUPTED after a checkpoint; the same run goes on with resume. */
+MQ_MUST_USE mq_status mq_train(mq_err *err, const mq_train_plan *plan, mq_train_result *result);
+
+#endif

@@ -1,0 +1,48 @@
+"""check_compile.py: every header compiles alone and twice; what needs no third-party library compiles for aarch64.
+
+Prints TAP, one line for each header and each file.
+"""
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+from check_layers import includes, owner
+from source import ROOT, c_files, read
+from tap import Tap
+
+FLAGS = ["-std=c17", "-D_GNU_SOURCE", "-D_FILE_OFFSET_BITS=64", '-DMARQUE_VERSION="0"', "-Iinclude", "-Isrc",
+         "-Wall", "-Wextra", "-Wstrict-prototypes", "-Werror", "-fsyntax-only"]
+CROSS = "aarch64-linux-gnu-gcc"
+
+
+def compiles(compiler, argv, text=None):
+    """(True, "") or (False, what the compiler says)."""
+    run = subprocess.run([compiler, *FLAGS, *argv], cwd=ROOT, input=text, text=True, capture_output=True)
+    return run.returncode == 0, run.stderr
+
+
+def header_alone(name):
+    short = name.removeprefix("src/").removeprefix("include/")
+    return compiles("gcc", ["-x", "c", "-"], f'#include "{short}"\n#include "{short}"\nextern int mq_dummy;\n')
+
+
+def main():
+    tap = Tap()
+    headers = c_files("src", "include")
+    headers = [h for h in headers if h.endswith(".h")]
+    portable = [f for f in c_files("src") if f.endswith(".c")
+                and not any(owner(h) for _, h, ours in includes(read(f)) if not ours and h != "omp.h")]
+    with ThreadPoolExecutor(2) as pool:
+        for name, (good, words) in zip(headers, pool.map(header_alone, headers)):
+            tap.check(f"{name} compiles alone", good, words)
+        if tap.check(f"{CROSS} is installed", shutil.which(CROSS), "sudo apt-get install gcc-aarch64-linux-gnu"):
+            for name, (good, words) in zip(portable, pool.map(lambda f: compiles(CROSS, [f]), portable)):
+                tap.check(f"{name} compiles for aarch64", good, words)
+    good, _ = compiles("gcc", ["-x", "c", "-"], "size_t mq_dummy;\n")
+    tap.check("a header that leans on another is seen", not good)
+    return tap.done()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""test_cli.py: the frame of the command line: words nobody knows, help, exit codes, closed streams."""
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from marque import Marque  # noqa: E402
+from tap import Tap  # noqa: E402
+
+
+def listed_commands(overview):
+    """The commands of `marque --help`: the indented lines before the first steps."""
+    head = overview.split("First steps")[0]
+    return [line.split()[0] for line in head.splitlines() if line.startswith("  ") and line.strip()]
+
+
+def test_words(tap, m):
+    m.expect(tap, "no command at all shows the overview", [], 64, err="usage: marque COMMAND")
+    m.expect(tap, "--help", ["--help"], 0, out="usage: marque COMMAND")
+    m.expect(tap, "help", ["help"], 0, out="marque pull xception")
+    m.expect(tap, "--version", ["--version"], 0, out="marque 0.")
+    m.expect(tap, "a command nobody knows", ["docter"], 64, err="docter is not a command; did you mean doctor")
+    m.expect(tap, "a command near nothing", ["qqqqqqqqqqqq"], 64, err="marque --help lists them", no_err="did you mean")
+    m.expect(tap, "an escape in a command's name", ["a\x1b[31mb"], 64, err="a?[31mb is not a command", no_err="\x1b")
+    m.expect(tap, "an option nobody knows", ["doctor", "--threds", "2"], 64, err="--threds is not an option here")
+    m.expect(tap, "too many words", ["doctor", "extra", "words"], 64, err="usage: marque doctor")
+    run = m.run(["docter"])
+    tap.check("an error is one line on stderr", run.err.count("\n") == 1 and run.out == "", repr(run))
+    tap.check("its line begins with the program's name", run.err.startswith("marque: "), run.err)
+
+
+def test_help(tap, m):
+    commands = listed_commands(m.run(["--help"]).out)
+    tap.check("the overview lists commands", "doctor" in commands, commands)
+    for name in commands:
+        run = m.run([name, "--help"])
+        tap.check(f"{name} --help exits 0 on stdout alone", run.code == 0 and run.err == "", run.err)
+        tap.check(f"{name} --help says how to call it", run.out.startswith(f"usage: marque {name}"), run.out)
+        example = run.out.partition("\nexamples:\n")[2]
+        tap.check(f"{name} --help has an example", f"  marque {name}" in example, run.out)
+        wide = [line for line in run.out.splitlines() if len(line) > 130]
+        tap.check(f"{name} --help fits a terminal", not wide, "\n".join(wide))
+        m.expect(tap, f"{name} refuses an option nobody knows", [name, "--no-such-option"], 64,
+                 err="--no-such-option is not an option here")
+
+
+def test_streams(tap, m):
+    run = m.run(["--help"], stdout="full")
+    tap.check("a full disk behind stdout exits 74", run.code == 74 and "cannot be written" in run.err, repr(run))
+    run = m.run(["--help"], stdout="closed")
+    tap.check("a closed stdout is survived", run.code in (0, 74), repr(run))
+    run = m.run(["--help"], stdout="pipe without reader")
+    tap.check("a reader that left ends it as SIGPIPE would", run.code == 128 + 13 and run.err == "", repr(run))
+    run = m.run(["doctor"], env={"NO_COLOR": "1"})
+    tap.check("no colour with NO_COLOR", run.code == 0 and "\x1b" not in run.out + run.err, repr(run))
+    run = m.run(["doctor"], env={"TERM": "dumb"})
+    tap.check("no escape where there is no terminal", "\x1b" not in run.out + run.err, repr(run))
+
+
+def test_doctor(tap, m):
+    words = ["marque  ", "processor", "oneDNN", "dtype auto", "memory", "cache"]
+    run = m.expect(tap, "doctor shows what matters", ["doctor"], 0, out=words)
+    tap.check("doctor says how to get the weights", "marque pull xception" in run.out, run.out)
+    run = m.run(["doctor", "--json"])
+    report = json.loads(run.out) if run.code == 0 else {}
+    tap.check("doctor --json has its members", set(report) == {
+        "version", "processor", "cores", "isa", "onednn", "dtype", "memory_gb", "cache", "missing"}, run)
+    tap.check("its cache is the one in HOME", report.get("cache") == str(m.folder / "home/.cache/marque"), report)
+    run = m.run(["doctor", "--json"], env={"XDG_CACHE_HOME": "relative", "HOME": ""})
+    tap.check("no folder for the cache exits 73", run.code == 73 and "XDG_CACHE_HOME" in run.err, run)
+    run = m.run(["doctor", "--json"], env={"ONEDNN_MAX_CPU_ISA": "AVX2"})
+    tap.check("without bf16 instructions auto takes f32", run.code == 0 and json.loads(run.out)["dtype"] == "f32", run)
+
+
+def main():
+    tap = Tap()
+    with Marque() as m:
+        test_words(tap, m)
+        test_help(tap, m)
+        test_streams(tap, m)
+        test_doctor(tap, m)
+    return tap.done()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

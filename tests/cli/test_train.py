@@ -1,0 +1,79 @@
+"""test_train.py: what `marque train` refuses before it starts, and in which words."""
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from marque import Marque  # noqa: E402
+from pictures import write_classes  # noqa: E402
+from tap import Tap  # noqa: E402
+
+
+def test_settings(tap, m):
+    def refused(name, args, code, err):
+        m.expect(tap, name, ["train", "small.mq", *args], code, err=err)
+
+    m.expect(tap, "no data set", ["train"], 64, err="usage: marque train DATA")
+    refused("a stage that thaws", ["--stages", "head:2@1e-3,block13+:5@1e-4"], 69, ["block13+", "cannot train yet"])
+    refused("the preset that thaws", ["--preset", "reference"], 69, "cannot train yet")
+    refused("a preset nobody knows", ["--preset", "refrence"], 64, "there is: reference")
+    refused("no epochs", ["--stages", "head:0@1e-3"], 64, "no number of epochs")
+    refused("half an epoch", ["--stages", "head:1.5@1e-3"], 64, "no number of epochs")
+    refused("a learning rate in words", ["--stages", "head:2@fast"], 64, "no learning rate")
+    refused("a negative learning rate", ["--lr", "-1"], 64, "no learning rate")
+    refused("more epochs than stages", ["--stages", "head:2@1e-3", "--epochs", "1,2"], 64, "2 numbers for 1 stages")
+    refused("an empty list of stages", ["--stages", ""], 64, "names no stage")
+    refused("a head nobody knows", ["--head", "2048"], 64, "linear")
+    refused("a batch of nothing", ["-b", "0"], 64, "a number from 1")
+    refused("words for a number", ["--batch-size", "many"], 64, 'not "many"')
+    refused("a network nobody knows", ["--model", "exception"], 64, "exception")
+    refused("a picture size too small", ["--imgsz", "70"], 64, "71")
+    refused("a misspelt option names the nearest", ["--epoch", "3"], 64, "did you mean --epochs")
+    refused("a value left out", ["--epochs"], 64, "--epochs needs a value")
+    refused("a run that is not there", ["--resume", "runs/none"], 64, "--resume takes no DATA")
+    m.expect(tap, "resuming nothing", ["train", "--resume", "runs/none"], 66, err="runs/none: not a run folder")
+    m.expect(tap, "bf16 where the processor has none", ["train", "small.mq", "--dtype", "bf16"], 69, err="--dtype f32",
+             env={"ONEDNN_MAX_CPU_ISA": "AVX2"})
+
+
+def test_config(tap, m):
+    def config(name, content, code, err):
+        (m.folder / "config.json").write_text(content if isinstance(content, str) else json.dumps(content))
+        m.expect(tap, name, ["train", "--config", "config.json"], code, err=["config.json", *err])
+
+    config("a config that is no JSON", "{", 65, [])
+    config("a config that is a list", [], 64, ["not a JSON object"])
+    config("a config of the future", {"version": 2}, 64, ["another version"])
+    config("a key nobody knows", {"version": 1, "data": "small.mq", "epohcs": 3}, 64, ["epohcs", "did you mean"])
+    config("a number for text", {"version": 1, "data": "small.mq", "model": 3}, 64, ["must be text"])
+    m.expect(tap, "a config that is not there", ["train", "--config", "none.json"], 66, err="none.json")
+
+
+def test_data(tap, m):
+    m.expect(tap, "data that are not there", ["train", "none.mq"], 66, err="none.mq")
+    m.expect(tap, "pictures that are not imported yet", ["train", "pictures"], 64,
+             err="marque import pictures -o pictures.mq")
+    m.expect(tap, "weights that are not there", ["train", "small.mq"], 66, err="marque pull xception")
+    m.expect(tap, "evaluating a run that is not there", ["eval", "none"], 66, err="none: no such model file")
+    m.expect(tap, "asking a model that is not there", ["predict", "none", "a.png"], 66, err="none: no such model file")
+    (m.folder / "text.safetensors").write_text("hello, this is no model at all")
+    m.expect(tap, "a model that is text", ["predict", "text.safetensors", "a.png"], 65, err="text.safetensors")
+    m.expect(tap, "90 for 90 %", ["eval", "none", "--assert-top1", "90"], 64, err="write 0.90")
+    m.expect(tap, "a box without an area", ["predict", "none", "a.png", "--box", "5,5,5,9"], 64, err="x1,y1,x2,y2")
+    m.expect(tap, "two formats at once", ["predict", "none", "a.png", "--json", "--csv"], 64, err="exclude each other")
+
+
+def main():
+    tap = Tap()
+    with Marque() as m:
+        write_classes(m.folder / "pictures")
+        m.expect(tap, "a small data set", ["import", "pictures", "-o", "small.mq"], 0)
+        test_settings(tap, m)
+        test_config(tap, m)
+        test_data(tap, m)
+    return tap.done()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

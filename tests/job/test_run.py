@@ -1,0 +1,184 @@
+"""test_run.py: what must hold of a run whatever happens to it: cached or not, with any number of workers, stopped,
+killed, damaged and resumed, its models are the same bytes. On real pictures with the real weights, at 71 pixels."""
+import csv
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from marque import Marque  # noqa: E402
+from tap import Tap  # noqa: E402
+
+STAMPS = Path("/usr/share/tuxpaint/stamps")
+SETTINGS = ["--imgsz", "71", "--dtype", "f32", "--stages", "head:60@1e-3", "-b", "7"]
+PER_CLASS = 12
+
+
+def real_pictures():
+    """{class: paths} of five classes of real pictures."""
+    cars = os.environ.get("MARQUE_CARS")
+    if not cars:
+        folders = ["animals/birds", "food/fruit", "symbols/money", "plants/flowers", "town/houses"]
+        return {f.split("/")[1]: sorted((STAMPS / f).rglob("*.png"))[:PER_CLASS] for f in folders}
+    classes = {}
+    with open(Path(cars) / "cars_subset.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            classes.setdefault(row["class_name"].replace("/", " "), []).append(Path(cars) / row["filename"])
+    return {name: classes[name][:PER_CLASS] for name in sorted(classes)[:5]}
+
+
+def weights_cache():
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "marque" / "weights"
+
+
+def prepare(m):
+    for name, paths in real_pictures().items():
+        (m.folder / "pictures" / name).mkdir(parents=True)
+        for path in paths:
+            shutil.copy(path, m.folder / "pictures" / name)
+    m.cache = m.folder / "cache"
+    (m.cache / "marque").mkdir(parents=True)
+    (m.cache / "marque" / "weights").symlink_to(weights_cache())
+
+
+def models(m, run):
+    return [(m.folder / run / "weights" / f"{name}.safetensors").read_bytes() for name in ("best", "last")]
+
+
+def same_models(tap, m, name, run):
+    try:
+        same = models(m, run) == models(m, "plain")
+        detail = "the bytes differ"
+    except OSError as error:
+        same, detail = False, str(error)
+    tap.check(name, same, detail)
+
+
+def stop_when(m, args, words, number):
+    """Runs marque until a line of stderr holds words, sends the signal, and gives exit code and all of stderr."""
+    process = subprocess.Popen([m.program, *args], cwd=m.folder, env=m.environment(None), stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    text = ""
+    for line in process.stderr:
+        text += line
+        if words in line:
+            process.send_signal(number)
+            break
+    text += process.stderr.read()
+    return process.wait(), text
+
+
+def train(run, *more):
+    return ["train", "data.mq", *SETTINGS, "-o", run, *more]
+
+
+def test_ways(tap, m):
+    m.expect(tap, "a plain run", train("plain"), 0, out=["60 epochs", "next: marque eval plain"])
+    m.expect(tap, "again from the cache", train("again"), 0)
+    same_models(tap, m, "the cache changes nothing", "again")
+    m.expect(tap, "without cache, three workers", train("uncached", "--cache", "off", "--epochs", "2", "-j", "3"), 0)
+    m.expect(tap, "cached, as short", train("short", "--epochs", "2"), 0)
+    tap.check("cached and uncached training are byte-equal", models(m, "short") == models(m, "uncached"))
+    m.expect(tap, "a finished run goes on", ["train", "--resume", "short", "--epochs", "60"], 0, out="60 epochs")
+    same_models(tap, m, "and ends as the long one", "short")
+    shutil.rmtree(m.cache / "marque" / "features")
+    m.expect(tap, "seven workers fill the cache", train("seven", "-j", "7"), 0)
+    same_models(tap, m, "workers change nothing", "seven")
+
+
+def test_stops(tap, m):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        name = signal.Signals(number).name
+        run = f"stopped-{name}"
+        code, text = stop_when(m, train(run), "head 3/60", number)
+        tap.check(f"{name} ends with 75 and the way on", code == 75 and f"marque train --resume {run}" in text, text)
+        m.expect(tap, f"resumed after {name}", ["train", "--resume", run], 0)
+        same_models(tap, m, f"{name} changes nothing", run)
+    code, text = stop_when(m, train("killed", "--checkpoint-every", "0.2"), "head 20/60", signal.SIGKILL)
+    tap.check("killed", code == -signal.SIGKILL, text)
+    m.expect(tap, "resumed after kill -9", ["train", "--resume", "killed"], 0)
+    same_models(tap, m, "kill -9 and checkpoints change nothing", "killed")
+    with open(m.folder / "killed/results.csv", newline="") as file:
+        epochs = [int(row["epoch"]) for row in csv.DictReader(file)]
+    tap.check("results.csv has each epoch once", epochs == list(range(1, 61)), epochs)
+
+
+def test_damage(tap, m):
+    code, _ = stop_when(m, train("hurt", "--checkpoint-every", "0.2"), "head 20/60", signal.SIGINT)
+    checkpoints = sorted((m.folder / "hurt/checkpoints").glob("*.safetensors"))
+    tap.check("stopped with checkpoints", code == 75 and len(checkpoints) >= 2, checkpoints)
+    data = bytearray(checkpoints[-1].read_bytes())
+    data[len(data) // 2] ^= 4
+    checkpoints[-1].write_bytes(data)
+    if (os.cpu_count() or 1) > 1:
+        m.expect(tap, "other threads are refused", ["train", "--resume", "hurt", "--threads", "1"], 65,
+                 err="--allow-inexact")
+    m.expect(tap, "other settings are refused", ["train", "--resume", "hurt", "-b", "8"], 65, err="other settings")
+    m.expect(tap, "a flipped bit falls back to the checkpoint before", ["train", "--resume", "hurt"], 0,
+             err=[checkpoints[-1].name, "trying the one before"])
+    same_models(tap, m, "and changes nothing", "hurt")
+    with open(m.folder / "hurt/.lock", "r+") as lock:
+        lock.truncate(0)
+        lock.write("4711\n")
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        m.expect(tap, "a run in use", ["train", "--resume", "hurt"], 73, err="4711")
+    m.expect(tap, "a run's folder is never overwritten", train("plain"), 73, err="--resume plain")
+
+
+def test_answers(tap, m):
+    with open(m.folder / "plain/results.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    val = json.loads(m.expect(tap, "eval of the validation part", ["eval", "plain", "--split", "val", "--dtype", "f32",
+                                                                     "--json"], 0).out)
+    best = max(float(row["metrics/accuracy_top1"]) for row in rows)
+    tap.check("eval says of the best model what training said", abs(val["top1"] - best) < 1e-6, (val["top1"], best))
+    m.expect(tap, "eval of the test part", ["eval", "plain", "--dtype", "f32"], 0, out=["top-1", "files: "])
+    with open(m.folder / "plain/eval/test/predictions.csv", newline="") as file:
+        predictions = list(csv.DictReader(file))
+    paths = [m.folder / "pictures" / row["file"] for row in predictions]
+    if not all(path.exists() for path in paths):
+        paths = [Path(row["file"]) if Path(row["file"]).is_absolute() else m.folder / row["file"] for row in predictions]
+    lines = m.expect(tap, "predict of the same pictures", ["predict", "plain", *paths, "--json", "--dtype", "f32"], 0).out
+    answers = [json.loads(line) for line in lines.splitlines()]
+    tap.check("as many answers, in order", [a["file"] for a in answers] == [str(p) for p in paths])
+    worst = max(abs(a["predictions"][0]["confidence"] - float(p["confidence"])) for a, p in zip(answers, predictions))
+    same = all(a["predictions"][0]["class"] == int(p["predicted"]) for a, p in zip(answers, predictions))
+    tap.check("predict says what eval said", same and worst < 1e-5, worst)
+    one = json.loads(m.run(["predict", "plain", paths[0], "--json", "--dtype", "f32"]).out)
+    tap.check("one picture alone gets the same answer", abs(one["predictions"][0]["confidence"] -
+                                                          answers[0]["predictions"][0]["confidence"]) < 1e-5, one)
+    again = m.run(["predict", "plain", "-", "--json", "--dtype", "f32"], stdin=paths[0].read_bytes())
+    tap.check("and so does standard input", json.loads(again.out)["predictions"] == one["predictions"], again.err)
+    (m.folder / "page.jpg").write_text("<!DOCTYPE html><html></html>")
+    run = m.expect(tap, "a bad file among good ones", ["predict", "plain", paths[0], "page.jpg", paths[1], "--json"], 65)
+    lines = [json.loads(line) for line in run.out.splitlines()]
+    tap.check("has its error, the rest goes on", len(lines) == 3 and lines[1]["predictions"] == [] and
+              "HTML" in lines[1]["error"] and lines[2]["predictions"], run.out)
+    m.expect(tap, "a gate that holds", ["eval", "plain", "--assert-top1", "0.0"], 0)
+    m.expect(tap, "a gate that is missed", ["eval", "plain", "--assert-top1", "1"], 1, err="below")
+    chance = json.loads((m.folder / "plain/eval/test/metrics.json").read_text())["top1"]
+    tap.check("better than chance", chance > 0.3, chance)
+
+
+def main():
+    tap = Tap()
+    with Marque() as m:
+        prepare(m)
+        m.expect(tap, "import", ["import", "pictures", "-o", "data.mq"], 0)
+        test_ways(tap, m)
+        test_stops(tap, m)
+        test_damage(tap, m)
+        test_answers(tap, m)
+    return tap.done()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""marque.py: how Python tests run the program: in a folder of their own, with a cache of their own, without stdin.
+
+    with Marque() as m:
+        m.expect(tap, "no such file", ["predict", "nothing.safetensors", "a.jpg"], 66, err="nothing.safetensors")
+
+MARQUE_BIN names the program; without it build/release/marque is taken.
+"""
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SANITIZER = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:")
+
+
+@dataclass
+class Run:
+    code: int
+    out: str
+    err: str
+
+
+class Marque:
+    def __init__(self, cache=None):
+        """cache: the folder to take weights from (XDG_CACHE_HOME); without it an empty one."""
+        self.program = os.environ.get("MARQUE_BIN") or str(ROOT / "build/release/marque")
+        self.cache = cache
+
+    def __enter__(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="marque-cli-"))
+        (self.folder / "home").mkdir()
+        return self
+
+    def __exit__(self, *_):
+        for path in self.folder.rglob("*"):
+            if path.is_dir() and not path.is_symlink():
+                path.chmod(0o700)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def environment(self, env):
+        full = {k: v for k, v in os.environ.items() if not k.startswith(("XDG_", "MARQUE_"))}
+        full.update(HOME=str(self.folder / "home"), LC_ALL="C.UTF-8")
+        if self.cache:
+            full["XDG_CACHE_HOME"] = str(self.cache)
+        full.update(env or {})
+        return full
+
+    def run(self, args, env=None, stdin=b"", stdout=None, timeout=300, preexec=None):
+        """Runs marque ARGS. stdout: None to read it, "full" (/dev/full), "closed", "pipe without reader"."""
+        target, held = subprocess.PIPE, []
+        if stdout == "full":
+            target = open("/dev/full", "wb")
+            held.append(target)
+        elif stdout == "pipe without reader":
+            reader, writer = os.pipe()
+            os.close(reader)
+            target = os.fdopen(writer, "wb")
+            held.append(target)
+        elif stdout == "closed":
+            target, preexec = None, lambda: os.close(1)
+        try:
+            done = subprocess.run([self.program, *map(os.fsencode, map(str, args))], input=stdin, stdout=target,
+                                  stderr=subprocess.PIPE, cwd=self.folder, env=self.environment(env),
+                                  timeout=timeout, preexec_fn=preexec)
+        finally:
+            for file in held:
+                file.close()
+        decode = lambda data: (data or b"").decode("utf-8", "surrogateescape")  # noqa: E731
+        code = done.returncode if done.returncode >= 0 else 128 - done.returncode
+        return Run(code, decode(done.stdout), decode(done.stderr))
+
+    def expect(self, tap, name, args, code, out=None, err=None, no_err=None, **how):
+        """One check: the exit code, what stdout and stderr must hold, what stderr must not. Returns the Run."""
+        run = self.run(args, **how)
+        problems = []
+        if run.code != code:
+            problems.append(f"exit code {run.code}, wanted {code}")
+        for wanted, text, stream in ((out, run.out, "stdout"), (err, run.err, "stderr")):
+            for word in [wanted] if isinstance(wanted, str) else wanted or []:
+                if word not in text:
+                    problems.append(f"{stream} lacks: {word}")
+        if no_err and no_err in run.err:
+            problems.append(f"stderr holds: {no_err}")
+        problems += [f"a sanitizer spoke: {word}" for word in SANITIZER if word in run.err]
+        tap.check(name, not problems, "\n".join([*problems, "stdout: " + run.out[-1500:], "stderr: " + run.err[-3000:]]))
+        return run

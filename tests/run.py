@@ -1,0 +1,244 @@
+#!/usr/bin/env python3
+"""run.py: every check of marque, cheap first. scripts/test calls it once the Debian packages are there.
+
+A stage is a function that hands results to a Report. The last line of the output is the sum, and the exit code is 1
+if anything failed.
+"""
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent / "mutants"))
+
+from runner import ROOT, Result, run_all, run_program, run_tap  # noqa: E402
+
+BUILD = ROOT / "build"
+PYTHON = sys.executable
+ORACLE = ROOT / ".venv" / "oracle"
+ORACLE_PACKAGES = ["keras==3.15.1", "tensorflow-cpu==2.21.0", "pillow==13.0.0", "h5py==3.14.0", "numpy==2.4.6",
+                   "scipy==1.17.1", "safetensors==0.8.0"]
+SHOWN_LINES = 120
+ASAN = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99:allocator_may_return_null=1",
+        "UBSAN_OPTIONS": "print_stacktrace=1"}
+TSAN = {"TSAN_OPTIONS": "halt_on_error=0:exitcode=98:second_deadlock_stack=1"}
+# What has threads of its own; the thread sanitizer knows pthreads only, so nothing that runs oneDNN.
+THREADED = ("test_base", "test_pipeline", "test_loader", "test_import", "test_prepare")
+
+
+class Report:
+    """Counts results and shows those that failed as they come."""
+
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+
+    def add(self, *results):
+        for r in results:
+            self.passed += r.passed
+            self.failed += r.failed
+            self.skipped += r.skipped
+            notes = [f"{r.passed} passed"] + [f"{n} {word}" for n, word in
+                                              ((r.failed, "FAILED"), (r.skipped, "skipped")) if n]
+            print(f"  {r.name:<34} {', '.join(notes)} ({r.seconds:.1f} s)", flush=True)
+            if r.failed:
+                self.show(r.output)
+            elif r.skipped:
+                self.show("\n".join(line for line in r.output.splitlines() if "# SKIP" in line))
+
+    def show(self, output):
+        lines = [line for line in output.rstrip().splitlines() if not line.startswith("ok ") or "# SKIP" in line]
+        if len(lines) > SHOWN_LINES:
+            print(f"    | ... {len(lines) - SHOWN_LINES} lines left out")
+        for line in lines[-SHOWN_LINES:]:
+            print(f"    | {line}", flush=True)
+
+    def step(self, name, argv, timeout=1200, env=None):
+        """One thing that works or not, counted as one test. Returns whether it did."""
+        start = time.monotonic()
+        output, code = run_program(argv, env, timeout)
+        good = code == 0
+        self.add(Result(name, int(good), int(not good), 0, time.monotonic() - start, output))
+        return good
+
+    def total(self):
+        skipped = f", {self.skipped} skipped" if self.skipped else ""
+        return f"{self.passed} passed, {self.failed} failed{skipped}"
+
+
+class Build:
+    """Builds a preset at most once a run. A compiler's warning is an error here."""
+
+    def __init__(self, report):
+        self.report = report
+        self.done = {}
+
+    def get(self, preset, *settings, name=None):
+        """The build folder, or None if it does not build."""
+        name = name or preset
+        if name not in self.done:
+            folder = BUILD / name
+            configured = self.report.step(f"configure {name}", [
+                "cmake", "--preset", preset, "-B", folder, "-DCMAKE_COMPILE_WARNING_AS_ERROR=ON",
+                "-DMARQUE_TESTS=ON", *settings])
+            built = configured and self.report.step(f"build {name}", ["cmake", "--build", folder, "-j", "2"])
+            self.done[name] = folder if built else None
+        return self.done[name]
+
+
+def unit_programs(folder):
+    """The unit tests there are sources for, as (name, does it test the network, path)."""
+    found = []
+    for source in sorted((ROOT / "tests/unit").glob("test_*.c")):
+        text = source.read_text()
+        network = any(f'#include "{top}/' in text for top in ("net", "infer", "train"))
+        found.append((source.stem, network, folder / "tests" / source.stem))
+    return found
+
+
+def run_units(report, folder, label, wanted, env=None, timeout=600):
+    """Runs those unit programs wanted(name, network) picks: two at a time, but one by one where each uses every core."""
+    for network in (False, True):
+        jobs = [(f"{name}{label}", [path], env, timeout) for name, net, path in unit_programs(folder)
+                if net == network and wanted(name, net)]
+        report.add(*run_all(jobs, 1 if network else 2))
+
+
+def run_scripts(report, folder, where, label="", env=None, python=PYTHON, timeout=900):
+    """Runs tests/WHERE/test_*.py against the programs in folder."""
+    env = dict(env or {}, MARQUE_BIN=str(folder / "marque"))
+    jobs = [(f"{where}/{path.name}{label}", [python, path], env, timeout)
+            for path in sorted((ROOT / "tests" / where).glob("test_*.py"))]
+    report.add(*run_all(jobs, 2 if where == "cli" else 1))
+
+
+def is_golden(name, network=True):
+    return name.startswith("test_golden")
+
+
+def stage_style(report, build):
+    jobs = [(f"{name}.py", [PYTHON, ROOT / "tests" / f"{name}.py"], None, 300)
+            for name in ("check_runner", "check_style", "check_layers", "check_compile")]
+    report.add(*run_all(jobs))
+    build.get("release")
+    build.get("debug", "-DCMAKE_C_COMPILER=clang", "-DMARQUE_OPENMP=OFF", name="clang")
+
+
+def stage_unit(report, build):
+    folder = build.get("release")
+    if not folder:
+        return
+    run_units(report, folder, "", lambda name, net: not is_golden(name))
+    for isa in ("AVX2", "SSE41"):
+        run_units(report, folder, f" on {isa}", lambda name, net: net, {"ONEDNN_MAX_CPU_ISA": isa})
+
+
+def stage_golden(report, build):
+    folder = build.get("release")
+    if folder:
+        run_units(report, folder, "", is_golden)
+
+
+def stage_cli(report, build):
+    folder = build.get("release")
+    if folder:
+        run_scripts(report, folder, "cli")
+
+
+def stage_asan(report, build):
+    folder = build.get("asan")
+    if folder:
+        run_units(report, folder, " (asan)", lambda name, net: True, ASAN, 900)
+        run_scripts(report, folder, "cli", " (asan)", ASAN)
+
+
+def stage_tsan(report, build):
+    folder = build.get("tsan")
+    if folder:
+        run_units(report, folder, " (tsan)", lambda name, net: name in THREADED, TSAN, 900)
+
+
+def stage_mutants(report, build):
+    report.add(run_tap("mutants", [PYTHON, ROOT / "tests/mutants/mutants.py"], None, 1200))
+
+
+def stage_job(report, build):
+    folder = build.get("release")
+    if folder and report.step("the weights", [ROOT / "scripts/fetch-weights"]):
+        run_scripts(report, folder, "job", timeout=1200)
+
+
+def oracle_python(report):
+    """The interpreter of a virtual environment with the frameworks marque is compared with; None without."""
+    python, stamp = ORACLE / "bin/python", ORACLE / "packages.txt"
+    wanted = "\n".join(ORACLE_PACKAGES)
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return python
+    ORACLE.parent.mkdir(exist_ok=True)
+    if not report.step("virtual environment", [PYTHON, "-m", "venv", "--clear", ORACLE]):
+        return None
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    if not report.step("Keras and TensorFlow", [*pip, *ORACLE_PACKAGES]):
+        return None
+    stamp.write_text(wanted)
+    return python
+
+
+def stage_oracle(report, build):
+    folder = build.get("release")
+    python = oracle_python(report)
+    if not folder or not python or not report.step("the weights", [ROOT / "scripts/fetch-weights"]):
+        return
+    env = {"MARQUE_BIN": str(folder / "marque"), "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
+    for path in sorted((ROOT / "tests/oracle").glob("*.py")):
+        report.add(run_tap(f"oracle/{path.name}", [python, path], env, 900))
+
+
+STAGES = {
+    "style": (stage_style, "style, layers, headers, formatting, warnings of gcc and clang, aarch64"),
+    "unit": (stage_unit, "unit tests, the network's also on AVX2 and SSE4.1"),
+    "golden": (stage_golden, "golden tests against Keras' figures"),
+    "cli": (stage_cli, "every message a user can meet"),
+    "asan": (stage_asan, "unit and command-line tests under the address and undefined-behaviour sanitizers"),
+    "tsan": (stage_tsan, "threaded tests under the thread sanitizer"),
+    "mutants": (stage_mutants, "one-line faults, each of which must turn a test red"),
+    "job": (stage_job, "the main job on real pictures with the real weights"),
+    "oracle": (stage_oracle, "live comparison with Keras, TensorFlow and Pillow (with --oracle)"),
+}
+QUICK = ("style", "unit", "golden", "cli")
+
+
+def options():
+    parser = argparse.ArgumentParser(prog="scripts/test", description="Builds and tests marque, cheap things first.")
+    parser.add_argument("--quick", action="store_true", help="only " + ", ".join(QUICK))
+    parser.add_argument("--stage", action="append", choices=STAGES, metavar="NAME",
+                        help="only this stage (may be repeated): " + "; ".join(f"{n}: {s[1]}" for n, s in STAGES.items()))
+    parser.add_argument("--oracle", action="store_true", help="also compare live with Keras, TensorFlow and Pillow")
+    parser.add_argument("--no-install", action="store_true",
+                        help="do not install Debian packages: name what is missing and exit 69")
+    return parser.parse_args()
+
+
+def main():
+    chosen = options()
+    names = chosen.stage or (QUICK if chosen.quick else [n for n in STAGES if n != "oracle" or chosen.oracle])
+    if chosen.oracle and "oracle" not in names:
+        names = [*names, "oracle"]
+    os.chdir(ROOT)
+    report = Report()
+    build = Build(report)
+    begin = time.monotonic()
+    for number, name in enumerate(names, 1):
+        start, before = time.monotonic(), report.passed + report.failed
+        print(f"== {number}/{len(names)} {name}: {STAGES[name][1]}", flush=True)
+        STAGES[name][0](report, build)
+        print(f"   {report.passed + report.failed - before} tests in {time.monotonic() - start:.0f} s", flush=True)
+    print(f"{time.monotonic() - begin:.0f} s in all")
+    print(report.total(), flush=True)
+    return 1 if report.failed or not report.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

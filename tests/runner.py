@@ -1,0 +1,88 @@
+"""runner.py: runs programs that speak TAP and counts what they say. Called by run.py and by the mutants.
+
+A program that ends with an error without a "not ok", that runs fewer tests than it planned, or that runs none,
+counts as one failure: silence is never a pass.
+"""
+import os
+import re
+import signal
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULT = re.compile(r"^(not )?ok\b(?:\s+\d+)?(?:\s+-)?\s*(.*)$")
+PLAN = re.compile(r"^1\.\.(\d+)")
+
+
+@dataclass
+class Result:
+    name: str
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+    output: str = ""
+
+
+def count_tap(result, output, code):
+    """Fills a Result from a program's output and exit code. cmocka prints one plan for each of its groups."""
+    planned = None
+    for line in output.splitlines():
+        plan, outcome = PLAN.match(line), RESULT.match(line)
+        if plan:
+            planned = (planned or 0) + int(plan.group(1))
+        elif outcome and re.search(r"#\s*skip", outcome.group(2), re.I):
+            result.skipped += 1
+        elif outcome and outcome.group(1):
+            result.failed += 1
+        elif outcome:
+            result.passed += 1
+    total = result.passed + result.failed + result.skipped
+    problem = None
+    if code is None:
+        problem = "ran into its time limit"
+    elif code != 0 and not result.failed:
+        problem = f"ended with {'signal ' + signal.Signals(-code).name if code < 0 else f'exit code {code}'}"
+    elif total == 0:
+        problem = "ran no test"
+    elif planned is None or total < planned:
+        problem = f"ran {total} tests of {planned} planned"
+    if problem:
+        result.failed += 1
+        output += f"\n{result.name} {problem}\n"
+    result.output = output
+    return result
+
+
+def run_program(argv, env=None, timeout=600, cwd=ROOT):
+    """Runs argv without stdin in a process group of its own; returns (output, exit code or None after the time)."""
+    full = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP", PYTHONDONTWRITEBYTECODE="1", **(env or {}))
+    with subprocess.Popen([str(a) for a in argv], cwd=cwd, env=full, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True) as process:
+        try:
+            output = process.communicate(timeout=timeout)[0]
+            code = process.returncode
+        except BaseException as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            output = process.communicate()[0]
+            code = None
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+    return output.decode("utf-8", "replace"), code
+
+
+def run_tap(name, argv, env=None, timeout=600):
+    start = time.monotonic()
+    output, code = run_program(argv, env, timeout)
+    result = count_tap(Result(name), output, code)
+    result.seconds = time.monotonic() - start
+    return result
+
+
+def run_all(jobs, parallel=2):
+    """jobs: (name, argv, env, timeout) each. Results in the order of jobs."""
+    with ThreadPoolExecutor(parallel) as pool:
+        return list(pool.map(lambda job: run_tap(*job), jobs))

@@ -1,0 +1,138 @@
+/* test_file.c: what marque promises about files: the old content or the whole
+ * new one under a final name, no waiting for a FIFO, one holder of a folder. */
+#include "unit/unit.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+typedef struct {
+    char folder[32];
+    char path[48];
+} place;
+
+static int make_place(void **state) {
+    static place here;
+    strcpy(here.folder, "/tmp/marque-test-XXXXXX");
+    if (!mkdtemp(here.folder)) return -1;
+    snprintf(here.path, sizeof here.path, "%s/file", here.folder);
+    *state = &here;
+    return 0;
+}
+
+static int remove_place(void **state) {
+    mq_err err = {0};
+    return mq_remove_folder(&err, ((place *)*state)->folder) == MQ_OK ? 0 : -1;
+}
+
+static void assert_content(const char *path, const char *content) {
+    mq_err err = {0};
+    mq_buf text = mq_buf_init(100);
+    assert_ok(err, mq_file_read(&err, path, &text));
+    assert_string_equal((char *)text.data, content);
+    mq_buf_free(&text);
+}
+
+static void test_abort_keeps_the_old(void **state) {
+    const place *here = *state;
+    mq_err err = {0};
+    mq_writer *writer = NULL;
+    assert_ok(err, mq_file_write(&err, here->path, "old", 3));
+    assert_ok(err, mq_writer_open(&err, here->path, &writer));
+    assert_ok(err, mq_writer_add(&err, writer, "new content", 11));
+    assert_content(here->path, "old");
+    mq_writer_abort(&writer);
+    assert_null(writer);
+    assert_content(here->path, "old");
+}
+
+static void test_commit_replaces(void **state) {
+    const place *here = *state;
+    mq_err err = {0};
+    mq_writer *writer = NULL;
+    assert_ok(err, mq_file_write(&err, here->path, "a long old content", 18));
+    assert_ok(err, mq_writer_open(&err, here->path, &writer));
+    assert_ok(err, mq_writer_add(&err, writer, "ne", 2));
+    assert_ok(err, mq_writer_add(&err, writer, "w", 1));
+    assert_ok(err, mq_writer_commit(&err, &writer));
+    assert_content(here->path, "new");
+    assert_int_equal(rmdir(here->folder), -1);
+    assert_int_equal(unlink(here->path), 0);
+    assert_int_equal(rmdir(here->folder), 0); /* nothing else was left in it */
+    assert_int_equal(mkdir(here->folder, 0777), 0);
+}
+
+static void test_special_files(void **state) {
+    const place *here = *state;
+    mq_err err = {0};
+    mq_buf text = mq_buf_init(100);
+    assert_int_equal(mkfifo(here->path, 0666), 0);
+    alarm(2); /* ends the program should the FIFO be waited for */
+    assert_int_equal(mq_file_read(&err, here->path, &text), MQ_NO_INPUT);
+    alarm(0);
+    assert_non_null(strstr(err.text, "not a regular file"));
+    err = (mq_err){0};
+    assert_int_equal(mq_file_read(&err, here->folder, &text), MQ_NO_INPUT);
+    err = (mq_err){0};
+    assert_int_equal(mq_file_read(&err, "/nowhere/file", &text), MQ_NO_INPUT);
+    assert_non_null(strstr(err.text, "/nowhere/file: No such file"));
+    mq_buf_free(&text);
+}
+
+static void test_short_file(void **state) {
+    const place *here = *state;
+    mq_err err = {0};
+    char data[8];
+    assert_ok(err, mq_file_write(&err, here->path, "12345", 5));
+    FILE *file = fopen(here->path, "rb");
+    assert_non_null(file);
+    assert_ok(err, mq_file_pread(&err, fileno(file), here->path, data, 3, 2));
+    assert_memory_equal(data, "345", 3);
+    assert_int_equal(mq_file_pread(&err, fileno(file), here->path, data, 4, 2), MQ_BAD_DATA);
+    assert_non_null(strstr(err.text, "ends at byte 5, 1 bytes too early"));
+    fclose(file);
+}
+
+static void test_lock_names_its_holder(void **state) {
+    const place *here = *state;
+    mq_err err = {0};
+    mq_lock *first = NULL, *second = NULL;
+    char holder[32];
+    snprintf(holder, sizeof holder, "process %ld;", (long)getpid());
+    assert_ok(err, mq_lock_folder(&err, here->folder, &first));
+    assert_int_equal(mq_lock_folder(&err, here->folder, &second), MQ_CANNOT_CREATE);
+    assert_non_null(strstr(err.text, holder));
+    mq_lock_free(&first);
+    err = (mq_err){0};
+    assert_ok(err, mq_lock_folder(&err, here->folder, &second));
+    mq_lock_free(&second);
+}
+
+static void test_paths(void **state) {
+    (void)state;
+    mq_err err = {0};
+    char *path = NULL;
+    assert_ok(err, mq_path_join(&err, "a/", "b", &path));
+    assert_string_equal(path, "a/b");
+    free(path);
+    assert_ok(err, mq_path_join(&err, "a", "b", &path));
+    assert_string_equal(path, "a/b");
+    free(path);
+    assert_int_equal(mq_make_folder(&err, "/proc/marque/x"), MQ_CANNOT_CREATE);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_abort_keeps_the_old, make_place, remove_place),
+        cmocka_unit_test_setup_teardown(test_commit_replaces, make_place, remove_place),
+        cmocka_unit_test_setup_teardown(test_special_files, make_place, remove_place),
+        cmocka_unit_test_setup_teardown(test_short_file, make_place, remove_place),
+        cmocka_unit_test_setup_teardown(test_lock_names_its_holder, make_place, remove_place),
+        cmocka_unit_test(test_paths),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,224 @@
+/* test_train.c: metrics, Adam, the classifier's gradient and the reading of stages. */
+#include "unit/unit.h"
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "train/adam.h"
+#include "train/head_train.h"
+#include "train/metrics.h"
+#include "train/stages.h"
+
+#include <math.h>
+#include <string.h>
+
+static float draw(uint64_t i) {
+    return 2 * mq_rng_unit(7, MQ_RNG_TEST, 0, i) - 1;
+}
+
+/* Three classes, five pictures, everything worked out by hand and by scikit-learn's definitions. */
+static void test_metrics(void **state) {
+    (void)state;
+    static const float p[] = {0.5f,   0.25f, 0.25f,  0.25f,  0.5f,  0.25f,  0.125f, 0.25f,
+                              0.625f, 0.5f,  0.375f, 0.125f, 0.25f, 0.625f, 0.125f};
+    static const uint32_t labels[] = {0, 1, 2, 1, 0};
+    float loss[5];
+    mq_err err = {0};
+    mq_metrics *m = NULL;
+    mq_scores s;
+    for (int i = 0; i < 5; i++) loss[i] = -logf(p[3 * i + (int)labels[i]]);
+    assert_ok(err, mq_metrics_create(&err, 3, &m));
+    mq_metrics_add(m, p, loss, labels, 2); /* in two batches */
+    mq_metrics_add(m, p + 6, loss + 2, labels + 2, 3);
+    mq_metrics_scores(m, &s);
+    assert_int_equal(s.pictures, 5);
+    assert_true(fabs(s.top1 - 0.6) < 1e-12 && s.top5 == 1);
+    assert_true(fabs(s.loss - (2 * log(2) + log(1.6) + log(8 / 3.0) + log(4)) / 5) < 1e-6);
+    assert_true(fabs(s.mae - (1 + 1 + 0.75 + 1.25 + 1.5) / 15) < 1e-9);
+    /* positives .5 .5 .625 .375 .25; negatives .25x5 .125x3 .5 .625: pairs won + half of ties, of 50 */
+    assert_true(fabs(s.auc - 40.0 / 50) < 1e-12);
+    assert_int_equal(mq_metrics_confusion(m, 1, 0), 1);
+    assert_int_equal(mq_metrics_confusion(m, 0, 1), 1);
+    mq_class_scores c;
+    mq_metrics_class(m, 1, &c);
+    assert_true(c.pictures == 2 && c.precision == 0.5 && c.recall == 0.5 && c.f1 == 0.5);
+    assert_true(s.top1_low > 0.2 && s.top1_low < 0.26 && s.top1_high > 0.86 && s.top1_high < 0.9);
+    mq_metrics_reset(m);
+    mq_metrics_scores(m, &s);
+    assert_true(isnan(s.top1) && isnan(s.auc));
+    mq_metrics_free(&m);
+}
+
+/* TensorFlow's 200-threshold AUC of the same scores, from tf.keras.metrics.AUC(num_thresholds=200). */
+static void test_auc_is_close_to_tensorflow(void **state) {
+    (void)state;
+    enum { N = 400, CLASSES = 4 };
+    static float p[N * CLASSES], loss[N];
+    static uint32_t labels[N];
+    mq_err err = {0};
+    mq_metrics *m = NULL;
+    mq_scores s;
+    double right = 0, pairs = 0;
+    for (int i = 0; i < N; i++) {
+        float sum = 0;
+        labels[i] = (uint32_t)i % CLASSES;
+        for (int j = 0; j < CLASSES; j++) {
+            p[i * CLASSES + j] = 0.02f + mq_rng_unit(3, MQ_RNG_TEST, 1, (uint64_t)(i * CLASSES + j)) +
+                                 (j == i % CLASSES ? 0.3f : 0);
+            sum += p[i * CLASSES + j];
+        }
+        for (int j = 0; j < CLASSES; j++) p[i * CLASSES + j] /= sum;
+    }
+    /* Mann-Whitney pair by pair. */
+    for (int a = 0; a < N * CLASSES; a++)
+        for (int b = 0; b < N * CLASSES; b++) {
+            const bool positive = (uint32_t)(a % CLASSES) == labels[a / CLASSES];
+            const bool negative = (uint32_t)(b % CLASSES) != labels[b / CLASSES];
+            if (!positive || !negative) continue;
+            pairs++;
+            right += p[a] > p[b] ? 1 : p[a] == p[b] ? 0.5 : 0;
+        }
+    assert_ok(err, mq_metrics_create(&err, CLASSES, &m));
+    mq_metrics_add(m, p, loss, labels, N);
+    mq_metrics_scores(m, &s);
+    assert_true(s.auc_error < 1e-3);
+    assert_true(fabs(s.auc - right / pairs) <= s.auc_error + 1e-12);
+    assert_true(fabs(s.auc_tf200 - right / pairs) < 2e-3);
+    mq_metrics_free(&m);
+}
+
+static void test_top_k(void **state) {
+    (void)state;
+    const float p[] = {0.1f, 0.3f, 0.05f, 0.3f, 0.25f};
+    size_t best[3];
+    mq_top_k(p, 5, 3, best);
+    assert_true(best[0] == 1 && best[1] == 3 && best[2] == 4);
+}
+
+/* Keras' Adam in double. */
+static void test_adam(void **state) {
+    (void)state;
+    float w[3] = {0.5f, -1, 2}, m[3] = {0}, v[3] = {0};
+    double rw[3] = {0.5, -1, 2}, rm[3] = {0}, rv[3] = {0};
+    for (uint64_t step = 1; step <= 50; step++) {
+        float g[3];
+        for (int i = 0; i < 3; i++) {
+            g[i] = draw(step * 3 + (uint64_t)i) * (i == 2 ? 1e-4f : 1);
+            rm[i] += (g[i] - rm[i]) * 0.1;
+            rv[i] += ((double)g[i] * g[i] - rv[i]) * 0.001;
+            rw[i] -= 1e-2 * sqrt(1 - pow(0.999, (double)step)) / (1 - pow(0.9, (double)step)) * rm[i] /
+                     (sqrt(rv[i]) + 1e-7);
+        }
+        mq_adam_step(w, m, v, g, 3, 1e-2, step);
+    }
+    for (int i = 0; i < 3; i++) assert_true(fabs(w[i] - rw[i]) < 1e-5 * fabs(rw[i]));
+}
+
+static double loss_of(mq_head_trainer *t, const float *x, const uint32_t *labels, size_t n) {
+    mq_err err = {0};
+    double sum = 0;
+    assert_ok(err, mq_head_forward(&err, t->head, t->work, x, labels, n));
+    for (size_t i = 0; i < n; i++) sum += (double)t->work->loss[i];
+    return sum / (double)n;
+}
+
+/* The whole classifier's gradient against central differences. */
+static void check_gradient(mq_head_kind kind) {
+    enum { N = 5, FEATURES = 7, CLASSES = 4, H = MQ_HEAD_HIDDEN };
+    mq_err err = {0};
+    mq_head *head = NULL;
+    mq_head_trainer *t = NULL;
+    float x[N * FEATURES];
+    const uint32_t labels[N] = {0, 3, 1, 1, 2};
+    for (size_t i = 0; i < N * FEATURES; i++) x[i] = draw(i);
+    assert_ok(err, mq_head_create(&err, kind, FEATURES, CLASSES, &head));
+    mq_head_init(head, 5);
+    for (size_t i = 0; head->mean && i < FEATURES; i++) head->mean[i] = 0.1f, head->scale[i] = 1.5f;
+    assert_ok(err, mq_head_trainer_create(&err, head, N, &t));
+    assert_ok(err, mq_head_gradient(&err, t, x, labels, N));
+    size_t checked = 0;
+    for (size_t i = 0; i < head->count; i += 1 + head->count / 97) {
+        const float kept = head->params[i], step = 1e-3f;
+        head->params[i] = kept + step;
+        const double up = loss_of(t, x, labels, N);
+        head->params[i] = kept - step;
+        const double down = loss_of(t, x, labels, N);
+        head->params[i] = kept;
+        const double numeric = (up - down) / (2 * (double)step);
+        assert_true(fabs(numeric - (double)t->grad[i]) < 1e-4 + 5e-3 * fabs(numeric));
+        checked += fabs(numeric) > 1e-4;
+    }
+    assert_true(checked > 5);
+    mq_head_trainer_free(&t);
+    mq_head_free(&head);
+}
+
+static void test_gradient_1024(void **state) {
+    (void)state;
+    check_gradient(MQ_HEAD_1024);
+}
+
+static void test_gradient_linear(void **state) {
+    (void)state;
+    check_gradient(MQ_HEAD_LINEAR);
+}
+
+static void test_head_learns(void **state) {
+    (void)state;
+    enum { N = 30, FEATURES = 6, CLASSES = 3 };
+    mq_err err = {0};
+    mq_head *head = NULL;
+    mq_head_trainer *t = NULL;
+    float x[N * FEATURES];
+    uint32_t labels[N];
+    for (size_t i = 0; i < N; i++) {
+        labels[i] = (uint32_t)(i % CLASSES);
+        for (size_t j = 0; j < FEATURES; j++)
+            x[i * FEATURES + j] = draw(i * FEATURES + j) + (j == labels[i] ? 2 : 0);
+    }
+    assert_ok(err, mq_head_create(&err, MQ_HEAD_1024, FEATURES, CLASSES, &head));
+    mq_head_init(head, 1);
+    assert_ok(err, mq_head_trainer_create(&err, head, N, &t));
+    const double before = loss_of(t, x, labels, N);
+    for (int i = 0; i < 60; i++) assert_ok(err, mq_head_step(&err, t, x, labels, N, 1e-2));
+    assert_true(before > 0.8 && loss_of(t, x, labels, N) < 0.05);
+    mq_head_trainer_free(&t);
+    mq_head_free(&head);
+}
+
+static void test_stages(void **state) {
+    (void)state;
+    mq_err err = {0};
+    mq_stage stages[MQ_STAGES_MAX];
+    size_t count;
+    char *text = NULL;
+    assert_ok(err, mq_stages_parse(&err, "head:7@1e-2,head:3", NULL, NULL, stages, &count));
+    assert_true(count == 2 && stages[0].epochs == 7 && stages[0].lr == 1e-2 && stages[1].lr == 1e-3);
+    assert_ok(err, mq_stages_parse(&err, "head,head", "9", "1e-4,2e-4", stages, &count));
+    assert_true(stages[0].epochs == 20 && stages[1].epochs == 9 && stages[0].lr == 1e-4 &&
+                stages[1].lr == 2e-4);
+    assert_ok(err, mq_stages_text(&err, stages, count, &text));
+    assert_string_equal(text, "head:20@0.0001,head:9@0.0002");
+    free(text);
+    static const struct {
+        const char *stages, *epochs;
+        mq_status wanted;
+    } bad[] = {
+        {"head:0@1e-3", NULL, MQ_USAGE}, {"head@x", NULL, MQ_USAGE},   {"", NULL, MQ_USAGE},
+        {"head", "1,2", MQ_USAGE},       {"head:2.5", NULL, MQ_USAGE}, {"all:5@1e-5", NULL, MQ_UNAVAILABLE},
+        {":5", NULL, MQ_USAGE},          {"head:5@-1", NULL, MQ_USAGE}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        mq_err one = {0};
+        assert_int_equal(mq_stages_parse(&one, bad[i].stages, bad[i].epochs, NULL, stages, &count),
+                         bad[i].wanted);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_metrics),       cmocka_unit_test(test_auc_is_close_to_tensorflow),
+        cmocka_unit_test(test_top_k),         cmocka_unit_test(test_adam),
+        cmocka_unit_test(test_gradient_1024), cmocka_unit_test(test_gradient_linear),
+        cmocka_unit_test(test_head_learns),   cmocka_unit_test(test_stages),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
