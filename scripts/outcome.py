@@ -2,7 +2,7 @@
 """outcome.py: turns what marque writes for programs into what scripts/demo shows.
 
 sum EVAL.json             the figures of `marque eval --json` in words
-choose DATA N             paths of up to N pictures of the test part, one of each class in turn
+choose DATA FOLDER N      paths of up to N pictures of the test part, from all over its classes; FOLDER was imported
 answers PREDICTIONS.jsonl one line for each answer of `marque predict --json`
 """
 import csv
@@ -21,15 +21,17 @@ def show_sum(path):
     print(f"  by chance it would be {100 / figures['num_classes']:.1f} %")
 
 
-def choose(data, count):
-    """Test pictures from split.csv, the first of each class, then the second of each."""
+def choose(data, folder, count):
+    """Test pictures from split.csv: the first of each class, then the second of each, thinned out to count."""
     groups = {}
     with open(Path(data) / "split.csv", newline="") as file:
         for row in csv.DictReader(file):
             if row["split"] == "test":
                 groups.setdefault(row["class"], []).append(row["file"])
-    turn = [files[i] for i in range(count) for files in groups.values() if i < len(files)]
-    print("\n".join(turn[:count]))
+    longest = max(map(len, groups.values()), default=0)
+    turn = [files[i] for i in range(longest) for files in groups.values() if i < len(files)][:max(count, len(groups))]
+    for name in turn[::max(1, len(turn) // count)][:count]:
+        print(Path(folder) / name)
 
 
 def show_answers(path):
@@ -43,8 +45,8 @@ def show_answers(path):
 def main():
     if len(sys.argv) == 3 and sys.argv[1] == "sum":
         show_sum(sys.argv[2])
-    elif len(sys.argv) == 4 and sys.argv[1] == "choose":
-        choose(sys.argv[2], int(sys.argv[3]))
+    elif len(sys.argv) == 5 and sys.argv[1] == "choose":
+        choose(sys.argv[2], sys.argv[3], int(sys.argv[4]))
     elif len(sys.argv) == 3 and sys.argv[1] == "answers":
         show_answers(sys.argv[2])
     else:

@@ -23,6 +23,12 @@ class Run:
     err: str
 
 
+def weights_cache():
+    """Where marque keeps the weights it pulled for the user who runs the tests."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "marque" / "weights"
+
+
 class Marque:
     def __init__(self, cache=None):
         """cache: the folder to take weights from (XDG_CACHE_HOME); without it an empty one."""
@@ -39,6 +45,12 @@ class Marque:
             if path.is_dir() and not path.is_symlink():
                 path.chmod(0o700)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def share_weights(self):
+        """Gives the test the user's weights in a cache of its own."""
+        self.cache = self.folder / "cache"
+        (self.cache / "marque").mkdir(parents=True)
+        (self.cache / "marque/weights").symlink_to(weights_cache())
 
     def environment(self, env):
         full = {k: v for k, v in os.environ.items() if not k.startswith(("XDG_", "MARQUE_"))}
