@@ -1,0 +1,120 @@
+/* expected.c: the list of tensors marque wants, read from its JSON. Called by
+ * main.c once. Invariant: no shape's product overflows. */
+#include "convert/expected.h"
+#include "base/mem.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { LAYERS_MAX = 8192, PARAMS_MAX = 16 };
+
+static const char what[] = "the list of expected tensors";
+
+const char *mq_snake_case(const char *class_name, char *out, size_t size) {
+    size_t n = 0;
+    for (size_t i = 0; class_name[i] && n + 2 < size; i++) {
+        const unsigned char c = (unsigned char)class_name[i];
+        if (!isalnum(c) && c != '_') continue;
+        const unsigned char before = n ? (unsigned char)class_name[i - 1] : 0;
+        if (isupper(c) && n && (islower(before) || islower((unsigned char)class_name[i + 1]))) out[n++] = '_';
+        out[n++] = (char)tolower(c);
+    }
+    out[n] = 0;
+    return out;
+}
+
+/* The next character of *text without underscores and in lower case; 0 at the end. */
+static char next_plain(const char **text, const char *end) {
+    while (*text < end && **text == '_') ++*text;
+    return *text < end ? (char)tolower((unsigned char)*(*text)++) : 0;
+}
+
+static bool same_plain(const char *a, const char *a_end, const char *b) {
+    const char *b_end = b + strlen(b);
+    for (char x, y;;) {
+        x = next_plain(&a, a_end);
+        y = next_plain(&b, b_end);
+        if (x != y) return false;
+        if (!x) return true;
+    }
+}
+
+bool mq_is_unnamed(const char *name, const char *kind, size_t *number) {
+    const char *end = name + strlen(name), *digits = end;
+    while (digits > name && isdigit((unsigned char)digits[-1])) digits--;
+    if (number) *number = 0;
+    if (digits > name && digits < end && end - digits <= 6 && digits[-1] == '_') {
+        if (number) *number = strtoul(digits, NULL, 10);
+        end = digits - 1;
+    }
+    return same_plain(name, end, kind) ||
+           (strcmp(kind, "conv2d") == 0 && same_plain(name, end, "convolution2d"));
+}
+
+static mq_status read_param(mq_err *err, mq_json *json, mq_param_shape *param) {
+    mq_status status = MQ_OK;
+    mq_json *shape = NULL;
+    MQ_TRY(mq_json_unpack(err, what, json, "{s:s,s:o!}", "name", &param->name, "shape", &shape));
+    param->rank = mq_json_size(shape);
+    param->count = 1;
+    MQ_REQUIRE(param->rank <= MQ_PARAM_RANK_MAX, err, MQ_BAD_DATA, "%s: %zu dimensions", what, param->rank);
+    for (size_t i = 0; i < param->rank; i++) {
+        long long side = 0;
+        MQ_TRY(mq_json_unpack(err, what, mq_json_at(shape, i), "I", &side));
+        MQ_REQUIRE(side > 0 && mq_mul(param->count, (size_t)side, &param->count) &&
+                       param->count <= SIZE_MAX / sizeof(double),
+                   err, MQ_BAD_DATA, "%s: the shape of %s is impossible", what, param->name);
+        param->shape[i] = (size_t)side;
+    }
+cleanup:
+    return status;
+}
+
+static mq_status read_layer(mq_err *err, mq_json *json, mq_layer_shape *layer) {
+    mq_status status = MQ_OK;
+    const char *class_name = NULL;
+    mq_json *params = NULL;
+    MQ_TRY(mq_json_unpack(err, what, json, "{s:s,s:s,s:o!}", "layer", &layer->name, "class", &class_name,
+                          "params", &params));
+    mq_snake_case(class_name, layer->kind, sizeof layer->kind);
+    layer->unnamed = mq_is_unnamed(layer->name, layer->kind, NULL);
+    layer->param_count = mq_json_size(params);
+    MQ_REQUIRE(layer->param_count >= 1 && layer->param_count <= PARAMS_MAX, err, MQ_BAD_DATA,
+               "%s: %s has %zu parameters", what, layer->name, layer->param_count);
+    MQ_TRY(mq_calloc(err, layer->param_count, sizeof *layer->params, what, &layer->params));
+    for (size_t i = 0; i < layer->param_count; i++)
+        MQ_TRY(read_param(err, mq_json_at(params, i), &layer->params[i]));
+cleanup:
+    return status;
+}
+
+mq_status mq_expected_parse(mq_err *err, const void *text, size_t size, mq_expected *expected) {
+    mq_status status = MQ_OK;
+    mq_json *layers = NULL;
+    MQ_TRY(mq_json_parse(err, what, text, size, &expected->json));
+    MQ_TRY(mq_json_unpack(err, what, expected->json, "{s:s,s:o!}", "network", &expected->network, "layers",
+                          &layers));
+    const size_t count = mq_json_size(layers);
+    MQ_REQUIRE(count >= 1 && count <= LAYERS_MAX, err, MQ_BAD_DATA, "%s: has %zu layers", what, count);
+    MQ_TRY(mq_calloc(err, count, sizeof *expected->layers, what, &expected->layers));
+    expected->count = count;
+    for (size_t i = 0; i < count; i++) {
+        mq_layer_shape *layer = &expected->layers[i];
+        MQ_TRY(read_layer(err, mq_json_at(layers, i), layer));
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(expected->layers[k].kind, layer->kind) != 0) continue;
+            layer->same_kind++;
+            layer->unnamed_ago += expected->layers[k].unnamed;
+        }
+    }
+cleanup:
+    return status;
+}
+
+void mq_expected_free(mq_expected *expected) {
+    for (size_t i = 0; i < expected->count; i++) free(expected->layers[i].params);
+    free(expected->layers);
+    mq_json_free(&expected->json);
+    *expected = (mq_expected){0};
+}

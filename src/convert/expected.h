@@ -1,0 +1,50 @@
+/* expected.h: what marque wants from a weights file, as it says on stdin.
+ *
+ *   {"network": "xception", "layers": [{"layer": "block1_conv1", "class": "Conv2D",
+ *       "params": [{"name": "kernel", "shape": [3, 3, 3, 32]}, ...]}, ...]}
+ *
+ * Layers stand in the order of Keras' model.layers, parameters in the order of
+ * Keras' layer.weights. */
+#ifndef MQ_CONVERT_EXPECTED_H
+#define MQ_CONVERT_EXPECTED_H
+
+#include "base/json.h"
+
+enum { MQ_PARAM_RANK_MAX = 8 };
+
+typedef struct {
+    const char *name; /* "kernel" */
+    size_t rank;
+    size_t shape[MQ_PARAM_RANK_MAX];
+    size_t count; /* numbers: the product of shape */
+} mq_param_shape;
+
+typedef struct {
+    const char *name;   /* "block1_conv1" */
+    char kind[64];      /* its class as Keras 3 writes it in paths: "conv2d" */
+    bool unnamed;       /* Keras chose the name (conv2d, conv2d_7): another file may have another counter */
+    size_t same_kind;   /* layers of this kind before it */
+    size_t unnamed_ago; /* of those, how many are unnamed */
+    mq_param_shape *params;
+    size_t param_count;
+} mq_layer_shape;
+
+typedef struct {
+    mq_json *json; /* owns the names */
+    const char *network;
+    mq_layer_shape *layers;
+    size_t count;
+} mq_expected;
+
+/* Reads the list; *expected is the caller's, for mq_expected_free. */
+MQ_MUST_USE mq_status mq_expected_parse(mq_err *err, const void *text, size_t size, mq_expected *expected);
+void mq_expected_free(mq_expected *expected);
+
+/* A class name as Keras 3 writes it in paths: SeparableConv2D -> separable_conv2d. Returns out. */
+const char *mq_snake_case(const char *class_name, char *out, size_t size);
+
+/* Whether Keras chose name for a layer of kind: the kind itself or kind_NUMBER. Keras 1 wrote
+ * convolution2d_1 and batchnormalization_1. The number (0 without) goes to *number unless NULL. */
+bool mq_is_unnamed(const char *name, const char *kind, size_t *number);
+
+#endif

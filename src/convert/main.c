@@ -1,0 +1,254 @@
+/* main.c: marque-convert, a process of its own for weights files of others.
+ *
+ *   marque-convert FILE < EXPECTED.json | ...
+ *
+ * marque starts it, reads its stream and checks every byte of it again. On
+ * failure it writes one sentence on stderr and exits with its mq_status.
+ * Invariant: whatever the file makes it do, it can neither write a file, nor
+ * take more than its share of memory and time. */
+#include "base/file.h"
+#include "base/mem.h"
+#include "convert/archive.h"
+#include "convert/contents.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum { LIST_LIMIT = 16 << 20, CONFIG_LIMIT = 64 << 20, FILE_LIMIT = 640 << 20, SECONDS = 60, FILES = 16 };
+
+static const rlim_t memory_limit = (rlim_t)2 << 30;
+
+/* Sanitizers reserve far more address space than they use. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define LIMIT_MEMORY 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define LIMIT_MEMORY 0
+#endif
+#endif
+#ifndef LIMIT_MEMORY
+#define LIMIT_MEMORY 1
+#endif
+
+static mq_status limit_one(mq_err *err, int resource, rlim_t value) {
+    struct rlimit limit;
+    if (getrlimit((__rlimit_resource_t)resource, &limit) == 0) {
+        if (limit.rlim_max < value) value = limit.rlim_max;
+        limit = (struct rlimit){value, value};
+        if (setrlimit((__rlimit_resource_t)resource, &limit) == 0) return MQ_OK;
+    }
+    return mq_fail(err, MQ_INTERNAL, "marque-convert cannot limit itself: %s", strerror(errno));
+}
+
+static mq_status limit_process(mq_err *err) {
+    mq_status status = MQ_OK;
+    if (LIMIT_MEMORY) MQ_TRY(limit_one(err, RLIMIT_AS, memory_limit));
+    MQ_TRY(limit_one(err, RLIMIT_CPU, SECONDS));
+    MQ_TRY(limit_one(err, RLIMIT_FSIZE, 0));
+    MQ_TRY(limit_one(err, RLIMIT_NOFILE, FILES));
+    MQ_TRY(limit_one(err, RLIMIT_CORE, 0));
+cleanup:
+    return status;
+}
+
+static mq_status read_expected(mq_err *err, mq_expected *expected) {
+    mq_status status = MQ_OK;
+    mq_buf text = mq_buf_init(LIST_LIMIT);
+    char block[4096];
+    for (ssize_t n; (n = read(STDIN_FILENO, block, sizeof block)) > 0;)
+        MQ_TRY(mq_buf_add(err, &text, block, (size_t)n));
+    MQ_REQUIRE(text.size, err, MQ_USAGE,
+               "marque-convert belongs to marque: it wants the list of expected tensors on stdin");
+    MQ_TRY(mq_expected_parse(err, text.data, text.size, expected));
+cleanup:
+    mq_buf_free(&text);
+    return status;
+}
+
+/* What is open while a file is converted. */
+typedef struct {
+    const char *path;
+    mq_expected expected;
+    mq_h5 *h5;
+    mq_contents contents;
+    char *keras_version; /* NULL: the file does not tell */
+    const char **paths;  /* of all parameters in the file */
+} conversion;
+
+static mq_status keep_version(mq_err *err, conversion *c, const char *version) {
+    return version && !c->keras_version ? mq_strdup(err, version, &c->keras_version) : MQ_OK;
+}
+
+/* A .keras file: config.json for the names, model.weights.h5 for the numbers. */
+static mq_status open_archive(mq_err *err, conversion *c) {
+    mq_status status = MQ_OK;
+    mq_archive *archive = NULL;
+    mq_buf text = mq_buf_init(CONFIG_LIMIT), image = mq_buf_init(FILE_LIMIT);
+    mq_json *config = NULL, *metadata = NULL;
+    bool has = false;
+    MQ_TRY(mq_archive_open(err, c->path, &archive));
+    MQ_TRY(mq_archive_read(err, archive, "metadata.json", &text, &has));
+    if (has && text.size) {
+        MQ_TRY(mq_json_parse(err, c->path, text.data, text.size, &metadata));
+        MQ_TRY(keep_version(err, c, mq_json_string(mq_json_get(metadata, "keras_version"))));
+    }
+    mq_buf_clear(&text);
+    MQ_TRY(mq_archive_read(err, archive, "config.json", &text, &has));
+    MQ_REQUIRE(has && text.size, err, MQ_BAD_DATA, "%s: a zip file, but no Keras model (no config.json)",
+               c->path);
+    MQ_TRY(mq_json_parse(err, c->path, text.data, text.size, &config));
+    MQ_TRY(mq_archive_read(err, archive, "model.weights.h5", &image, &has));
+    MQ_REQUIRE(has && image.size, err, MQ_BAD_DATA,
+               "%s: has no model.weights.h5; save the model again with Keras' model.save(\"name.keras\")",
+               c->path);
+    MQ_TRY(mq_h5_open(err, c->path, &image, &c->h5));
+    c->contents.format = "keras 3 .keras";
+    MQ_TRY(mq_contents_keras3(err, c->h5, config, &c->contents));
+cleanup:
+    mq_archive_free(&archive);
+    mq_buf_free(&text);
+    mq_buf_free(&image);
+    mq_json_free(&config);
+    mq_json_free(&metadata);
+    return status;
+}
+
+/* An .h5 file: the legacy layout at its root or below model_weights, or Keras 3's. */
+static mq_status open_h5(mq_err *err, conversion *c) {
+    mq_status status = MQ_OK;
+    mq_buf image = mq_buf_init(FILE_LIMIT);
+    mq_texts names = {0}, version = {0};
+    bool whole = false;
+    MQ_TRY(mq_file_read(err, c->path, &image));
+    MQ_TRY(mq_h5_open(err, c->path, &image, &c->h5));
+    MQ_TRY(mq_h5_has_group(err, c->h5, "model_weights", &whole));
+    const char *root = whole ? "model_weights" : "";
+    MQ_TRY(mq_h5_texts(err, c->h5, root, "layer_names", &names));
+    MQ_TRY(mq_h5_texts(err, c->h5, root, "keras_version", &version));
+    if (version.count == 1) MQ_TRY(keep_version(err, c, version.items[0]));
+    c->contents.format = names.count ? "keras legacy .h5" : "keras 3 .weights.h5";
+    MQ_TRY(names.count ? mq_contents_legacy(err, c->h5, root, &c->contents)
+                       : mq_contents_keras3(err, c->h5, NULL, &c->contents));
+cleanup:
+    mq_buf_free(&image);
+    mq_texts_free(&names);
+    mq_texts_free(&version);
+    return status;
+}
+
+static mq_status open_any(mq_err *err, conversion *c) {
+    mq_status status = MQ_OK;
+    unsigned char head[8] = {0};
+    FILE *file = fopen(c->path, "rb");
+    MQ_REQUIRE(file, err, MQ_NO_INPUT, "%s: %s", c->path, strerror(errno));
+    const size_t n = fread(head, 1, sizeof head, file);
+    MQ_REQUIRE(n == sizeof head, err, MQ_BAD_DATA, "%s: %zu bytes are no weights file", c->path, n);
+    if (memcmp(head, "PK\3\4", 4) == 0)
+        MQ_TRY(open_archive(err, c));
+    else if (memcmp(head, "\211HDF\r\n\032\n", 8) == 0)
+        MQ_TRY(open_h5(err, c));
+    else
+        MQ_REQUIRE(false, err, MQ_BAD_DATA,
+                   "%s: neither a .keras nor an .h5 file; marque reads Keras' .keras, .weights.h5 and .h5",
+                   c->path);
+cleanup:
+    if (file) fclose(file);
+    return status;
+}
+
+static mq_status put(mq_err *err, const void *data, size_t size) {
+    if (fwrite(data, 1, size, stdout) == size) return MQ_OK;
+    return mq_fail(err, MQ_IO, "marque-convert: its reader has gone");
+}
+
+/* The header of the stream: names, shapes, places and what the file told of itself. */
+static mq_status write_header(mq_err *err, const conversion *c) {
+    mq_status status = MQ_OK;
+    mq_json *header = NULL, *meta = NULL, *shape = NULL, *entry = NULL;
+    char *text = NULL, *name = NULL;
+    long long at = 0;
+    MQ_TRY(mq_json_pack(err, &header, "{}"));
+    MQ_TRY(mq_json_pack(err, &meta, "{s:s,s:o}", "format", c->contents.format, "keras_version",
+                        mq_json_text(c->keras_version ? c->keras_version : "")));
+    MQ_TRY(mq_json_set(err, header, "__metadata__", meta));
+    for (size_t i = 0; i < c->expected.count; i++) {
+        const mq_layer_shape *layer = &c->expected.layers[i];
+        for (size_t p = 0; p < layer->param_count; p++) {
+            const mq_param_shape *param = &layer->params[p];
+            const long long end = at + (long long)(param->count * sizeof(float));
+            MQ_TRY(mq_json_pack(err, &shape, "[]"));
+            for (size_t k = 0; k < param->rank; k++) {
+                MQ_TRY(mq_json_pack(err, &entry, "I", (long long)param->shape[k]));
+                MQ_TRY(mq_json_append(err, shape, entry));
+            }
+            MQ_TRY(mq_json_pack(err, &entry, "{s:s,s:o,s:[I,I]}", "dtype", "F32", "shape", shape,
+                                "data_offsets", at, end));
+            MQ_TRY(mq_format(err, &name, "%s/%s", layer->name, param->name));
+            MQ_TRY(mq_json_set(err, header, name, entry));
+            free(name);
+            name = NULL;
+            at = end;
+        }
+    }
+    MQ_TRY(mq_json_dump(err, header, 0, &text));
+    const uint64_t size = strlen(text);
+    MQ_TRY(put(err, &size, sizeof size));
+    MQ_TRY(put(err, text, size));
+cleanup:
+    mq_json_free(&header);
+    free(text);
+    free(name);
+    return status;
+}
+
+static mq_status write_tensors(mq_err *err, const conversion *c) {
+    mq_status status = MQ_OK;
+    float *values = NULL;
+    size_t index = 0;
+    for (size_t i = 0; i < c->expected.count; i++) {
+        for (size_t p = 0; p < c->expected.layers[i].param_count; p++) {
+            const mq_param_shape *param = &c->expected.layers[i].params[p];
+            MQ_TRY(mq_calloc(err, param->count, sizeof *values, "a tensor", &values));
+            MQ_TRY(mq_h5_read(err, c->h5, c->paths[index++], param, values));
+            MQ_TRY(put(err, values, param->count * sizeof *values));
+            free(values);
+            values = NULL;
+        }
+    }
+    if (fflush(stdout) != 0) status = mq_fail(err, MQ_IO, "marque-convert: its reader has gone");
+cleanup:
+    free(values);
+    return status;
+}
+
+static mq_status convert(mq_err *err, conversion *c) {
+    mq_status status = MQ_OK;
+    MQ_TRY(limit_process(err));
+    MQ_TRY(read_expected(err, &c->expected));
+    MQ_TRY(open_any(err, c));
+    MQ_TRY(mq_contents_match(err, c->h5, c->path, &c->expected, &c->contents, &c->paths));
+    MQ_TRY(write_header(err, c));
+    MQ_TRY(write_tensors(err, c));
+cleanup:
+    mq_contents_free(&c->contents);
+    mq_expected_free(&c->expected);
+    mq_h5_free(&c->h5);
+    free(c->keras_version);
+    free(c->paths);
+    return status;
+}
+
+int main(int argc, char **argv) {
+    mq_err err = {0};
+    if (argc != 2) {
+        fputs("usage: marque-convert FILE < EXPECTED.json | READER (marque starts it)\n",
+              stderr);
+        return MQ_USAGE;
+    }
+    const mq_status status = convert(&err, &(conversion){.path = argv[1]});
+    if (status != MQ_OK) fprintf(stderr, "%s\n", err.text);
+    return (int)status;
+}
