@@ -255,7 +255,7 @@ def bad_zip(folder):
                        "holds 2 models"),
         "inner_page": ([whole[0], whole[1], ("model.weights.h5", b"<html></html>")], "not a readable HDF5 file"),
         "locked": (bytes(locked), "is encrypted"),
-        "damaged": (damaged, "cut or damaged"),
+        "damaged": (damaged, "member model.weights.h5 is "),
         "cut": (data[:len(data) // 2], "not a readable zip file"),
     }
     for name, (content, _) in bad.items():
