@@ -6,7 +6,7 @@
 #include <string.h>
 
 #if defined(__x86_64__)
-#include <nmmintrin.h>
+#include <immintrin.h>
 #endif
 
 /* NIBBLES[i] is the remainder of the four bits i: 16 entries stay in one cache line. */

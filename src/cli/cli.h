@@ -4,7 +4,7 @@
 #ifndef MQ_CLI_H
 #define MQ_CLI_H
 
-#include "base/params.h"
+#include "base/options.h"
 
 #include <stdio.h>
 
@@ -21,7 +21,7 @@ typedef struct {
     const char *alias;   /* another name; NULL: none */
     const char *usage;   /* "SRC -o DATA [options]" */
     const char *summary; /* one line */
-    const mq_param *params;
+    const mq_option *params;
     size_t options_size;
     size_t args_min, args_max; /* checked before run */
     const char *examples;      /* whole lines, two spaces before each */

@@ -15,13 +15,13 @@ typedef struct {
     bool all, json;
 } cache_options;
 
-static const mq_param params[] = {
+static const mq_option params[] = {
     {.name = "all",
-     .kind = MQ_PARAM_FLAG,
+     .kind = MQ_OPTION_FLAG,
      .offset = offsetof(cache_options, all),
      .help = "with rm: remove every one"},
     {.name = "json",
-     .kind = MQ_PARAM_FLAG,
+     .kind = MQ_OPTION_FLAG,
      .offset = offsetof(cache_options, json),
      .help = "print JSON for programs"},
     {.name = NULL},

@@ -5,7 +5,6 @@
 #include "base/par.h"
 #include "cli/cli.h"
 #include "cli/common.h"
-#include "net/foreign.h"
 #include "net/program.h"
 #include "net/weights.h"
 
@@ -16,8 +15,8 @@ typedef struct {
     bool json;
 } doctor_options;
 
-static const mq_param params[] = {
-    MQ_PARAM_JSON(doctor_options),
+static const mq_option params[] = {
+    MQ_OPTION_JSON(doctor_options),
     {.name = NULL},
 };
 
@@ -46,11 +45,6 @@ static mq_status find_missing(mq_err *err, mq_json **list) {
             MQ_TRY(mq_json_append(err, *list, mq_json_text(missing.text)));
         free(path);
     }
-    mq_err missing = {0};
-    char *path = NULL;
-    if (mq_foreign_find(&missing, &path) != MQ_OK)
-        MQ_TRY(mq_json_append(err, *list, mq_json_text(missing.text)));
-    free(path);
 cleanup:
     return status;
 }

@@ -18,28 +18,28 @@ typedef struct {
     int64_t threads, workers;
 } eval_options;
 
-static const mq_param params[] = {
+static const mq_option params[] = {
     {.name = "split",
-     .kind = MQ_PARAM_CHOICE,
+     .kind = MQ_OPTION_CHOICE,
      .value = "test|val|train",
      .standard = "test",
      .offset = offsetof(eval_options, split),
      .help = "the part of the data set"},
     {.name = "assert-top1",
-     .kind = MQ_PARAM_TEXT,
+     .kind = MQ_OPTION_TEXT,
      .value = "F",
      .offset = offsetof(eval_options, assert_top1),
      .help = "exit 1 where top-1 is below F (0 to 1)"},
-    MQ_PARAM_JSON(eval_options),
+    MQ_OPTION_JSON(eval_options),
     {.name = "output",
      .letter = 'o',
-     .kind = MQ_PARAM_TEXT,
+     .kind = MQ_OPTION_TEXT,
      .value = "DIR",
      .offset = offsetof(eval_options, output),
      .help = "folder for the result files instead of RUN/eval/SPLIT"},
-    MQ_PARAM_DTYPE(eval_options),
-    MQ_PARAM_THREADS(eval_options),
-    MQ_PARAM_WORKERS(eval_options),
+    MQ_OPTION_DTYPE(eval_options),
+    MQ_OPTION_THREADS(eval_options),
+    MQ_OPTION_WORKERS(eval_options),
     {.name = NULL},
 };
 

@@ -15,9 +15,9 @@ typedef struct {
     bool json;
 } inspect_options;
 
-static const mq_param params[] = {
+static const mq_option params[] = {
     {.name = "json",
-     .kind = MQ_PARAM_FLAG,
+     .kind = MQ_OPTION_FLAG,
      .offset = offsetof(inspect_options, json),
      .help = "print JSON for programs"},
     {.name = NULL},

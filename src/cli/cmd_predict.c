@@ -24,14 +24,14 @@ typedef struct {
     int dtype;
 } predict_options;
 
-static const mq_param params[] = {
+static const mq_option params[] = {
     {.name = "recursive",
      .letter = 'r',
-     .kind = MQ_PARAM_FLAG,
+     .kind = MQ_OPTION_FLAG,
      .offset = offsetof(predict_options, recursive),
      .help = "take folders, with all pictures below them"},
     {.name = "topk",
-     .kind = MQ_PARAM_INT,
+     .kind = MQ_OPTION_INT,
      .value = "K",
      .standard = "5",
      .min = 1,
@@ -39,21 +39,21 @@ static const mq_param params[] = {
      .offset = offsetof(predict_options, topk),
      .help = "answers for each picture"},
     {.name = "box",
-     .kind = MQ_PARAM_TEXT,
+     .kind = MQ_OPTION_TEXT,
      .value = "x1,y1,x2,y2",
      .offset = offsetof(predict_options, box),
      .help = "where the thing stands in the picture, in pixels"},
-    MQ_PARAM_JSON(predict_options),
-    {.name = "csv", .kind = MQ_PARAM_FLAG, .offset = offsetof(predict_options, csv), .help = "print CSV"},
+    MQ_OPTION_JSON(predict_options),
+    {.name = "csv", .kind = MQ_OPTION_FLAG, .offset = offsetof(predict_options, csv), .help = "print CSV"},
     {.name = "output",
      .letter = 'o',
-     .kind = MQ_PARAM_TEXT,
+     .kind = MQ_OPTION_TEXT,
      .value = "FILE",
      .offset = offsetof(predict_options, output),
      .help = "write there instead of standard output"},
-    MQ_PARAM_DTYPE(predict_options),
-    MQ_PARAM_THREADS(predict_options),
-    MQ_PARAM_WORKERS(predict_options),
+    MQ_OPTION_DTYPE(predict_options),
+    MQ_OPTION_THREADS(predict_options),
+    MQ_OPTION_WORKERS(predict_options),
     {.name = NULL},
 };
 

@@ -64,10 +64,11 @@ static mq_status read_settings(mq_err *err, const mq_call *call, train_call *c) 
         MQ_REQUIRE(!o->resume || mq_file_exists(path), err, MQ_NO_INPUT,
                    "%s: not a run folder (it has no config.json)", o->resume);
         MQ_TRY(mq_json_load(err, path, &c->config));
-        MQ_TRY(mq_params_defaults(err, mq_train_params, &c->options));
+        MQ_TRY(mq_options_defaults(err, mq_train_options_table, &c->options));
         MQ_TRY(mq_config_apply(err, path, c->config, &c->options, &data, &c->stages_text));
         MQ_TRY(mq_calloc(err, call->argc, sizeof *args, "arguments", &args));
-        MQ_TRY(mq_params_parse(err, mq_train_params, &c->options, call->argv, call->argc, args, &arg_count));
+        MQ_TRY(mq_options_parse(err, mq_train_options_table, &c->options, call->argv, call->argc, args,
+                                &arg_count));
         if (!c->data) c->data = data;
     }
     MQ_REQUIRE(c->data, err, MQ_USAGE, "usage: marque train DATA [options]");
@@ -317,7 +318,7 @@ const mq_command mq_cmd_train = {
     .name = "train",
     .usage = "DATA [options]   |   marque train --resume RUN [--epochs N]",
     .summary = "teach a network the classes of a data set",
-    .params = mq_train_params,
+    .params = mq_train_options_table,
     .options_size = sizeof(mq_train_options),
     .args_max = 1,
     .examples = "  marque train cars.mq\n"

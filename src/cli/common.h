@@ -6,26 +6,26 @@
 #include "net/bundle.h"
 
 /* The rows that every command with compute declares, for options structs with these members. */
-#define MQ_PARAM_DTYPE(type)                                                                                 \
+#define MQ_OPTION_DTYPE(type)                                                                                \
     {                                                                                                        \
-        .name = "dtype", .kind = MQ_PARAM_CHOICE, .value = "auto|f32|bf16", .standard = "auto",              \
+        .name = "dtype", .kind = MQ_OPTION_CHOICE, .value = "auto|f32|bf16", .standard = "auto",             \
         .offset = offsetof(type, dtype),                                                                     \
         .help = "number format of the network; auto: bf16 where the processor has it"                        \
     }
-#define MQ_PARAM_THREADS(type)                                                                               \
+#define MQ_OPTION_THREADS(type)                                                                              \
     {                                                                                                        \
-        .name = "threads", .kind = MQ_PARAM_INT, .value = "N", .standard = "0", .min = 0, .max = 256,        \
+        .name = "threads", .kind = MQ_OPTION_INT, .value = "N", .standard = "0", .min = 0, .max = 256,       \
         .offset = offsetof(type, threads), .help = "compute threads; 0: one for each core"                   \
     }
-#define MQ_PARAM_WORKERS(type)                                                                               \
+#define MQ_OPTION_WORKERS(type)                                                                              \
     {                                                                                                        \
-        .name = "jobs", .alias = "workers", .letter = 'j', .kind = MQ_PARAM_INT, .value = "N",               \
+        .name = "jobs", .alias = "workers", .letter = 'j', .kind = MQ_OPTION_INT, .value = "N",              \
         .standard = "0", .min = 0, .max = 256, .offset = offsetof(type, workers),                            \
         .help = "threads that read and decode pictures; 0: one for each core"                                \
     }
-#define MQ_PARAM_JSON(type)                                                                                  \
+#define MQ_OPTION_JSON(type)                                                                                 \
     {                                                                                                        \
-        .name = "json", .kind = MQ_PARAM_FLAG, .offset = offsetof(type, json),                               \
+        .name = "json", .kind = MQ_OPTION_FLAG, .offset = offsetof(type, json),                              \
         .help = "print JSON for programs"                                                                    \
     }
 

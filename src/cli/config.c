@@ -11,13 +11,13 @@ enum { TEXT_LIMIT = 1 << 16, WORD = 64 };
 
 #define TEXT(flag, member, shown, about)                                                                     \
     {                                                                                                        \
-        .name = flag, .kind = MQ_PARAM_TEXT, .value = shown, .offset = offsetof(mq_train_options, member),   \
+        .name = flag, .kind = MQ_OPTION_TEXT, .value = shown, .offset = offsetof(mq_train_options, member),  \
         .help = about                                                                                        \
     }
 
-const mq_param mq_train_params[] = {
+const mq_option mq_train_options_table[] = {
     {.name = "model",
-     .kind = MQ_PARAM_TEXT,
+     .kind = MQ_OPTION_TEXT,
      .value = "NAME",
      .standard = "xception",
      .offset = offsetof(mq_train_options, model),
@@ -29,7 +29,7 @@ const mq_param mq_train_params[] = {
     {.name = "batch",
      .alias = "batch-size",
      .letter = 'b',
-     .kind = MQ_PARAM_INT,
+     .kind = MQ_OPTION_INT,
      .value = "N",
      .standard = "32",
      .min = 1,
@@ -38,7 +38,7 @@ const mq_param mq_train_params[] = {
      .help = "pictures a step"},
     {.name = "imgsz",
      .alias = "img-size",
-     .kind = MQ_PARAM_INT,
+     .kind = MQ_OPTION_INT,
      .value = "N",
      .standard = "299",
      .min = 1,
@@ -46,37 +46,37 @@ const mq_param mq_train_params[] = {
      .offset = offsetof(mq_train_options, imgsz),
      .help = "side of the network's input in pixels"},
     {.name = "filter",
-     .kind = MQ_PARAM_CHOICE,
+     .kind = MQ_OPTION_CHOICE,
      .value = "pillow|tensorflow",
      .standard = "pillow",
      .offset = offsetof(mq_train_options, filter),
      .help = "bilinear resize: antialiased as Pillow's, or plain as tf.image.resize"},
     {.name = "fit",
-     .kind = MQ_PARAM_CHOICE,
+     .kind = MQ_OPTION_CHOICE,
      .value = "stretch|crop|pad",
      .standard = "stretch",
      .offset = offsetof(mq_train_options, fit),
      .help = "how a picture that is not square fills the network's input"},
     {.name = "optimizer",
-     .kind = MQ_PARAM_CHOICE,
+     .kind = MQ_OPTION_CHOICE,
      .value = "adam",
      .standard = "adam",
      .offset = offsetof(mq_train_options, optimizer),
      .help = "how weights follow gradients"},
     {.name = "head",
-     .kind = MQ_PARAM_CHOICE,
+     .kind = MQ_OPTION_CHOICE,
      .value = "1024|linear",
      .standard = "1024",
      .offset = offsetof(mq_train_options, head),
      .help = "classifier: one hidden layer of 1024, or linear on standardised features"},
     {.name = "monitor",
-     .kind = MQ_PARAM_CHOICE,
+     .kind = MQ_OPTION_CHOICE,
      .value = "top1|loss",
      .standard = "top1",
      .offset = offsetof(mq_train_options, monitor),
      .help = "what makes weights/best the best on the validation part"},
     {.name = "checkpoint-every",
-     .kind = MQ_PARAM_REAL,
+     .kind = MQ_OPTION_REAL,
      .value = "S",
      .standard = "600",
      .min = 0,
@@ -84,7 +84,7 @@ const mq_param mq_train_params[] = {
      .offset = offsetof(mq_train_options, checkpoint_every),
      .help = "seconds between checkpoints"},
     {.name = "keep",
-     .kind = MQ_PARAM_INT,
+     .kind = MQ_OPTION_INT,
      .value = "N",
      .standard = "5",
      .min = 1,
@@ -92,7 +92,7 @@ const mq_param mq_train_params[] = {
      .offset = offsetof(mq_train_options, keep),
      .help = "checkpoints kept"},
     {.name = "fraction",
-     .kind = MQ_PARAM_REAL,
+     .kind = MQ_OPTION_REAL,
      .value = "F",
      .standard = "1.0",
      .min = 1e-6,
@@ -100,13 +100,13 @@ const mq_param mq_train_params[] = {
      .offset = offsetof(mq_train_options, fraction),
      .help = "share of each class's training pictures to use"},
     {.name = "cache",
-     .kind = MQ_PARAM_CHOICE,
+     .kind = MQ_OPTION_CHOICE,
      .value = "auto|off",
      .standard = "auto",
      .offset = offsetof(mq_train_options, cache),
      .help = "keep what the frozen part says of each picture on disk"},
     {.name = "seed",
-     .kind = MQ_PARAM_INT,
+     .kind = MQ_OPTION_INT,
      .value = "N",
      .standard = "123",
      .offset = offsetof(mq_train_options, seed),
@@ -114,23 +114,23 @@ const mq_param mq_train_params[] = {
     TEXT("name", name, "NAME", "the run's folder is runs/NAME"),
     {.name = "output",
      .letter = 'o',
-     .kind = MQ_PARAM_TEXT,
+     .kind = MQ_OPTION_TEXT,
      .value = "DIR",
      .offset = offsetof(mq_train_options, output),
      .help = "the run's folder itself"},
     TEXT("config", config, "FILE", "read settings from JSON; flags come before it"),
     TEXT("resume", resume, "RUN", "go on with an interrupted or finished run"),
     {.name = "allow-inexact",
-     .kind = MQ_PARAM_FLAG,
+     .kind = MQ_OPTION_FLAG,
      .offset = offsetof(mq_train_options, allow_inexact),
      .help = "resume with other threads, processor or library, though numbers will differ"},
     {.name = "plan",
-     .kind = MQ_PARAM_FLAG,
+     .kind = MQ_OPTION_FLAG,
      .offset = offsetof(mq_train_options, plan),
      .help = "print the plan and stop"},
-    MQ_PARAM_DTYPE(mq_train_options),
-    MQ_PARAM_THREADS(mq_train_options),
-    MQ_PARAM_WORKERS(mq_train_options),
+    MQ_OPTION_DTYPE(mq_train_options),
+    MQ_OPTION_THREADS(mq_train_options),
+    MQ_OPTION_WORKERS(mq_train_options),
     {.name = NULL},
 };
 
@@ -182,13 +182,13 @@ static mq_status apply_member(mq_err *err, void *user, const char *key, mq_json 
         return MQ_OK;
     }
     if (mq_json_string(value))
-        return mq_params_set(err, mq_train_params, r->options, prefix, key, mq_json_string(value));
+        return mq_options_set(err, mq_train_options_table, r->options, prefix, key, mq_json_string(value));
     /* Numbers and booleans are set by their JSON text, which does not outlive this call. */
-    for (const mq_param *p = mq_train_params; p->name; p++)
-        if (p->kind == MQ_PARAM_TEXT && strcmp(p->name, key) == 0)
+    for (const mq_option *p = mq_train_options_table; p->name; p++)
+        if (p->kind == MQ_OPTION_TEXT && strcmp(p->name, key) == 0)
             return mq_fail(err, MQ_USAGE, "%s: \"%s\" must be text in quotes", r->where, key);
     mq_status status = mq_json_dump(err, value, 0, &text);
-    if (status == MQ_OK) status = mq_params_set(err, mq_train_params, r->options, prefix, key, text);
+    if (status == MQ_OK) status = mq_options_set(err, mq_train_options_table, r->options, prefix, key, text);
     free(text);
     return status;
 }
@@ -202,7 +202,7 @@ mq_status mq_config_apply(mq_err *err, const char *where, mq_json *json, mq_trai
 
 /* The word of a choice, as text in word. */
 static const char *choice(const char *name, int index, char word[WORD]) {
-    const mq_param *p = mq_train_params;
+    const mq_option *p = mq_train_options_table;
     while (strcmp(p->name, name) != 0) p++;
     const char *words = p->value;
     for (; index > 0; index--) words += strcspn(words, "|") + 1;

@@ -4,7 +4,7 @@
 #define MQ_CONFIG_H
 
 #include "base/json.h"
-#include "base/params.h"
+#include "base/options.h"
 #include "train/stages.h"
 
 typedef struct {
@@ -16,7 +16,7 @@ typedef struct {
 } mq_train_options;
 
 /* The table of mq_train_options. */
-extern const mq_param mq_train_params[];
+extern const mq_option mq_train_options_table[];
 
 /* Sets options from the members of json (texts borrowed from it); where names the file. *data gets the member
  * "data" if there is one. stages in its table form are collected into *stages_text, the caller's. */

@@ -11,12 +11,12 @@
 #include <string.h>
 #include <unistd.h>
 
-extern const mq_command mq_cmd_import, mq_cmd_pull, mq_cmd_train, mq_cmd_eval, mq_cmd_predict, mq_cmd_inspect,
+extern const mq_command mq_cmd_import, mq_cmd_train, mq_cmd_eval, mq_cmd_predict, mq_cmd_inspect,
     mq_cmd_cache, mq_cmd_doctor;
 
 static const mq_command *const commands[] = {
-    &mq_cmd_pull,    &mq_cmd_import,  &mq_cmd_train, &mq_cmd_eval,
-    &mq_cmd_predict, &mq_cmd_inspect, &mq_cmd_cache, &mq_cmd_doctor,
+    &mq_cmd_import,  &mq_cmd_train, &mq_cmd_eval,   &mq_cmd_predict,
+    &mq_cmd_inspect, &mq_cmd_cache, &mq_cmd_doctor,
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands, HELP_LIMIT = 1 << 16 };
@@ -46,7 +46,7 @@ static void print_overview(FILE *out) {
 
 static mq_status print_help(mq_err *err, const mq_command *command) {
     mq_buf options = mq_buf_init(HELP_LIMIT);
-    const mq_status status = mq_params_help(err, command->params, &options);
+    const mq_status status = mq_options_help(err, command->params, &options);
     if (status == MQ_OK) {
         printf("usage: marque %s %s\n\n%s\n", command->name, command->usage, command->summary);
         if (options.size) printf("\noptions (defaults in brackets):\n%s", (char *)options.data);
@@ -76,8 +76,8 @@ static mq_status run_command(mq_err *err, const mq_command *command, char *const
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return print_help(err, command);
     MQ_TRY(mq_calloc(err, 1, command->options_size, "options", &options));
     MQ_TRY(mq_calloc(err, argc, sizeof *args, "arguments", &args));
-    MQ_TRY(mq_params_defaults(err, command->params, options));
-    MQ_TRY(mq_params_parse(err, command->params, options, argv, argc, args, &arg_count));
+    MQ_TRY(mq_options_defaults(err, command->params, options));
+    MQ_TRY(mq_options_parse(err, command->params, options, argv, argc, args, &arg_count));
     MQ_REQUIRE(arg_count >= command->args_min && arg_count <= command->args_max, err, MQ_USAGE,
                "usage: marque %s %s", command->name, command->usage);
     MQ_TRY(command->run(err, &(mq_call){options, args, arg_count, argv, argc}));

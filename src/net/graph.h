@@ -1,4 +1,7 @@
-/* graph.h: the network's meaning only: operations, what feeds them, parameters under Keras' names. */
+/* graph.h: the network's meaning only: operations, what feeds them, parameters under Keras' names. Nothing
+ * here knows of kernels, number formats or memory.
+ *
+ * Nodes stand in network order: each behind those that feed it. */
 #ifndef MQ_GRAPH_H
 #define MQ_GRAPH_H
 
@@ -6,6 +9,73 @@
 
 typedef struct mq_graph mq_graph;
 
+/* One row in ops_table.c and one op_*.c each. */
+typedef enum {
+    MQ_OP_INPUT,
+    MQ_OP_CONV,       /* no bias */
+    MQ_OP_SEPCONV,    /* depthwise, then pointwise 1x1; no bias */
+    MQ_OP_BATCH_NORM, /* gamma (x - mean) / sqrt(variance + epsilon) + beta */
+    MQ_OP_RELU,
+    MQ_OP_MAX_POOL, /* padding never wins */
+    MQ_OP_ADD,
+    MQ_OP_GLOBAL_AVG_POOL, /* to 1 x 1 */
+    MQ_OPS
+} mq_op_id;
+
+typedef struct {
+    size_t h, w, c;
+} mq_shape;
+
+enum { MQ_NODE_INPUTS = 2, MQ_NODE_PARAMS = 4, MQ_PARAM_RANK = 4 };
+
+typedef struct {
+    mq_op_id op;
+    const char *name;              /* of Keras' layer */
+    const char *block;             /* such as "block13": the unit of thawing */
+    size_t inputs[MQ_NODE_INPUTS]; /* nodes */
+    size_t input_count;
+    size_t filters;        /* convolutions: channels of the result */
+    size_t kernel, stride; /* convolutions and pools */
+    bool same;             /* padding: TensorFlow's "same" (else "valid") */
+    double epsilon;        /* batch norm */
+    mq_shape shape;        /* of the result; mq_graph_add computes it */
+} mq_node;
+
+/* A parameter as Keras keeps it. */
+typedef struct {
+    const char *name; /* "depthwise_kernel"; static */
+    size_t rank;
+    size_t shape[MQ_PARAM_RANK];
+} mq_param;
+
+/* An empty graph, the caller's. */
+MQ_MUST_USE mq_status mq_graph_create(mq_err *err, mq_graph **graph);
 void mq_graph_free(mq_graph **graph);
+
+/* Appends a node (copied, names too) and computes its shape; *index tells where it stands. Sizes that do not
+ * fit: MQ_USAGE, naming the layer. */
+MQ_MUST_USE mq_status mq_graph_add(mq_err *err, mq_graph *graph, const mq_node *node, size_t *index);
+
+size_t mq_graph_size(const mq_graph *graph);                           /* nodes */
+const mq_node *mq_graph_node(const mq_graph *graph, size_t index);     /* borrowed */
+const mq_node *mq_graph_find(const mq_graph *graph, const char *name); /* NULL when there is none */
+size_t mq_graph_index(const mq_graph *graph, const mq_node *node);
+
+/* The class of the node's layer in Keras, such as "SeparableConv2D"; static. */
+const char *mq_node_class(const mq_node *node);
+
+/* Parameters of a node, in Keras' order of get_weights(): their number, and one of them. */
+size_t mq_node_param_count(const mq_node *node);
+mq_param mq_node_param(const mq_graph *graph, const mq_node *node, size_t index);
+
+/* Numbers in all parameters, moving statistics included. */
+size_t mq_graph_param_total(const mq_graph *graph);
+
+/* Where a window of a convolution or pool lies along one side of in pixels: result size and padding before
+ * and behind. out is 0 when the window does not fit. */
+typedef struct {
+    size_t out, before, behind;
+} mq_extent;
+mq_extent mq_window_extent(size_t in, size_t kernel, size_t stride, bool same);
 
 #endif

@@ -1,5 +1,7 @@
-/* op_relu.c: max(x, 0), forward and backward. Called by the classifier. Owns
- * nothing. Invariant: each element by itself, so threads cannot change it. */
+/* op_relu.c: max(x, 0): a row of the table of operations, and the plain
+ * functions the classifier calls. Owns nothing. Invariant: each element by
+ * itself, so threads cannot change it. */
+#include "net/op.h"
 #include "net/ops.h"
 
 #include "base/par.h"
@@ -26,3 +28,5 @@ void mq_relu_forward(float *y, const float *x, size_t count) {
 void mq_relu_backward(float *dx, const float *y, const float *dy, size_t count) {
     mq_parallel_for(count, backward, &(relu_args){.out = dx, .a = y, .b = dy});
 }
+
+const mq_op mq_op_relu = {.name = "ReLU", .keras_class = "Activation", .inputs = 1, .shape = mq_shape_same};

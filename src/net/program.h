@@ -16,6 +16,8 @@ typedef struct {
     uint32_t imgsz;
     size_t batch;   /* pictures computed at once */
     mq_dtype dtype; /* MQ_F32 or MQ_BF16 */
+    const char
+        *output; /* the node whose tensor is the result, such as "block13_pool"; NULL: the pooled features */
 } mq_program_plan;
 
 /* Lowers the trunk for inference. Missing or wrong tensors: MQ_BAD_DATA with the differences; bf16 without
@@ -24,10 +26,13 @@ MQ_MUST_USE mq_status mq_program_create(mq_err *err, const mq_program_plan *plan
 void mq_program_free(mq_program **program);
 
 /* Runs count pictures, any number: pixels [count, imgsz, imgsz, 3] NHWC f32 -> features [count,
- * arch->features] f32 (in bf16 programs rounded to bf16). A picture's result does not depend on its place
- * among the others. */
+ * arch->features] f32, or what mq_program_output says (in bf16 programs rounded to bf16). A picture's result
+ * does not depend on its place among the others. */
 MQ_MUST_USE mq_status mq_program_run(mq_err *err, mq_program *program, const float *pixels, size_t count,
                                      float *features);
+
+/* The shape of one picture's result. */
+mq_shape mq_program_output(const mq_program *program);
 
 /* Bytes the program holds: weights, arena, library scratch. */
 size_t mq_program_memory(const mq_program *program);
@@ -35,6 +40,13 @@ size_t mq_program_memory(const mq_program *program);
 /* A text that changes whenever the numbers may: dtype, ISA, library version, threads. For cache keys.
  * Borrowed. */
 const char *mq_program_key(const mq_program *program);
+
+/* Kernels in the order they run, for measurements: calls visit with the node's name, oneDNN's name of the
+ * kernel and the seconds it took on count pictures of zeros; runs each of them reps times, the best counts.
+ */
+typedef void (*mq_program_visit)(void *user, const char *node, const char *kernel, double seconds);
+MQ_MUST_USE mq_status mq_program_profile(mq_err *err, mq_program *program, size_t reps,
+                                         mq_program_visit visit, void *user);
 
 /* What --dtype auto takes here: MQ_BF16 with avx512_bf16 or better, else MQ_F32. */
 mq_dtype mq_dtype_auto(void);

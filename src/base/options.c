@@ -1,6 +1,6 @@
-/* params.c: the reading of option tables. Called by the command line for flags
+/* options.c: the reading of option tables. Called by the command line for flags
  * and config files. Invariant: options holds only values that its table allows. */
-#include "base/params.h"
+#include "base/options.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -11,24 +11,24 @@
 
 enum { NAMES_MAX = 128, HELP_COLUMN = 28 };
 
-static const mq_param *find(const mq_param *params, const char *name, size_t length) {
-    for (const mq_param *p = params; p->name; p++) {
+static const mq_option *find(const mq_option *params, const char *name, size_t length) {
+    for (const mq_option *p = params; p->name; p++) {
         if (strlen(p->name) == length && memcmp(p->name, name, length) == 0) return p;
         if (p->alias && strlen(p->alias) == length && memcmp(p->alias, name, length) == 0) return p;
     }
     return NULL;
 }
 
-static const mq_param *find_letter(const mq_param *params, char letter) {
-    for (const mq_param *p = params; p->name; p++)
+static const mq_option *find_letter(const mq_option *params, char letter) {
+    for (const mq_option *p = params; p->name; p++)
         if (p->letter == letter) return p;
     return NULL;
 }
 
-static mq_status unknown(mq_err *err, const mq_param *params, const char *where, const char *name) {
+static mq_status unknown(mq_err *err, const mq_option *params, const char *where, const char *name) {
     const char *names[NAMES_MAX];
     size_t count = 0;
-    for (const mq_param *p = params; p->name && count < NAMES_MAX - 1; p++) names[count++] = p->name;
+    for (const mq_option *p = params; p->name && count < NAMES_MAX - 1; p++) names[count++] = p->name;
     names[count] = NULL;
     char safe[64];
     mq_text_safe(name, safe, sizeof safe);
@@ -39,20 +39,20 @@ static mq_status unknown(mq_err *err, const mq_param *params, const char *where,
     return mq_fail(err, MQ_USAGE, "%s%s is not an option here; --help lists them", where, safe);
 }
 
-static mq_status wrong(mq_err *err, const mq_param *p, const char *where, const char *text,
+static mq_status wrong(mq_err *err, const mq_option *p, const char *where, const char *text,
                        const char *wanted) {
     char safe[64];
     return mq_fail(err, MQ_USAGE, "%s%s takes %s, not \"%s\"", where, p->name, wanted,
                    mq_text_safe(text, safe, sizeof safe));
 }
 
-static mq_status outside(mq_err *err, const mq_param *p, const char *where, const char *text) {
+static mq_status outside(mq_err *err, const mq_option *p, const char *where, const char *text) {
     char wanted[96];
     snprintf(wanted, sizeof wanted, "a number from %.9g to %.9g", p->min, p->max);
     return wrong(err, p, where, text, wanted);
 }
 
-static bool in_range(const mq_param *p, double value) {
+static bool in_range(const mq_option *p, double value) {
     return (p->min == 0 && p->max == 0) || (value >= p->min && value <= p->max);
 }
 
@@ -67,34 +67,34 @@ static int word_index(const char *words, const char *text) {
     }
 }
 
-static mq_status set(mq_err *err, const mq_param *p, void *options, const char *where, const char *text) {
+static mq_status set(mq_err *err, const mq_option *p, void *options, const char *where, const char *text) {
     char *member = (char *)options + p->offset, *end = NULL;
     errno = 0;
     switch (p->kind) {
-    case MQ_PARAM_FLAG: {
+    case MQ_OPTION_FLAG: {
         const int value = word_index("false|true", text);
         if (value < 0) return wrong(err, p, where, text, "true or false");
         *(bool *)(void *)member = value;
         return MQ_OK;
     }
-    case MQ_PARAM_INT: {
+    case MQ_OPTION_INT: {
         const long long value = strtoll(text, &end, 10);
         if (end == text || *end || errno) return wrong(err, p, where, text, "a whole number");
         if (!in_range(p, (double)value)) return outside(err, p, where, text);
         *(int64_t *)(void *)member = value;
         return MQ_OK;
     }
-    case MQ_PARAM_REAL: {
+    case MQ_OPTION_REAL: {
         const double value = strtod(text, &end);
         if (end == text || *end || !isfinite(value)) return wrong(err, p, where, text, "a number");
         if (!in_range(p, value)) return outside(err, p, where, text);
         *(double *)(void *)member = value;
         return MQ_OK;
     }
-    case MQ_PARAM_TEXT:
+    case MQ_OPTION_TEXT:
         *(const char **)(void *)member = text;
         return MQ_OK;
-    case MQ_PARAM_CHOICE: {
+    case MQ_OPTION_CHOICE: {
         const int value = word_index(p->value, text);
         if (value < 0) return wrong(err, p, where, text, p->value);
         *(int *)(void *)member = value;
@@ -104,24 +104,24 @@ static mq_status set(mq_err *err, const mq_param *p, void *options, const char *
     return mq_fail(err, MQ_INTERNAL, "option %s has no kind", p->name);
 }
 
-mq_status mq_params_defaults(mq_err *err, const mq_param *params, void *options) {
+mq_status mq_options_defaults(mq_err *err, const mq_option *params, void *options) {
     mq_status status = MQ_OK;
-    for (const mq_param *p = params; p->name && status == MQ_OK; p++)
+    for (const mq_option *p = params; p->name && status == MQ_OK; p++)
         if (p->standard) status = set(err, p, options, "the default of ", p->standard);
     return status;
 }
 
-mq_status mq_params_set(mq_err *err, const mq_param *params, void *options, const char *where,
-                        const char *name, const char *text) {
-    const mq_param *p = find(params, name, strlen(name));
+mq_status mq_options_set(mq_err *err, const mq_option *params, void *options, const char *where,
+                         const char *name, const char *text) {
+    const mq_option *p = find(params, name, strlen(name));
     return p ? set(err, p, options, where, text) : unknown(err, params, where, name);
 }
 
 /* Takes one option at argv[*i], with its value from behind '=' or from the next word, which moves *i. */
-static mq_status take_option(mq_err *err, const mq_param *params, void *options, char *const *argv,
+static mq_status take_option(mq_err *err, const mq_option *params, void *options, char *const *argv,
                              size_t count, size_t *i) {
     const char *word = argv[*i], *text = NULL;
-    const mq_param *p;
+    const mq_option *p;
     const char *where = "--";
     if (word[1] == '-') {
         const size_t length = strcspn(word + 2, "=");
@@ -137,14 +137,14 @@ static mq_status take_option(mq_err *err, const mq_param *params, void *options,
         if (!p) return mq_fail(err, MQ_USAGE, "-%c is not an option here; --help lists them", word[1] & 0x7f);
         if (word[2]) text = word + 2;
     }
-    if (p->kind == MQ_PARAM_FLAG) return set(err, p, options, where, text ? text : "true");
+    if (p->kind == MQ_OPTION_FLAG) return set(err, p, options, where, text ? text : "true");
     if (!text && *i + 1 < count) text = argv[++*i];
     if (!text) return mq_fail(err, MQ_USAGE, "--%s needs a value: --%s %s", p->name, p->name, p->value);
     return set(err, p, options, where, text);
 }
 
-mq_status mq_params_parse(mq_err *err, const mq_param *params, void *options, char *const *argv, size_t count,
-                          const char **args, size_t *arg_count) {
+mq_status mq_options_parse(mq_err *err, const mq_option *params, void *options, char *const *argv,
+                           size_t count, const char **args, size_t *arg_count) {
     *arg_count = 0;
     bool only_args = false;
     for (size_t i = 0; i < count; i++) {
@@ -160,18 +160,18 @@ mq_status mq_params_parse(mq_err *err, const mq_param *params, void *options, ch
     return MQ_OK;
 }
 
-mq_status mq_params_help(mq_err *err, const mq_param *params, mq_buf *out) {
+mq_status mq_options_help(mq_err *err, const mq_option *params, mq_buf *out) {
     mq_status status = MQ_OK;
-    for (const mq_param *p = params; p->name; p++) {
+    for (const mq_option *p = params; p->name; p++) {
         char left[128];
         int n = snprintf(left, sizeof left, "  ");
         if (p->letter) n += snprintf(left + n, sizeof left - (size_t)n, "-%c, ", p->letter);
         n += snprintf(left + n, sizeof left - (size_t)n, "--%s", p->name);
-        if (p->kind != MQ_PARAM_FLAG) n += snprintf(left + n, sizeof left - (size_t)n, " %s", p->value);
+        if (p->kind != MQ_OPTION_FLAG) n += snprintf(left + n, sizeof left - (size_t)n, " %s", p->value);
         MQ_TRY(mq_buf_printf(err, out, "%-*s", HELP_COLUMN, left));
         if (n >= HELP_COLUMN) MQ_TRY(mq_buf_printf(err, out, "\n%*s", HELP_COLUMN, ""));
         MQ_TRY(mq_buf_printf(err, out, "%s", p->help));
-        if (p->standard && p->kind != MQ_PARAM_FLAG) MQ_TRY(mq_buf_printf(err, out, " [%s]", p->standard));
+        if (p->standard && p->kind != MQ_OPTION_FLAG) MQ_TRY(mq_buf_printf(err, out, " [%s]", p->standard));
         MQ_TRY(mq_buf_add_text(err, out, "\n"));
     }
 cleanup:

@@ -1,0 +1,313 @@
+/* cmd_import.c: `marque import`, labelled pictures become a data set. Owns the
+ * report while it prints it. */
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/par.h"
+#include "base/text.h"
+#include "cli/cli.h"
+#include "data/import.h"
+#include "data/manifest.h"
+
+#include <string.h>
+
+typedef struct {
+    const char *output, *split_file, *group_by, *annotations, *meta;
+    double val, test, margin;
+    int class_level, boxes, store; /* index of the word; boxes and store as their enums */
+    int64_t max_side, seed, shard_mb, jobs;
+    bool allow_missing, update, dry_run, json;
+} import_options;
+
+#define AT(member) .offset = offsetof(import_options, member)
+
+static const mq_option params[] = {
+    {.name = "output",
+     .letter = 'o',
+     .kind = MQ_OPTION_TEXT,
+     .value = "DATA",
+     AT(output),
+     .help = "folder to make"},
+    {.name = "val",
+     .kind = MQ_OPTION_REAL,
+     .value = "F",
+     .standard = "0.1",
+     .max = 0.99,
+     AT(val),
+     .help = "share for validation of what is not test, 0 for none"},
+    {.name = "test",
+     .kind = MQ_OPTION_REAL,
+     .value = "F",
+     .standard = "0.3",
+     .max = 0.99,
+     AT(test),
+     .help = "share for test, in each class"},
+    {.name = "split-file",
+     .kind = MQ_OPTION_TEXT,
+     .value = "CSV",
+     AT(split_file),
+     .help = "a CSV file with columns path and split"},
+    {.name = "group-by",
+     .kind = MQ_OPTION_TEXT,
+     .value = "REGEX",
+     AT(group_by),
+     .help = "pictures whose paths match with the same first group stay together"},
+    {.name = "class-level",
+     .kind = MQ_OPTION_CHOICE,
+     .value = "1|leaf",
+     .standard = "1",
+     AT(class_level),
+     .help = "class = top folder, or the folder a picture lies in"},
+    {.name = "annotations",
+     .kind = MQ_OPTION_TEXT,
+     .value = "FILE.mat",
+     AT(annotations),
+     .help = "Stanford Cars' annotations, where they are not found by themselves"},
+    {.name = "meta",
+     .kind = MQ_OPTION_TEXT,
+     .value = "FILE.mat",
+     AT(meta),
+     .help = "the file with class_names"},
+    {.name = "boxes",
+     .kind = MQ_OPTION_CHOICE,
+     .value = "crop|ignore",
+     .standard = "crop",
+     AT(boxes),
+     .help = "keep boxes to cut pictures by, or not"},
+    {.name = "margin",
+     .kind = MQ_OPTION_REAL,
+     .value = "F",
+     .standard = "0",
+     .max = 10,
+     AT(margin),
+     .help = "added around boxes, as a share of their sides"},
+    {.name = "store",
+     .kind = MQ_OPTION_CHOICE,
+     .value = "original|crop",
+     .standard = "original",
+     AT(store),
+     .help = "the pictures' own bytes, or PNG cut to the boxes"},
+    {.name = "max-side",
+     .kind = MQ_OPTION_INT,
+     .value = "N",
+     .standard = "0",
+     .max = 65535,
+     AT(max_side),
+     .help = "shrink larger pictures to this many pixels, as PNG; 0: never"},
+    {.name = "allow-missing",
+     .kind = MQ_OPTION_FLAG,
+     AT(allow_missing),
+     .help = "pass over annotation rows without picture"},
+    {.name = "seed",
+     .kind = MQ_OPTION_INT,
+     .value = "N",
+     .standard = "123",
+     .max = 9e15,
+     AT(seed),
+     .help = "of the split"},
+    {.name = "shard-mb",
+     .kind = MQ_OPTION_INT,
+     .value = "N",
+     .standard = "110",
+     .min = 1,
+     .max = 100000,
+     AT(shard_mb),
+     .help = "size of a shard"},
+    {.name = "update",
+     .kind = MQ_OPTION_FLAG,
+     AT(update),
+     .help = "DATA exists: known pictures keep their splits, new ones are placed"},
+    {.name = "dry-run", .kind = MQ_OPTION_FLAG, AT(dry_run), .help = "report, write nothing"},
+    {.name = "json", .kind = MQ_OPTION_FLAG, AT(json), .help = "print the report as JSON"},
+    {.name = "jobs",
+     .alias = "workers",
+     .letter = 'j',
+     .kind = MQ_OPTION_INT,
+     .value = "N",
+     .standard = "0",
+     .max = 256,
+     AT(jobs),
+     .help = "pictures decoded at a time; 0: as many as there are cores"},
+    {.name = NULL},
+};
+
+enum { REASONS_SHOWN = 3, SMALL_SHOWN = 10, NAME_MAX_SHOWN = 120 };
+
+static size_t total(const mq_import_class *class) {
+    return class->count[MQ_TRAIN] + class->count[MQ_VAL] + class->count[MQ_TEST];
+}
+
+static void show_progress(void *user, const char *what, size_t done, size_t all) {
+    char a[32], b[32];
+    (void)user;
+    mq_progress("%s / %s %s", mq_text_count(done, a), mq_text_count(all, b), what);
+}
+
+static void print_classes(const mq_import_report *r) {
+    char number[32], name[NAME_MAX_SHOWN];
+    printf("%8s %8s %8s  class\n", "train", "val", "test");
+    for (size_t i = 0; i < r->class_count; i++) {
+        for (mq_split split = MQ_TRAIN; split < MQ_SPLITS; split++)
+            printf("%8s ", mq_text_count(r->classes[i].count[split], number));
+        printf(" %s\n", mq_text_safe(r->classes[i].name, name, sizeof name));
+    }
+}
+
+static void print_left_out(const import_options *o, const mq_import_report *r) {
+    char number[32], text[200];
+    if (!r->left_out) return;
+    printf("%s left out", mq_text_count(r->left_out, number));
+    if (!o->dry_run) printf(" -> %s/quarantine.csv", o->output);
+    for (size_t i = 0; i < r->reason_count && i < REASONS_SHOWN; i++)
+        printf("%s%s %s", i ? ", " : " (", mq_text_count(r->reasons[i].count, number),
+               mq_text_safe(r->reasons[i].text, text, sizeof text));
+    printf("%s)\n", r->reason_count > REASONS_SHOWN ? ", ..." : "");
+}
+
+static void print_small(const mq_import_report *r) {
+    char number[32], name[NAME_MAX_SHOWN];
+    if (!r->small) return;
+    printf("warning: %s %s fewer than 5 pictures: ", mq_text_count(r->small, number),
+           r->small == 1 ? "class has" : "classes have");
+    for (size_t i = 0, shown = 0; i < r->class_count; i++) {
+        if (!total(&r->classes[i]) || total(&r->classes[i]) >= 5) continue;
+        if (shown++ == SMALL_SHOWN) {
+            printf(", ...");
+            break;
+        }
+        printf("%s%s %zu", shown > 1 ? ", " : "", mq_text_safe(r->classes[i].name, name, sizeof name),
+               total(&r->classes[i]));
+    }
+    putchar('\n');
+}
+
+static void print_report(const import_options *o, const mq_import_report *r) {
+    char a[32], b[32], c[32];
+    print_classes(r);
+    printf("%s pictures, %s classes (%s)\n", mq_text_count(r->pictures, a), mq_text_count(r->class_count, b),
+           r->class_rule);
+    print_left_out(o, r);
+    if (r->missing) printf("%s annotation rows have no picture\n", mq_text_count(r->missing, a));
+    if (r->empty) printf("%s classes have no picture\n", mq_text_count(r->empty, a));
+    if (o->update)
+        printf("%s pictures keep their split, %s are new\n", mq_text_count(r->kept, a),
+               mq_text_count(r->fresh, b));
+    if (r->twins)
+        printf("%s pictures are copies of others; copies share a split\n", mq_text_count(r->twins, a));
+    if (r->shared)
+        printf("warning: %s pictures have copies in another split, as the source wants it\n",
+               mq_text_count(r->shared, a));
+    printf("train %s  val %s  test %s\n", mq_text_count(r->count[MQ_TRAIN], a),
+           mq_text_count(r->count[MQ_VAL], b), mq_text_count(r->count[MQ_TEST], c));
+    print_small(r);
+    if (!r->count[MQ_VAL]) printf("no validation part: the last weights count as the best\n");
+    if (o->store == MQ_STORE_CROP) printf("pictures with a box are stored cut, as PNG\n");
+    if (o->dry_run)
+        printf("nothing written (--dry-run)\n");
+    else
+        printf("%s shards, %.1f MB\nnext: marque train %s\n", mq_text_count(r->shards, a),
+               (double)r->bytes / 1e6, o->output);
+}
+
+static mq_status pack_classes(mq_err *err, const mq_import_report *r, mq_json **list) {
+    mq_status status = MQ_OK;
+    MQ_TRY(mq_json_pack(err, list, "[]"));
+    for (size_t i = 0; i < r->class_count; i++) {
+        const size_t *count = r->classes[i].count;
+        mq_json *item = NULL, *name = NULL;
+        MQ_TRY(mq_name_to_json(err, r->classes[i].name, &name));
+        MQ_TRY(mq_json_pack(err, &item, "{s:o,s:I,s:I,s:I}", "name", name, "train",
+                            (long long)count[MQ_TRAIN], "val", (long long)count[MQ_VAL], "test",
+                            (long long)count[MQ_TEST]));
+        MQ_TRY(mq_json_append(err, *list, item));
+    }
+cleanup:
+    return status;
+}
+
+static mq_status pack_reasons(mq_err *err, const mq_import_report *r, mq_json **list) {
+    mq_status status = MQ_OK;
+    MQ_TRY(mq_json_pack(err, list, "[]"));
+    for (size_t i = 0; i < r->reason_count; i++) {
+        mq_json *item = NULL;
+        MQ_TRY(mq_json_pack(err, &item, "{s:o,s:I}", "reason", mq_json_text(r->reasons[i].text), "pictures",
+                            (long long)r->reasons[i].count));
+        MQ_TRY(mq_json_append(err, *list, item));
+    }
+cleanup:
+    return status;
+}
+
+static mq_status print_json(mq_err *err, const import_options *o, const mq_import_report *r) {
+    mq_status status = MQ_OK;
+    mq_json *json = NULL, *classes = NULL, *reasons = NULL;
+    MQ_TRY(pack_classes(err, r, &classes));
+    MQ_TRY(pack_reasons(err, r, &reasons));
+    MQ_TRY(mq_json_pack(err, &json, "{s:s,s:o,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:O,s:O}",
+                        "schema", "marque.import.v1", "data", mq_json_text(o->output), "dry_run", o->dry_run,
+                        "pictures", (long long)r->pictures, "train", (long long)r->count[MQ_TRAIN], "val",
+                        (long long)r->count[MQ_VAL], "test", (long long)r->count[MQ_TEST], "left_out",
+                        (long long)r->left_out, "missing", (long long)r->missing, "small_classes",
+                        (long long)r->small, "empty_classes", (long long)r->empty, "copies",
+                        (long long)r->twins, "boxes", (long long)r->boxes, "shards", (long long)r->shards,
+                        "bytes", (long long)r->bytes, "classes", classes, "reasons", reasons));
+    MQ_TRY(mq_print_json(err, &json));
+cleanup:
+    mq_json_free(&json);
+    mq_json_free(&classes);
+    mq_json_free(&reasons);
+    return status;
+}
+
+static mq_status run(mq_err *err, const mq_call *call) {
+    mq_status status = MQ_OK;
+    const import_options *o = call->options;
+    mq_import_report report = {0};
+    MQ_REQUIRE(o->output && o->output[0], err, MQ_USAGE,
+               "where to? marque import %s -o DATA names the folder to make", call->args[0]);
+    const mq_import_plan plan = {
+        .size = sizeof plan,
+        .source = call->args[0],
+        .output = o->output,
+        .split_file = o->split_file,
+        .group_by = o->group_by,
+        .annotations = o->annotations,
+        .meta = o->meta,
+        .leaf = o->class_level == 1,
+        .boxes = (mq_boxes)o->boxes,
+        .margin = o->margin,
+        .store = (mq_store)o->store,
+        .max_side = (uint32_t)o->max_side,
+        .test = o->test,
+        .val = o->val,
+        .seed = (uint64_t)o->seed,
+        .shard_mb = (uint32_t)o->shard_mb,
+        .allow_missing = o->allow_missing,
+        .update = o->update,
+        .dry_run = o->dry_run,
+        .workers = (size_t)(o->jobs ? o->jobs : mq_cpu_count()),
+        .stop = mq_stop_wanted,
+        .progress = show_progress,
+    };
+    MQ_TRY(mq_import(err, &plan, &report));
+    if (o->json)
+        MQ_TRY(print_json(err, o, &report));
+    else
+        print_report(o, &report);
+cleanup:
+    mq_import_report_free(&report);
+    return status;
+}
+
+const mq_command mq_cmd_import = {
+    .name = "import",
+    .usage = "SRC -o DATA [options]",
+    .summary = "make a data set of labelled pictures",
+    .params = params,
+    .options_size = sizeof(import_options),
+    .args_min = 1,
+    .args_max = 1,
+    .examples = "  marque import pictures -o pictures.mq\n"
+                "  marque import stanford-cars -o cars.mq --val 0\n"
+                "  marque import pictures -o pictures.mq --update\n",
+    .run = run,
+};

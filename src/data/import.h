@@ -1,0 +1,72 @@
+/* import.h: `marque import` as a call: labelled pictures become a data set (dataset.h). */
+#ifndef MQ_IMPORT_H
+#define MQ_IMPORT_H
+
+#include "data/dataset.h"
+
+typedef enum { MQ_BOXES_CROP, MQ_BOXES_IGNORE } mq_boxes;
+typedef enum { MQ_STORE_ORIGINAL, MQ_STORE_CROP } mq_store;
+
+/* All text is borrowed while mq_import runs; NULL where there is none. */
+typedef struct {
+    size_t size; /* sizeof(mq_import_plan) */
+    const char *source, *output;
+    const char *split_file;  /* CSV with columns path and split */
+    const char *group_by;    /* regular expression: pictures that match alike stay in one split */
+    const char *annotations; /* .mat, where it is not found by itself */
+    const char *meta;        /* .mat with class_names, the same */
+    bool leaf;               /* class = the folder a picture lies in, else the top folder */
+    mq_boxes boxes;
+    double margin; /* proposed to recipes; applied here by MQ_STORE_CROP */
+    mq_store store;
+    uint32_t max_side; /* shrink stored pictures to this side, pixels; 0: never */
+    double test, val;  /* shares: of all, and of what is not test */
+    uint64_t seed;
+    uint32_t shard_mb;  /* about that many million bytes a shard */
+    bool allow_missing; /* annotation rows without a picture are passed over */
+    bool update;        /* output is a data set: its pictures keep their splits, its classes their numbers */
+    bool dry_run;       /* report only */
+    size_t workers;     /* at least 1 */
+    bool (*stop)(void *user); /* asked between pictures; NULL: never */
+    void (*progress)(void *user, const char *what, size_t done, size_t total); /* NULL: none */
+    void *user;
+} mq_import_plan;
+
+typedef struct {
+    char *name; /* owned by the report */
+    size_t count[MQ_SPLITS];
+} mq_import_class;
+
+typedef struct {
+    char *text; /* owned by the report */
+    size_t count;
+} mq_import_reason;
+
+typedef struct {
+    size_t pictures; /* taken */
+    size_t count[MQ_SPLITS];
+    mq_import_class *classes; /* owned, as is reasons */
+    size_t class_count;
+    const char *class_rule; /* "class = top folder"; static */
+    size_t left_out;
+    mq_import_reason *reasons; /* why pictures were left out, the most frequent first */
+    size_t reason_count;
+    size_t missing;     /* annotation rows without picture */
+    size_t small;       /* classes with fewer than 5 pictures, but at least one */
+    size_t empty;       /* classes without picture */
+    size_t shared;      /* pictures whose content the source puts into several splits */
+    size_t twins;       /* pictures whose content an earlier picture has */
+    size_t kept, fresh; /* with update: pictures placed before and now */
+    size_t boxes;       /* pictures with a box */
+    size_t shards;
+    uint64_t bytes; /* of the shards */
+} mq_import_report;
+
+/* Imports. A picture that fails goes to quarantine.csv with its reason; originals are never touched. The
+ * output holds the same bytes whatever the number of workers. *report is the caller's, for
+ * mq_import_report_free, also after a failure. Nothing is left in output unless the status is MQ_OK. */
+MQ_MUST_USE mq_status mq_import(mq_err *err, const mq_import_plan *plan, mq_import_report *report);
+
+void mq_import_report_free(mq_import_report *report);
+
+#endif

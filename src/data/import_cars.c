@@ -1,0 +1,243 @@
+/* import_cars.c: Stanford Cars as published, official (cars_train_annos.mat
+ * and cars_meta.mat) or pooled (cars_annos.mat, which holds class_names).
+ * Called by import.c through its row. Owns the MATLAB files while it reads.
+ * Invariant: nothing a row says is used before its range was checked. */
+#include "base/mem.h"
+#include "base/text.h"
+#include "data/import_parts.h"
+#include "data/mat.h"
+
+#include <string.h>
+
+enum { CLASSES_MAX = 1 << 20, ROWS_SHOWN = 3, SIDE_LIMIT = 1 << 30 };
+
+/* Where annotations lie below the source. */
+static const char *const PLACES[] = {"cars_train_annos.mat", "devkit/cars_train_annos.mat", "cars_annos.mat",
+                                     "devkit/cars_annos.mat"};
+
+/* Rows that are wrong in one way: how many, and the first. */
+typedef struct {
+    size_t count;
+    mq_buf shown;
+} row_list;
+
+/* What one row says. */
+typedef struct {
+    double x1, y1, x2, y2, class, test;
+    bool has_test;
+    const char *file; /* borrowed */
+} annotation;
+
+/* The path of the annotations; NULL in *path when there are none. */
+static mq_status find_annotations(mq_err *err, const mq_import_job *job, char **path) {
+    mq_status status = MQ_OK;
+    if (job->plan->annotations) return mq_strdup(err, job->plan->annotations, path);
+    for (size_t i = 0; i < sizeof PLACES / sizeof *PLACES; i++) {
+        MQ_TRY(mq_path_join(err, job->root, PLACES[i], path));
+        if (mq_file_exists(*path)) return MQ_OK;
+        free(*path);
+        *path = NULL;
+    }
+cleanup:
+    return status;
+}
+
+static bool probe(const mq_import_job *job) {
+    mq_err ignored = {0};
+    char *path = NULL;
+    const bool found = find_annotations(&ignored, job, &path) == MQ_OK && path;
+    free(path);
+    return found;
+}
+
+/* cars_meta.mat beside the annotations, unless the plan names another. */
+static mq_status find_meta(mq_err *err, const mq_import_job *job, const char *annotations, char **path) {
+    if (job->plan->meta) return mq_strdup(err, job->plan->meta, path);
+    const char *slash = strrchr(annotations, '/');
+    return mq_format(err, path, "%.*scars_meta.mat", slash ? (int)(slash - annotations + 1) : 0, annotations);
+}
+
+static mq_status read_classes(mq_err *err, mq_import_job *job, const char *path, const mq_mat *mat) {
+    mq_status status = MQ_OK;
+    const mq_mat_value *names = mq_mat_get(mat, "class_names");
+    const size_t count = names && mq_mat_kind_of(names) == MQ_MAT_CELL ? mq_mat_count(names) : 0;
+    MQ_REQUIRE(count && count <= CLASSES_MAX, err, MQ_BAD_DATA,
+               "%s: no list of texts called class_names; name the file that has it with --meta", path);
+    MQ_REQUIRE(job->manifest.class_count == 0 || job->manifest.class_count == count, err, MQ_BAD_DATA,
+               "%s: %zu classes where the data set to update has %zu; import anew", path, count,
+               job->manifest.class_count);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t class = 0;
+        const char *name = mq_mat_text(mq_mat_cell(names, i));
+        MQ_REQUIRE(name && name[0], err, MQ_BAD_DATA, "%s: class %zu has no name", path, i + 1);
+        if (i < job->first_classes)
+            MQ_REQUIRE(strcmp(job->manifest.classes[i], name) == 0, err, MQ_BAD_DATA,
+                       "%s: class %zu is not the one the data set to update has; import anew", path, i + 1);
+        else
+            MQ_TRY(mq_manifest_add_class(err, &job->manifest, name, &class));
+    }
+    MQ_TRY(mq_manifest_check_classes(err, &job->manifest));
+cleanup:
+    return status;
+}
+
+static bool whole(const mq_mat_value *list, size_t row, const char *field, double *value) {
+    return mq_mat_number(mq_mat_field(list, row, field), 0, value) && *value >= -SIDE_LIMIT &&
+           *value <= SIDE_LIMIT && *value == (double)(long)*value;
+}
+
+static mq_status read_row(mq_err *err, const char *path, const mq_mat_value *list, size_t row, size_t classes,
+                          annotation *a) {
+    mq_status status = MQ_OK;
+    a->file = mq_mat_text(mq_mat_field(list, row, "fname"));
+    if (!a->file) a->file = mq_mat_text(mq_mat_field(list, row, "relative_im_path"));
+    MQ_REQUIRE(a->file && a->file[0], err, MQ_BAD_DATA, "%s: row %zu has no fname or relative_im_path", path,
+               row + 1);
+    MQ_REQUIRE(mq_mat_field(list, row, "class"), err, MQ_BAD_DATA,
+               "%s: its rows have no class; take the annotations of the training part or those with labels",
+               path);
+    MQ_REQUIRE(whole(list, row, "class", &a->class) && a->class >= 1 && a->class <= (double)classes, err,
+               MQ_BAD_DATA, "%s: row %zu has a class that is not 1 to %zu", path, row + 1, classes);
+    MQ_REQUIRE(whole(list, row, "bbox_x1", &a->x1) && whole(list, row, "bbox_y1", &a->y1) &&
+                   whole(list, row, "bbox_x2", &a->x2) && whole(list, row, "bbox_y2", &a->y2),
+               err, MQ_BAD_DATA, "%s: row %zu has a box that is not four whole numbers", path, row + 1);
+    a->has_test = mq_mat_field(list, row, "test") != NULL;
+    MQ_REQUIRE(!a->has_test || whole(list, row, "test", &a->test), err, MQ_BAD_DATA,
+               "%s: row %zu has a test field that is no number", path, row + 1);
+cleanup:
+    return status;
+}
+
+/* A path must stay below the source. */
+static bool is_inside(const char *file) {
+    if (file[0] == '/') return false;
+    for (const char *p = file; *p; p += strcspn(p, "/"), p += *p == '/')
+        if (strncmp(p, "..", 2) == 0 && (p[2] == '/' || !p[2])) return false;
+    return true;
+}
+
+/* The name below the source under which a row's picture lies; NULL when it lies nowhere. */
+static mq_status find_picture(mq_err *err, const mq_import_job *job, const char *file, char **name) {
+    mq_status status = MQ_OK;
+    const char *slash = strrchr(file, '/'), *base = slash ? slash + 1 : file;
+    const struct { const char *folder, *file; } ways[] = {{"cars_train/", file}, {"", file}, {"", base}};
+    char *path = NULL;
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        free(path);
+        path = NULL;
+        MQ_TRY(mq_format(err, name, "%s%s", ways[i].folder, ways[i].file));
+        MQ_TRY(mq_path_join(err, job->root, *name, &path));
+        if (mq_file_exists(path)) goto cleanup;
+        free(*name);
+        *name = NULL;
+    }
+cleanup:
+    free(path);
+    return status;
+}
+
+static mq_status note_row(mq_err *err, row_list *list, size_t row, const char *file) {
+    char safe[64];
+    if (list->count++ >= ROWS_SHOWN) return MQ_OK;
+    return mq_buf_printf(err, &list->shown, "%srow %zu (%s)", list->count > 1 ? ", " : "", row,
+                         mq_text_safe(file, safe, sizeof safe));
+}
+
+static const char *more(const row_list *list) {
+    return list->count > ROWS_SHOWN ? ", ..." : "";
+}
+
+static mq_status take_row(mq_err *err, mq_import_job *job, const annotation *a, size_t row, row_list *missing,
+                          row_list *inverted) {
+    mq_status status = MQ_OK;
+    char *name = NULL;
+    mq_entry *entry = NULL;
+    const bool boxed = job->plan->boxes == MQ_BOXES_CROP;
+    if (boxed && (a->x2 <= a->x1 || a->y2 <= a->y1)) MQ_TRY(note_row(err, inverted, row, a->file));
+    MQ_TRY(find_picture(err, job, a->file, &name));
+    if (!name) {
+        MQ_TRY(note_row(err, missing, row, a->file));
+        goto cleanup;
+    }
+    MQ_TRY(mq_manifest_add(err, &job->manifest, name, (uint32_t)a->class - 1, &entry));
+    entry->row = row;
+    entry->has_box = boxed;
+    entry->box = (mq_box){(int32_t)a->x1, (int32_t)a->y1, (int32_t)a->x2, (int32_t)a->y2};
+    if (a->has_test) {
+        job->manifest.sets_split[MQ_TEST] = true;
+        if (a->test != 0) entry->split = MQ_TEST;
+    }
+cleanup:
+    free(name);
+    return status;
+}
+
+static mq_status read_rows(mq_err *err, mq_import_job *job, const char *path, const mq_mat *mat) {
+    mq_status status = MQ_OK;
+    row_list missing = {.shown = mq_buf_init(1024)}, inverted = {.shown = mq_buf_init(1024)};
+    const mq_mat_value *list = mq_mat_get(mat, "annotations");
+    MQ_REQUIRE(list && mq_mat_kind_of(list) == MQ_MAT_STRUCT && mq_mat_count(list), err, MQ_BAD_DATA,
+               "%s: no list of structs called annotations", path);
+    for (size_t i = 0; i < mq_mat_count(list); i++) {
+        annotation a = {0};
+        MQ_TRY(mq_import_go_on(err, job));
+        MQ_TRY(read_row(err, path, list, i, job->manifest.class_count, &a));
+        MQ_REQUIRE(is_inside(a.file), err, MQ_BAD_DATA, "%s: row %zu names a picture outside the source",
+                   path, i + 1);
+        MQ_TRY(take_row(err, job, &a, i + 1, &missing, &inverted));
+    }
+    MQ_REQUIRE(!inverted.count, err, MQ_BAD_DATA,
+               "%s: %zu boxes have x2 <= x1 or y2 <= y1: %s%s; correct them, or take --boxes ignore", path,
+               inverted.count, (char *)inverted.shown.data, more(&inverted));
+    MQ_REQUIRE(!missing.count || job->plan->allow_missing, err, MQ_NO_INPUT,
+               "%s: %zu of %zu rows have no picture below %s: %s%s; --allow-missing imports the others", path,
+               missing.count, mq_mat_count(list), job->plan->source, (char *)missing.shown.data,
+               more(&missing));
+    job->report->missing = missing.count;
+cleanup:
+    mq_buf_free(&missing.shown);
+    mq_buf_free(&inverted.shown);
+    return status;
+}
+
+/* Two rows of one picture would put it into the data set twice, perhaps as two classes. */
+static mq_status check_twice(mq_err *err, const char *path, const mq_manifest *manifest) {
+    char safe[128];
+    for (size_t i = 1; i < manifest->count; i++) {
+        const mq_entry *a = &manifest->entries[i - 1], *b = &manifest->entries[i];
+        if (strcmp(a->name, b->name) == 0)
+            return mq_fail(err, MQ_BAD_DATA, "%s: rows %zu and %zu are both about %s", path,
+                           a->row < b->row ? a->row : b->row, a->row < b->row ? b->row : a->row,
+                           mq_text_safe(a->name, safe, sizeof safe));
+    }
+    return MQ_OK;
+}
+
+static mq_status read_cars(mq_err *err, mq_import_job *job) {
+    mq_status status = MQ_OK;
+    char *path = NULL, *meta_path = NULL;
+    mq_mat *mat = NULL, *meta = NULL;
+    MQ_TRY(find_annotations(err, job, &path));
+    MQ_TRY(mq_mat_open(err, path, &mat));
+    MQ_TRY(mq_digest_file(err, MQ_SHA256, path, job->annotations));
+    if (mq_mat_get(mat, "class_names") && !job->plan->meta) {
+        MQ_TRY(read_classes(err, job, path, mat));
+    } else {
+        MQ_TRY(find_meta(err, job, path, &meta_path));
+        MQ_TRY(mq_mat_open(err, meta_path, &meta));
+        MQ_TRY(read_classes(err, job, meta_path, meta));
+    }
+    job->first_classes = job->manifest.class_count; /* the numbers are the publisher's: none is dropped */
+    MQ_TRY(read_rows(err, job, path, mat));
+    mq_manifest_sort(&job->manifest);
+    MQ_TRY(check_twice(err, path, &job->manifest));
+    job->report->class_rule = "class = annotation";
+cleanup:
+    mq_mat_free(&mat);
+    mq_mat_free(&meta);
+    free(path);
+    free(meta_path);
+    return status;
+}
+
+const mq_import_source mq_import_cars = {"stanford-cars", probe, read_cars};

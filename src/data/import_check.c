@@ -1,0 +1,150 @@
+/* import_check.c: decodes every picture once, in parallel, and checks boxes.
+ * Called by import.c between reading and placing. Owns the workers' scratch.
+ * Invariant: a worker touches the entry it was given and nothing else. */
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/pipeline.h"
+#include "base/text.h"
+#include "data/import_parts.h"
+#include "data/picture.h"
+#include "data/tfrecord.h"
+
+#include <string.h>
+
+enum { SLOTS_EACH = 8, ROWS_SHOWN = 3, EDGE = 2 /* pixels a box may stick out */ };
+
+typedef struct {
+    mq_import_job *job;
+    mq_buf *files; /* one for each worker */
+} checker;
+
+/* Failures that speak of the picture, not of the machine. */
+static bool is_of_picture(mq_status status) {
+    return status == MQ_BAD_DATA || status == MQ_NO_INPUT;
+}
+
+static int64_t channels_of(const char *colour) {
+    if (strcmp(colour, "grey") == 0) return 1;
+    if (strcmp(colour, "grey+alpha") == 0) return 2;
+    return strcmp(colour, "RGBA") == 0 || strcmp(colour, "CMYK") == 0 || strcmp(colour, "YCCK") == 0 ? 4 : 3;
+}
+
+/* Reads and decodes one picture; what its bytes say goes to the entry. */
+static mq_status read_picture(mq_err *err, const mq_import_job *job, mq_entry *entry, mq_buf *file) {
+    mq_status status = MQ_OK;
+    mq_pixels pixels = {0};
+    mq_picture_info info;
+    char *path = NULL;
+    static const uint8_t white[3] = {255, 255, 255};
+    MQ_TRY(mq_path_join(err, job->root, entry->name, &path));
+    mq_buf_clear(file);
+    MQ_TRY(mq_file_read(err, path, file));
+    /* An empty file has no memory yet. */
+    const uint8_t *bytes = file->data ? file->data : (const uint8_t *)"";
+    MQ_TRY(mq_sha256(err, bytes, file->size, entry->digest));
+    MQ_TRY(mq_picture_probe(err, path, bytes, file->size, &info));
+    MQ_TRY(mq_picture_decode(err, path, bytes, file->size, white, &pixels));
+    entry->width = info.width;
+    entry->height = info.height;
+    entry->format = info.format;
+    entry->colour = info.colour;
+    entry->channels = channels_of(info.colour);
+    entry->size = file->size;
+cleanup:
+    if (is_of_picture(status)) {
+        const size_t prefix = path ? strlen(path) : 0; /* messages begin with the path, which has a column */
+        const bool named = path && strncmp(err->text, path, prefix) == 0;
+        const char *reason = named ? err->text + prefix + strspn(err->text + prefix, ": ") : err->text;
+        mq_err inner = {0};
+        status = mq_manifest_leave_out(&inner, entry, "%s", reason);
+        *err = inner;
+    }
+    mq_pixels_free(&pixels);
+    free(path);
+    return status;
+}
+
+static mq_status work(mq_err *err, void *ctx, size_t item, size_t slot, size_t worker) {
+    const checker *c = ctx;
+    mq_entry *entry = &c->job->manifest.entries[item];
+    (void)slot;
+    return entry->reason ? MQ_OK : read_picture(err, c->job, entry, &c->files[worker]);
+}
+
+mq_status mq_import_check(mq_err *err, mq_import_job *job) {
+    mq_status status = MQ_OK;
+    const mq_import_plan *plan = job->plan;
+    checker c = {.job = job};
+    mq_pipeline *pipeline = NULL;
+    size_t slot, large = 0;
+    const mq_pipeline_plan pipes = {
+        sizeof pipes, job->manifest.count, SLOTS_EACH * plan->workers, plan->workers, work, &c};
+    MQ_TRY(mq_calloc(err, plan->workers, sizeof *c.files, "workers", &c.files));
+    for (size_t i = 0; i < plan->workers; i++) c.files[i] = mq_buf_init(MQ_TFRECORD_MAX - (1 << 20));
+    MQ_TRY(mq_pipeline_start(err, &pipes, &pipeline));
+    for (size_t i = 0; i < job->manifest.count; i++) {
+        const mq_entry *entry = &job->manifest.entries[i];
+        MQ_TRY(mq_import_go_on(err, job));
+        MQ_TRY(mq_pipeline_next(err, pipeline, &slot));
+        mq_pipeline_release(pipeline, 1);
+        large += !entry->reason && (uint64_t)entry->width * entry->height > MQ_PIXELS_WARN;
+        if (plan->progress) plan->progress(plan->user, "pictures checked", i + 1, job->manifest.count);
+    }
+    if (large) mq_warn("%zu pictures have more than 89 million pixels; they take long to read", large);
+cleanup:
+    mq_pipeline_free(&pipeline);
+    for (size_t i = 0; c.files && i < plan->workers; i++) mq_buf_free(&c.files[i]);
+    free(c.files);
+    return status;
+}
+
+static bool sticks_out(const mq_entry *e, int64_t by) {
+    return e->box.x1 < -by || e->box.y1 < -by || e->box.x2 > (int64_t)e->width + by ||
+           e->box.y2 > (int64_t)e->height + by;
+}
+
+/* Cuts what sticks out by less than the tolerance; false when nothing is left. */
+static bool trim(mq_entry *e) {
+    const int32_t w = (int32_t)e->width, h = (int32_t)e->height;
+    if (e->box.x1 < 0) e->box.x1 = 0;
+    if (e->box.y1 < 0) e->box.y1 = 0;
+    if (e->box.x2 > w) e->box.x2 = w;
+    if (e->box.y2 > h) e->box.y2 = h;
+    return e->box.x1 < e->box.x2 && e->box.y1 < e->box.y2;
+}
+
+static mq_status report_boxes(mq_err *err, const mq_import_job *job, size_t boxes, size_t outside, size_t cut,
+                              const char *shown) {
+    if (cut * 2 > boxes)
+        return mq_fail(
+            err, MQ_BAD_DATA,
+            "%s: %zu of %zu boxes lie outside their pictures, and %zu pictures are exactly as large "
+            "as their boxes: they are already cut; import them with --boxes ignore",
+            job->plan->source, outside, boxes, cut);
+    return mq_fail(err, MQ_BAD_DATA,
+                   "%s: %zu of %zu boxes lie more than %d pixels outside their pictures: %s%s; correct the "
+                   "annotations, or take --boxes ignore",
+                   job->plan->source, outside, boxes, EDGE, shown, outside > ROWS_SHOWN ? ", ..." : "");
+}
+
+mq_status mq_import_check_boxes(mq_err *err, mq_import_job *job) {
+    mq_status status = MQ_OK;
+    size_t boxes = 0, outside = 0, cut = 0;
+    mq_buf shown = mq_buf_init(1024);
+    char safe[64];
+    for (size_t i = 0; i < job->manifest.count; i++) {
+        mq_entry *e = &job->manifest.entries[i];
+        if (e->reason || !e->has_box) continue;
+        boxes++;
+        cut += (int64_t)e->box.x2 - e->box.x1 == e->width && (int64_t)e->box.y2 - e->box.y1 == e->height;
+        if (!sticks_out(e, EDGE) && trim(e)) continue;
+        if (outside++ < ROWS_SHOWN)
+            MQ_TRY(mq_buf_printf(err, &shown, "%srow %zu (%s, %u x %u)", outside > 1 ? ", " : "", e->row,
+                                 mq_text_safe(e->name, safe, sizeof safe), e->width, e->height));
+    }
+    job->report->boxes = boxes;
+    if (outside) MQ_TRY(report_boxes(err, job, boxes, outside, cut, (char *)shown.data));
+cleanup:
+    mq_buf_free(&shown);
+    return status;
+}

@@ -1,0 +1,95 @@
+/* import_load.c: the bytes that are stored for a picture. Called by the
+ * importer's workers. Owns nothing. Invariant: with the plan's defaults they
+ * are the file's own, untouched. */
+#include "base/mem.h"
+#include "data/encode.h"
+#include "data/import_parts.h"
+#include "data/resize.h"
+
+#include <math.h>
+#include <string.h>
+
+static bool is_cut(const mq_import_job *job, const mq_entry *entry) {
+    return job->plan->store == MQ_STORE_CROP && entry->has_box;
+}
+
+/* The box with its margin, cut at the picture's edges. */
+static mq_box grow(const mq_entry *entry, double margin) {
+    const int32_t w = (int32_t)entry->width, h = (int32_t)entry->height;
+    const mq_box b = entry->box;
+    const int32_t dx = (int32_t)llround(margin * (b.x2 - b.x1)),
+                  dy = (int32_t)llround(margin * (b.y2 - b.y1));
+    return (mq_box){b.x1 > dx ? b.x1 - dx : 0, b.y1 > dy ? b.y1 - dy : 0, b.x2 < w - dx ? b.x2 + dx : w,
+                    b.y2 < h - dy ? b.y2 + dy : h};
+}
+
+/* Width and height after cutting and shrinking the longer side to max_side. */
+static void stored_size(const mq_import_job *job, const mq_entry *entry, uint32_t *width, uint32_t *height) {
+    const mq_box box = is_cut(job, entry) ? grow(entry, job->plan->margin)
+                                          : (mq_box){0, 0, (int32_t)entry->width, (int32_t)entry->height};
+    const double side = job->plan->max_side;
+    *width = (uint32_t)(box.x2 - box.x1);
+    *height = (uint32_t)(box.y2 - box.y1);
+    const uint32_t longer = *width > *height ? *width : *height;
+    if (side == 0 || longer <= side) return;
+    *width = (uint32_t)fmax(1, round(*width * side / longer));
+    *height = (uint32_t)fmax(1, round(*height * side / longer));
+}
+
+/* Whether the picture is stored as other bytes than it came. */
+static bool is_converted(const mq_import_job *job, const mq_entry *entry) {
+    uint32_t width, height;
+    stored_size(job, entry, &width, &height);
+    return is_cut(job, entry) || width != entry->width || height != entry->height;
+}
+
+size_t mq_import_stored_bytes(const mq_import_job *job, const mq_entry *entry) {
+    uint32_t width, height;
+    if (!is_converted(job, entry)) return entry->size;
+    stored_size(job, entry, &width, &height);
+    return (size_t)width * height * 2; /* what photographs take as PNG, about */
+}
+
+static mq_status convert(mq_err *err, const mq_import_job *job, const mq_entry *entry, mq_buf *file,
+                         mq_stored *stored) {
+    mq_status status = MQ_OK;
+    static const uint8_t white[3] = {255, 255, 255};
+    mq_pixels whole = {0}, small = {0};
+    mq_picture_info info;
+    uint32_t width, height;
+    stored_size(job, entry, &width, &height);
+    MQ_TRY(mq_picture_probe(err, entry->name, file->data, file->size, &info));
+    MQ_TRY(mq_picture_decode(err, entry->name, file->data, file->size, white, &whole));
+    mq_view view = mq_view_of(&whole);
+    if (is_cut(job, entry)) view = mq_view_cut(view, grow(entry, job->plan->margin));
+    MQ_TRY(mq_alloc_aligned(err, (size_t)width * height, 3, "a smaller picture", &small.rgb));
+    small.width = width;
+    small.height = height;
+    MQ_TRY(mq_resize_pillow(err, view, width, height, small.rgb)); /* copies where nothing shrinks */
+    MQ_TRY(mq_pixels_orient(err, &small, info.orientation));
+    MQ_TRY(mq_png_encode(err, mq_view_of(&small), file));
+    *stored = (mq_stored){small.width, small.height, 3, "png", "RGB", false};
+cleanup:
+    mq_pixels_free(&whole);
+    mq_pixels_free(&small);
+    return status;
+}
+
+mq_status mq_import_load(mq_err *err, const mq_import_job *job, const mq_entry *entry, mq_buf *file,
+                         mq_stored *stored) {
+    mq_status status = MQ_OK;
+    char *path = NULL;
+    uint8_t digest[MQ_SHA256_SIZE];
+    MQ_TRY(mq_path_join(err, job->root, entry->name, &path));
+    mq_buf_clear(file);
+    MQ_TRY(mq_file_read(err, path, file));
+    MQ_TRY(mq_sha256(err, file->data ? file->data : (const uint8_t *)"", file->size, digest));
+    MQ_REQUIRE(memcmp(digest, entry->digest, sizeof digest) == 0, err, MQ_BAD_DATA,
+               "%s: changed while it was imported; import again", path);
+    *stored = (mq_stored){entry->width,  entry->height, entry->channels,
+                          entry->format, entry->colour, entry->has_box};
+    if (is_converted(job, entry)) MQ_TRY(convert(err, job, entry, file, stored));
+cleanup:
+    free(path);
+    return status;
+}

@@ -1,0 +1,65 @@
+/* import_parts.h: what the parts of the importer share; nobody else includes it. */
+#ifndef MQ_IMPORT_PARTS_H
+#define MQ_IMPORT_PARTS_H
+
+#include "base/file.h"
+#include "data/import.h"
+#include "data/manifest.h"
+
+#include <sys/stat.h>
+
+/* An import under way. */
+typedef struct {
+    const mq_import_plan *plan;    /* borrowed */
+    mq_import_report *report;      /* borrowed */
+    char *root;                    /* real path of the source; owned */
+    struct stat output;            /* of the output folder, so that it is not read; st_ino 0: there is none */
+    const char *kind;              /* of the source, for dataset.json; static */
+    char annotations[MQ_HEX_SIZE]; /* SHA-256 of the annotations read; "": none */
+    size_t first_classes;          /* classes that an earlier import fixed */
+    mq_manifest manifest;
+} mq_import_job;
+
+/* A kind of source. A new one is a file import_*.c and a row in import.c; the first whose probe says true
+ * reads. */
+typedef struct {
+    const char *kind; /* static */
+    bool (*probe)(const mq_import_job *job);
+    mq_status (*read)(mq_err *err, mq_import_job *job);
+} mq_import_source;
+
+extern const mq_import_source mq_import_cars, mq_import_folder;
+
+/* The number of the class called name, appended when it is new. Linear: for sources with few classes at a
+ * time, or called once a class. */
+MQ_MUST_USE mq_status mq_import_class_of(mq_err *err, mq_import_job *job, const char *name, uint32_t *class);
+
+/* MQ_INTERRUPTED once the plan's stop says so. */
+MQ_MUST_USE mq_status mq_import_go_on(mq_err *err, const mq_import_job *job);
+
+/* Decodes every picture once, in parallel, and fills in what the bytes say; what fails is left out. */
+MQ_MUST_USE mq_status mq_import_check(mq_err *err, mq_import_job *job);
+
+/* Boxes against their pictures; then every box lies inside. */
+MQ_MUST_USE mq_status mq_import_check_boxes(mq_err *err, mq_import_job *job);
+
+/* What is stored of a picture beside its bytes. */
+typedef struct {
+    uint32_t width, height;
+    int64_t channels;
+    const char *format, *colour; /* static */
+    bool has_box;
+} mq_stored;
+
+/* Reads the bytes to store for a checked picture into file: its own, or those of a PNG cut and shrunk as the
+ * plan says. A file that has changed since it was checked: MQ_BAD_DATA. */
+MQ_MUST_USE mq_status mq_import_load(mq_err *err, const mq_import_job *job, const mq_entry *entry,
+                                     mq_buf *file, mq_stored *stored);
+
+/* How many bytes these will be; for a PNG a guess. */
+size_t mq_import_stored_bytes(const mq_import_job *job, const mq_entry *entry);
+
+/* Writes shards, indexes and lists of pictures into folder, then dataset.json. */
+MQ_MUST_USE mq_status mq_import_write(mq_err *err, mq_import_job *job, const char *folder);
+
+#endif

@@ -1,0 +1,274 @@
+/* import_write.c: turns the placed pictures into the files of a data set.
+ * Called by import.c last. Owns the workers' records. Invariant: dataset.json
+ * is written when everything it names is on disk. */
+#include "base/mem.h"
+#include "base/pipeline.h"
+#include "base/text.h"
+#include "data/example.h"
+#include "data/import_parts.h"
+#include "data/shards.h"
+#include "data/tfrecord.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { SLOTS_EACH = 4, LIST_LIMIT = 1 << 30, RECORD_EXTRA = 512 /* bytes of a record beside its picture */ };
+
+/* One split being written. */
+typedef struct {
+    const mq_import_job *job;
+    const mq_entry **order; /* its pictures in the order of their keys */
+    size_t count;
+    mq_buf *files;   /* one for each worker */
+    mq_buf *records; /* one for each slot */
+} writing;
+
+static mq_bytes bytes_of(const char *text) {
+    return (mq_bytes){(const uint8_t *)text, strlen(text)};
+}
+
+/* The sealed frame of one picture. */
+static mq_status make_record(mq_err *err, void *ctx, size_t item, size_t slot, size_t worker) {
+    mq_status status = MQ_OK;
+    const writing *w = ctx;
+    const mq_entry *e = w->order[item];
+    mq_buf *file = &w->files[worker], *record = &w->records[slot];
+    mq_stored stored = {0};
+    MQ_TRY(mq_import_load(err, w->job, e, file, &stored));
+    mq_example example = {.width = stored.width,
+                          .height = stored.height,
+                          .channels = stored.channels,
+                          .label = (int64_t)e->class + 1,
+                          .colorspace = bytes_of(stored.colour),
+                          .format = bytes_of(stored.format),
+                          .filename = bytes_of(e->name),
+                          .encoded = {file->data, file->size},
+                          .text = bytes_of(w->job->manifest.classes[e->class]),
+                          .has_box = stored.has_box};
+    const int32_t sides[4] = {e->box.x1, e->box.y1, e->box.x2, e->box.y2};
+    const double scale[2] = {e->width, e->height};
+    for (int i = 0; i < 4 && stored.has_box; i++) {
+        example.box[i] = (float)(sides[i] / scale[i % 2]);
+        MQ_REQUIRE((int32_t)lround((double)example.box[i] * scale[i % 2]) == sides[i], err, MQ_BAD_DATA,
+                   "%s: too large for a box to be stored exactly", e->name);
+    }
+    mq_buf_clear(record);
+    MQ_TRY(mq_buf_add(err, record, (uint8_t[MQ_TFRECORD_HEADER]){0}, MQ_TFRECORD_HEADER));
+    MQ_TRY(mq_example_encode(err, &example, record));
+    MQ_TRY(mq_tfrecord_seal(err, record));
+cleanup:
+    return status;
+}
+
+static int compare_keys(const void *a, const void *b) {
+    const mq_entry *x = *(const mq_entry *const *)a, *y = *(const mq_entry *const *)b;
+    const int by_key = memcmp(x->key, y->key, MQ_SHA256_SIZE);
+    return by_key ? by_key : strcmp(x->name, y->name);
+}
+
+/* Records in the order of keys: shuffled, the same everywhere, and of no meaning to a reader. */
+static mq_status order_split(mq_err *err, mq_split split, writing *w) {
+    mq_status status = MQ_OK;
+    const mq_manifest *m = &w->job->manifest;
+    MQ_TRY(mq_calloc(err, m->count, sizeof *w->order, "pictures", &w->order));
+    for (size_t i = 0; i < m->count; i++)
+        if (!m->entries[i].reason && m->entries[i].split == split) w->order[w->count++] = &m->entries[i];
+    if (w->count) qsort(w->order, w->count, sizeof *w->order, compare_keys);
+cleanup:
+    return status;
+}
+
+static mq_status write_records(mq_err *err, writing *w, mq_shards *shards, size_t *done, size_t total) {
+    mq_status status = MQ_OK;
+    const mq_import_plan *plan = w->job->plan;
+    const size_t slots = SLOTS_EACH * plan->workers;
+    mq_pipeline *pipeline = NULL;
+    const mq_pipeline_plan pipes = {sizeof pipes, w->count, slots, plan->workers, make_record, w};
+    MQ_TRY(mq_calloc(err, plan->workers, sizeof *w->files, "workers", &w->files));
+    MQ_TRY(mq_calloc(err, slots, sizeof *w->records, "records", &w->records));
+    for (size_t i = 0; i < plan->workers; i++) w->files[i] = mq_buf_init(MQ_TFRECORD_MAX);
+    for (size_t i = 0; i < slots; i++) w->records[i] = mq_buf_init((size_t)MQ_TFRECORD_MAX + 64);
+    MQ_TRY(mq_pipeline_start(err, &pipes, &pipeline));
+    for (size_t i = 0; i < w->count; i++) {
+        size_t slot;
+        MQ_TRY(mq_import_go_on(err, w->job));
+        MQ_TRY(mq_pipeline_next(err, pipeline, &slot));
+        MQ_TRY(mq_shards_add(err, shards, &w->records[slot], w->order[i]->class, w->order[i]->digest));
+        mq_pipeline_release(pipeline, 1);
+        if (plan->progress) plan->progress(plan->user, "pictures written", ++*done, total);
+    }
+cleanup:
+    mq_pipeline_free(&pipeline);
+    for (size_t i = 0; w->files && i < plan->workers; i++) mq_buf_free(&w->files[i]);
+    for (size_t i = 0; w->records && i < slots; i++) mq_buf_free(&w->records[i]);
+    free(w->files);
+    free(w->records);
+    return status;
+}
+
+static mq_status write_split(mq_err *err, mq_import_job *job, const char *folder, mq_split split,
+                             size_t *done, mq_json **part) {
+    mq_status status = MQ_OK;
+    writing w = {.job = job};
+    size_t *sizes = NULL;
+    mq_shards *shards = NULL;
+    MQ_TRY(order_split(err, split, &w));
+    MQ_TRY(mq_calloc(err, w.count, sizeof *sizes, "pictures", &sizes));
+    for (size_t i = 0; i < w.count; i++) sizes[i] = mq_import_stored_bytes(job, w.order[i]) + RECORD_EXTRA;
+    MQ_TRY(mq_shards_open(err, folder, split, sizes, w.count, job->plan->shard_mb, &shards));
+    MQ_TRY(write_records(err, &w, shards, done, job->report->pictures));
+    MQ_TRY(mq_shards_commit(err, shards, part));
+    job->report->shards += mq_shards_count(shards);
+    job->report->bytes += mq_shards_bytes(shards);
+cleanup:
+    mq_shards_free(&shards);
+    free(sizes);
+    free(w.order);
+    return status;
+}
+
+static mq_status save(mq_err *err, const char *folder, const char *name, const mq_buf *text) {
+    char *path = NULL;
+    mq_status status = mq_path_join(err, folder, name, &path);
+    if (status == MQ_OK) status = mq_file_write(err, path, text->data, text->size);
+    free(path);
+    return status;
+}
+
+static mq_status add_split_row(mq_err *err, const mq_import_job *job, const mq_entry *e, mq_buf *text) {
+    mq_status status = MQ_OK;
+    char hex[MQ_HEX_SIZE];
+    mq_hex(e->digest, MQ_SHA256_SIZE, hex);
+    MQ_TRY(mq_csv_field(err, text, e->name));
+    MQ_TRY(mq_buf_add(err, text, ",", 1));
+    MQ_TRY(mq_csv_field(err, text, job->manifest.classes[e->class]));
+    MQ_TRY(mq_buf_printf(err, text, ",%s,%s,%u,%u,", mq_split_name(e->split), hex, e->width, e->height));
+    if (e->has_box)
+        MQ_TRY(mq_buf_printf(err, text, "%d,%d,%d,%d\n", e->box.x1, e->box.y1, e->box.x2, e->box.y2));
+    else
+        MQ_TRY(mq_buf_add_text(err, text, ",,,\n"));
+cleanup:
+    return status;
+}
+
+static mq_status write_lists(mq_err *err, const mq_import_job *job, const char *folder) {
+    mq_status status = MQ_OK;
+    mq_buf taken = mq_buf_init(LIST_LIMIT), left_out = mq_buf_init(LIST_LIMIT);
+    MQ_TRY(mq_buf_add_text(err, &taken, "file,class,split,sha256,width,height,x1,y1,x2,y2\n"));
+    MQ_TRY(mq_buf_add_text(err, &left_out, "file,reason\n"));
+    for (size_t i = 0; i < job->manifest.count; i++) {
+        const mq_entry *e = &job->manifest.entries[i];
+        if (!e->reason) {
+            MQ_TRY(add_split_row(err, job, e, &taken));
+            continue;
+        }
+        MQ_TRY(mq_csv_field(err, &left_out, e->name));
+        MQ_TRY(mq_buf_add(err, &left_out, ",", 1));
+        MQ_TRY(mq_csv_field(err, &left_out, e->reason));
+        MQ_TRY(mq_buf_add(err, &left_out, "\n", 1));
+    }
+    MQ_TRY(save(err, folder, "split.csv", &taken));
+    MQ_TRY(save(err, folder, "quarantine.csv", &left_out));
+cleanup:
+    mq_buf_free(&taken);
+    mq_buf_free(&left_out);
+    return status;
+}
+
+static mq_status pack_classes(mq_err *err, const mq_import_job *job, mq_json **names, mq_json **counts) {
+    mq_status status = MQ_OK;
+    MQ_TRY(mq_json_pack(err, names, "[]"));
+    MQ_TRY(mq_json_pack(err, counts, "[]"));
+    for (size_t i = 0; i < job->report->class_count; i++) {
+        const mq_import_class *class = &job->report->classes[i];
+        mq_json *name = NULL, *row = NULL;
+        MQ_TRY(mq_name_to_json(err, class->name, &name));
+        MQ_TRY(mq_json_append(err, *names, name));
+        MQ_TRY(mq_json_pack(err, &row, "[I,I,I]", (long long)class->count[MQ_TRAIN],
+                            (long long)class->count[MQ_VAL], (long long)class->count[MQ_TEST]));
+        MQ_TRY(mq_json_append(err, *counts, row));
+    }
+cleanup:
+    return status;
+}
+
+/* What happened is said without paths or times: the same pictures give the same bytes. */
+static mq_status pack_source(mq_err *err, const mq_import_job *job, mq_json **source) {
+    mq_status status = MQ_OK;
+    MQ_TRY(mq_json_pack(err, source, "{s:s,s:s,s:I,s:I}", "kind", job->kind, "classes",
+                        job->report->class_rule, "left_out", (long long)job->report->left_out, "missing",
+                        (long long)job->report->missing));
+    if (job->annotations[0])
+        MQ_TRY(mq_json_set(err, *source, "annotations_sha256", mq_json_text(job->annotations)));
+cleanup:
+    return status;
+}
+
+static mq_status pack_rule(mq_err *err, const mq_import_job *job, mq_json **rule) {
+    mq_status status = MQ_OK;
+    const mq_import_plan *plan = job->plan;
+    MQ_TRY(mq_json_pack(err, rule, "{s:s,s:I,s:f,s:f}", "rule", "stratified by digest", "seed",
+                        (long long)plan->seed, "test", plan->test, "val", plan->val));
+    if (plan->group_by) MQ_TRY(mq_json_set(err, *rule, "group_by", mq_json_text(plan->group_by)));
+    for (mq_split split = MQ_TRAIN; split < MQ_SPLITS; split++) {
+        mq_json *given = NULL;
+        if (!job->manifest.sets_split[split]) continue;
+        MQ_TRY(mq_json_pack(err, &given, "b", 1));
+        char key[32];
+        snprintf(key, sizeof key, "%s_given", mq_split_name(split));
+        MQ_TRY(mq_json_set(err, *rule, key, given));
+    }
+cleanup:
+    return status;
+}
+
+static mq_status write_json(mq_err *err, const mq_import_job *job, const char *folder, mq_json **splits) {
+    mq_status status = MQ_OK;
+    const mq_import_plan *plan = job->plan;
+    mq_json *json = NULL, *names = NULL, *counts = NULL, *source = NULL, *rule = NULL;
+    char *path = NULL;
+    const bool cut = plan->store == MQ_STORE_CROP;
+    MQ_TRY(pack_classes(err, job, &names, &counts));
+    MQ_TRY(pack_source(err, job, &source));
+    MQ_TRY(pack_rule(err, job, &rule));
+    MQ_TRY(mq_json_pack(err, &json, "{s:s,s:i,s:I,s:O,s:O,s:O,s:O,s:b,s:f,s:s,s:I,s:O}", "format",
+                        "marque.dataset", "version", 1, "pictures", (long long)job->report->pictures,
+                        "classes", names, "counts", counts, "splits", *splits, "split", rule, "boxes",
+                        job->report->boxes > 0 && !cut, "margin", plan->margin, "store",
+                        cut ? "crop" : "original", "max_side", (long long)plan->max_side, "source", source));
+    MQ_TRY(mq_path_join(err, folder, "dataset.json", &path));
+    MQ_TRY(mq_json_save(err, json, path));
+cleanup:
+    mq_json_free(&json);
+    mq_json_free(&names);
+    mq_json_free(&counts);
+    mq_json_free(&source);
+    mq_json_free(&rule);
+    free(path);
+    return status;
+}
+
+mq_status mq_import_write(mq_err *err, mq_import_job *job, const char *folder) {
+    mq_status status = MQ_OK;
+    mq_json *splits = NULL;
+    size_t done = 0;
+    uint64_t wanted = 0;
+    for (size_t i = 0; i < job->manifest.count; i++)
+        wanted += job->manifest.entries[i].reason ? 0 : job->manifest.entries[i].size;
+    /* Pictures that are converted have no size before they are written. */
+    const bool known = job->plan->store == MQ_STORE_ORIGINAL && job->plan->max_side == 0;
+    MQ_REQUIRE(!known || mq_disk_free(folder) >= wanted, err, MQ_IO,
+               "%s: the data set needs %.1f MB, and %.1f MB are free; make room or choose another place",
+               job->plan->output, (double)wanted / 1e6, (double)mq_disk_free(folder) / 1e6);
+    MQ_TRY(mq_json_pack(err, &splits, "{}"));
+    for (mq_split split = MQ_TRAIN; split < MQ_SPLITS; split++) {
+        mq_json *part = NULL;
+        MQ_TRY(write_split(err, job, folder, split, &done, &part));
+        MQ_TRY(mq_json_set(err, splits, mq_split_name(split), part));
+    }
+    MQ_TRY(write_lists(err, job, folder));
+    MQ_TRY(write_json(err, job, folder, &splits));
+cleanup:
+    mq_json_free(&splits);
+    return status;
+}

@@ -1,0 +1,154 @@
+/* manifest.c: the importer's list of pictures and classes. Filled by
+ * import_*.c, placed by split.c, written by shards.c. Owns all names in it.
+ * Invariant: the class of an entry that is taken is below class_count. */
+#include "data/manifest.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+mq_status mq_manifest_add_class(mq_err *err, mq_manifest *manifest, const char *name, uint32_t *index) {
+    mq_status status = MQ_OK;
+    MQ_REQUIRE(manifest->class_count < INT32_MAX, err, MQ_BAD_DATA, "too many classes");
+    MQ_TRY(mq_grow(err, &manifest->classes, &manifest->class_capacity, manifest->class_count + 1,
+                   sizeof *manifest->classes));
+    MQ_TRY(mq_strdup(err, name, &manifest->classes[manifest->class_count]));
+    *index = (uint32_t)manifest->class_count++;
+cleanup:
+    return status;
+}
+
+mq_status mq_manifest_add(mq_err *err, mq_manifest *manifest, const char *name, uint32_t class,
+                          mq_entry **entry) {
+    mq_status status = MQ_OK;
+    MQ_TRY(mq_grow(err, &manifest->entries, &manifest->capacity, manifest->count + 1,
+                   sizeof *manifest->entries));
+    mq_entry *e = &manifest->entries[manifest->count];
+    *e = (mq_entry){.class = class, .split = MQ_SPLITS};
+    MQ_TRY(mq_strdup(err, name, &e->name));
+    manifest->count++;
+    *entry = e;
+cleanup:
+    return status;
+}
+
+mq_status mq_manifest_leave_out(mq_err *err, mq_entry *entry, const char *format, ...) {
+    if (entry->reason) return MQ_OK;
+    va_list args;
+    va_start(args, format);
+    const int n = vasprintf(&entry->reason, format, args);
+    va_end(args);
+    if (n >= 0) return MQ_OK;
+    entry->reason = NULL;
+    return mq_fail(err, MQ_NO_MEMORY, "no memory for a line of text");
+}
+
+static int compare_names(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+mq_status mq_manifest_check_classes(mq_err *err, const mq_manifest *manifest) {
+    mq_status status = MQ_OK;
+    char **sorted = NULL, safe[256];
+    MQ_TRY(mq_calloc(err, manifest->class_count, sizeof *sorted, "class names", &sorted));
+    for (size_t i = 0; i < manifest->class_count; i++) sorted[i] = manifest->classes[i];
+    qsort(sorted, manifest->class_count, sizeof *sorted, compare_names);
+    for (size_t i = 1; i < manifest->class_count; i++)
+        MQ_REQUIRE(strcmp(sorted[i - 1], sorted[i]) != 0, err, MQ_BAD_DATA,
+                   "two classes are called %s; rename one", mq_text_safe(sorted[i], safe, sizeof safe));
+cleanup:
+    free(sorted);
+    return status;
+}
+
+mq_status mq_manifest_drop_classes(mq_err *err, mq_manifest *manifest, size_t keep, size_t *dropped) {
+    mq_status status = MQ_OK;
+    uint32_t *number = NULL, next = 0;
+    *dropped = 0;
+    MQ_TRY(mq_calloc(err, manifest->class_count, sizeof *number, "class numbers", &number));
+    for (size_t i = 0; i < manifest->count; i++)
+        if (!manifest->entries[i].reason) number[manifest->entries[i].class] = 1;
+    for (size_t i = 0; i < manifest->class_count; i++) {
+        const bool stays = number[i] || i < keep;
+        number[i] = stays ? next : 0;
+        if (stays)
+            manifest->classes[next++] = manifest->classes[i];
+        else
+            free(manifest->classes[i]);
+    }
+    *dropped = manifest->class_count - next;
+    manifest->class_count = next;
+    for (size_t i = 0; i < manifest->count; i++)
+        if (!manifest->entries[i].reason) manifest->entries[i].class = number[manifest->entries[i].class];
+cleanup:
+    free(number);
+    return status;
+}
+
+static int compare_entries(const void *a, const void *b) {
+    return strcmp(((const mq_entry *)a)->name, ((const mq_entry *)b)->name);
+}
+
+void mq_manifest_sort(mq_manifest *manifest) {
+    if (manifest->count)
+        qsort(manifest->entries, manifest->count, sizeof *manifest->entries, compare_entries);
+}
+
+void mq_manifest_free(mq_manifest *manifest) {
+    for (size_t i = 0; i < manifest->count; i++) {
+        free(manifest->entries[i].name);
+        free(manifest->entries[i].reason);
+    }
+    for (size_t i = 0; i < manifest->class_count; i++) free(manifest->classes[i]);
+    free(manifest->entries);
+    free(manifest->classes);
+    *manifest = (mq_manifest){0};
+}
+
+mq_status mq_name_to_json(mq_err *err, const char *name, mq_json **json) {
+    mq_status status = MQ_OK;
+    char *clean = mq_text_utf8(name), *hex = NULL;
+    MQ_REQUIRE(clean, err, MQ_NO_MEMORY, "no memory for a name");
+    if (strcmp(clean, name) == 0) {
+        *json = mq_json_text(name);
+        MQ_REQUIRE(*json, err, MQ_NO_MEMORY, "no memory for a name");
+    } else {
+        const size_t size = strlen(name);
+        MQ_TRY(mq_calloc(err, 2 * size + 1, 1, "a name", &hex));
+        mq_hex((const uint8_t *)name, size, hex);
+        MQ_TRY(mq_json_pack(err, json, "{s:s}", "bytes", hex));
+    }
+cleanup:
+    free(hex);
+    free(clean);
+    return status;
+}
+
+static int hex_digit(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+mq_status mq_name_from_json(mq_err *err, const char *what, const mq_json *json, char **name) {
+    mq_status status = MQ_OK;
+    char *out = NULL;
+    const char *text = mq_json_string(json);
+    if (text) return mq_strdup(err, text, name);
+    const char *hex = mq_json_string(mq_json_get(json, "bytes"));
+    MQ_REQUIRE(hex && strlen(hex) % 2 == 0, err, MQ_BAD_DATA, "%s: a class without a proper name", what);
+    const size_t size = strlen(hex) / 2;
+    MQ_TRY(mq_calloc(err, size + 1, 1, "a name", &out));
+    for (size_t i = 0; i < size; i++) {
+        const int high = hex_digit(hex[2 * i]), low = hex_digit(hex[2 * i + 1]);
+        MQ_REQUIRE(high >= 0 && low >= 0 && high + low, err, MQ_BAD_DATA, "%s: a class without a proper name",
+                   what);
+        out[i] = (char)(high << 4 | low);
+    }
+    *name = out;
+    out = NULL;
+cleanup:
+    free(out);
+    return status;
+}

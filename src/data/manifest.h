@@ -1,0 +1,66 @@
+/* manifest.h: the list of pictures an importer works on, and its classes. */
+#ifndef MQ_MANIFEST_H
+#define MQ_MANIFEST_H
+
+#include "base/digest.h"
+#include "data/dataset.h"
+
+/* One picture. Its readers fill the first part, checking the second. */
+typedef struct {
+    char *name;     /* path below the source, any bytes; owned */
+    uint32_t class; /* index of its class */
+    mq_split split; /* MQ_SPLITS: not placed yet */
+    bool kept;      /* its split is that of an earlier import, not the source's */
+    bool has_box;
+    mq_box box; /* as annotated, pixels of the picture as stored */
+    size_t row; /* its row in the annotations, from 1; 0: none */
+
+    char *reason;                   /* why it is left out; NULL: it is not; owned */
+    uint8_t digest[MQ_SHA256_SIZE]; /* of its bytes */
+    uint8_t key[MQ_SHA256_SIZE];    /* digest of (seed, content): its place in every order that is drawn */
+    uint32_t width, height;
+    int64_t channels;
+    const char *format, *colour; /* static */
+    size_t size;                 /* bytes as they will be stored */
+} mq_entry;
+
+typedef struct {
+    mq_entry *entries; /* owned, as is what follows */
+    size_t count, capacity;
+    char **classes;
+    size_t class_count, class_capacity;
+    bool sets_split[MQ_SPLITS]; /* the source itself says which pictures belong to it */
+} mq_manifest;
+
+/* Appends a class; *index is its number. */
+MQ_MUST_USE mq_status mq_manifest_add_class(mq_err *err, mq_manifest *manifest, const char *name,
+                                            uint32_t *index);
+
+/* Appends a picture of name (copied) in a class, not placed, without box; *entry is borrowed until the next
+ * call. */
+MQ_MUST_USE mq_status mq_manifest_add(mq_err *err, mq_manifest *manifest, const char *name, uint32_t class,
+                                      mq_entry **entry);
+
+/* Leaves a picture out, with printf's words for a reason; the first reason stays. */
+MQ_MUST_USE mq_status mq_manifest_leave_out(mq_err *err, mq_entry *entry, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Two classes of one name: MQ_BAD_DATA, naming it. */
+MQ_MUST_USE mq_status mq_manifest_check_classes(mq_err *err, const mq_manifest *manifest);
+
+/* Drops the classes without a picture that is taken, except the first keep, and renumbers the others;
+ * *dropped counts them. */
+MQ_MUST_USE mq_status mq_manifest_drop_classes(mq_err *err, mq_manifest *manifest, size_t keep,
+                                               size_t *dropped);
+
+/* Sorts the pictures by the bytes of their names. */
+void mq_manifest_sort(mq_manifest *manifest);
+
+void mq_manifest_free(mq_manifest *manifest);
+
+/* Text of any bytes as JSON and back: a string where it is UTF-8, else {"bytes": "hex"}. *name is the
+ * caller's. */
+MQ_MUST_USE mq_status mq_name_to_json(mq_err *err, const char *name, mq_json **json);
+MQ_MUST_USE mq_status mq_name_from_json(mq_err *err, const char *what, const mq_json *json, char **name);
+
+#endif

@@ -1,0 +1,240 @@
+/* split.c: places pictures into train, val and test. Called by the importer.
+ * Invariant: the outcome depends on seed, names, classes and contents alone,
+ * never on the order of files or of workers. */
+#include "data/split.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "data/bytes.h"
+
+#include <math.h>
+#include <regex.h>
+#include <string.h>
+
+/* A picture while it is placed. */
+typedef struct {
+    mq_entry *entry;
+    size_t team;                   /* its representative in the union of those that stay together */
+    uint8_t group[MQ_SHA256_SIZE]; /* digest of what group_by matched */
+    bool grouped;
+    const uint8_t *key; /* the smallest key of its team; borrowed from an entry */
+} member;
+
+/* The state of a placement. */
+typedef struct {
+    member *members; /* in the order of the manifest */
+    size_t count;
+    size_t *order; /* indexes of members, sorted for the step at hand */
+} placement;
+
+/* Follows representatives, shortening the way. */
+static size_t find_team(member *members, size_t i) {
+    while (members[i].team != i) i = members[i].team = members[members[i].team].team;
+    return i;
+}
+
+static void join_teams(member *members, size_t a, size_t b) {
+    a = find_team(members, a);
+    b = find_team(members, b);
+    if (a != b) members[a > b ? a : b].team = a < b ? a : b;
+}
+
+static int compare_content(const void *a, const void *b, void *context) {
+    const member *members = context, *x = &members[*(const size_t *)a], *y = &members[*(const size_t *)b];
+    return memcmp(x->entry->digest, y->entry->digest, MQ_SHA256_SIZE);
+}
+
+static int compare_group(const void *a, const void *b, void *context) {
+    const member *members = context, *x = &members[*(const size_t *)a], *y = &members[*(const size_t *)b];
+    if (x->grouped != y->grouped) return x->grouped ? -1 : 1;
+    return memcmp(x->group, y->group, MQ_SHA256_SIZE);
+}
+
+/* By class, then by the team's key, then team, then name: teams lie together. */
+static int compare_place(const void *a, const void *b, void *context) {
+    const member *members = context, *x = &members[*(const size_t *)a], *y = &members[*(const size_t *)b];
+    if (x->entry->class != y->entry->class) return x->entry->class < y->entry->class ? -1 : 1;
+    const int by_key = memcmp(x->key, y->key, MQ_SHA256_SIZE);
+    return by_key ? by_key : strcmp(x->entry->name, y->entry->name);
+}
+
+static mq_status match_groups(mq_err *err, const char *pattern, placement *p) {
+    mq_status status = MQ_OK;
+    regex_t regex;
+    char why[128];
+    const int failed = regcomp(&regex, pattern, REG_EXTENDED);
+    if (failed) {
+        regerror(failed, &regex, why, sizeof why);
+        return mq_fail(err, MQ_USAGE, "--group-by %s: %s", pattern, why);
+    }
+    for (size_t i = 0; i < p->count; i++) {
+        member *m = &p->members[i];
+        regmatch_t match[2];
+        if (regexec(&regex, m->entry->name, 2, match, 0) != 0) continue;
+        const regmatch_t *part = match[1].rm_so >= 0 ? &match[1] : &match[0];
+        m->grouped = true;
+        MQ_TRY(mq_sha256(err, m->entry->name + part->rm_so, (size_t)(part->rm_eo - part->rm_so), m->group));
+    }
+cleanup:
+    regfree(&regex);
+    return status;
+}
+
+/* Sets every member's team and the team's key. */
+static void build_teams(placement *p) {
+    member *members = p->members;
+    qsort_r(p->order, p->count, sizeof *p->order, compare_content, members);
+    for (size_t i = 1; i < p->count; i++)
+        if (compare_content(&p->order[i - 1], &p->order[i], members) == 0)
+            join_teams(members, p->order[i - 1], p->order[i]);
+    qsort_r(p->order, p->count, sizeof *p->order, compare_group, members);
+    for (size_t i = 1; i < p->count && members[p->order[i]].grouped; i++)
+        if (compare_group(&p->order[i - 1], &p->order[i], members) == 0)
+            join_teams(members, p->order[i - 1], p->order[i]);
+    for (size_t i = 0; i < p->count; i++) {
+        const size_t team = find_team(members, i);
+        const uint8_t *key = members[i].entry->key, **best = &members[team].key;
+        if (!*best || memcmp(key, *best, MQ_SHA256_SIZE) < 0) *best = key;
+    }
+    for (size_t i = 0; i < p->count; i++) members[i].key = members[find_team(members, i)].key;
+}
+
+/* A team takes the split that one of its pictures has already, test before val before train: what was ever
+ * tested on is not trained on. *shared counts the pictures of teams that the source tears apart. */
+static mq_status follow_placed(mq_err *err, placement *p, size_t *shared) {
+    mq_status status = MQ_OK;
+    mq_split *placed = NULL;
+    bool *torn = NULL;
+    MQ_TRY(mq_calloc(err, p->count, sizeof *placed, "splits", &placed));
+    MQ_TRY(mq_calloc(err, p->count, sizeof *torn, "splits", &torn));
+    for (size_t i = 0; i < p->count; i++) placed[i] = MQ_SPLITS;
+    for (size_t i = 0; i < p->count; i++) {
+        const mq_split split = p->members[i].entry->split;
+        mq_split *team = &placed[find_team(p->members, i)];
+        if (split == MQ_SPLITS) continue;
+        if (*team != MQ_SPLITS && *team != split) torn[find_team(p->members, i)] = true;
+        if (*team == MQ_SPLITS || split > *team) *team = split;
+    }
+    for (size_t i = 0; i < p->count; i++) {
+        const size_t team = find_team(p->members, i);
+        mq_entry *entry = p->members[i].entry;
+        if (entry->split == MQ_SPLITS) entry->split = placed[team];
+        *shared += torn[team];
+    }
+cleanup:
+    free(placed);
+    free(torn);
+    return status;
+}
+
+/* Draws whole teams of the class order[begin..end) from split from (MQ_SPLITS: not placed) into split to
+ * until it holds wanted pictures. A team is moved in all classes at once. */
+static void draw(placement *p, size_t begin, size_t end, mq_split from, mq_split to, size_t wanted) {
+    size_t have = 0;
+    for (size_t i = begin; i < end; i++) have += p->members[p->order[i]].entry->split == to;
+    for (size_t i = begin; i < end && have < wanted; i++) {
+        const member *first = &p->members[p->order[i]];
+        if (first->entry->split != from) continue;
+        for (size_t k = i; k < end && p->members[p->order[k]].key == first->key; k++) {
+            mq_entry *entry = p->members[p->order[k]].entry;
+            if (entry->split == from) entry->split = to, have++;
+        }
+    }
+}
+
+static size_t count_split(const placement *p, size_t begin, size_t end, mq_split split) {
+    size_t count = 0;
+    for (size_t i = begin; i < end; i++) count += p->members[p->order[i]].entry->split == split;
+    return count;
+}
+
+/* Gives the last team that was drawn back to train, from val before test. */
+static void feed_train(placement *p, size_t begin, size_t end, const bool *fixed) {
+    for (mq_split from = MQ_VAL; from <= MQ_TEST; from++) {
+        for (size_t i = end; i-- > begin;) {
+            if (p->members[p->order[i]].entry->split != from || fixed[p->order[i]]) continue;
+            const uint8_t *key = p->members[p->order[i]].key;
+            for (size_t k = begin; k < end; k++) {
+                mq_entry *entry = p->members[p->order[k]].entry;
+                if (p->members[p->order[k]].key == key && !fixed[p->order[k]]) entry->split = MQ_TRAIN;
+            }
+            return;
+        }
+    }
+}
+
+/* Places one class, order[begin..end). fixed says which members were placed before anything was drawn. */
+static void place_class(placement *p, size_t begin, size_t end, const mq_split_rule *rule,
+                        const mq_manifest *manifest, bool *fixed) {
+    size_t pool = 0; /* pictures the rule counts: free ones and those it placed earlier */
+    for (size_t i = begin; i < end; i++) {
+        const mq_entry *entry = p->members[p->order[i]].entry;
+        fixed[p->order[i]] = entry->split != MQ_SPLITS;
+        pool += entry->split == MQ_SPLITS || entry->kept;
+    }
+    if (!manifest->sets_split[MQ_TEST])
+        draw(p, begin, end, MQ_SPLITS, MQ_TEST, (size_t)llround(rule->test * (double)pool));
+    const size_t others = end - begin - count_split(p, begin, end, MQ_TEST);
+    const size_t val = (size_t)llround(rule->val * (double)others);
+    if (!manifest->sets_split[MQ_VAL]) {
+        draw(p, begin, end, MQ_SPLITS, MQ_VAL, val);
+        if (manifest->sets_split[MQ_TRAIN]) draw(p, begin, end, MQ_TRAIN, MQ_VAL, val);
+    }
+    draw(p, begin, end, MQ_SPLITS, MQ_TRAIN, SIZE_MAX);
+    if (count_split(p, begin, end, MQ_TRAIN) == 0) feed_train(p, begin, end, fixed);
+}
+
+/* Teams that reach into several classes: the later class follows the earlier one. */
+static mq_status place_all(mq_err *err, placement *p, const mq_split_rule *rule,
+                           const mq_manifest *manifest) {
+    mq_status status = MQ_OK;
+    bool *fixed = NULL;
+    mq_split *drawn = NULL; /* of each team, once a class has placed it */
+    MQ_TRY(mq_calloc(err, p->count, sizeof *fixed, "splits", &fixed));
+    MQ_TRY(mq_calloc(err, p->count, sizeof *drawn, "splits", &drawn));
+    for (size_t i = 0; i < p->count; i++) drawn[i] = MQ_SPLITS;
+    for (size_t begin = 0, end; begin < p->count; begin = end) {
+        const uint32_t class = p->members[p->order[begin]].entry->class;
+        for (end = begin; end < p->count && p->members[p->order[end]].entry->class == class; end++) {
+            mq_entry *entry = p->members[p->order[end]].entry;
+            if (entry->split == MQ_SPLITS) entry->split = drawn[find_team(p->members, p->order[end])];
+        }
+        place_class(p, begin, end, rule, manifest, fixed);
+        for (size_t i = begin; i < end; i++)
+            drawn[find_team(p->members, p->order[i])] = p->members[p->order[i]].entry->split;
+    }
+cleanup:
+    free(fixed);
+    free(drawn);
+    return status;
+}
+
+static mq_status set_key(mq_err *err, uint64_t seed, mq_entry *entry) {
+    uint8_t text[8 + MQ_SHA256_SIZE];
+    mq_write_u64(text, seed);
+    memcpy(text + 8, entry->digest, MQ_SHA256_SIZE);
+    return mq_sha256(err, text, sizeof text, entry->key);
+}
+
+mq_status mq_split_place(mq_err *err, const mq_split_rule *rule, mq_manifest *manifest, size_t *shared) {
+    mq_status status = MQ_OK;
+    placement p = {0};
+    *shared = 0;
+    MQ_TRY(mq_calloc(err, manifest->count, sizeof *p.members, "splits", &p.members));
+    MQ_TRY(mq_calloc(err, manifest->count, sizeof *p.order, "splits", &p.order));
+    for (size_t i = 0; i < manifest->count; i++) {
+        if (manifest->entries[i].reason) continue;
+        p.members[p.count] = (member){.entry = &manifest->entries[i], .team = p.count};
+        p.order[p.count] = p.count;
+        MQ_TRY(set_key(err, rule->seed, &manifest->entries[i]));
+        p.count++;
+    }
+    if (rule->group_by) MQ_TRY(match_groups(err, rule->group_by, &p));
+    build_teams(&p);
+    MQ_TRY(follow_placed(err, &p, shared));
+    qsort_r(p.order, p.count, sizeof *p.order, compare_place, p.members);
+    MQ_TRY(place_all(err, &p, rule, manifest));
+cleanup:
+    free(p.members);
+    free(p.order);
+    return status;
+}

@@ -1,0 +1,24 @@
+/* split.h: which pictures are for training, validation and test. */
+#ifndef MQ_SPLIT_H
+#define MQ_SPLIT_H
+
+#include "data/manifest.h"
+
+typedef struct {
+    double test; /* share of each class, 0..1 */
+    double val;  /* share of what is not test */
+    uint64_t seed;
+    const char *group_by; /* POSIX extended regular expression on names; borrowed; NULL: none */
+} mq_split_rule;
+
+/* Places every picture that is taken (reason NULL) and sets its key, SHA-256 of (seed as u64 little endian,
+ * its digest). Pictures that are placed already stay. Inside each class, in the order of keys, the first
+ * round(test n) go to test and the next round(val m) of the other m to validation; a class never goes without
+ * training picture while it has one to give. A split that the source sets itself gets nothing drawn. Pictures
+ * of equal content stay together, and so do those whose names match group_by with the same first group (the
+ * whole match when it has no group). *shared counts pictures whose content the source puts into several
+ * splits. */
+MQ_MUST_USE mq_status mq_split_place(mq_err *err, const mq_split_rule *rule, mq_manifest *manifest,
+                                     size_t *shared);
+
+#endif

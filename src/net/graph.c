@@ -1,0 +1,111 @@
+/* graph.c: the list of nodes with their names and shapes. Called by the zoo,
+ * which builds it, and by everything that reads a network. Invariant: a node's
+ * inputs stand before it and its shape is known. */
+#include "net/op.h"
+
+#include "base/mem.h"
+
+#include <string.h>
+
+struct mq_graph {
+    mq_node *nodes; /* names owned */
+    size_t count, capacity;
+};
+
+mq_status mq_graph_create(mq_err *err, mq_graph **graph) {
+    return mq_calloc(err, 1, sizeof **graph, "a network", graph);
+}
+
+static void free_text(const char *text) {
+    void *p; /* owned here, const for everyone else */
+    memcpy(&p, &text, sizeof p);
+    free(p);
+}
+
+void mq_graph_free(mq_graph **graph) {
+    mq_graph *g = *graph;
+    if (!g) return;
+    for (size_t i = 0; i < g->count; i++) {
+        free_text(g->nodes[i].name);
+        free_text(g->nodes[i].block);
+    }
+    free(g->nodes);
+    free(g);
+    *graph = NULL;
+}
+
+mq_status mq_graph_add(mq_err *err, mq_graph *graph, const mq_node *node, size_t *index) {
+    mq_status status = MQ_OK;
+    const mq_op *op = mq_op_of(node->op);
+    mq_shape inputs[MQ_NODE_INPUTS] = {{0}};
+    char *name = NULL, *block = NULL;
+    mq_node copy = *node;
+    MQ_REQUIRE(node->input_count == op->inputs, err, MQ_INTERNAL, "layer %s: %s takes %zu inputs", node->name,
+               op->name, op->inputs);
+    MQ_REQUIRE(!mq_graph_find(graph, node->name), err, MQ_INTERNAL, "two layers are called %s", node->name);
+    for (size_t i = 0; i < node->input_count; i++) {
+        MQ_REQUIRE(node->inputs[i] < graph->count, err, MQ_INTERNAL, "layer %s: no node %zu", node->name,
+                   node->inputs[i]);
+        inputs[i] = graph->nodes[node->inputs[i]].shape;
+    }
+    MQ_TRY(op->shape(err, node, inputs, &copy.shape));
+    MQ_TRY(mq_grow(err, &graph->nodes, &graph->capacity, graph->count + 1, sizeof *graph->nodes));
+    MQ_TRY(mq_strdup(err, node->name, &name));
+    MQ_TRY(mq_strdup(err, node->block, &block));
+    copy.name = name;
+    copy.block = block;
+    name = block = NULL;
+    *index = graph->count;
+    graph->nodes[graph->count++] = copy;
+cleanup:
+    free(name);
+    free(block);
+    return status;
+}
+
+size_t mq_graph_size(const mq_graph *graph) {
+    return graph->count;
+}
+
+const mq_node *mq_graph_node(const mq_graph *graph, size_t index) {
+    return &graph->nodes[index];
+}
+
+const mq_node *mq_graph_find(const mq_graph *graph, const char *name) {
+    for (size_t i = 0; i < graph->count; i++)
+        if (strcmp(graph->nodes[i].name, name) == 0) return &graph->nodes[i];
+    return NULL;
+}
+
+size_t mq_graph_index(const mq_graph *graph, const mq_node *node) {
+    return (size_t)(node - graph->nodes);
+}
+
+const char *mq_node_class(const mq_node *node) {
+    return mq_op_of(node->op)->keras_class;
+}
+
+size_t mq_node_param_count(const mq_node *node) {
+    return mq_op_of(node->op)->param_count;
+}
+
+mq_param mq_node_param(const mq_graph *graph, const mq_node *node, size_t index) {
+    const mq_op *op = mq_op_of(node->op);
+    mq_param param = {.name = op->params[index]};
+    op->param(node, &graph->nodes[node->inputs[0]].shape, index, &param);
+    return param;
+}
+
+size_t mq_graph_param_total(const mq_graph *graph) {
+    size_t total = 0;
+    for (size_t i = 0; i < graph->count; i++) {
+        const mq_node *node = &graph->nodes[i];
+        for (size_t k = 0; k < mq_node_param_count(node); k++) {
+            const mq_param p = mq_node_param(graph, node, k);
+            size_t numbers = 1;
+            for (size_t d = 0; d < p.rank; d++) numbers *= p.shape[d];
+            total += numbers;
+        }
+    }
+    return total;
+}

@@ -1,0 +1,410 @@
+/* lower_infer.c: graph -> program for inference: batch norm folded, ReLU and
+ * residual sum done by the convolution before them, separable convolutions in
+ * two kernels, layouts as oneDNN likes them. Called by program.c. Invariant: a
+ * step stands where the last node it covers stands, so its inputs are ready. */
+#include "net/params.h"
+#include "net/program_impl.h"
+
+#include "base/mem.h"
+
+#include <string.h>
+
+enum { SLICE = 4, NOT_FOUND = -1 };
+
+/* A convolution and what it absorbs; indexed by the convolution's node. */
+typedef struct {
+    size_t tail; /* the last node covered; the step stands here */
+    const mq_node *norm;
+    bool relu, sum;
+    size_t other; /* what is summed up, and overwritten by the result */
+} chain;
+
+/* The tensor of a node. */
+typedef struct {
+    size_t buffer;
+    const mq_layout *layout; /* borrowed from the kernel that wrote it, or from the lowering */
+} value;
+
+typedef struct {
+    mq_err *err;
+    const mq_program_plan *plan;
+    mq_program *p;
+    const mq_graph *graph;
+    size_t nodes, output; /* output: the node wanted */
+    bool *needed;
+    chain *chains;
+    size_t *head; /* of the chain a node belongs to; itself when to none */
+    value *values;
+    mq_layout *input; /* owned */
+} lowering;
+
+static bool is_conv(const mq_node *node) {
+    return node->op == MQ_OP_CONV || node->op == MQ_OP_SEPCONV;
+}
+
+static bool reads(const mq_node *node, size_t input) {
+    for (size_t i = 0; i < node->input_count; i++)
+        if (node->inputs[i] == input) return true;
+    return false;
+}
+
+/* The only node that reads this one, or NOT_FOUND. The output is read by the caller too. */
+static ptrdiff_t sole_reader(const lowering *l, size_t node) {
+    ptrdiff_t reader = NOT_FOUND;
+    if (node == l->output) return NOT_FOUND;
+    for (size_t i = node + 1; i < l->nodes; i++) {
+        if (!l->needed[i] || !reads(mq_graph_node(l->graph, i), node)) continue;
+        if (reader != NOT_FOUND) return NOT_FOUND;
+        reader = (ptrdiff_t)i;
+    }
+    return reader;
+}
+
+/* The last position at which a node's tensor is read. */
+static size_t last_read(const lowering *l, size_t node) {
+    size_t last = node == l->output ? l->nodes : 0;
+    for (size_t i = node + 1; i < l->nodes; i++) {
+        if (!l->needed[i] || !reads(mq_graph_node(l->graph, i), node)) continue;
+        const size_t head = l->head[i];
+        const size_t at = is_conv(mq_graph_node(l->graph, head)) ? l->chains[head].tail : i;
+        last = at > last ? at : last;
+    }
+    return last;
+}
+
+static void find_needed(lowering *l) {
+    l->needed[l->output] = true;
+    for (size_t i = l->output + 1; i-- > 0;) {
+        const mq_node *node = mq_graph_node(l->graph, i);
+        for (size_t k = 0; l->needed[i] && k < node->input_count; k++) l->needed[node->inputs[k]] = true;
+    }
+}
+
+/* Lets the chain of head cover the only reader of its tail, if that is of kind op; returns it or NULL. */
+static const mq_node *absorb(lowering *l, size_t head, mq_op_id op) {
+    const ptrdiff_t reader = sole_reader(l, l->chains[head].tail);
+    if (reader == NOT_FOUND || mq_graph_node(l->graph, (size_t)reader)->op != op) return NULL;
+    l->chains[head].tail = (size_t)reader;
+    l->head[reader] = head;
+    return mq_graph_node(l->graph, (size_t)reader);
+}
+
+/* Whether the addition can be done by the chain that ends in operand: result and other operand become one
+ * tensor, so nobody may read that one later, and it must not be the caller's. */
+static bool can_sum(const lowering *l, size_t addition, size_t operand, size_t other) {
+    const size_t head = l->head[operand];
+    return operand != other && is_conv(mq_graph_node(l->graph, head)) && l->chains[head].tail == operand &&
+           !l->chains[head].relu && !l->chains[head].sum && sole_reader(l, operand) == (ptrdiff_t)addition &&
+           last_read(l, other) <= addition && mq_graph_node(l->graph, other)->op != MQ_OP_INPUT;
+}
+
+/* Additions from the last to the first: by then it is known how far later chains reach back. */
+static void find_chains(lowering *l) {
+    for (size_t i = 0; i < l->nodes; i++) {
+        l->head[i] = l->needed[i] && l->head[i] ? l->head[i] : i;
+        if (!l->needed[i] || !is_conv(mq_graph_node(l->graph, i))) continue;
+        l->chains[i].tail = i;
+        l->chains[i].norm = absorb(l, i, MQ_OP_BATCH_NORM);
+        l->chains[i].relu = absorb(l, i, MQ_OP_RELU) != NULL;
+    }
+    for (size_t i = l->nodes; i-- > 0;) {
+        const mq_node *node = mq_graph_node(l->graph, i);
+        if (!l->needed[i] || node->op != MQ_OP_ADD) continue;
+        for (size_t k = 0; k < 2; k++) {
+            const size_t operand = node->inputs[k], other = node->inputs[1 - k];
+            if (!can_sum(l, i, operand, other)) continue;
+            chain *c = &l->chains[l->head[operand]];
+            c->sum = true;
+            c->other = other;
+            c->tail = i;
+            l->head[i] = l->head[operand];
+            c->relu = absorb(l, l->head[operand], MQ_OP_RELU) != NULL;
+            break;
+        }
+    }
+}
+
+/* A buffer of the arena, alive from the step that comes next. */
+MQ_MUST_USE static mq_status new_buffer(lowering *l, size_t bytes, size_t *buffer) {
+    mq_program *p = l->p;
+    mq_status status = mq_grow(l->err, &p->buffers, &p->buffer_capacity, p->buffer_count + 1,
+                               sizeof *p->buffers);
+    if (status != MQ_OK) return status;
+    *buffer = p->buffer_count++;
+    p->buffers[*buffer] = (mq_lifetime){bytes, p->step_count, p->step_count, 0};
+    return MQ_OK;
+}
+
+/* Appends a step; its kernel is taken over even on failure. Scratch gets a buffer for this step alone. */
+MQ_MUST_USE static mq_status add_step(lowering *l, mq_step step) {
+    mq_status status = MQ_OK;
+    mq_program *p = l->p;
+    const mq_layout *scratch = mq_kernel_layout(step.kernel, MQ_SLOT_SCRATCH);
+    MQ_TRY(mq_grow(l->err, &p->steps, &p->step_capacity, p->step_count + 1, sizeof *p->steps));
+    if (scratch) MQ_TRY(new_buffer(l, mq_layout_bytes(scratch), &step.buffers[MQ_SLOT_SCRATCH]));
+    for (size_t i = 0; i < MQ_SLOTS; i++)
+        if (step.buffers[i] >= MQ_BUFFERS_FIXED) p->buffers[step.buffers[i]].last = p->step_count;
+    p->steps[p->step_count++] = step;
+    step.kernel = NULL;
+cleanup:
+    mq_kernel_free(&step.kernel);
+    return status;
+}
+
+/* The tensor of v in the layout a kernel wants: itself, or a reordered copy made by a step of its own. */
+MQ_MUST_USE static mq_status in_layout(lowering *l, const char *name, value v, const mq_layout *wanted,
+                                       size_t *buffer) {
+    mq_status status = MQ_OK;
+    mq_step step = {.name = name};
+    *buffer = v.buffer;
+    if (mq_layout_equal(v.layout, wanted)) return MQ_OK;
+    MQ_TRY(mq_kernel_reorder(l->err, l->p->dnn, v.layout, wanted, &step.kernel));
+    MQ_TRY(new_buffer(l, mq_layout_bytes(wanted), buffer));
+    step.buffers[MQ_SLOT_SRC] = v.buffer;
+    step.buffers[MQ_SLOT_DST] = *buffer;
+    status = add_step(l, step);
+    step.kernel = NULL;
+cleanup:
+    mq_kernel_free(&step.kernel);
+    return status;
+}
+
+static mq_window window_of(const lowering *l, const mq_node *node, size_t kernel, size_t stride, bool same) {
+    const mq_shape in = mq_graph_node(l->graph, node->inputs[0])->shape;
+    const mq_extent h = mq_window_extent(in.h, kernel, stride, same);
+    const mq_extent w = mq_window_extent(in.w, kernel, stride, same);
+    return (mq_window){.n = l->p->slice,
+                       .h = in.h,
+                       .w = in.w,
+                       .c = in.c,
+                       .out_h = h.out,
+                       .out_w = w.out,
+                       .kernel = kernel,
+                       .stride = stride,
+                       .top = h.before,
+                       .left = w.before,
+                       .bottom = h.behind,
+                       .right = w.behind};
+}
+
+/* One convolution kernel over src; the result lands in *dst, which for sums is given and else made. */
+MQ_MUST_USE static mq_status emit_conv(lowering *l, const mq_conv_plan *plan, mq_step step, value src,
+                                       value *dst) {
+    mq_status status = MQ_OK;
+    size_t buffer = dst->buffer;
+    MQ_TRY(mq_kernel_conv(l->err, l->p->dnn, plan, &step.kernel));
+    MQ_TRY(
+        in_layout(l, step.name, src, mq_kernel_layout(step.kernel, MQ_SLOT_SRC), &step.buffers[MQ_SLOT_SRC]));
+    const mq_layout *layout = mq_kernel_layout(step.kernel, MQ_SLOT_DST);
+    if (!plan->sum) MQ_TRY(new_buffer(l, mq_layout_bytes(layout), &buffer));
+    step.buffers[MQ_SLOT_DST] = buffer;
+    *dst = (value){buffer, layout};
+    status = add_step(l, step);
+    step.kernel = NULL;
+cleanup:
+    mq_kernel_free(&step.kernel);
+    return status;
+}
+
+MQ_MUST_USE static mq_status lower_chain(lowering *l, size_t head) {
+    mq_status status = MQ_OK;
+    const chain *c = &l->chains[head];
+    const mq_node *node = mq_graph_node(l->graph, head);
+    value src = l->values[node->inputs[0]], dst = {0};
+    mq_conv_plan plan = {.window = window_of(l, node, node->kernel, node->stride, node->same),
+                         .filters = node->filters,
+                         .dtype = l->plan->dtype};
+    mq_step step = {.conv = node, .name = mq_graph_node(l->graph, c->tail)->name};
+    step.weights = MQ_WEIGHTS_DENSE;
+    if (node->op == MQ_OP_SEPCONV) {
+        mq_conv_plan depth = plan;
+        mq_step first = {.conv = node, .name = node->name, .weights = MQ_WEIGHTS_DEPTHWISE};
+        depth.depthwise = true;
+        depth.filters = plan.window.c;
+        value between = {0};
+        MQ_TRY(emit_conv(l, &depth, first, src, &between));
+        src = between;
+        plan.window = (mq_window){.n = plan.window.n,
+                                  .h = node->shape.h,
+                                  .w = node->shape.w,
+                                  .c = plan.window.c,
+                                  .out_h = node->shape.h,
+                                  .out_w = node->shape.w,
+                                  .kernel = 1,
+                                  .stride = 1};
+        step.weights = MQ_WEIGHTS_POINTWISE;
+    }
+    step.norm = c->norm;
+    plan.bias = c->norm != NULL;
+    plan.relu = c->relu;
+    plan.sum = c->sum;
+    if (c->sum) {
+        dst = l->values[c->other];
+        plan.dst = dst.layout;
+    }
+    MQ_TRY(emit_conv(l, &plan, step, src, &dst));
+    l->values[c->tail] = dst;
+cleanup:
+    return status;
+}
+
+/* A kernel from src to a buffer of its own, or in place. */
+MQ_MUST_USE static mq_status emit_plain(lowering *l, size_t node, mq_kernel *kernel, value src,
+                                        bool in_place) {
+    mq_status status = MQ_OK;
+    mq_step step = {.kernel = kernel, .name = mq_graph_node(l->graph, node)->name};
+    size_t buffer = src.buffer;
+    const mq_layout *layout = mq_kernel_layout(kernel, MQ_SLOT_DST);
+    if (!in_place) MQ_TRY(new_buffer(l, mq_layout_bytes(layout), &buffer));
+    step.buffers[MQ_SLOT_SRC] = src.buffer;
+    step.buffers[MQ_SLOT_DST] = buffer;
+    l->values[node] = (value){buffer, layout};
+    kernel = NULL;
+    status = add_step(l, step);
+cleanup:
+    mq_kernel_free(&kernel);
+    return status;
+}
+
+MQ_MUST_USE static mq_status lower_add(lowering *l, size_t index, const mq_node *node) {
+    mq_status status = MQ_OK;
+    const value a = l->values[node->inputs[0]];
+    mq_step step = {.name = node->name};
+    size_t buffer = 0;
+    MQ_TRY(mq_kernel_add(l->err, l->p->dnn, a.layout, &step.kernel));
+    step.buffers[MQ_SLOT_SRC] = a.buffer;
+    MQ_TRY(in_layout(l, node->name, l->values[node->inputs[1]], a.layout, &step.buffers[MQ_SLOT_SRC2]));
+    MQ_TRY(new_buffer(l, mq_layout_bytes(a.layout), &buffer));
+    step.buffers[MQ_SLOT_DST] = buffer;
+    l->values[index] = (value){buffer, mq_kernel_layout(step.kernel, MQ_SLOT_DST)};
+    status = add_step(l, step);
+    step.kernel = NULL;
+cleanup:
+    mq_kernel_free(&step.kernel);
+    return status;
+}
+
+/* A node that no convolution absorbed. */
+MQ_MUST_USE static mq_status lower_node(lowering *l, size_t index) {
+    mq_status status = MQ_OK;
+    const mq_node *node = mq_graph_node(l->graph, index);
+    const value src = l->values[node->inputs[0]];
+    mq_kernel *kernel = NULL;
+    mq_window window;
+    switch (node->op) {
+    case MQ_OP_RELU:
+        MQ_TRY(mq_kernel_relu(l->err, l->p->dnn, src.layout, &kernel));
+        return emit_plain(l, index, kernel, src,
+                          src.buffer != MQ_BUFFER_INPUT && last_read(l, node->inputs[0]) == index);
+    case MQ_OP_MAX_POOL:
+        window = window_of(l, node, node->kernel, node->stride, node->same);
+        MQ_TRY(mq_kernel_pool(l->err, l->p->dnn, MQ_POOL_MAX, &window, src.layout, &kernel));
+        return emit_plain(l, index, kernel, src, false);
+    case MQ_OP_GLOBAL_AVG_POOL:
+        window = window_of(l, node, mq_graph_node(l->graph, node->inputs[0])->shape.h, 1, false);
+        MQ_TRY(mq_kernel_pool(l->err, l->p->dnn, MQ_POOL_AVG, &window, src.layout, &kernel));
+        return emit_plain(l, index, kernel, src, false);
+    case MQ_OP_ADD:
+        return lower_add(l, index, node);
+    default:
+        return mq_fail(l->err, MQ_UNAVAILABLE, "layer %s: %s stands where inference cannot fold it",
+                       node->name, mq_node_class(node));
+    }
+cleanup:
+    return status;
+}
+
+MQ_MUST_USE static mq_status lower_input(lowering *l, size_t index) {
+    const mq_shape s = mq_graph_node(l->graph, index)->shape;
+    const mq_status status = mq_layout_nhwc(l->err, MQ_F32, l->p->slice, s.h, s.w, s.c, &l->input);
+    l->p->in_size = s.h * s.w * s.c;
+    l->values[index] = (value){MQ_BUFFER_INPUT, l->input};
+    return status;
+}
+
+/* The last step: the wanted tensor, channels last and f32, to the caller. */
+MQ_MUST_USE static mq_status lower_output(lowering *l) {
+    mq_status status = MQ_OK;
+    const mq_node *node = mq_graph_node(l->graph, l->output);
+    const mq_shape s = l->p->output = node->shape;
+    mq_step step = {.name = node->name};
+    mq_layout *plain = NULL;
+    MQ_TRY(mq_layout_nhwc(l->err, MQ_F32, l->p->slice, s.h, s.w, s.c, &plain));
+    MQ_TRY(mq_kernel_reorder(l->err, l->p->dnn, l->values[l->output].layout, plain, &step.kernel));
+    step.buffers[MQ_SLOT_SRC] = l->values[l->output].buffer;
+    step.buffers[MQ_SLOT_DST] = MQ_BUFFER_OUTPUT;
+    status = add_step(l, step);
+cleanup:
+    mq_layout_free(&plain);
+    return status;
+}
+
+MQ_MUST_USE static mq_status lower_all(lowering *l) {
+    mq_status status = MQ_OK;
+    size_t none;
+    for (size_t i = 0; i < MQ_BUFFERS_FIXED; i++) MQ_TRY(new_buffer(l, 0, &none));
+    for (size_t i = 0; i <= l->output; i++) {
+        const size_t head = l->head[i];
+        if (!l->needed[i]) continue;
+        if (mq_graph_node(l->graph, i)->op == MQ_OP_INPUT)
+            MQ_TRY(lower_input(l, i));
+        else if (!is_conv(mq_graph_node(l->graph, head)))
+            MQ_TRY(lower_node(l, i));
+        else if (l->chains[head].tail == i)
+            MQ_TRY(lower_chain(l, head));
+    }
+    MQ_TRY(lower_output(l));
+cleanup:
+    return status;
+}
+
+/* The arena, every kernel bound to its place in it, and room for a slice that is not full. */
+MQ_MUST_USE static mq_status place_memory(mq_err *err, mq_program *p) {
+    mq_status status = MQ_OK;
+    const size_t out = p->output.h * p->output.w * p->output.c;
+    MQ_TRY(mq_plan_memory(err, p->buffers, p->buffer_count, &p->arena_bytes));
+    MQ_TRY(mq_alloc_aligned(err, 1, p->arena_bytes, "the activations", &p->arena));
+    MQ_TRY(mq_alloc_aligned(err, p->slice * p->in_size, sizeof *p->in_stage, "pictures", &p->in_stage));
+    MQ_TRY(mq_alloc_aligned(err, p->slice * out, sizeof *p->out_stage, "features", &p->out_stage));
+    for (size_t i = 0; i < p->step_count; i++)
+        for (size_t slot = 0; slot < MQ_SLOTS; slot++) {
+            const size_t buffer = p->steps[i].buffers[slot];
+            if (buffer < MQ_BUFFERS_FIXED) continue;
+            MQ_TRY(mq_kernel_bind(err, p->steps[i].kernel, slot, p->arena + p->buffers[buffer].offset));
+        }
+cleanup:
+    return status;
+}
+
+mq_status mq_lower_infer(mq_err *err, const mq_program_plan *plan, mq_program *p) {
+    mq_status status = MQ_OK;
+    lowering l = {.err = err, .plan = plan, .p = p};
+    MQ_TRY(plan->arch->build(err, plan->imgsz, &p->graph));
+    l.graph = p->graph;
+    l.nodes = mq_graph_size(l.graph);
+    l.output = l.nodes - 1;
+    if (plan->output) {
+        const mq_node *node = mq_graph_find(l.graph, plan->output);
+        MQ_REQUIRE(node, err, MQ_USAGE, "%s has no layer called %s", plan->arch->name, plan->output);
+        l.output = mq_graph_index(l.graph, node);
+    }
+    p->slice = plan->batch < SLICE ? plan->batch : SLICE;
+    MQ_REQUIRE(p->slice, err, MQ_USAGE, "a batch of no pictures");
+    MQ_TRY(mq_params_check(err, l.graph, plan->weights, plan->prefix));
+    MQ_TRY(mq_calloc(err, l.nodes, sizeof *l.needed, "a program", &l.needed));
+    MQ_TRY(mq_calloc(err, l.nodes, sizeof *l.chains, "a program", &l.chains));
+    MQ_TRY(mq_calloc(err, l.nodes, sizeof *l.head, "a program", &l.head));
+    MQ_TRY(mq_calloc(err, l.nodes, sizeof *l.values, "a program", &l.values));
+    find_needed(&l);
+    find_chains(&l);
+    MQ_TRY(lower_all(&l));
+    MQ_TRY(place_memory(err, p));
+    MQ_TRY(mq_lower_weights(err, plan, p));
+cleanup:
+    free(l.needed);
+    free(l.chains);
+    free(l.head);
+    free(l.values);
+    mq_layout_free(&l.input);
+    return status;
+}

@@ -1,0 +1,132 @@
+/* lower_weights.c: a program's weights: batch norm folded into the convolution
+ * before it, converted, and laid out as each kernel wants. Called by
+ * lower_infer.c. Owns nothing. Invariant: folding is done in double, so that
+ * f32 results stay within rounding of the unfolded network. */
+#include "net/params.h"
+#include "net/program_impl.h"
+
+#include "base/mem.h"
+#include "base/par.h"
+
+#include <math.h>
+
+typedef struct {
+    float *out;
+    const float *in;
+    const double *scale;
+    size_t filters;
+} fold_args;
+
+/* Rows of filters numbers: every input channel of every pixel of the kernel. */
+static void scale_rows(void *ctx, size_t begin, size_t end) {
+    const fold_args *f = ctx;
+    for (size_t row = begin; row < end; row++)
+        for (size_t o = 0; o < f->filters; o++)
+            f->out[row * f->filters + o] = (float)(f->in[row * f->filters + o] * f->scale[o]);
+}
+
+/* The scale of each filter, and the bias that goes with it. */
+static void fold_norm(const mq_program_plan *plan, const mq_step *step, size_t filters, double *scale,
+                      float *bias) {
+    const mq_node *norm = step->norm;
+    const float *gamma = mq_params_get(plan->weights, plan->prefix, norm, "gamma");
+    const float *beta = mq_params_get(plan->weights, plan->prefix, norm, "beta");
+    const float *mean = mq_params_get(plan->weights, plan->prefix, norm, "moving_mean");
+    const float *variance = mq_params_get(plan->weights, plan->prefix, norm, "moving_variance");
+    for (size_t o = 0; o < filters; o++) {
+        scale[o] = gamma[o] / sqrt((double)variance[o] + norm->epsilon);
+        bias[o] = (float)(beta[o] - mean[o] * scale[o]);
+    }
+}
+
+/* From Keras' order (kernel height, width, in, out) to the kernel's. */
+MQ_MUST_USE static mq_status lay_out(mq_err *err, const mq_program *p, const mq_step *step,
+                                     const mq_param *param, const float *values) {
+    mq_status status = MQ_OK;
+    mq_layout *plain = NULL;
+    mq_kernel *reorder = NULL;
+    void *scratch = NULL;
+    const size_t *s = param->shape; /* h, w, i, o; depthwise: h, w, channels, 1 */
+    const size_t dense[] = {s[3], s[2], s[0], s[1]}, dense_by[] = {1, s[3], s[1] * s[2] * s[3], s[2] * s[3]};
+    const size_t depth[] = {s[2], 1, 1, s[0], s[1]}, depth_by[] = {1, 1, 1, s[1] * s[2], s[2]};
+    if (step->weights == MQ_WEIGHTS_DEPTHWISE)
+        MQ_TRY(mq_layout_create(err, MQ_F32, 5, depth, depth_by, &plain));
+    else
+        MQ_TRY(mq_layout_create(err, MQ_F32, 4, dense, dense_by, &plain));
+    MQ_TRY(mq_kernel_reorder(err, p->dnn, plain, mq_kernel_layout(step->kernel, MQ_SLOT_WEIGHTS), &reorder));
+    const mq_layout *wanted = mq_kernel_layout(reorder, MQ_SLOT_SCRATCH);
+    if (wanted) MQ_TRY(mq_alloc_aligned(err, 1, mq_layout_bytes(wanted), "a reorder", &scratch));
+    MQ_TRY(mq_kernel_bind(err, reorder, MQ_SLOT_SRC, values));
+    MQ_TRY(mq_kernel_bind(err, reorder, MQ_SLOT_DST, p->weights + step->weights_at));
+    MQ_TRY(mq_kernel_bind(err, reorder, MQ_SLOT_SCRATCH, scratch));
+    MQ_TRY(mq_kernel_run(err, p->dnn, reorder));
+    MQ_TRY(mq_kernel_bind(err, step->kernel, MQ_SLOT_WEIGHTS, p->weights + step->weights_at));
+    MQ_TRY(mq_kernel_bind(err, step->kernel, MQ_SLOT_BIAS, p->weights + step->bias_at));
+cleanup:
+    mq_kernel_free(&reorder);
+    mq_layout_free(&plain);
+    free(scratch);
+    return status;
+}
+
+/* Which of the convolution's parameters a step takes. */
+static size_t param_index(const mq_step *step) {
+    return step->weights == MQ_WEIGHTS_POINTWISE ? 1 : 0;
+}
+
+static size_t numbers(const mq_param *param) {
+    return param->shape[0] * param->shape[1] * param->shape[2] * param->shape[3];
+}
+
+typedef struct {
+    float *values; /* the largest kernel, folded */
+    double *scale; /* the most filters */
+} fold_space;
+
+MQ_MUST_USE static mq_status load_step(mq_err *err, const mq_program_plan *plan, const mq_program *p,
+                                       const mq_step *step, const fold_space *space) {
+    const mq_param param = mq_node_param(p->graph, step->conv, param_index(step));
+    const float *values = mq_params_get(plan->weights, plan->prefix, step->conv, param.name);
+    if (step->norm) {
+        const size_t filters = param.shape[3];
+        fold_norm(plan, step, filters, space->scale, (float *)(void *)(p->weights + step->bias_at));
+        mq_parallel_for(numbers(&param) / filters, scale_rows,
+                        &(fold_args){space->values, values, space->scale, filters});
+        values = space->values;
+    }
+    return lay_out(err, p, step, &param, values);
+}
+
+/* Offsets of all weights and biases in one block. */
+static void place(mq_program *p, size_t *largest, size_t *filters) {
+    size_t at = 0;
+    for (size_t i = 0; i < p->step_count; i++) {
+        mq_step *step = &p->steps[i];
+        if (step->weights == MQ_WEIGHTS_NONE) continue;
+        const mq_layout *bias = mq_kernel_layout(step->kernel, MQ_SLOT_BIAS);
+        step->weights_at = at;
+        at += (mq_layout_bytes(mq_kernel_layout(step->kernel, MQ_SLOT_WEIGHTS)) + 63) / 64 * 64;
+        step->bias_at = at;
+        at += bias ? (mq_layout_bytes(bias) + 63) / 64 * 64 : 0;
+        const mq_param param = mq_node_param(p->graph, step->conv, param_index(step));
+        if (numbers(&param) > *largest) *largest = numbers(&param);
+        if (param.shape[3] > *filters) *filters = param.shape[3];
+    }
+    p->weights_bytes = at;
+}
+
+mq_status mq_lower_weights(mq_err *err, const mq_program_plan *plan, mq_program *p) {
+    mq_status status = MQ_OK;
+    fold_space space = {0};
+    size_t largest = 0, filters = 0;
+    place(p, &largest, &filters);
+    MQ_TRY(mq_alloc_aligned(err, 1, p->weights_bytes, "the weights", &p->weights));
+    MQ_TRY(mq_alloc_aligned(err, largest, sizeof *space.values, "the weights", &space.values));
+    MQ_TRY(mq_calloc(err, filters, sizeof *space.scale, "the weights", &space.scale));
+    for (size_t i = 0; i < p->step_count; i++)
+        if (p->steps[i].weights != MQ_WEIGHTS_NONE) MQ_TRY(load_step(err, plan, p, &p->steps[i], &space));
+cleanup:
+    free(space.values);
+    free(space.scale);
+    return status;
+}

@@ -1,0 +1,71 @@
+/* params.c: looks parameters up by name and compares shapes. Called by the
+ * lowerings and by whoever opens a model. Owns nothing. Invariant: what passed
+ * mq_params_check can be read without further checks. */
+#include "net/params.h"
+
+#include "base/buf.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { NAME_MAX_BYTES = 512, SHOWN = 3, REPORT_MAX = 4096 };
+
+static const mq_tensor *find(const mq_bundle *weights, const char *prefix, const mq_node *node,
+                             const char *param) {
+    char name[NAME_MAX_BYTES];
+    const int n = snprintf(name, sizeof name, "%s%s/%s", prefix, node->name, param);
+    return n > 0 && n < NAME_MAX_BYTES ? mq_bundle_find(weights, name) : NULL;
+}
+
+const float *mq_params_get(const mq_bundle *weights, const char *prefix, const mq_node *node,
+                           const char *param) {
+    const mq_tensor *tensor = find(weights, prefix, node, param);
+    return tensor ? tensor->data : NULL;
+}
+
+/* "[3,3,32,64]" into out. */
+static const char *shape_text(size_t rank, const size_t *shape, char out[96]) {
+    size_t used = 0;
+    out[used++] = '[';
+    for (size_t i = 0; i < rank && used < 80; i++)
+        used += (size_t)snprintf(out + used, 96 - used, i ? ",%zu" : "%zu", shape[i]);
+    snprintf(out + used, 96 - used, "]");
+    return out;
+}
+
+/* Appends what is wrong with one parameter, if anything. */
+MQ_MUST_USE static mq_status compare(mq_err *err, const mq_tensor *tensor, const mq_node *node,
+                                     const mq_param *param, mq_buf *report, size_t *wrong) {
+    char has[96], wants[96];
+    if (tensor && tensor->dtype == MQ_F32 && tensor->rank == param->rank &&
+        memcmp(tensor->shape, param->shape, param->rank * sizeof *param->shape) == 0)
+        return MQ_OK;
+    if ((*wrong)++ >= SHOWN) return MQ_OK;
+    if (!tensor)
+        return mq_buf_printf(err, report, "%s%s/%s is missing", *wrong > 1 ? ", " : "", node->name,
+                             param->name);
+    return mq_buf_printf(err, report, "%s%s/%s is %s %s instead of f32 %s", *wrong > 1 ? ", " : "",
+                         node->name, param->name, mq_dtype_name(tensor->dtype),
+                         shape_text(tensor->rank, tensor->shape, has),
+                         shape_text(param->rank, param->shape, wants));
+}
+
+mq_status mq_params_check(mq_err *err, const mq_graph *graph, const mq_bundle *weights, const char *prefix) {
+    mq_status status = MQ_OK;
+    mq_buf report = mq_buf_init(REPORT_MAX);
+    size_t wrong = 0, all = 0;
+    for (size_t i = 0; i < mq_graph_size(graph); i++) {
+        const mq_node *node = mq_graph_node(graph, i);
+        for (size_t k = 0; k < mq_node_param_count(node); k++, all++) {
+            const mq_param param = mq_node_param(graph, node, k);
+            MQ_TRY(compare(err, find(weights, prefix, node, param.name), node, &param, &report, &wrong));
+        }
+    }
+    MQ_REQUIRE(
+        !wrong, err, MQ_BAD_DATA,
+        "%s: %zu of the network's %zu tensors are not as they must be: %s%s; take a file of this network",
+        mq_bundle_path(weights), wrong, all, (const char *)report.data, wrong > SHOWN ? ", ..." : "");
+cleanup:
+    mq_buf_free(&report);
+    return status;
+}

@@ -1,0 +1,51 @@
+/* program_impl.h: a program's insides, shared by program.c (which runs it) and lower_*.c (which make it). */
+#ifndef MQ_PROGRAM_IMPL_H
+#define MQ_PROGRAM_IMPL_H
+
+#include "net/dnn.h"
+#include "net/plan.h"
+#include "net/program.h"
+
+/* Buffers that are not in the arena: they are bound when the program runs. */
+enum { MQ_BUFFER_NONE, MQ_BUFFER_INPUT, MQ_BUFFER_OUTPUT, MQ_BUFFERS_FIXED };
+
+/* Where a convolution's weights come from. */
+typedef enum {
+    MQ_WEIGHTS_NONE,
+    MQ_WEIGHTS_DENSE,
+    MQ_WEIGHTS_DEPTHWISE,
+    MQ_WEIGHTS_POINTWISE
+} mq_weights_kind;
+
+typedef struct {
+    mq_kernel *kernel;        /* owned */
+    size_t buffers[MQ_SLOTS]; /* of the slots that hold activations or scratch; else MQ_BUFFER_NONE */
+    mq_weights_kind weights;
+    const mq_node *conv, *norm; /* norm is folded in; NULL: none. Valid during creation only */
+    size_t weights_at, bias_at; /* offsets in the program's weights */
+    const char *name;           /* of the node it ends with; borrowed from the graph */
+} mq_step;
+
+struct mq_program {
+    mq_graph *graph; /* owned: names of steps */
+    mq_dnn *dnn;
+    mq_step *steps;
+    size_t step_count, step_capacity;
+    mq_lifetime *buffers; /* by buffer number; the first MQ_BUFFERS_FIXED are empty */
+    size_t buffer_count, buffer_capacity;
+    uint8_t *arena, *weights;
+    size_t arena_bytes, weights_bytes;
+    size_t slice;                /* pictures computed at once */
+    size_t in_size;              /* numbers of one picture */
+    mq_shape output;             /* of one result */
+    float *in_stage, *out_stage; /* a slice each, for the last pictures of a run */
+    char key[192];
+};
+
+/* Fills an empty program with steps, weights and memory. */
+MQ_MUST_USE mq_status mq_lower_infer(mq_err *err, const mq_program_plan *plan, mq_program *program);
+
+/* Folds, converts and lays out the weights of every step into program->weights. */
+MQ_MUST_USE mq_status mq_lower_weights(mq_err *err, const mq_program_plan *plan, mq_program *program);
+
+#endif

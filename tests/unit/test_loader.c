@@ -1,0 +1,262 @@
+/* test_loader.c: batches of a real, small data set: the same bytes for any number of workers, and clean ends.
+ */
+#include "unit/pixels.h"
+
+#include "data/import.h"
+#include "data/loader.h"
+#include "data/prepare.h"
+
+#include <unistd.h>
+
+enum { SIDE = 33, ITEM = SIDE * SIDE * 3, COUNT = 23, BATCH = 4 };
+
+/* Two classes; every picture differs from the others. */
+static const char *const PICTURES[2][8] = {
+    {"cmyk.jpg", "grey.jpg", "rgb-422.jpg", "exif-6.jpg", "rgb-444.jpg", "ycck.jpg", "rgb.webp", "rgba.webp"},
+    {"grey-8.png", "rgba-8.png", "palette-8.png", "exif-5.png", "rgb-8.png", "grey-2.png", "animated.webp",
+     "palette-clear.png"},
+};
+
+typedef struct {
+    char folder[64]; /* made for one test, with pictures/ and set/ below */
+    mq_dataset *dataset;
+    mq_recipe recipe;
+    uint32_t order[COUNT];
+    uint8_t flips[COUNT];
+} fixture;
+
+static void copy_pictures(const fixture *f) {
+    mq_err err = {0};
+    char path[256];
+    for (int class = 0; class < 2; class ++) {
+        snprintf(path, sizeof path, "%s/pictures/class%d", f->folder, class);
+        assert_ok(err, mq_make_folder(&err, path));
+        for (int i = 0; i < 8; i++) {
+            mq_buf file = golden(PICTURES[class][i]);
+            snprintf(path, sizeof path, "%s/pictures/class%d/%s", f->folder, class, PICTURES[class][i]);
+            assert_ok(err, mq_file_write(&err, path, file.data, file.size));
+            mq_buf_free(&file);
+        }
+    }
+}
+
+static void open_set(fixture *f) {
+    mq_err err = {0};
+    char output[256];
+    snprintf(output, sizeof output, "%s/set", f->folder);
+    assert_ok(err, mq_dataset_open(&err, output, &f->dataset));
+}
+
+static int make_set(void **state) {
+    mq_err err = {0};
+    fixture *f = NULL;
+    char source[256], output[256];
+    assert_ok(err, mq_calloc(&err, 1, sizeof *f, "a fixture", &f));
+    strcpy(f->folder, "/tmp/marque-loader-XXXXXX");
+    assert_non_null(mkdtemp(f->folder));
+    copy_pictures(f);
+    snprintf(source, sizeof source, "%s/pictures", f->folder);
+    snprintf(output, sizeof output, "%s/set", f->folder);
+    const mq_import_plan plan = {.size = sizeof plan,
+                                 .source = source,
+                                 .output = output,
+                                 .test = 0.25,
+                                 .val = 0.1,
+                                 .seed = 123,
+                                 .shard_mb = 110,
+                                 .workers = 2};
+    mq_import_report report = {0};
+    assert_ok(err, mq_import(&err, &plan, &report));
+    mq_import_report_free(&report);
+    open_set(f);
+    f->recipe = mq_recipe_default(SIDE, MQ_RANGE_TF);
+    const uint32_t pictures = (uint32_t)mq_dataset_count(f->dataset, MQ_TRAIN);
+    assert_true(pictures >= 8);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        f->order[i] = (i * 5 + 3) % pictures; /* some come more than once */
+        f->flips[i] = i % 3 == 1;
+    }
+    *state = f;
+    return 0;
+}
+
+static int remove_set(void **state) {
+    mq_err err = {0};
+    fixture *f = *state;
+    mq_dataset_free(&f->dataset);
+    assert_ok(err, mq_remove_folder(&err, f->folder));
+    free(f);
+    return 0;
+}
+
+static mq_loader_plan plan_of(const fixture *f, size_t workers) {
+    return (mq_loader_plan){.size = sizeof(mq_loader_plan),
+                            .dataset = f->dataset,
+                            .split = MQ_TRAIN,
+                            .recipe = &f->recipe,
+                            .order = f->order,
+                            .flips = f->flips,
+                            .count = COUNT,
+                            .batch = BATCH,
+                            .workers = workers};
+}
+
+/* All that the loader gives, one batch behind the other; out is [plan->count, ITEM]. */
+static void drain(const mq_loader_plan *plan, float *out) {
+    mq_err err = {0};
+    mq_loader *loader = NULL;
+    assert_ok(err, mq_loader_open(&err, plan, &loader));
+    for (size_t done = 0; done < plan->count;) {
+        const float *pixels = NULL;
+        size_t count = 0;
+        assert_ok(err, mq_loader_next(&err, loader, &pixels, &count));
+        assert_int_equal(count, plan->count - done < plan->batch ? plan->count - done : plan->batch);
+        memcpy(out + done * ITEM, pixels, count * ITEM * sizeof *out);
+        done += count;
+    }
+    for (int again = 0; again < 2; again++) {
+        const float *pixels = out;
+        size_t count = 1;
+        assert_ok(err, mq_loader_next(&err, loader, &pixels, &count));
+        assert_int_equal(count, 0);
+        assert_null(pixels);
+    }
+    assert_true(mq_loader_waited(loader) >= 0);
+    mq_loader_free(&loader);
+    assert_null(loader);
+}
+
+static float *floats(size_t count) {
+    mq_err err = {0};
+    float *memory = NULL;
+    assert_ok(err, mq_calloc(&err, count * ITEM, sizeof *memory, "pictures", &memory));
+    return memory;
+}
+
+/* What the recipe makes of the pictures one by one, without a loader. */
+static void by_hand(const fixture *f, const mq_loader_plan *plan, float *out) {
+    mq_err err = {0};
+    mq_buf record = mq_buf_init(1 << 24);
+    for (size_t i = 0; i < plan->count; i++) {
+        mq_sample sample;
+        const size_t index = plan->order ? plan->order[i] : i;
+        assert_ok(err, mq_dataset_read(&err, f->dataset, plan->split, index, &record, &sample));
+        const mq_encoded in = {sample.name, sample.bytes, sample.size};
+        assert_ok(err, mq_prepare(&err, plan->recipe, &in, sample.has_box ? &sample.box : NULL,
+                                  plan->flips && plan->flips[i], out + i * ITEM));
+    }
+    mq_buf_free(&record);
+}
+
+static void test_same_bytes_for_any_workers(void **state) {
+    const fixture *f = *state;
+    static const size_t WORKERS[] = {1, 2, 7};
+    float *wanted = floats(COUNT), *got = floats(COUNT);
+    for (size_t i = 0; i < 3; i++) {
+        const mq_loader_plan plan = plan_of(f, WORKERS[i]);
+        if (i == 0) by_hand(f, &plan, wanted);
+        memset(got, 0, COUNT * ITEM * sizeof *got);
+        drain(&plan, got);
+        assert_memory_equal(got, wanted, COUNT * ITEM * sizeof *got);
+    }
+    free(wanted);
+    free(got);
+}
+
+/* Whole splits in their own order; a batch larger than the split, one of 1, and no picture at all. */
+static void test_sizes(void **state) {
+    const fixture *f = *state;
+    for (int split = 0; split < MQ_SPLITS; split++) {
+        mq_loader_plan plan = plan_of(f, 2);
+        plan.split = (mq_split)split;
+        plan.order = NULL;
+        plan.flips = NULL;
+        plan.count = mq_dataset_count(f->dataset, plan.split);
+        float *wanted = floats(plan.count + 1), *got = floats(plan.count + 1);
+        by_hand(f, &plan, wanted);
+        for (plan.batch = 1; plan.batch < 40; plan.batch += 19) {
+            memset(got, 0, plan.count * ITEM * sizeof *got);
+            drain(&plan, got);
+            assert_memory_equal(got, wanted, plan.count * ITEM * sizeof *got);
+        }
+        plan.count = 0;
+        drain(&plan, got);
+        free(wanted);
+        free(got);
+    }
+}
+
+/* Closing while workers are ahead neither hangs nor leaks (the sanitizers look). */
+static void test_closed_early(void **state) {
+    const fixture *f = *state;
+    for (size_t taken = 0; taken < 3; taken++) {
+        mq_err err = {0};
+        const mq_loader_plan plan = plan_of(f, 3);
+        mq_loader *loader = NULL;
+        assert_ok(err, mq_loader_open(&err, &plan, &loader));
+        for (size_t i = 0; i < taken; i++) {
+            const float *pixels;
+            size_t count;
+            assert_ok(err, mq_loader_next(&err, loader, &pixels, &count));
+        }
+        mq_loader_free(&loader);
+    }
+}
+
+/* A damaged record ends the loader with one sentence, after the whole batches before it. */
+static void test_damaged_record(void **state) {
+    const fixture *f = *state;
+    mq_err err = {0};
+    char path[256];
+    snprintf(path, sizeof path, "%s/set/train-00000-of-00001.tfrecord", f->folder);
+    mq_buf shard = mq_buf_init(1 << 24);
+    assert_ok(err, mq_file_read(&err, path, &shard));
+    shard.data[shard.size - 9] ^= 1;
+    assert_ok(err, mq_file_write(&err, path, shard.data, shard.size));
+    mq_buf_free(&shard);
+
+    const size_t last = mq_dataset_count(f->dataset, MQ_TRAIN) - 1;
+    mq_loader_plan plan = plan_of(f, 2);
+    plan.order = NULL;
+    plan.count = last + 1;
+    mq_loader *loader = NULL;
+    assert_ok(err, mq_loader_open(&err, &plan, &loader));
+    const float *pixels = NULL;
+    size_t count = 0;
+    for (size_t whole = last / BATCH; whole > 0; whole--) {
+        assert_ok(err, mq_loader_next(&err, loader, &pixels, &count));
+        assert_int_equal(count, BATCH);
+    }
+    assert_int_equal(mq_loader_next(&err, loader, &pixels, &count), MQ_BAD_DATA);
+    assert_int_equal(count, 0);
+    assert_non_null(strstr(err.text, "train-00000-of-00001.tfrecord"));
+    mq_err again = {0};
+    assert_int_equal(mq_loader_next(&again, loader, &pixels, &count), MQ_BAD_DATA);
+    assert_string_equal(again.text, err.text);
+    mq_loader_free(&loader);
+}
+
+static void test_impossible_plans(void **state) {
+    fixture *f = *state;
+    for (int fault = 0; fault < 4; fault++) {
+        mq_err err = {0};
+        mq_loader *loader = NULL;
+        mq_loader_plan plan = plan_of(f, fault == 0 ? 0 : 1);
+        if (fault == 1) plan.batch = 0;
+        if (fault == 2) f->order[COUNT - 1] = (uint32_t)mq_dataset_count(f->dataset, MQ_TRAIN);
+        if (fault == 3) plan.order = NULL, plan.count = mq_dataset_count(f->dataset, MQ_TRAIN) + 1;
+        assert_int_equal(mq_loader_open(&err, &plan, &loader), MQ_INTERNAL);
+        assert_null(loader);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_same_bytes_for_any_workers, make_set, remove_set),
+        cmocka_unit_test_setup_teardown(test_sizes, make_set, remove_set),
+        cmocka_unit_test_setup_teardown(test_closed_early, make_set, remove_set),
+        cmocka_unit_test_setup_teardown(test_damaged_record, make_set, remove_set),
+        cmocka_unit_test_setup_teardown(test_impossible_plans, make_set, remove_set),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
