@@ -23,19 +23,19 @@ typedef struct {
     bool list;
 } pull_options;
 
-static const mq_param params[] = {
+static const mq_option params[] = {
     {.name = "from",
-     .kind = MQ_PARAM_TEXT,
+     .kind = MQ_OPTION_TEXT,
      .value = "FILE|URL",
      .offset = offsetof(pull_options, from),
      .help = "take them from this .keras, .weights.h5 or .h5 file, which may be a larger model"},
     {.name = "sha256",
-     .kind = MQ_PARAM_TEXT,
+     .kind = MQ_OPTION_TEXT,
      .value = "HEX",
      .offset = offsetof(pull_options, sha256),
      .help = "refuse a --from file with another SHA-256"},
     {.name = "list",
-     .kind = MQ_PARAM_FLAG,
+     .kind = MQ_OPTION_FLAG,
      .offset = offsetof(pull_options, list),
      .help = "show the known networks, their size, licence and whether they are here"},
     {.name = NULL},
