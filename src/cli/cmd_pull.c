@@ -165,7 +165,7 @@ static mq_status open_pull(mq_err *err, const pull_options *o, const char *name,
     MQ_REQUIRE(o->from || !o->sha256, err, MQ_USAGE,
                "--sha256 belongs to --from; what is pulled by name has a checksum that marque knows");
     if (o->sha256) MQ_TRY(check_sha256(err, o->sha256));
-    MQ_REQUIRE(is_url(p->source) || mq_file_exists(p->source), err, MQ_NO_INPUT, "%s: no such file",
+    MQ_REQUIRE(is_url(p->source) || mq_file_exists(p->source), err, MQ_NO_INPUT, "%s: no such regular file",
                p->source);
     p->folder = strndup(p->place, (size_t)(strrchr(p->place, '/') - p->place));
     MQ_REQUIRE(p->folder, err, MQ_NO_MEMORY, "no memory for a name");
