@@ -85,14 +85,14 @@ static mq_status check_output(mq_err *err, const mq_import_plan *plan) {
     MQ_REQUIRE(state != FOLDER_DATASET || plan->update, err, MQ_CANNOT_CREATE,
                "%s: is a data set already; --update adds new pictures to it, or choose another output folder",
                plan->output);
-    MQ_REQUIRE(state == FOLDER_DATASET || !plan->update, err, MQ_NO_INPUT,
+    MQ_REQUIRE(state == FOLDER_DATASET || state == FOLDER_CUT_OFF || !plan->update, err, MQ_NO_INPUT,
                "%s: no data set there to update; import without --update", plan->output);
 cleanup:
     return status;
 }
 
-/* Classes keep their numbers and pictures their splits; the earlier split.csv is found by content, then name.
- */
+/* --update: the classes of the data set come first, so that they keep their numbers and a model trained on
+ * them still fits. */
 static mq_status load_classes(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
     mq_dataset *old = NULL;
@@ -428,6 +428,25 @@ cleanup:
     return status;
 }
 
+/* An import that was killed during the exchange has all its files, here or there: the exchange is ended, so
+ * that an update never loses the splits it began with. */
+static mq_status end_exchange(mq_err *err, const char *output) {
+    mq_status status = MQ_OK;
+    folder_state state = FOLDER_EMPTY;
+    char *temporary = NULL, *whole = NULL;
+    MQ_TRY(look_at_output(err, output, &state));
+    MQ_TRY(mq_path_join(err, output, TEMPORARY, &temporary));
+    MQ_TRY(mq_path_join(err, temporary, DATASET, &whole));
+    if (state != FOLDER_CUT_OFF || !mq_file_exists(whole)) goto cleanup;
+    MQ_TRY(move_all(err, temporary, output));
+    MQ_TRY(mq_remove_folder(err, temporary));
+    mq_note("%s: an import that was cut off at its very end is now complete", output);
+cleanup:
+    free(temporary);
+    free(whole);
+    return status;
+}
+
 /* Writes beside what is there, then exchanges. */
 static mq_status replace_output(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
@@ -468,7 +487,8 @@ mq_status mq_import(mq_err *err, const mq_import_plan *plan, mq_import_report *r
         made = !mq_folder_exists(plan->output);
         MQ_TRY(mq_make_folder(err, plan->output));
         MQ_TRY(mq_lock_folder(err, plan->output, &lock));
-        MQ_TRY(check_output(err, plan)); /* another import may have ended in between */
+        MQ_TRY(end_exchange(err, plan->output));
+        MQ_TRY(check_output(err, plan)); /* what there is now, and while nobody else writes */
     }
     if (stat(plan->output, &job.output) != 0) job.output.st_ino = 0;
     MQ_TRY(prepare(err, &job));

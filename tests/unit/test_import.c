@@ -262,10 +262,33 @@ static void test_no_dataset(void **state) {
     assert_false(is_there(at("cut.mq/.import.tmp")));
 }
 
+/* Killed between the removal of the old files and the last move: an update ends the exchange and goes on. */
+static void test_exchange(void **state) {
+    (void)state;
+    static const char *const moved[] = {"dataset.json", "train.idx", "test-00000-of-00001.tfrecord"};
+    mq_err err = {0};
+    mq_import_report report;
+    assert_ok(err, mq_make_folder(&err, at("stopped.mq/.import.tmp")));
+    for (size_t i = 0; i < 3; i++) {
+        char from[100], to[100];
+        snprintf(from, sizeof from, "stopped.mq/%s", moved[i]);
+        snprintf(to, sizeof to, "stopped.mq/.import.tmp/%s", moved[i]);
+        assert_int_equal(rename(at(from), at(to)), 0);
+    }
+    assert_int_equal(open_folder("stopped.mq", &err), MQ_BAD_DATA);
+    err = (mq_err){0};
+    mq_import_plan plan = plan_for(at("stopped.mq"));
+    plan.update = true;
+    assert_ok(err, mq_import(&err, &plan, &report));
+    assert_int_equal(report.kept, report.pictures);
+    mq_import_report_free(&report);
+    assert_same_folder(at("one.mq"), at("stopped.mq"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_workers),    cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_stop),       cmocka_unit_test(test_no_dataset),
+        cmocka_unit_test(test_stop),       cmocka_unit_test(test_no_dataset), cmocka_unit_test(test_exchange),
     };
     return cmocka_run_group_tests(tests, make_source, remove_source);
 }
