@@ -11,12 +11,12 @@
 #include <string.h>
 #include <unistd.h>
 
-extern const mq_command mq_cmd_import, mq_cmd_train, mq_cmd_eval, mq_cmd_predict, mq_cmd_inspect,
+extern const mq_command mq_cmd_import, mq_cmd_pull, mq_cmd_train, mq_cmd_eval, mq_cmd_predict, mq_cmd_inspect,
     mq_cmd_cache, mq_cmd_doctor;
 
 static const mq_command *const commands[] = {
-    &mq_cmd_import,  &mq_cmd_train, &mq_cmd_eval,   &mq_cmd_predict,
-    &mq_cmd_inspect, &mq_cmd_cache, &mq_cmd_doctor,
+    &mq_cmd_pull,    &mq_cmd_import,  &mq_cmd_train, &mq_cmd_eval,
+    &mq_cmd_predict, &mq_cmd_inspect, &mq_cmd_cache, &mq_cmd_doctor,
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands, HELP_LIMIT = 1 << 16 };

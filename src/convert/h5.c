@@ -13,7 +13,7 @@ enum {
     NAME_MAX_BYTES = 512,
     LINKS_MAX = 65536,
     TEXT_BYTES_MAX = 16 << 20,
-    CHUNK_BYTES_MAX = 256 << 20,
+    CHUNK_BYTES_MAX = 64 << 20,
 };
 
 struct mq_h5 {
@@ -267,7 +267,7 @@ static bool type_is_known(hid_t type) {
            sign == 15 && exponent == 10 && exponent_size == 5 && mantissa == 0 && mantissa_size == 10;
 }
 
-/* Where and how the numbers are stored. storage is what the file really holds of them, in bytes. */
+/* Where and how the numbers are stored; bytes is what all of them take. */
 static mq_status check_layout(mq_err *err, mq_h5 *file, hid_t dataset, const char *path, size_t bytes) {
     mq_status status = MQ_OK;
     hsize_t sides[H5S_MAX_RANK];
@@ -279,15 +279,14 @@ static mq_status check_layout(mq_err *err, mq_h5 *file, hid_t dataset, const cha
                "%s: %s is a virtual data set, which marque does not read", file->what, path);
     MQ_REQUIRE(layout == H5D_CHUNKED || H5Pget_external_count(plist) == 0, err, MQ_BAD_DATA,
                "%s: the numbers of %s are in another file, which marque does not open", file->what, path);
+    const int rank = layout == H5D_CHUNKED ? H5Pget_chunk(plist, H5S_MAX_RANK, sides) : 0;
+    for (int i = 0; i < rank; i++)
+        if (!mq_mul(chunk, sides[i], &chunk)) chunk = SIZE_MAX;
+    MQ_REQUIRE(rank >= 0 && chunk <= CHUNK_BYTES_MAX, err, MQ_BAD_DATA,
+               "%s: %s is stored in impossible pieces", file->what, path);
     MQ_REQUIRE(layout == H5D_CHUNKED ? storage > 0 : storage == bytes, err, MQ_BAD_DATA,
                "%s: holds %llu of the %zu bytes of %s; it is cut or damaged", file->what,
                (unsigned long long)storage, bytes, path);
-    if (layout != H5D_CHUNKED) goto cleanup;
-    const int rank = H5Pget_chunk(plist, H5S_MAX_RANK, sides);
-    for (int i = 0; i < rank; i++)
-        if (!mq_mul(chunk, sides[i], &chunk)) chunk = SIZE_MAX;
-    MQ_REQUIRE(rank > 0 && chunk <= CHUNK_BYTES_MAX, err, MQ_BAD_DATA,
-               "%s: %s is stored in impossible pieces", file->what, path);
     const int filters = H5Pget_nfilters(plist);
     for (int i = 0; i < filters; i++) {
         unsigned flags = 0;

@@ -237,7 +237,7 @@ mq_status mq_foreign_read(mq_err *err, const char *path, const mq_foreign_list *
     mq_buf stream = mq_buf_init(mq_foreign_bytes(list) + HEADER_BASE + tensors * HEADER_PER_TENSOR);
     mq_buf messages = mq_buf_init(MESSAGE_LIMIT);
     mq_bundle *b = NULL;
-    MQ_REQUIRE(mq_file_exists(path), err, MQ_NO_INPUT, "%s: no such file", path);
+    MQ_REQUIRE(mq_file_exists(path), err, MQ_NO_INPUT, "%s: no such regular file", path);
     MQ_TRY(prepare_list(err, list, &c.list));
     MQ_TRY(start(err, path, &c));
     MQ_TRY(read_child(err, path, &c, &stream, &messages));

@@ -84,7 +84,7 @@ static void fill_layer(const mq_graph *graph, const mq_node *node, mq_foreign_la
     layer->class_name = mq_node_class(node);
     layer->param_count = mq_node_param_count(node);
     for (size_t p = 0; p < layer->param_count; p++) {
-        const mq_param param = mq_node_param(graph, node, p);
+        const mq_param_shape param = mq_node_param(graph, node, p);
         layer->params[p].name = param.name;
         layer->params[p].rank = param.rank;
         memcpy(layer->params[p].shape, param.shape, param.rank * sizeof *param.shape);
