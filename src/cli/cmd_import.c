@@ -136,12 +136,14 @@ static size_t total(const mq_import_class *class) {
     return class->count[MQ_TRAIN] + class->count[MQ_VAL] + class->count[MQ_TEST];
 }
 
+/* Called from the importer for every picture; mq_progress itself is sparing. */
 static void show_progress(void *user, const char *what, size_t done, size_t all) {
     char a[32], b[32];
     (void)user;
     mq_progress("%s / %s %s", mq_text_count(done, a), mq_text_count(all, b), what);
 }
 
+/* The table people check first. Names are any bytes: mq_text_safe. */
 static void print_classes(const mq_import_report *r) {
     char number[32], name[NAME_MAX_SHOWN];
     printf("%8s %8s %8s  class\n", "train", "val", "test");
@@ -152,6 +154,7 @@ static void print_classes(const mq_import_report *r) {
     }
 }
 
+/* One line: how many, where to read about each, and the most frequent reasons. */
 static void print_left_out(const import_options *o, const mq_import_report *r) {
     char number[32], text[200];
     if (!r->left_out) return;
@@ -163,6 +166,7 @@ static void print_left_out(const import_options *o, const mq_import_report *r) {
     printf("%s)\n", r->reason_count > REASONS_SHOWN ? ", ..." : "");
 }
 
+/* Too few to learn from, or to measure by. */
 static void print_small(const mq_import_report *r) {
     char number[32], name[NAME_MAX_SHOWN];
     if (!r->small) return;
@@ -208,6 +212,7 @@ static void print_report(const import_options *o, const mq_import_report *r) {
                (double)r->bytes / 1e6, o->output);
 }
 
+/* Names as in dataset.json: text, or {"bytes": hex} where it is not UTF-8. */
 static mq_status pack_classes(mq_err *err, const mq_import_report *r, mq_json **list) {
     mq_status status = MQ_OK;
     MQ_TRY(mq_json_pack(err, list, "[]"));

@@ -38,6 +38,7 @@ mq_status mq_import_class_of(mq_err *err, mq_import_job *job, const char *name, 
     return mq_manifest_add_class(err, &job->manifest, name, class);
 }
 
+/* What no source could make right. */
 static mq_status check_plan(mq_err *err, const mq_import_plan *plan) {
     mq_status status = MQ_OK;
     MQ_REQUIRE(plan->size == sizeof *plan && plan->source && plan->output && plan->workers && plan->shard_mb,
@@ -53,6 +54,7 @@ cleanup:
 /* What a folder holds for us: nothing, a data set, what an import that was cut off left, or other files. */
 typedef enum { FOLDER_EMPTY, FOLDER_DATASET, FOLDER_CUT_OFF, FOLDER_OTHER } folder_state;
 
+/* A lock alone is nothing: it stays behind when a process is killed. */
 static mq_status look_at_output(mq_err *err, const char *path, folder_state *state) {
     bool dataset = false, temporary = false, other = false;
     DIR *dir = opendir(path);
@@ -83,14 +85,14 @@ static mq_status check_output(mq_err *err, const mq_import_plan *plan) {
     MQ_REQUIRE(state != FOLDER_DATASET || plan->update, err, MQ_CANNOT_CREATE,
                "%s: is a data set already; --update adds new pictures to it, or choose another output folder",
                plan->output);
-    MQ_REQUIRE(state == FOLDER_DATASET || !plan->update, err, MQ_NO_INPUT,
+    MQ_REQUIRE(state == FOLDER_DATASET || state == FOLDER_CUT_OFF || !plan->update, err, MQ_NO_INPUT,
                "%s: no data set there to update; import without --update", plan->output);
 cleanup:
     return status;
 }
 
-/* Classes keep their numbers and pictures their splits; the earlier split.csv is found by content, then name.
- */
+/* --update: the classes of the data set come first, so that they keep their numbers and a model trained on
+ * them still fits. */
 static mq_status load_classes(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
     mq_dataset *old = NULL;
@@ -114,11 +116,13 @@ static int compare_rows(const void *a, const void *b) {
     return strcmp(((const placed_row *)a)->key, ((const placed_row *)b)->key);
 }
 
+/* Borrowed from rows; NULL when there is none. */
 static const placed_row *find_row(const placed_row *rows, size_t count, const char *key) {
     const placed_row wanted = {key, MQ_SPLITS};
     return count ? bsearch(&wanted, rows, count, sizeof *rows, compare_rows) : NULL;
 }
 
+/* The folder names that import_folder.c knows are words here, too. */
 static mq_status split_of(mq_err *err, const char *path, size_t line, const char *text, mq_split *split) {
     char safe[64];
     for (*split = MQ_TRAIN; *split < MQ_SPLITS; (*split)++)
@@ -184,7 +188,8 @@ cleanup:
     return status;
 }
 
-/* --update: pictures that the data set has, by content or by name, stay where they are. */
+/* --update: pictures that the data set has stay where they are. Content goes before name: a picture that was
+ * renamed must not move from test to train. */
 static mq_status keep_splits(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
     char *path = NULL, hex[MQ_HEX_SIZE];
@@ -217,6 +222,7 @@ static int compare_text(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* The most frequent first, then by their words. */
 static int compare_reasons(const void *a, const void *b) {
     const mq_import_reason *x = a, *y = b;
     if (x->count != y->count) return x->count > y->count ? -1 : 1;
@@ -252,6 +258,7 @@ static int compare_digests(const void *a, const void *b) {
     return memcmp(*(const uint8_t *const *)a, *(const uint8_t *const *)b, MQ_SHA256_SIZE);
 }
 
+/* Pictures whose content another one has; of three alike two count. */
 static mq_status count_twins(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
     const uint8_t **digests = NULL;
@@ -324,6 +331,7 @@ cleanup:
     return status;
 }
 
+/* Lists the pictures. The real path is kept: links are judged by it. */
 static mq_status read_source(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
     const char *source = job->plan->source;
@@ -353,6 +361,7 @@ static mq_status prepare(mq_err *err, mq_import_job *job) {
     MQ_TRY(check_content(err, job));
     MQ_TRY(mq_manifest_check_classes(err, &job->manifest));
     MQ_TRY(mq_import_check_boxes(err, job));
+    /* A box would have to be shrunk with its picture, and would no longer be the annotated one. */
     MQ_REQUIRE(!plan->max_side || !job->report->boxes || plan->store == MQ_STORE_CROP, err, MQ_USAGE,
                "--max-side with boxes needs --store crop or --boxes ignore");
     if (plan->update) MQ_TRY(keep_splits(err, job));
@@ -384,6 +393,7 @@ cleanup:
     return status;
 }
 
+/* One file of the new data set to its place; both folders are on one file system. */
 static mq_status move(mq_err *err, const char *from, const char *to, const char *name) {
     mq_status status = MQ_OK;
     char *old = NULL, *new = NULL;
@@ -399,13 +409,41 @@ cleanup:
 /* Moves all files of folder from into folder to, dataset.json last. */
 static mq_status move_all(mq_err *err, const char *from, const char *to) {
     mq_status status = MQ_OK;
+    mq_buf json = mq_buf_init((size_t)1 << 30);
+    char *old = NULL, *new = NULL;
     DIR *dir = opendir(from);
     MQ_REQUIRE(dir, err, MQ_IO, "%s: %s", from, strerror(errno));
     for (const struct dirent *e; (e = readdir(dir));)
         if (e->d_name[0] != '.' && strcmp(e->d_name, DATASET) != 0) MQ_TRY(move(err, from, to, e->d_name));
-    MQ_TRY(move(err, from, to, DATASET));
+    /* Written anew rather than renamed: that also brings the folder, and so all moves before, to disk. */
+    MQ_TRY(mq_path_join(err, from, DATASET, &old));
+    MQ_TRY(mq_path_join(err, to, DATASET, &new));
+    MQ_TRY(mq_file_read(err, old, &json));
+    MQ_TRY(mq_file_write(err, new, json.data, json.size));
 cleanup:
     if (dir) closedir(dir);
+    mq_buf_free(&json);
+    free(old);
+    free(new);
+    return status;
+}
+
+/* An import that was killed during the exchange has all its files, here or there: the exchange is ended, so
+ * that an update never loses the splits it began with. */
+static mq_status end_exchange(mq_err *err, const char *output) {
+    mq_status status = MQ_OK;
+    folder_state state = FOLDER_EMPTY;
+    char *temporary = NULL, *whole = NULL;
+    MQ_TRY(look_at_output(err, output, &state));
+    MQ_TRY(mq_path_join(err, output, TEMPORARY, &temporary));
+    MQ_TRY(mq_path_join(err, temporary, DATASET, &whole));
+    if (state != FOLDER_CUT_OFF || !mq_file_exists(whole)) goto cleanup;
+    MQ_TRY(move_all(err, temporary, output));
+    MQ_TRY(mq_remove_folder(err, temporary));
+    mq_note("%s: an import that was cut off at its very end is now complete", output);
+cleanup:
+    free(temporary);
+    free(whole);
     return status;
 }
 
@@ -449,7 +487,8 @@ mq_status mq_import(mq_err *err, const mq_import_plan *plan, mq_import_report *r
         made = !mq_folder_exists(plan->output);
         MQ_TRY(mq_make_folder(err, plan->output));
         MQ_TRY(mq_lock_folder(err, plan->output, &lock));
-        MQ_TRY(check_output(err, plan)); /* another import may have ended in between */
+        MQ_TRY(end_exchange(err, plan->output));
+        MQ_TRY(check_output(err, plan)); /* what there is now, and while nobody else writes */
     }
     if (stat(plan->output, &job.output) != 0) job.output.st_ino = 0;
     MQ_TRY(prepare(err, &job));

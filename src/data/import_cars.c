@@ -42,6 +42,7 @@ cleanup:
     return status;
 }
 
+/* The annotations alone make it Stanford Cars: pictures may be missing. */
 static bool probe(const mq_import_job *job) {
     mq_err ignored = {0};
     char *path = NULL;
@@ -57,6 +58,7 @@ static mq_status find_meta(mq_err *err, const mq_import_job *job, const char *an
     return mq_format(err, path, "%.*scars_meta.mat", slash ? (int)(slash - annotations + 1) : 0, annotations);
 }
 
+/* class_names, from the annotations themselves (pooled) or cars_meta.mat; an update must find the same. */
 static mq_status read_classes(mq_err *err, mq_import_job *job, const char *path, const mq_mat *mat) {
     mq_status status = MQ_OK;
     const mq_mat_value *names = mq_mat_get(mat, "class_names");
@@ -81,11 +83,13 @@ cleanup:
     return status;
 }
 
+/* A whole number of sensible size; MATLAB stores them as doubles. */
 static bool whole(const mq_mat_value *list, size_t row, const char *field, double *value) {
     return mq_mat_number(mq_mat_field(list, row, field), 0, value) && *value >= -SIDE_LIMIT &&
            *value <= SIDE_LIMIT && *value == (double)(long)*value;
 }
 
+/* Both forms have one of fname and relative_im_path; the official test part comes without class. */
 static mq_status read_row(mq_err *err, const char *path, const mq_mat_value *list, size_t row, size_t classes,
                           annotation *a) {
     mq_status status = MQ_OK;
@@ -136,6 +140,7 @@ cleanup:
     return status;
 }
 
+/* Counts a wrong row and remembers it while it is among the first. */
 static mq_status note_row(mq_err *err, row_list *list, size_t row, const char *file) {
     char safe[64];
     if (list->count++ >= ROWS_SHOWN) return MQ_OK;
@@ -147,6 +152,7 @@ static const char *more(const row_list *list) {
     return list->count > ROWS_SHOWN ? ", ..." : "";
 }
 
+/* The picture of a row, placed where the row says. */
 static mq_status take_row(mq_err *err, mq_import_job *job, const annotation *a, size_t row, row_list *missing,
                           row_list *inverted) {
     mq_status status = MQ_OK;
@@ -172,6 +178,7 @@ cleanup:
     return status;
 }
 
+/* All rows are read before any is complained of, so that the counts are whole. */
 static mq_status read_rows(mq_err *err, mq_import_job *job, const char *path, const mq_mat *mat) {
     mq_status status = MQ_OK;
     row_list missing = {.shown = mq_buf_init(1024)}, inverted = {.shown = mq_buf_init(1024)};

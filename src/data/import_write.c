@@ -47,6 +47,7 @@ static mq_status make_record(mq_err *err, void *ctx, size_t item, size_t slot, s
                           .has_box = stored.has_box};
     const int32_t sides[4] = {e->box.x1, e->box.y1, e->box.x2, e->box.y2};
     const double scale[2] = {e->width, e->height};
+    /* A float holds any pixel of a side up to 8 million exactly enough to come back by rounding. */
     for (int i = 0; i < 4 && stored.has_box; i++) {
         example.box[i] = (float)(sides[i] / scale[i % 2]);
         MQ_REQUIRE((int32_t)lround((double)example.box[i] * scale[i % 2]) == sides[i], err, MQ_BAD_DATA,
@@ -78,6 +79,7 @@ cleanup:
     return status;
 }
 
+/* Workers read and frame, the owner writes in order: no more than the slots are in memory. */
 static mq_status write_records(mq_err *err, writing *w, mq_shards *shards, size_t *done, size_t total) {
     mq_status status = MQ_OK;
     const mq_import_plan *plan = w->job->plan;
@@ -106,6 +108,7 @@ cleanup:
     return status;
 }
 
+/* Shards and index of one split, described in *part (the caller's). */
 static mq_status write_split(mq_err *err, mq_import_job *job, const char *folder, mq_split split,
                              size_t *done, mq_json **part) {
     mq_status status = MQ_OK;
@@ -136,6 +139,7 @@ static mq_status save(mq_err *err, const char *folder, const char *name, const m
     return status;
 }
 
+/* A row of split.csv: sizes and box are those of the source's picture, also where it is stored cut. */
 static mq_status add_split_row(mq_err *err, const mq_import_job *job, const mq_entry *e, mq_buf *text) {
     mq_status status = MQ_OK;
     char hex[MQ_HEX_SIZE];
@@ -152,6 +156,7 @@ cleanup:
     return status;
 }
 
+/* split.csv and quarantine.csv, both in the order of the source, with names as they are. */
 static mq_status write_lists(mq_err *err, const mq_import_job *job, const char *folder) {
     mq_status status = MQ_OK;
     mq_buf taken = mq_buf_init(LIST_LIMIT), left_out = mq_buf_init(LIST_LIMIT);
@@ -176,6 +181,7 @@ cleanup:
     return status;
 }
 
+/* Names, and pictures in train, val and test; in the order of class numbers. */
 static mq_status pack_classes(mq_err *err, const mq_import_job *job, mq_json **names, mq_json **counts) {
     mq_status status = MQ_OK;
     MQ_TRY(mq_json_pack(err, names, "[]"));
@@ -205,6 +211,7 @@ cleanup:
     return status;
 }
 
+/* How pictures were placed; TRAIN_given and so on say that the source did it. */
 static mq_status pack_rule(mq_err *err, const mq_import_job *job, mq_json **rule) {
     mq_status status = MQ_OK;
     const mq_import_plan *plan = job->plan;
@@ -223,6 +230,7 @@ cleanup:
     return status;
 }
 
+/* What readers need comes first, how it came about last. */
 static mq_status write_json(mq_err *err, const mq_import_job *job, const char *folder, mq_json **splits) {
     mq_status status = MQ_OK;
     const mq_import_plan *plan = job->plan;

@@ -25,7 +25,7 @@ mq_status mq_manifest_add(mq_err *err, mq_manifest *manifest, const char *name, 
     mq_status status = MQ_OK;
     MQ_TRY(mq_grow(err, &manifest->entries, &manifest->capacity, manifest->count + 1,
                    sizeof *manifest->entries));
-    mq_entry *e = &manifest->entries[manifest->count];
+    mq_entry *e = &manifest->entries[manifest->count]; /* counts only once its name is there */
     *e = (mq_entry){.class = class, .split = MQ_SPLITS};
     MQ_TRY(mq_strdup(err, name, &e->name));
     manifest->count++;
@@ -49,6 +49,7 @@ static int compare_names(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* Two classes of one name could not be told apart in any table or answer. */
 mq_status mq_manifest_check_classes(mq_err *err, const mq_manifest *manifest) {
     mq_status status = MQ_OK;
     char **sorted = NULL, safe[256];
@@ -65,7 +66,7 @@ cleanup:
 
 mq_status mq_manifest_drop_classes(mq_err *err, mq_manifest *manifest, size_t keep, size_t *dropped) {
     mq_status status = MQ_OK;
-    uint32_t *number = NULL, next = 0;
+    uint32_t *number = NULL, next = 0; /* first: has a picture; then: its new number */
     *dropped = 0;
     MQ_TRY(mq_calloc(err, manifest->class_count, sizeof *number, "class numbers", &number));
     for (size_t i = 0; i < manifest->count; i++)
@@ -107,6 +108,7 @@ void mq_manifest_free(mq_manifest *manifest) {
     *manifest = (mq_manifest){0};
 }
 
+/* JSON text is UTF-8 by definition; names of folders are not. */
 mq_status mq_name_to_json(mq_err *err, const char *name, mq_json **json) {
     mq_status status = MQ_OK;
     char *clean = mq_text_utf8(name), *hex = NULL;
@@ -126,6 +128,7 @@ cleanup:
     return status;
 }
 
+/* -1 for what is no lower-case digit. */
 static int hex_digit(char c) {
     if (c >= '0' && c <= '9') return c - '0';
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
@@ -142,6 +145,7 @@ mq_status mq_name_from_json(mq_err *err, const char *what, const mq_json *json, 
     MQ_TRY(mq_calloc(err, size + 1, 1, "a name", &out));
     for (size_t i = 0; i < size; i++) {
         const int high = hex_digit(hex[2 * i]), low = hex_digit(hex[2 * i + 1]);
+        /* A NUL would end the name early, and make two classes of one name. */
         MQ_REQUIRE(high >= 0 && low >= 0 && high + low, err, MQ_BAD_DATA, "%s: a class without a proper name",
                    what);
         out[i] = (char)(high << 4 | low);

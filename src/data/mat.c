@@ -101,6 +101,7 @@ static mq_status take_typed(mq_err *err, const mq_mat *m, span *in, uint32_t wan
     return damaged(err, m, "an element has the wrong type");
 }
 
+/* Bytes of a number or character; 0 for what is neither. */
 static size_t type_size(uint32_t type) {
     switch (type) {
     case MI_INT8:
@@ -125,6 +126,7 @@ static size_t type_size(uint32_t type) {
     }
 }
 
+/* Appends a character of any plane; returns where the next one goes. */
 static char *put_utf8(char *out, uint32_t code) {
     if (code < 0x80) {
         *out++ = (char)code;
@@ -158,6 +160,7 @@ static uint32_t get_character(span data, uint32_t type, size_t *index) {
     return 0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00);
 }
 
+/* Rows of text are read as one: nothing here has several. */
 static mq_status read_text(mq_err *err, mq_mat *m, span *in, mq_mat_value *value) {
     mq_status status = MQ_OK;
     uint32_t type = 0;
@@ -184,6 +187,7 @@ cleanup:
     return status;
 }
 
+/* Numbers stay where they are, in the type they are stored in. */
 static mq_status read_numbers(mq_err *err, mq_mat *m, span *in, mq_mat_value *value) {
     mq_status status = MQ_OK;
     span data = {0};
@@ -240,6 +244,7 @@ cleanup:
     return status;
 }
 
+/* The product of all dimensions. */
 static mq_status read_count(mq_err *err, mq_mat *m, span *in, mq_mat_value *value) {
     mq_status status = MQ_OK;
     span dims = {0};
@@ -256,6 +261,7 @@ cleanup:
     return status;
 }
 
+/* Flags, dimensions, name and then what its class asks for. */
 static mq_status read_matrix(mq_err *err, mq_mat *m, span in, unsigned depth, mq_mat_value *value) {
     mq_status status = MQ_OK;
     span flags = {0}, name = {0};
@@ -316,6 +322,8 @@ cleanup:
     return status;
 }
 
+/* Files of other kinds are told apart here, so that the message can say what to do. Level 4 has no header:
+ * it begins with small numbers, the fifth the length of a name. */
 static mq_status check_header(mq_err *err, const mq_mat *m) {
     mq_status status = MQ_OK;
     const uint8_t *p = m->file.data;
@@ -378,6 +386,7 @@ cleanup:
     return status;
 }
 
+/* As deep as read_matrix went, no deeper. */
 static void free_value(mq_mat_value *value) {
     for (size_t i = 0; i < value->child_count; i++) free_value(&value->children[i]);
     free(value->children);

@@ -9,6 +9,7 @@ scipy.mat      the same by scipy: doubles as doubles
 kinds.mat      number types, text in UTF-8, UTF-16 and one byte, an empty cell, nested cells
 level4.mat     level 4
 deep.mat       cells nested deeper than the reader goes
+boxed.mat      boxes on pictures of tests/golden/pixels, in the pooled form, for test_import.c
 bomb.mat       72 MB of zeros, compressed
 """
 import pathlib
@@ -64,6 +65,10 @@ def save(name, data):
 OUT.mkdir(exist_ok=True)
 save("squeezed.mat", matfile.write(cars()))
 save("plain.mat", matfile.write(cars(), compressed=False))
+save("boxed.mat", matfile.write({"annotations": [
+    {"relative_im_path": f"a/deep/{name}.jpg", "bbox_x1": 7, "bbox_y1": 3, "bbox_x2": 7 + width, "bbox_y2": 36, "class": 1 + k % 2}
+    for k, (name, width) in enumerate([("rgb-444", 1), ("rgb-422", 22), ("rgb-420", 31), ("rgb-progressive", 38)])],
+    "class_names": ["one", "two"]}))
 save("kinds.mat", kinds())
 scipy.io.savemat(OUT / "scipy.mat", by_scipy(), do_compression=True)
 head = (OUT / "scipy.mat").read_bytes()

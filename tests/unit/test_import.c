@@ -202,6 +202,50 @@ static void test_damage(void **state) {
     mq_buf_free(&record);
 }
 
+/* Boxes come back to the pixel (tests/golden/make_mat.py, boxed.mat). */
+static void test_boxes(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        mq_box box;
+    } wanted[] = {{"a/deep/rgb-444.jpg", {7, 3, 8, 36}},
+                  {"a/deep/rgb-422.jpg", {7, 3, 29, 36}},
+                  {"a/deep/rgb-420.jpg", {7, 3, 38, 36}},
+                  {"a/deep/rgb-progressive.jpg", {7, 3, 45, 36}}};
+    mq_err err = {0};
+    mq_import_report report;
+    mq_dataset *d = NULL;
+    mq_recipe recipe = mq_recipe_default(299, MQ_RANGE_TF);
+    mq_buf record = mq_buf_init((size_t)1 << 28);
+    mq_import_plan plan = plan_for(at("boxed.mq"));
+    plan.annotations = "tests/golden/mat/boxed.mat";
+    plan.margin = 0.125;
+    plan.test = plan.val = 0;
+    assert_ok(err, mq_import(&err, &plan, &report));
+    assert_int_equal(report.boxes, 4);
+    assert_ok(err, mq_dataset_open(&err, at("boxed.mq"), &d));
+    assert_true(mq_dataset_has_boxes(d));
+    mq_dataset_recipe(d, &recipe);
+    assert_true(recipe.crop && recipe.margin == 0.125);
+    assert_int_equal(mq_dataset_count(d, MQ_TRAIN), 4);
+    size_t found = 0;
+    for (size_t i = 0; i < 4; i++) {
+        mq_sample s;
+        assert_ok(err, mq_dataset_read(&err, d, MQ_TRAIN, i, &record, &s));
+        assert_true(s.has_box);
+        for (size_t k = 0; k < 4; k++) {
+            if (strcmp(s.name, wanted[k].name) != 0) continue;
+            assert_memory_equal(&s.box, &wanted[k].box, sizeof s.box);
+            assert_int_equal(s.label, k % 2);
+            found++;
+        }
+    }
+    assert_int_equal(found, 4);
+    mq_dataset_free(&d);
+    mq_buf_free(&record);
+    mq_import_report_free(&report);
+}
+
 static bool stop_after(void *user) {
     return --*(int *)user < 0;
 }
@@ -262,10 +306,34 @@ static void test_no_dataset(void **state) {
     assert_false(is_there(at("cut.mq/.import.tmp")));
 }
 
+/* Killed between the removal of the old files and the last move: an update ends the exchange and goes on. */
+static void test_exchange(void **state) {
+    (void)state;
+    static const char *const moved[] = {"dataset.json", "train.idx", "test-00000-of-00001.tfrecord"};
+    mq_err err = {0};
+    mq_import_report report;
+    assert_ok(err, mq_make_folder(&err, at("stopped.mq/.import.tmp")));
+    for (size_t i = 0; i < 3; i++) {
+        char from[100], to[100];
+        snprintf(from, sizeof from, "stopped.mq/%s", moved[i]);
+        snprintf(to, sizeof to, "stopped.mq/.import.tmp/%s", moved[i]);
+        assert_int_equal(rename(at(from), at(to)), 0);
+    }
+    assert_int_equal(open_folder("stopped.mq", &err), MQ_BAD_DATA);
+    err = (mq_err){0};
+    mq_import_plan plan = plan_for(at("stopped.mq"));
+    plan.update = true;
+    assert_ok(err, mq_import(&err, &plan, &report));
+    assert_int_equal(report.kept, report.pictures);
+    mq_import_report_free(&report);
+    assert_same_folder(at("one.mq"), at("stopped.mq"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_workers),    cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_stop),       cmocka_unit_test(test_no_dataset),
+        cmocka_unit_test(test_stop),       cmocka_unit_test(test_no_dataset), cmocka_unit_test(test_exchange),
+        cmocka_unit_test(test_boxes),
     };
     return cmocka_run_group_tests(tests, make_source, remove_source);
 }
