@@ -244,8 +244,7 @@ cleanup:
 int main(int argc, char **argv) {
     mq_err err = {0};
     if (argc != 2) {
-        fputs("usage: marque-convert FILE < EXPECTED.json | READER (marque starts it)\n",
-              stderr);
+        fputs("usage: marque-convert FILE < EXPECTED.json | READER (marque starts it)\n", stderr);
         return MQ_USAGE;
     }
     const mq_status status = convert(&err, &(conversion){.path = argv[1]});
