@@ -166,8 +166,8 @@ static mq_status copy_texts(mq_err *err, mq_h5 *file, hid_t attribute, hid_t typ
                "%s: an attribute cannot be read; the file is damaged", file->what);
     space = H5Aget_space(attribute);
     for (size_t i = 0; i < count && status == MQ_OK; i++) {
-        const char *text = block + i * size;
-        if (pointers) memcpy(&text, text, sizeof text);
+        const char *item = block + i * size, *text = item;
+        if (pointers) memcpy(&text, item, sizeof(char *));
         status = add_text(err, texts, text ? text : "", pointers ? TEXT_BYTES_MAX : size);
     }
     if (pointers) H5Dvlen_reclaim(memory, space, H5P_DEFAULT, block);
