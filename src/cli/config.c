@@ -225,7 +225,8 @@ mq_status mq_config_make(mq_err *err, const mq_train_options *o, const char *dat
         MQ_TRY(mq_json_append(err, list, stage));
     }
     MQ_TRY(mq_json_pack(
-        err, json, "{s:i, s:o, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:O, s:f, s:s, s:s, s:I, s:I, s:f, s:I}",
+        err, json,
+        "{s:i, s:o, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:O, s:f, s:s, s:s, s:s, s:s, s:I, s:I, s:f, s:I}",
         "version", 1, "data", mq_json_text(data), "model", o->model, "imgsz", (long long)o->imgsz, "batch",
         (long long)o->batch, "seed", (long long)o->seed, "optimizer",
         choice("optimizer", o->optimizer, words[0]), "head", choice("head", o->head, words[1]), "monitor",

@@ -33,6 +33,7 @@ typedef struct {
     char text[JMSG_LENGTH_MAX + 64]; /* why it failed */
 } jpeg_reader;
 
+/* The way out of the library: keeps its sentence and jumps to guarded(). */
 static void leave(j_common_ptr common) {
     jpeg_reader *reader = common->client_data;
     const int code = common->err->msg_code;
@@ -53,10 +54,12 @@ static void hear(j_common_ptr common, int level) {
     leave(common);
 }
 
+/* The library would print its last warning. */
 static void say_nothing(j_common_ptr common) {
     (void)common;
 }
 
+/* Called by the library now and then, at least once a scan. */
 static void watch(j_common_ptr common) {
     jpeg_reader *reader = common->client_data;
     if (reader->jpeg.input_scan_number <= SCANS_MAX) return;
@@ -94,6 +97,8 @@ static void row_from_cmyk(const uint8_t *cmyk, size_t width, uint8_t *rgb) {
     }
 }
 
+/* Rows go straight to their place; libjpeg repeats grey three times by itself. The end is read too, so that a
+ * picture without its end marker counts as cut. */
 static void read_rows(jpeg_reader *reader) {
     struct jpeg_decompress_struct *jpeg = &reader->jpeg;
     jpeg->out_color_space = reader->row ? JCS_CMYK : JCS_RGB;

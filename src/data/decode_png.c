@@ -32,6 +32,7 @@ typedef struct {
     char text[128]; /* why it failed */
 } png_reader;
 
+/* The way out of the library: keeps its sentence and jumps to guarded(). */
 static void leave(png_structp png, const char *text) {
     png_reader *reader = png_get_error_ptr(png);
     snprintf(reader->text, sizeof reader->text, "%s", text);
@@ -43,6 +44,7 @@ static void say_nothing(png_structp png, const char *text) {
     (void)text;
 }
 
+/* The library asks for exact counts, so too few bytes mean a cut file. */
 static void take_bytes(png_structp png, uint8_t *out, size_t count) {
     png_reader *reader = png_get_io_ptr(png);
     if (count > reader->in->size - reader->offset) png_error(png, "it is cut short");
@@ -77,6 +79,7 @@ static void ask_format(png_reader *reader) {
     reader->channels = png_get_channels(reader->png, reader->info);
 }
 
+/* The end is read too: all checksums are then right, and a file without its last chunk counts as cut. */
 static void read_rows(png_reader *reader) {
     png_read_image(reader->png, reader->rows);
     png_read_end(reader->png, NULL);

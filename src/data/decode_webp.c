@@ -13,6 +13,7 @@
 
 enum { RIFF_HEADER = 8 }; /* bytes in front of those that the header counts */
 
+/* An open file. All pointers are into the encoded bytes or the demuxer. */
 typedef struct {
     WebPDemuxer *demuxer;
     WebPIterator frame; /* the first */
@@ -20,6 +21,8 @@ typedef struct {
     bool alpha;
 } webp_reader;
 
+/* Finds the first frame and checks all that the header says about it. reader must be closed in any case: the
+ * library takes NULL and an empty iterator. */
 static mq_status open_webp(mq_err *err, const mq_encoded *in, webp_reader *reader) {
     *reader = (webp_reader){0};
     const uint8_t *b = in->bytes;
@@ -72,6 +75,7 @@ cleanup:
 static mq_status decode_frame(mq_err *err, const mq_encoded *in, const webp_reader *reader, size_t channels,
                               uint8_t *canvas) {
     const WebPIterator *frame = &reader->frame;
+    /* The sides are below 2^24, so no product here overflows. */
     const size_t stride = reader->width * channels;
     const size_t start = (size_t)frame->y_offset * stride + (size_t)frame->x_offset * channels;
     WebPDecoderConfig config;
@@ -96,6 +100,7 @@ static mq_status webp_decode(mq_err *err, const mq_encoded *in, const uint8_t ba
     webp_reader reader;
     uint8_t *canvas = NULL;
     MQ_TRY(open_webp(err, in, &reader));
+    /* Frames smaller than their canvas occur in animations only; a frame is never larger. */
     const bool whole = reader.frame.width == (int)reader.width && reader.frame.height == (int)reader.height;
     const size_t channels = reader.alpha || !whole ? 4 : 3;
     MQ_TRY(mq_picture_memory(err, in->name, reader.width, reader.height, channels, &canvas));

@@ -91,7 +91,8 @@ static bool follow_link(const mq_import_job *job, const char *path, struct stat 
     char *target = realpath(path, NULL);
     const size_t root = strlen(job->root);
     bool inside = false;
-    if (target) inside = strncmp(target, job->root, root) == 0 && (target[root] == '/' || root == 1);
+    if (target)
+        inside = strncmp(target, job->root, root) == 0 && (!target[root] || target[root] == '/' || root == 1);
     const bool there = target && stat(target, st) == 0;
     free(target);
     *reason = !there    ? "a link that leads nowhere"

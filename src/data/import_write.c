@@ -115,7 +115,8 @@ static mq_status write_split(mq_err *err, mq_import_job *job, const char *folder
     MQ_TRY(order_split(err, split, &w));
     MQ_TRY(mq_calloc(err, w.count, sizeof *sizes, "pictures", &sizes));
     for (size_t i = 0; i < w.count; i++) sizes[i] = mq_import_stored_bytes(job, w.order[i]) + RECORD_EXTRA;
-    MQ_TRY(mq_shards_open(err, folder, split, sizes, w.count, job->plan->shard_mb, &shards));
+    const mq_shards_plan plan = {folder, split, sizes, w.count, job->plan->shard_mb};
+    MQ_TRY(mq_shards_open(err, &plan, &shards));
     MQ_TRY(write_records(err, &w, shards, done, job->report->pictures));
     MQ_TRY(mq_shards_commit(err, shards, part));
     job->report->shards += mq_shards_count(shards);

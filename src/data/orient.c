@@ -37,7 +37,7 @@ mq_status mq_view_orient(mq_err *err, mq_view view, int orientation, mq_pixels *
     const ptrdiff_t right = t.transpose ? step_y : step_x, down = t.transpose ? step_x : step_y;
     const uint8_t *corner = view.rgb + (t.mirror_x ? (size_t)(view.width - 1) * 3 : 0) +
                             (t.mirror_y ? (view.height - 1) * view.stride : 0);
-    uint8_t *out = rgb;
+    uint8_t *out = rgb; /* written front to back; the stored picture is read along either axis */
     for (uint32_t y = 0; y < height; y++) {
         const uint8_t *in = corner + (ptrdiff_t)y * down;
         for (uint32_t x = 0; x < width; x++, out += 3) memcpy(out, in + (ptrdiff_t)x * right, 3);

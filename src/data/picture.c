@@ -58,6 +58,7 @@ static bool is_text(const uint8_t *bytes, size_t size) {
     return true;
 }
 
+/* Web servers answer with pages where a picture is gone, so HTML is the most common non-picture. */
 static const char *describe_text(const uint8_t *bytes, size_t size) {
     size_t start = size >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0 ? 3 : 0; /* byte order mark */
     while (start < size && (bytes[start] == ' ' || (bytes[start] >= '\t' && bytes[start] <= '\r'))) start++;
@@ -80,6 +81,7 @@ static const char *describe(const uint8_t *bytes, size_t size) {
                                 : "is no picture of a known kind (JPEG, PNG or WebP)";
 }
 
+/* By content alone: names and endings of files say nothing. */
 static mq_status find_decoder(mq_err *err, const mq_encoded *in, const mq_decoder **decoder) {
     for (size_t i = 0; i < sizeof DECODERS / sizeof *DECODERS; i++)
         if (DECODERS[i]->knows(in->bytes, in->size)) {
@@ -133,7 +135,7 @@ mq_status mq_picture_memory(mq_err *err, const char *name, uint32_t width, uint3
 void mq_rgba_over(const uint8_t *rgba, size_t count, const uint8_t background[3], uint8_t *rgb) {
     for (size_t i = 0; i < count; i++, rgba += 4, rgb += 3) {
         const uint32_t alpha = rgba[3];
-        uint8_t mixed[3];
+        uint8_t mixed[3]; /* the pixel is read whole before its place is written */
         for (int c = 0; c < 3; c++) {
             const uint32_t x = rgba[c] * alpha + background[c] * (255 - alpha) + 128;
             mixed[c] = (uint8_t)((128 * x + x / 2) >> 15);

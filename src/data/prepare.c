@@ -120,6 +120,7 @@ cleanup:
     return status;
 }
 
+/* What all ways to a network's input have in common; view is upright and cut. */
 static mq_status prepare_view(mq_err *err, const mq_recipe *recipe, mq_view view, bool flip, float *out) {
     if (recipe->imgsz == 0 || recipe->imgsz > MQ_SIDE_MAX)
         return mq_fail(err, MQ_USAGE, "a network's input of %u pixels a side is impossible (1 to %d)",

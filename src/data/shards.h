@@ -38,10 +38,17 @@ void mq_index_free(mq_index *index);
 
 typedef struct mq_shards mq_shards;
 
-/* Starts the shards of a split in folder. sizes are the bytes expected of each of count records, from which
- * the cuts between shards come: as many of about mb million bytes as it takes. *shards is the caller's. */
-MQ_MUST_USE mq_status mq_shards_open(mq_err *err, const char *folder, mq_split split, const size_t *sizes,
-                                     size_t count, uint32_t mb, mq_shards **shards);
+/* What is to be written; borrowed while mq_shards_open runs. */
+typedef struct {
+    const char *folder;
+    mq_split split;
+    const size_t *sizes; /* bytes expected of each record */
+    size_t count;
+    uint32_t mb; /* about that many million bytes a shard */
+} mq_shards_plan;
+
+/* Starts the shards of a split. *shards is the caller's. */
+MQ_MUST_USE mq_status mq_shards_open(mq_err *err, const mq_shards_plan *plan, mq_shards **shards);
 
 /* Appends the next record, a sealed frame (tfrecord.h). */
 MQ_MUST_USE mq_status mq_shards_add(mq_err *err, mq_shards *shards, const mq_buf *frame, uint32_t label,

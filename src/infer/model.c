@@ -27,15 +27,23 @@ struct mq_model {
 
 mq_status mq_model_find(mq_err *err, const char *model, char **path) {
     mq_status status = MQ_OK;
-    char *run = NULL;
+    char *run = NULL, *file = NULL;
     if (mq_file_exists(model)) return mq_strdup(err, model, path);
-    if (mq_folder_exists(model)) return mq_path_join(err, model, "weights/best.safetensors", path);
-    MQ_TRY(mq_path_join(err, "runs", model, &run));
-    MQ_REQUIRE(mq_folder_exists(run), err, MQ_NO_INPUT,
-               "%s: no such model file, run folder or run below runs/", model);
-    MQ_TRY(mq_path_join(err, run, "weights/best.safetensors", path));
+    if (mq_folder_exists(model)) {
+        MQ_TRY(mq_strdup(err, model, &run));
+    } else {
+        MQ_TRY(mq_path_join(err, "runs", model, &run));
+        MQ_REQUIRE(mq_folder_exists(run), err, MQ_NO_INPUT,
+                   "%s: no such model file, run folder or run below runs/", model);
+    }
+    MQ_TRY(mq_path_join(err, run, "weights/best.safetensors", &file));
+    MQ_REQUIRE(mq_file_exists(file), err, MQ_NO_INPUT,
+               "%s: has no model yet; a run is finished by: marque train --resume %s", run, run);
+    *path = file;
+    file = NULL;
 cleanup:
     free(run);
+    free(file);
     return status;
 }
 

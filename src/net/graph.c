@@ -89,9 +89,9 @@ size_t mq_node_param_count(const mq_node *node) {
     return mq_op_of(node->op)->param_count;
 }
 
-mq_param mq_node_param(const mq_graph *graph, const mq_node *node, size_t index) {
+mq_param_shape mq_node_param(const mq_graph *graph, const mq_node *node, size_t index) {
     const mq_op *op = mq_op_of(node->op);
-    mq_param param = {.name = op->params[index]};
+    mq_param_shape param = {.name = op->params[index]};
     op->param(node, &graph->nodes[node->inputs[0]].shape, index, &param);
     return param;
 }
@@ -101,7 +101,7 @@ size_t mq_graph_param_total(const mq_graph *graph) {
     for (size_t i = 0; i < graph->count; i++) {
         const mq_node *node = &graph->nodes[i];
         for (size_t k = 0; k < mq_node_param_count(node); k++) {
-            const mq_param p = mq_node_param(graph, node, k);
+            const mq_param_shape p = mq_node_param(graph, node, k);
             size_t numbers = 1;
             for (size_t d = 0; d < p.rank; d++) numbers *= p.shape[d];
             total += numbers;

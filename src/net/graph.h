@@ -46,7 +46,7 @@ typedef struct {
     const char *name; /* "depthwise_kernel"; static */
     size_t rank;
     size_t shape[MQ_PARAM_RANK];
-} mq_param;
+} mq_param_shape;
 
 /* An empty graph, the caller's. */
 MQ_MUST_USE mq_status mq_graph_create(mq_err *err, mq_graph **graph);
@@ -66,7 +66,7 @@ const char *mq_node_class(const mq_node *node);
 
 /* Parameters of a node, in Keras' order of get_weights(): their number, and one of them. */
 size_t mq_node_param_count(const mq_node *node);
-mq_param mq_node_param(const mq_graph *graph, const mq_node *node, size_t index);
+mq_param_shape mq_node_param(const mq_graph *graph, const mq_node *node, size_t index);
 
 /* Numbers in all parameters, moving statistics included. */
 size_t mq_graph_param_total(const mq_graph *graph);

@@ -2,8 +2,8 @@
  * residual sum done by the convolution before them, separable convolutions in
  * two kernels, layouts as oneDNN likes them. Called by program.c. Invariant: a
  * step stands where the last node it covers stands, so its inputs are ready. */
-#include "net/params.h"
 #include "net/program_impl.h"
+#include "net/tensors.h"
 
 #include "base/mem.h"
 
@@ -390,7 +390,7 @@ mq_status mq_lower_infer(mq_err *err, const mq_program_plan *plan, mq_program *p
     }
     p->slice = plan->batch < SLICE ? plan->batch : SLICE;
     MQ_REQUIRE(p->slice, err, MQ_USAGE, "a batch of no pictures");
-    MQ_TRY(mq_params_check(err, l.graph, plan->weights, plan->prefix));
+    MQ_TRY(mq_tensors_check(err, l.graph, plan->weights, plan->prefix));
     MQ_TRY(mq_calloc(err, l.nodes, sizeof *l.needed, "a program", &l.needed));
     MQ_TRY(mq_calloc(err, l.nodes, sizeof *l.chains, "a program", &l.chains));
     MQ_TRY(mq_calloc(err, l.nodes, sizeof *l.head, "a program", &l.head));

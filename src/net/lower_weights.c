@@ -2,8 +2,8 @@
  * before it, converted, and laid out as each kernel wants. Called by
  * lower_infer.c. Owns nothing. Invariant: folding is done in double, so that
  * f32 results stay within rounding of the unfolded network. */
-#include "net/params.h"
 #include "net/program_impl.h"
+#include "net/tensors.h"
 
 #include "base/mem.h"
 #include "base/par.h"
@@ -29,10 +29,10 @@ static void scale_rows(void *ctx, size_t begin, size_t end) {
 static void fold_norm(const mq_program_plan *plan, const mq_step *step, size_t filters, double *scale,
                       float *bias) {
     const mq_node *norm = step->norm;
-    const float *gamma = mq_params_get(plan->weights, plan->prefix, norm, "gamma");
-    const float *beta = mq_params_get(plan->weights, plan->prefix, norm, "beta");
-    const float *mean = mq_params_get(plan->weights, plan->prefix, norm, "moving_mean");
-    const float *variance = mq_params_get(plan->weights, plan->prefix, norm, "moving_variance");
+    const float *gamma = mq_tensors_get(plan->weights, plan->prefix, norm, "gamma");
+    const float *beta = mq_tensors_get(plan->weights, plan->prefix, norm, "beta");
+    const float *mean = mq_tensors_get(plan->weights, plan->prefix, norm, "moving_mean");
+    const float *variance = mq_tensors_get(plan->weights, plan->prefix, norm, "moving_variance");
     for (size_t o = 0; o < filters; o++) {
         scale[o] = gamma[o] / sqrt((double)variance[o] + norm->epsilon);
         bias[o] = (float)(beta[o] - mean[o] * scale[o]);
@@ -41,7 +41,7 @@ static void fold_norm(const mq_program_plan *plan, const mq_step *step, size_t f
 
 /* From Keras' order (kernel height, width, in, out) to the kernel's. */
 MQ_MUST_USE static mq_status lay_out(mq_err *err, const mq_program *p, const mq_step *step,
-                                     const mq_param *param, const float *values) {
+                                     const mq_param_shape *param, const float *values) {
     mq_status status = MQ_OK;
     mq_layout *plain = NULL;
     mq_kernel *reorder = NULL;
@@ -74,7 +74,7 @@ static size_t param_index(const mq_step *step) {
     return step->weights == MQ_WEIGHTS_POINTWISE ? 1 : 0;
 }
 
-static size_t numbers(const mq_param *param) {
+static size_t numbers(const mq_param_shape *param) {
     return param->shape[0] * param->shape[1] * param->shape[2] * param->shape[3];
 }
 
@@ -85,8 +85,8 @@ typedef struct {
 
 MQ_MUST_USE static mq_status load_step(mq_err *err, const mq_program_plan *plan, const mq_program *p,
                                        const mq_step *step, const fold_space *space) {
-    const mq_param param = mq_node_param(p->graph, step->conv, param_index(step));
-    const float *values = mq_params_get(plan->weights, plan->prefix, step->conv, param.name);
+    const mq_param_shape param = mq_node_param(p->graph, step->conv, param_index(step));
+    const float *values = mq_tensors_get(plan->weights, plan->prefix, step->conv, param.name);
     if (step->norm) {
         const size_t filters = param.shape[3];
         fold_norm(plan, step, filters, space->scale, (float *)(void *)(p->weights + step->bias_at));
@@ -108,7 +108,7 @@ static void place(mq_program *p, size_t *largest, size_t *filters) {
         at += (mq_layout_bytes(mq_kernel_layout(step->kernel, MQ_SLOT_WEIGHTS)) + 63) / 64 * 64;
         step->bias_at = at;
         at += bias ? (mq_layout_bytes(bias) + 63) / 64 * 64 : 0;
-        const mq_param param = mq_node_param(p->graph, step->conv, param_index(step));
+        const mq_param_shape param = mq_node_param(p->graph, step->conv, param_index(step));
         if (numbers(&param) > *largest) *largest = numbers(&param);
         if (param.shape[3] > *filters) *filters = param.shape[3];
     }

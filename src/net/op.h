@@ -12,7 +12,7 @@ typedef struct {
     mq_status (*shape)(mq_err *err, const mq_node *node, const mq_shape *inputs, mq_shape *shape);
     size_t param_count;
     /* The shape of one parameter, its name being set already; NULL without parameters. */
-    void (*param)(const mq_node *node, const mq_shape *input, size_t index, mq_param *param);
+    void (*param)(const mq_node *node, const mq_shape *input, size_t index, mq_param_shape *param);
     const char *params[MQ_NODE_PARAMS]; /* names in Keras' order */
 } mq_op;
 

@@ -2,9 +2,9 @@
  * operations. Invariant: gamma, beta and both moving statistics are present. */
 #include "net/op.h"
 
-static void param(const mq_node *node, const mq_shape *input, size_t index, mq_param *p) {
+static void param(const mq_node *node, const mq_shape *input, size_t index, mq_param_shape *p) {
     (void)node, (void)index;
-    *p = (mq_param){p->name, 1, {input->c}};
+    *p = (mq_param_shape){p->name, 1, {input->c}};
 }
 
 const mq_op mq_op_batch_norm = {.name = "batch norm",

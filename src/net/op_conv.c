@@ -6,9 +6,9 @@ static mq_status shape(mq_err *err, const mq_node *node, const mq_shape *inputs,
     return mq_shape_window(err, node, inputs, node->filters, out);
 }
 
-static void param(const mq_node *node, const mq_shape *input, size_t index, mq_param *p) {
+static void param(const mq_node *node, const mq_shape *input, size_t index, mq_param_shape *p) {
     (void)index;
-    *p = (mq_param){p->name, 4, {node->kernel, node->kernel, input->c, node->filters}};
+    *p = (mq_param_shape){p->name, 4, {node->kernel, node->kernel, input->c, node->filters}};
 }
 
 const mq_op mq_op_conv = {.name = "convolution",

@@ -7,11 +7,11 @@ static mq_status shape(mq_err *err, const mq_node *node, const mq_shape *inputs,
     return mq_shape_window(err, node, inputs, node->filters, out);
 }
 
-static void param(const mq_node *node, const mq_shape *input, size_t index, mq_param *p) {
+static void param(const mq_node *node, const mq_shape *input, size_t index, mq_param_shape *p) {
     if (index == 0)
-        *p = (mq_param){p->name, 4, {node->kernel, node->kernel, input->c, 1}};
+        *p = (mq_param_shape){p->name, 4, {node->kernel, node->kernel, input->c, 1}};
     else
-        *p = (mq_param){p->name, 4, {1, 1, input->c, node->filters}};
+        *p = (mq_param_shape){p->name, 4, {1, 1, input->c, node->filters}};
 }
 
 const mq_op mq_op_sepconv = {.name = "separable convolution",

@@ -85,10 +85,10 @@ static void fill_layer(const mq_graph *graph, const mq_node *node, mq_foreign_la
     layer->class_name = mq_node_class(node);
     layer->param_count = mq_node_param_count(node);
     for (size_t p = 0; p < layer->param_count; p++) {
-        mq_foreign_param *param = &layer->params[p];
-        param->name = mq_node_param(graph, node, p).name;
-        param->rank = mq_node_param(graph, node, p).rank;
-        for (size_t i = 0; i < param->rank; i++) param->shape[i] = mq_node_param(graph, node, p).shape[i];
+        const mq_param_shape param = mq_node_param(graph, node, p);
+        layer->params[p].name = param.name;
+        layer->params[p].rank = param.rank;
+        memcpy(layer->params[p].shape, param.shape, param.rank * sizeof *param.shape);
     }
 }
 

@@ -1,6 +1,7 @@
 """test_demo.py: scripts/demo from pictures to answers, and what must hold of the run it leaves in build/demo.
 
 Needs the real weights and Debian's stamps, which scripts/test installs for this stage.
+"""
 import json
 import os
 import re

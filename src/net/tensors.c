@@ -1,7 +1,7 @@
-/* params.c: looks parameters up by name and compares shapes. Called by the
+/* tensors.c: looks parameters up by name and compares shapes. Called by the
  * lowerings and by whoever opens a model. Owns nothing. Invariant: what passed
- * mq_params_check can be read without further checks. */
-#include "net/params.h"
+ * mq_tensors_check can be read without further checks. */
+#include "net/tensors.h"
 
 #include "base/buf.h"
 
@@ -17,8 +17,8 @@ static const mq_tensor *find(const mq_bundle *weights, const char *prefix, const
     return n > 0 && n < NAME_MAX_BYTES ? mq_bundle_find(weights, name) : NULL;
 }
 
-const float *mq_params_get(const mq_bundle *weights, const char *prefix, const mq_node *node,
-                           const char *param) {
+const float *mq_tensors_get(const mq_bundle *weights, const char *prefix, const mq_node *node,
+                            const char *param) {
     const mq_tensor *tensor = find(weights, prefix, node, param);
     return tensor ? tensor->data : NULL;
 }
@@ -35,7 +35,7 @@ static const char *shape_text(size_t rank, const size_t *shape, char out[96]) {
 
 /* Appends what is wrong with one parameter, if anything. */
 MQ_MUST_USE static mq_status compare(mq_err *err, const mq_tensor *tensor, const mq_node *node,
-                                     const mq_param *param, mq_buf *report, size_t *wrong) {
+                                     const mq_param_shape *param, mq_buf *report, size_t *wrong) {
     char has[96], wants[96];
     if (tensor && tensor->dtype == MQ_F32 && tensor->rank == param->rank &&
         memcmp(tensor->shape, param->shape, param->rank * sizeof *param->shape) == 0)
@@ -50,14 +50,14 @@ MQ_MUST_USE static mq_status compare(mq_err *err, const mq_tensor *tensor, const
                          shape_text(param->rank, param->shape, wants));
 }
 
-mq_status mq_params_check(mq_err *err, const mq_graph *graph, const mq_bundle *weights, const char *prefix) {
+mq_status mq_tensors_check(mq_err *err, const mq_graph *graph, const mq_bundle *weights, const char *prefix) {
     mq_status status = MQ_OK;
     mq_buf report = mq_buf_init(REPORT_MAX);
     size_t wrong = 0, all = 0;
     for (size_t i = 0; i < mq_graph_size(graph); i++) {
         const mq_node *node = mq_graph_node(graph, i);
         for (size_t k = 0; k < mq_node_param_count(node); k++, all++) {
-            const mq_param param = mq_node_param(graph, node, k);
+            const mq_param_shape param = mq_node_param(graph, node, k);
             MQ_TRY(compare(err, find(weights, prefix, node, param.name), node, &param, &report, &wrong));
         }
     }

@@ -1,0 +1,380 @@
+"""test_import.py: marque import on what people have: good folders, bad pictures, odd names, full disks."""
+import csv
+import ctypes
+import json
+import os
+import resource
+import signal
+import struct
+import subprocess
+import sys
+import time
+import zlib
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import matfile  # noqa: E402
+from marque import Marque  # noqa: E402
+from tap import Tap  # noqa: E402
+
+ODD = [b"new\nline", b'quo"te', b"-dash", b"not\xffutf8", b"com,ma", b"sla sh\xe2\x82\xac"]
+
+
+def png(width, height, shade=0):
+    """A PNG of one colour; another shade is another content."""
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    row = b"\0" + bytes([shade & 255, shade >> 8 & 255, 90]) * width
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) +
+            chunk(b"IDAT", zlib.compress(row * height)) + chunk(b"IEND", b""))
+
+
+def fill(folder, classes, size=(8, 6)):
+    """A folder per class: {name: how many pictures}. Every picture is another."""
+    shade = 0
+    for name, count in classes.items():
+        place = folder / name
+        place.mkdir(parents=True)
+        for i in range(count):
+            (place / f"{i:03}.png").write_bytes(png(*size, shade := shade + 1))
+    return folder
+
+
+def rows(path, **how):
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape", **how) as file:
+        return list(csv.DictReader(file))
+
+
+def splits(data):
+    return {row["file"]: row["split"] for row in rows(data / "split.csv")}
+
+
+def content(folder):
+    return {f.name: f.read_bytes() for f in folder.iterdir() if f.name != ".lock"}
+
+
+def test_words(tap, m):
+    fill(m.folder / "words", {"a": 3, "b": 3})
+    m.expect(tap, "without -o", ["import", "words"], 64, err="marque import words -o DATA")
+    m.expect(tap, "no such source", ["import", "nothing", "-o", "x.mq"], 66, err="nothing: no such folder")
+    m.expect(tap, "a file as source", ["import", "words/a/000.png", "-o", "x.mq"], 66, err="no such folder")
+    m.expect(tap, "a share above 1", ["import", "words", "-o", "x.mq", "--test", "30"], 64, err="--test")
+    m.expect(tap, "a wrong regular expression", ["import", "words", "-o", "x.mq", "--group-by", "("], 64,
+             err="--group-by (")
+    (m.folder / "empty").mkdir()
+    m.expect(tap, "an empty folder", ["import", "empty", "-o", "x.mq"], 66, err="empty: no pictures")
+    fill(m.folder / "single", {"only": 4})
+    m.expect(tap, "one class", ["import", "single", "-o", "x.mq"], 65, err="a classifier needs two")
+    (m.folder / "flat").mkdir()
+    (m.folder / "flat/a.png").write_bytes(png(4, 4))
+    m.expect(tap, "pictures without class folders", ["import", "flat", "-o", "x.mq"], 66,
+             err="lies in no class folder")
+    tap.check("a failed import leaves nothing behind", not (m.folder / "x.mq").exists())
+
+
+def test_folder(tap, m):
+    fill(m.folder / "pics", {"beetle": 20, "ant/deep": 10, "wasp": 1})
+    run = m.expect(tap, "a folder per class", ["import", "pics", "-o", "pics.mq"], 0,
+                   out=["31 pictures, 3 classes (class = top folder)", "train 20  val 2  test 9",
+                        "1 class has fewer than 5 pictures: wasp 1", "next: marque train pics.mq"])
+    tap.check("the report is on stdout, progress on stderr", "checked" not in run.out, run.out)
+    data = m.folder / "pics.mq"
+    table = rows(data / "split.csv")
+    tap.check("split.csv has a row a picture", len(table) == 31 and table[0]["file"] == "ant/deep/000.png" and
+              table[0]["class"] == "ant", table[:2])
+    tap.check("the class of one picture trains", splits(data)["wasp/000.png"] == "train")
+    info = json.loads((data / "dataset.json").read_text())
+    tap.check("classes are in the order of their bytes", info["classes"] == ["ant", "beetle", "wasp"], info)
+    m.expect(tap, "again to the same place", ["import", "pics", "-o", "pics.mq"], 73, err="--update")
+    before = content(data)
+    m.expect(tap, "with one worker", ["import", "pics", "-o", "one.mq", "-j", "1"], 0)
+    m.expect(tap, "with five workers", ["import", "pics", "-o", "five.mq", "-j", "5"], 0)
+    tap.check("the number of workers leaves no trace",
+              before == content(m.folder / "one.mq") == content(m.folder / "five.mq"))
+    run = m.expect(tap, "--dry-run", ["import", "pics", "-o", "dry.mq", "--dry-run", "--json"], 0)
+    tap.check("--dry-run writes nothing", not (m.folder / "dry.mq").exists())
+    report = json.loads(run.out)
+    tap.check("--json is the report", report["pictures"] == 31 and report["classes"][2] ==
+              {"name": "wasp", "train": 1, "val": 0, "test": 0}, run.out)
+    m.expect(tap, "--val 0", ["import", "pics", "-o", "noval.mq", "--val", "0"], 0,
+             out=["val 0", "no validation part"])
+    m.expect(tap, "class = leaf", ["import", "pics", "-o", "leaf.mq", "--class-level", "leaf"], 0, out="deep")
+    fill(m.folder / "twice", {"x/same": 2, "y/same": 2, "z": 2})
+    m.expect(tap, "two leaves of one name", ["import", "twice", "-o", "twice.mq", "--class-level", "leaf"], 65,
+             err="two folders are called same")
+
+
+def test_update(tap, m):
+    source = fill(m.folder / "grow", {"b": 10, "c": 10})
+    m.expect(tap, "first import", ["import", "grow", "-o", "grow.mq"], 0)
+    old, classes = splits(m.folder / "grow.mq"), ["b", "c"]
+    for i in range(10):
+        (source / "b" / f"new{i}.png").write_bytes(png(9, 9, 1000 + i))
+        (source / "a").mkdir(exist_ok=True)
+        (source / "a" / f"new{i}.png").write_bytes(png(9, 9, 2000 + i))
+    m.expect(tap, "--update", ["import", "grow", "-o", "grow.mq", "--update"], 0,
+             out="20 pictures keep their split, 20 are new")
+    new = splits(m.folder / "grow.mq")
+    tap.check("old pictures keep their splits", all(new[f] == s for f, s in old.items()))
+    info = json.loads((m.folder / "grow.mq/dataset.json").read_text())
+    tap.check("old classes keep their numbers", info["classes"] == [*classes, "a"], info["classes"])
+    m.expect(tap, "--update without a data set", ["import", "grow", "-o", "none.mq", "--update"], 66,
+             err="without --update")
+
+
+def test_given_splits(tap, m):
+    fill(m.folder / "given", {"train/a": 10, "train/b": 10, "valid/a": 2, "valid/b": 2, "test/a": 3, "test/b": 3})
+    m.expect(tap, "folders named train, valid, test", ["import", "given", "-o", "given.mq"], 0,
+             out=["train 20  val 4  test 6", "2 classes"])
+    fill(m.folder / "vehicles", {"train": 6, "bus": 6})
+    m.expect(tap, "a class called train", ["import", "vehicles", "-o", "vehicles.mq"], 0, out="2 classes")
+    fill(m.folder / "listed", {"a": 4, "b": 4})
+    table = "".join(f"{c}/{i:03}.png,{'test' if i else 'train'}\n" for c in "ab" for i in range(3))
+    (m.folder / "split.csv").write_text("path,split\r\n" + table.replace("\n", "\r\n"))
+    m.expect(tap, "--split-file", ["import", "listed", "-o", "listed.mq", "--split-file", "split.csv", "--val", "0"],
+             0, out="train 4  val 0  test 4")
+    (m.folder / "split.csv").write_text("path,split\nx.png,train\n")
+    m.expect(tap, "--split-file about something else",
+             ["import", "listed", "-o", "l2.mq", "--split-file", "split.csv"], 65, err="1 of its 1 rows name no picture")
+    (m.folder / "split.csv").write_text("path,split\na/000.png,tset\n")
+    m.expect(tap, "--split-file with a wrong word", ["import", "listed", "-o", "l2.mq", "--split-file", "split.csv"],
+             65, err='split.csv:2: "tset" is not train, val or test')
+    (m.folder / "split.csv").write_text("file,part\na/000.png,test\n")
+    m.expect(tap, "--split-file without its columns", ["import", "listed", "-o", "l2.mq", "--split-file", "split.csv"],
+             65, err="no column named path")
+    fill(m.folder / "burst", {"a": 0, "b": 20})
+    for i in range(20):
+        (m.folder / "burst/a" / f"s{i // 4}_{i % 4}.png").write_bytes(png(8, 8, 5000 + i))
+    m.expect(tap, "--group-by", ["import", "burst", "-o", "burst.mq", "--group-by", "a/(s[0-9]+)_"], 0)
+    placed = {}
+    for file, split in splits(m.folder / "burst.mq").items():
+        if file.startswith("a/"):
+            placed.setdefault(file.split("_")[0], set()).add(split)
+    tap.check("a group lies in one split", len(placed) == 5 and all(len(s) == 1 for s in placed.values()), placed)
+
+
+def test_bad_pictures(tap, m):
+    source = fill(m.folder / "bad", {"a": 6, "b": 6})
+    a = source / "a"
+    (a / "page.jpg").write_text("<!DOCTYPE html><html>not here</html>")
+    (a / "empty.png").write_bytes(b"")
+    (a / "cut.png").write_bytes(png(50, 50, 77)[:-20])
+    bomb = png(1, 1)[12:16] + struct.pack(">II", 60000, 60000) + png(1, 1)[24:29]
+    (a / "bomb.png").write_bytes(png(1, 1)[:12] + bomb + struct.pack(">I", zlib.crc32(bomb)) + png(1, 1)[33:])
+    os.mkfifo(a / "fifo.jpg")
+    (a / "loop").symlink_to("..")
+    (a / "self").symlink_to("self")
+    (a / "inside.png").symlink_to("../b/000.png")
+    (a / "outside.png").symlink_to("/etc/passwd")
+    (a / "up").symlink_to("/")
+    (a / "Thumbs.db").write_bytes(b"x")
+    (a / "._000.png").write_bytes(b"x")
+    (source / "__MACOSX").mkdir()
+    (source / "__MACOSX/x.png").write_bytes(png(2, 2))
+    (a / "tiny.png").write_bytes(png(1, 1, 401))
+    (a / "long.png").write_bytes(png(1, 10000, 402))
+    (source / "notes.txt").write_text("hello")
+    before = {p: p.read_bytes() for p in source.rglob("*") if p.is_file()}
+    m.expect(tap, "a folder of all that is bad", ["import", "bad", "-o", "bad.mq"], 0,
+             out=["15 pictures, 2 classes", "left out -> bad.mq/quarantine.csv"], timeout=60)
+    reasons = {row["file"]: row["reason"] for row in rows(m.folder / "bad.mq/quarantine.csv")}
+    for file, words in {"a/page.jpg": "HTML", "a/empty.png": "empty", "a/cut.png": "cut", "a/bomb.png": "pixels",
+                        "a/fifo.jpg": "named pipe", "a/loop": "folder of the source", "a/self": "leads nowhere",
+                        "a/outside.png": "out of the source", "a/up": "out of the source",
+                        "notes.txt": "no class folder"}.items():
+        tap.check(f"quarantine says why: {file}", words in reasons.get(file, ""), reasons)
+    tap.check("litter is not even mentioned", len(reasons) == 10, reasons)
+    taken = splits(m.folder / "bad.mq")
+    tap.check("1x1 and 1x10000 are pictures", {"a/tiny.png", "a/long.png"} <= set(taken))
+    tap.check("a link inside is its picture, in its picture's split", taken["a/inside.png"] == taken["b/000.png"])
+    tap.check("originals are untouched", before == {p: p.read_bytes() for p in source.rglob("*") if p.is_file()})
+
+
+def test_odd_names(tap, m):
+    source = os.fsencode(m.folder / "odd")
+    for k, name in enumerate(ODD):
+        os.makedirs(os.path.join(source, name))
+        for i in range(3):
+            with open(os.path.join(source, name, b"%d " % i + name), "wb") as file:
+                file.write(png(5, 5, 7000 + 10 * k + i))
+    run = m.expect(tap, "odd names", ["import", "odd", "-o", "odd.mq"], 0, out="18 pictures, 6 classes")
+    tap.check("no control character and no broken UTF-8 reaches the terminal",
+              "new?line" in run.out and "\udcff" not in run.out, repr(run.out))
+    info = json.loads((m.folder / "odd.mq/dataset.json").read_text())
+    names = [bytes.fromhex(c["bytes"]) if isinstance(c, dict) else c.encode() for c in info["classes"]]
+    tap.check("dataset.json holds every name exactly", names == sorted(ODD), info["classes"])
+    table = rows(m.folder / "odd.mq/split.csv")
+    wanted = sorted(name + b"/%d " % i + name for name in ODD for i in range(3))
+    tap.check("split.csv holds every name exactly",
+              [row["file"].encode("utf-8", "surrogateescape") for row in table] == wanted, table)
+    m.expect(tap, "odd names are found again", ["import", "odd", "-o", "odd.mq", "--update"], 0,
+             out="18 pictures keep their split, 0 are new")
+    fill(m.folder / "-lead", {"a": 3, "b": 3})
+    m.expect(tap, "a source with a leading dash", ["import", "-o", "lead.mq", "--", "-lead"], 0, out="6 pictures")
+
+
+def cars(folder, table, size=(40, 30), pooled=False, names=("Ram C/V Van 2012", "smart fortwo")):
+    """Stanford Cars in small: table of (file, class, box, is there)."""
+    (folder / "devkit").mkdir(parents=True)
+    (folder / ("car_ims" if pooled else "cars_train")).mkdir()
+    annotations = []
+    for k, (file, label, box, there) in enumerate(table):
+        row = dict(zip(("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2"), box), **{"class": label})
+        row["relative_im_path" if pooled else "fname"] = ("car_ims/" if pooled else "") + file
+        if pooled:
+            row["test"] = k % 2
+        annotations.append(row)
+        if there:
+            (folder / ("car_ims" if pooled else "cars_train") / file).write_bytes(png(*size, 3000 + k))
+    if pooled:
+        data = {"annotations": annotations, "class_names": list(names)}
+        (folder / "cars_annos.mat").write_bytes(matfile.write(data))
+    else:
+        (folder / "devkit/cars_train_annos.mat").write_bytes(matfile.write({"annotations": annotations}))
+        (folder / "devkit/cars_meta.mat").write_bytes(matfile.write({"class_names": list(names)}))
+    return folder
+
+
+def table(count, box=(3, 4, 33, 24)):
+    return [(f"{i:05}.png", 1 + i % 2, box, True) for i in range(1, count + 1)]
+
+
+def test_cars(tap, m):
+    cars(m.folder / "cars", table(20))
+    m.expect(tap, "Stanford Cars", ["import", "cars", "-o", "cars.mq"], 0,
+             out=["20 pictures, 2 classes (class = annotation)", "Ram C/V Van 2012", "test 6"])
+    row = rows(m.folder / "cars.mq/split.csv")[0]
+    tap.check("the box is in split.csv", row["file"] == "cars_train/00001.png" and
+              [row[k] for k in ("x1", "y1", "x2", "y2")] == ["3", "4", "33", "24"], row)
+    info = json.loads((m.folder / "cars.mq/dataset.json").read_text())
+    tap.check("dataset.json knows boxes and annotations", info["boxes"] and
+              len(info["source"]["annotations_sha256"]) == 64, info)
+    cars(m.folder / "pooled", table(20), pooled=True)
+    m.expect(tap, "the pooled form keeps its test part", ["import", "pooled", "-o", "pooled.mq", "--val", "0"], 0,
+             out="train 10  val 0  test 10")
+    placed = splits(m.folder / "pooled.mq")
+    tap.check("test fields are followed", all((s == "test") == (int(f[-8:-4]) % 2 == 0) for f, s in placed.items()))
+    cars(m.folder / "holes", [(f, c, b, int(f[:5]) % 3 > 0) for f, c, b, _ in table(20)])
+    m.expect(tap, "rows without picture", ["import", "holes", "-o", "holes.mq"], 66,
+             err=["6 of 20 rows have no picture", "row 3 (00003.png), row 6", "--allow-missing"])
+    m.expect(tap, "--allow-missing", ["import", "holes", "-o", "holes.mq", "--allow-missing"], 0,
+             out=["14 pictures", "6 annotation rows have no picture"])
+    outside = table(20)
+    outside[6] = (outside[6][0], 1, (3, 4, 43, 24), True)
+    outside[7] = (outside[7][0], 1, (3, 4, 42, 24), True)
+    cars(m.folder / "outside", outside)
+    m.expect(tap, "a box outside", ["import", "outside", "-o", "out.mq"], 65,
+             err=["1 of 20 boxes", "row 7 (cars_train/00007.png, 40 x 30)", "--boxes ignore"])
+    tap.check("nothing is left of it", not (m.folder / "out.mq").exists())
+    outside[6] = outside[5]
+    outside[6] = ("00007.png", *outside[5][1:])
+    cars(m.folder / "edge", outside)
+    m.expect(tap, "two pixels over the edge are cut", ["import", "edge", "-o", "edge.mq"], 0)
+    tap.check("at the edge", rows(m.folder / "edge.mq/split.csv")[7]["x2"] == "40")
+    cars(m.folder / "cut", table(20, box=(10, 20, 50, 50)))
+    m.expect(tap, "already cut pictures", ["import", "cut", "-o", "cut.mq"], 65,
+             err=["20 of 20 boxes", "already cut", "--boxes ignore"])
+    m.expect(tap, "--boxes ignore", ["import", "cut", "-o", "cut.mq", "--boxes", "ignore"], 0, out="20 pictures")
+    tap.check("no box is kept", rows(m.folder / "cut.mq/split.csv")[0]["x1"] == "")
+    m.expect(tap, "--store crop", ["import", "cars", "-o", "crop.mq", "--store", "crop", "--max-side", "15"], 0,
+             out="stored cut, as PNG")
+    shard = (m.folder / "crop.mq/train-00000-of-00001.tfrecord").read_bytes()
+    tap.check("the stored picture is the box, shrunk", struct.pack(">II", 15, 10) in shard)
+
+
+def test_bad_cars(tap, m):
+    broken = table(6)
+    broken[3] = (broken[3][0], 2, (30, 4, 30, 24), True)
+    cars(m.folder / "inverted", broken)
+    m.expect(tap, "an empty box", ["import", "inverted", "-o", "x.mq"], 65, err=["1 boxes have x2 <= x1", "row 4"])
+    cars(m.folder / "label", [*table(5), ("00006.png", 3, (1, 1, 5, 5), True)])
+    m.expect(tap, "a class beyond the names", ["import", "label", "-o", "x.mq"], 65,
+             err="row 6 has a class that is not 1 to 2")
+    cars(m.folder / "climb", [*table(5), ("../../etc/passwd", 1, (1, 1, 5, 5), False)])
+    m.expect(tap, "a path that climbs out", ["import", "climb", "-o", "x.mq"], 65,
+             err="row 6 names a picture outside the source")
+    cars(m.folder / "double", [*table(5), ("00001.png", 2, (1, 1, 5, 5), True)])
+    m.expect(tap, "two rows of one picture", ["import", "double", "-o", "x.mq"], 65, err="rows 1 and 6 are both about")
+    cars(m.folder / "namesake", table(6), names=("same", "same"))
+    m.expect(tap, "two classes of one name", ["import", "namesake", "-o", "x.mq"], 65,
+             err="two classes are called same")
+    (m.folder / "namesake/devkit/cars_meta.mat").unlink()
+    m.expect(tap, "no names", ["import", "namesake", "-o", "x.mq"], 66, err="cars_meta.mat")
+    (m.folder / "namesake/devkit/cars_train_annos.mat").write_bytes(b"MATLAB 7.3 MAT-file".ljust(600))
+    m.expect(tap, "a MATLAB 7.3 file", ["import", "namesake", "-o", "x.mq"], 65, err="7.3")
+    m.expect(tap, "--annotations that are not there",
+             ["import", "cars", "-o", "x.mq", "--annotations", "nothing.mat"], 66, err="nothing.mat")
+
+
+def limit_files():
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
+
+
+def mount(what, where, kind, flags, data):
+    libc = ctypes.CDLL(None, use_errno=True)
+    return libc.mount(what, os.fsencode(where), kind, flags, data) == 0
+
+
+def test_disk(tap, m):
+    fill(m.folder / "disk", {"a": 20, "b": 20}, (64, 64))
+    run = m.expect(tap, "a file may grow no further", ["import", "disk", "-o", "limit.mq"], 74,
+                   err="cannot be written", preexec=limit_files)
+    tap.check("of which nothing is left", not (m.folder / "limit.mq").exists(), run.err)
+    small = m.folder / "small"
+    small.mkdir()
+    if mount(b"tmpfs", small, b"tmpfs", 0, b"size=12k"):
+        try:
+            run = m.expect(tap, "a full disk", ["import", "disk", "-o", "small/disk.mq"], 74,
+                           err=["small/disk.mq", "No space left"])
+            tap.check("no file is left on it", not list(small.rglob("*.tfrecord*")), list(small.rglob("*")))
+        finally:
+            ctypes.CDLL(None).umount2(os.fsencode(small), 2)
+    else:
+        tap.skip("a full disk", "mounting is not allowed here")
+    m.expect(tap, "a folder that cannot be", ["import", "disk", "-o", "/proc/marque/disk.mq"], 73, err="/proc/marque")
+    m.expect(tap, "an output below a file", ["import", "disk", "-o", "disk/a/000.png/x.mq"], 73, err="000.png")
+    (m.folder / "mine").mkdir()
+    (m.folder / "mine/thesis.txt").write_text("years")
+    m.expect(tap, "a folder of something else", ["import", "disk", "-o", "mine"], 73, err="not empty")
+    tap.check("which stays as it is", [p.name for p in (m.folder / "mine").iterdir()] == ["thesis.txt"])
+
+
+def test_in_use(tap, m):
+    import fcntl
+    fill(m.folder / "held", {"a": 5, "b": 5})
+    (m.folder / "held.mq").mkdir()
+    with open(m.folder / "held.mq/.lock", "w+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write("4711\n")
+        lock.flush()
+        m.expect(tap, "a folder in use", ["import", "held", "-o", "held.mq"], 73, err="in use by process 4711")
+    m.expect(tap, "the lock dies with its holder", ["import", "held", "-o", "held.mq"], 0)
+
+
+def test_interrupt(tap, m):
+    fill(m.folder / "many", {"a": 400, "b": 400}, (200, 200))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        child = subprocess.Popen([m.program, "import", "many", "-o", "many.mq", "-j", "1"], cwd=m.folder,
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=m.environment(None))
+        deadline = time.monotonic() + 20
+        while not (m.folder / "many.mq/.lock").exists() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        child.send_signal(number)
+        err = child.communicate(timeout=60)[1].decode()
+        tap.check(f"{number.name} ends it by that signal", child.returncode == -number, (child.returncode, err))
+        tap.check(f"{number.name} leaves nothing", not (m.folder / "many.mq").exists())
+
+
+def main():
+    tap = Tap()
+    with Marque() as m:
+        for test in (test_words, test_folder, test_update, test_given_splits, test_bad_pictures, test_odd_names,
+                     test_cars, test_bad_cars, test_disk, test_in_use, test_interrupt):
+            test(tap, m)
+    return tap.done()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

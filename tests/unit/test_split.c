@@ -1,0 +1,177 @@
+/* test_split.c: who goes to train, val and test. */
+#include "unit/unit.h"
+
+#include "data/split.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A manifest of classes of the given sizes; content i of class c differs from every other. */
+static mq_manifest make(const size_t *sizes, size_t classes) {
+    mq_err err = {0};
+    mq_manifest m = {0};
+    for (size_t c = 0; c < classes; c++) {
+        char name[64];
+        uint32_t index;
+        snprintf(name, sizeof name, "c%zu", c);
+        assert_ok(err, mq_manifest_add_class(&err, &m, name, &index));
+        for (size_t i = 0; i < sizes[c]; i++) {
+            mq_entry *e;
+            snprintf(name, sizeof name, "c%zu/p%zu_%zu.jpg", c, i / 2, i % 2);
+            assert_ok(err, mq_manifest_add(&err, &m, name, index, &e));
+            assert_ok(err, mq_sha256(&err, name, strlen(name), e->digest));
+        }
+    }
+    return m;
+}
+
+static const mq_split_rule RULE = {.test = 0.3, .val = 0.1, .seed = 123};
+
+static size_t place(mq_manifest *m, const mq_split_rule *rule) {
+    mq_err err = {0};
+    size_t shared = 0;
+    assert_ok(err, mq_split_place(&err, rule, m, &shared));
+    return shared;
+}
+
+static size_t count(const mq_manifest *m, uint32_t class, mq_split split) {
+    size_t n = 0;
+    for (size_t i = 0; i < m->count; i++) n += m->entries[i].class == class && m->entries[i].split == split;
+    return n;
+}
+
+/* test round(0.3 n), val round(0.1 of the rest), train what is left and never nothing. */
+static void test_shares(void **state) {
+    (void)state;
+    static const size_t sizes[] = {100, 1, 2, 3, 5, 20, 84};
+    static const size_t wanted[][3] = {{63, 7, 30}, {1, 0, 0},  {1, 0, 1},  {2, 0, 1},
+                                       {3, 0, 2},   {13, 1, 6}, {53, 6, 25}};
+    mq_manifest m = make(sizes, 7);
+    assert_int_equal(place(&m, &RULE), 0);
+    for (uint32_t c = 0; c < 7; c++)
+        for (mq_split s = MQ_TRAIN; s < MQ_SPLITS; s++) assert_int_equal(count(&m, c, s), wanted[c][s]);
+    mq_manifest_free(&m);
+}
+
+/* The definition itself: in the order of SHA-256(seed, digest), test first, then val. */
+static void test_order(void **state) {
+    (void)state;
+    mq_manifest m = make((const size_t[]){50}, 1);
+    place(&m, &RULE);
+    for (size_t i = 0; i < m.count; i++) {
+        uint8_t text[40] = {123}, key[32];
+        mq_err err = {0};
+        memcpy(text + 8, m.entries[i].digest, 32);
+        assert_ok(err, mq_sha256(&err, text, sizeof text, key));
+        assert_memory_equal(key, m.entries[i].key, 32);
+        size_t before = 0;
+        for (size_t k = 0; k < m.count; k++) before += memcmp(m.entries[k].key, key, 32) < 0;
+        assert_int_equal(m.entries[i].split, before < 15 ? MQ_TEST : before < 19 ? MQ_VAL : MQ_TRAIN);
+    }
+    mq_manifest_free(&m);
+}
+
+static int by_name(const void *a, const void *b) {
+    return strcmp(((const mq_entry *)a)->name, ((const mq_entry *)b)->name);
+}
+
+/* The order of the manifest does not matter; the seed does. */
+static void test_pure(void **state) {
+    (void)state;
+    mq_manifest a = make((const size_t[]){40, 30}, 2), b = make((const size_t[]){40, 30}, 2);
+    for (size_t i = 0; i < b.count / 2; i++) {
+        const mq_entry e = b.entries[i];
+        b.entries[i] = b.entries[b.count - 1 - i];
+        b.entries[b.count - 1 - i] = e;
+    }
+    place(&a, &RULE);
+    place(&b, &RULE);
+    qsort(a.entries, a.count, sizeof *a.entries, by_name);
+    qsort(b.entries, b.count, sizeof *b.entries, by_name);
+    for (size_t i = 0; i < a.count; i++) assert_int_equal(a.entries[i].split, b.entries[i].split);
+    mq_split_rule other = RULE;
+    other.seed = 124;
+    size_t moved = 0;
+    for (size_t i = 0; i < b.count; i++) b.entries[i].split = MQ_SPLITS;
+    place(&b, &other);
+    for (size_t i = 0; i < a.count; i++) moved += a.entries[i].split != b.entries[i].split;
+    assert_true(moved > 10);
+    mq_manifest_free(&a);
+    mq_manifest_free(&b);
+}
+
+/* Copies share a split, also across classes; pictures left out count for nothing. */
+static void test_copies(void **state) {
+    (void)state;
+    mq_manifest m = make((const size_t[]){40, 40}, 2);
+    for (size_t i = 0; i < 20; i++) memcpy(m.entries[i + 20].digest, m.entries[i].digest, 32);
+    for (size_t i = 0; i < 10; i++) memcpy(m.entries[i + 40].digest, m.entries[i].digest, 32);
+    m.entries[79].reason = strdup("bad");
+    place(&m, &RULE);
+    for (size_t i = 0; i < 20; i++) assert_int_equal(m.entries[i].split, m.entries[i + 20].split);
+    for (size_t i = 0; i < 10; i++) assert_int_equal(m.entries[i].split, m.entries[i + 40].split);
+    assert_int_equal(m.entries[79].split, MQ_SPLITS);
+    assert_int_equal(count(&m, 0, MQ_TEST), 12);
+    mq_manifest_free(&m);
+    m = make((const size_t[]){4}, 1); /* all alike: they are all for training */
+    for (size_t i = 1; i < 4; i++) memcpy(m.entries[i].digest, m.entries[0].digest, 32);
+    place(&m, &RULE);
+    assert_int_equal(count(&m, 0, MQ_TRAIN), 4);
+    mq_manifest_free(&m);
+}
+
+static void test_groups(void **state) {
+    (void)state;
+    mq_manifest m = make((const size_t[]){60}, 1);
+    mq_split_rule rule = RULE;
+    rule.group_by = "(p[0-9]+)_";
+    place(&m, &rule);
+    for (size_t i = 0; i < 60; i += 2) assert_int_equal(m.entries[i].split, m.entries[i + 1].split);
+    assert_int_equal(count(&m, 0, MQ_TEST), 18);
+    mq_err err = {0};
+    size_t shared;
+    rule.group_by = "(";
+    assert_int_equal(mq_split_place(&err, &rule, &m, &shared), MQ_USAGE);
+    mq_manifest_free(&m);
+}
+
+/* What the source places stays; val is drawn from its train; nothing is drawn for test. */
+static void test_given(void **state) {
+    (void)state;
+    mq_manifest m = make((const size_t[]){40}, 1);
+    for (size_t i = 0; i < 40; i++) m.entries[i].split = i < 10 ? MQ_TEST : MQ_TRAIN;
+    m.sets_split[MQ_TRAIN] = m.sets_split[MQ_TEST] = true;
+    memcpy(m.entries[39].digest, m.entries[0].digest, 32);
+    assert_int_equal(place(&m, &RULE), 2);
+    for (size_t i = 0; i < 40; i++)
+        assert_true(i < 10 ? m.entries[i].split == MQ_TEST : m.entries[i].split != MQ_TEST);
+    assert_int_equal(count(&m, 0, MQ_VAL), 3);
+    mq_manifest_free(&m);
+}
+
+/* An update moves nothing and fills up with new pictures. */
+static void test_update(void **state) {
+    (void)state;
+    mq_manifest old = make((const size_t[]){20}, 1), m = make((const size_t[]){40}, 1);
+    place(&old, &RULE);
+    for (size_t i = 0; i < 20; i++) {
+        m.entries[i].split = old.entries[i].split;
+        m.entries[i].kept = true;
+    }
+    place(&m, &RULE);
+    for (size_t i = 0; i < 20; i++) assert_int_equal(m.entries[i].split, old.entries[i].split);
+    assert_int_equal(count(&m, 0, MQ_TEST), 12);
+    assert_int_equal(count(&m, 0, MQ_VAL), 3);
+    mq_manifest_free(&old);
+    mq_manifest_free(&m);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_shares), cmocka_unit_test(test_order),  cmocka_unit_test(test_pure),
+        cmocka_unit_test(test_copies), cmocka_unit_test(test_groups), cmocka_unit_test(test_given),
+        cmocka_unit_test(test_update),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
