@@ -53,10 +53,12 @@ typedef struct {
     bool verified; /* what came is Keras' own file, by its MD5 */
 } pull;
 
+/* A file may have a colon in its name, but hardly this. */
 static bool is_url(const char *text) {
     return strstr(text, "://") != NULL;
 }
 
+/* One line for each network, for people and for scripts. */
 static mq_status list_networks(mq_err *err) {
     mq_status status = MQ_OK;
     char *place = NULL;
@@ -128,6 +130,7 @@ cleanup:
     return status;
 }
 
+/* Writes the tensors with what is known of their origin, which models trained on them will repeat. */
 static mq_status store(mq_err *err, const pull *p, const mq_bundle *bundle) {
     mq_status status = MQ_OK;
     mq_tensor *tensors = NULL;
@@ -156,6 +159,7 @@ cleanup:
     return status;
 }
 
+/* Everything that can be refused before the network is touched. */
 static mq_status open_pull(mq_err *err, const pull_options *o, const char *name, pull *p) {
     mq_status status = MQ_OK;
     MQ_TRY(mq_weights_place(err, name, &p->place));

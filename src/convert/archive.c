@@ -15,6 +15,7 @@ struct mq_archive {
     zip_t *zip;
 };
 
+/* Nothing is unpacked, but a name that climbs out says that the archive was made to harm. */
 static bool is_safe(const char *name) {
     if (name[0] == '/' || strchr(name, '\\')) return false;
     for (const char *part = name; part; part = strchr(part, '/')) {
@@ -24,6 +25,7 @@ static bool is_safe(const char *name) {
     return true;
 }
 
+/* One member's entry in the central directory. libzip tells sizes before anything is unpacked. */
 static mq_status check_member(mq_err *err, const mq_archive *archive, zip_uint64_t index) {
     mq_status status = MQ_OK;
     zip_stat_t st;
@@ -86,6 +88,7 @@ mq_status mq_archive_read(mq_err *err, mq_archive *archive, const char *name, mq
     MQ_TRY(mq_buf_reserve(err, data, st.size));
     file = zip_fopen_index(archive->zip, st.index, 0);
     MQ_REQUIRE(file, err, MQ_BAD_DATA, "%s: its member %s cannot be read", archive->path, name);
+    /* exactly the announced size: neither less nor more may come out of the compressed stream */
     for (zip_uint64_t left = st.size; left;) {
         const zip_int64_t n = zip_fread(file, data->data + data->size, left);
         MQ_REQUIRE(n > 0, err, MQ_BAD_DATA, "%s: its member %s is cut or damaged", archive->path, name);

@@ -27,6 +27,7 @@ void mq_contents_free(mq_contents *contents) {
     *contents = (mq_contents){0};
 }
 
+/* A real model is far below every limit here: only a hostile file gets near them. */
 static mq_status too_many(mq_err *err, const char *what) {
     return mq_fail(err, MQ_BAD_DATA, "the file has more %s than marque reads", what);
 }
@@ -65,6 +66,7 @@ cleanup:
     return status;
 }
 
+/* Within a kind by number: 2 before 10, which HDF5's order of names has the other way round. */
 static int by_kind(const void *left, const void *right) {
     const mq_stored_layer *l = left, *r = right;
     const int order = strcmp(l->kind ? l->kind : "", r->kind ? r->kind : "");

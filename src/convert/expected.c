@@ -11,6 +11,8 @@ enum { LAYERS_MAX = 8192, PARAMS_MAX = 16 };
 
 static const char what[] = "the list of expected tensors";
 
+/* Keras does it by two regular expressions: an underscore before a capital letter that begins a word (a
+ * small letter follows) or ends a run of small ones. Digits count as neither: Conv2D -> conv2d. */
 const char *mq_snake_case(const char *class_name, char *out, size_t size) {
     size_t n = 0;
     for (size_t i = 0; class_name[i] && n + 2 < size; i++) {
@@ -40,6 +42,7 @@ static bool same_plain(const char *a, const char *a_end, const char *b) {
     }
 }
 
+/* The counter is cut off, then kind and name are compared without regard to underscores and capitals. */
 bool mq_is_unnamed(const char *name, const char *kind, size_t *number) {
     const char *end = name + strlen(name), *digits = end;
     while (digits > name && isdigit((unsigned char)digits[-1])) digits--;
@@ -52,6 +55,7 @@ bool mq_is_unnamed(const char *name, const char *kind, size_t *number) {
            (strcmp(kind, "conv2d") == 0 && same_plain(name, end, "convolution2d"));
 }
 
+/* Shapes come from marque itself, but a list that cannot be is refused all the same. */
 static mq_status read_param(mq_err *err, mq_json *json, mq_param_shape *param) {
     mq_status status = MQ_OK;
     mq_json *shape = NULL;

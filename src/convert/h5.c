@@ -27,6 +27,7 @@ void mq_texts_free(mq_texts *texts) {
     *texts = (mq_texts){0};
 }
 
+/* size bounds the copy: texts of fixed length need not end with NUL. */
 static mq_status add_text(mq_err *err, mq_texts *texts, const char *text, size_t size) {
     mq_status status = MQ_OK;
     MQ_TRY(mq_grow(err, &texts->items, &texts->capacity, texts->count + 1, sizeof *texts->items));
@@ -129,6 +130,7 @@ typedef struct {
     mq_texts *names;
 } listing;
 
+/* H5Literate's callback; a negative result ends the walk. */
 static herr_t list_one(hid_t group, const char *name, const H5L_info_t *info, void *user) {
     (void)group, (void)info;
     listing *l = user;
@@ -166,8 +168,8 @@ static mq_status copy_texts(mq_err *err, mq_h5 *file, hid_t attribute, hid_t typ
                "%s: an attribute cannot be read; the file is damaged", file->what);
     space = H5Aget_space(attribute);
     for (size_t i = 0; i < count && status == MQ_OK; i++) {
-        const char *text = block + i * size;
-        if (pointers) memcpy(&text, text, sizeof text);
+        const char *item = block + i * size, *text = item;
+        if (pointers) memcpy(&text, item, sizeof(char *));
         status = add_text(err, texts, text ? text : "", pointers ? TEXT_BYTES_MAX : size);
     }
     if (pointers) H5Dvlen_reclaim(memory, space, H5P_DEFAULT, block);
@@ -220,6 +222,7 @@ cleanup:
     return status;
 }
 
+/* -1 in *dataset where there is nothing, or something else than numbers. */
 static mq_status open_dataset(mq_err *err, mq_h5 *file, const char *path, hid_t *dataset) {
     const mq_status status = walk(err, file, path, dataset);
     if (status == MQ_OK && *dataset >= 0 && H5Iget_type(*dataset) != H5I_DATASET) {
@@ -229,6 +232,7 @@ static mq_status open_dataset(mq_err *err, mq_h5 *file, const char *path, hid_t 
     return status;
 }
 
+/* A shape as the file declares it. It is compared with the expected one before memory is taken for it. */
 static mq_status read_shape(mq_err *err, mq_h5 *file, hid_t dataset, const char *path,
                             mq_param_shape *shape) {
     mq_status status = MQ_OK;
@@ -301,6 +305,7 @@ cleanup:
     return status;
 }
 
+/* The only shapes worth reading are those that the network wants. */
 static bool same_shape(const mq_param_shape *a, const mq_param_shape *b) {
     return a->rank == b->rank && memcmp(a->shape, b->shape, a->rank * sizeof *a->shape) == 0;
 }

@@ -124,6 +124,7 @@ static mq_status read_model(mq_err *err, const reading *r, const char *path, con
     }
     if (!has) goto cleanup;
     MQ_REQUIRE(depth < DEPTH_MAX, err, MQ_BAD_DATA, "the file nests more than %d models", DEPTH_MAX);
+    /* the index, not the pointer: nested models are added to the same list and may move it */
     const place at = {folder, config, r->contents->count, depth};
     MQ_TRY(mq_add_model(err, r->contents, folder, &model));
     MQ_TRY(mq_h5_list(err, r->file, folder, &names));

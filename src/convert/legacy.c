@@ -60,6 +60,7 @@ static mq_status read_group(mq_err *err, const reading *r, const char *group, si
     MQ_TRY(mq_add_layer(err, &r->contents->models[0], group, &outer));
     outer->number = place;
     if (is_model(&weights)) MQ_TRY(mq_add_model(err, r->contents, path, &nested));
+    /* adding a model may have moved the list */
     outer = &r->contents->models[0].layers[r->contents->models[0].count - 1];
     for (size_t i = 0; i < weights.count; i++) {
         MQ_TRY(mq_format(err, &full, "%s/%s", path, weights.items[i]));

@@ -33,6 +33,7 @@ static const rlim_t memory_limit = (rlim_t)2 << 30;
 #define LIMIT_MEMORY 1
 #endif
 
+/* Never above what the process was given already. */
 static mq_status limit_one(mq_err *err, int resource, rlim_t value) {
     struct rlimit limit;
     if (getrlimit((__rlimit_resource_t)resource, &limit) == 0) {
@@ -43,6 +44,7 @@ static mq_status limit_one(mq_err *err, int resource, rlim_t value) {
     return mq_fail(err, MQ_INTERNAL, "marque-convert cannot limit itself: %s", strerror(errno));
 }
 
+/* Before the first byte of the file is read. stdout must be a pipe: no file may grow. */
 static mq_status limit_process(mq_err *err) {
     mq_status status = MQ_OK;
     if (LIMIT_MEMORY) MQ_TRY(limit_one(err, RLIMIT_AS, memory_limit));
@@ -139,6 +141,7 @@ cleanup:
     return status;
 }
 
+/* By its first bytes, not by its name: downloads and copies have any name. */
 static mq_status open_any(mq_err *err, conversion *c) {
     mq_status status = MQ_OK;
     unsigned char head[8] = {0};
@@ -204,6 +207,8 @@ cleanup:
     return status;
 }
 
+/* One tensor after the other, so that memory holds the file and one tensor. A tensor that turns out bad in
+ * the middle spoils the exit code, and marque throws the stream away. */
 static mq_status write_tensors(mq_err *err, const conversion *c) {
     mq_status status = MQ_OK;
     float *values = NULL;
@@ -224,6 +229,7 @@ cleanup:
     return status;
 }
 
+/* The whole life of the process between its arguments and its exit code. */
 static mq_status convert(mq_err *err, conversion *c) {
     mq_status status = MQ_OK;
     MQ_TRY(limit_process(err));
@@ -244,8 +250,7 @@ cleanup:
 int main(int argc, char **argv) {
     mq_err err = {0};
     if (argc != 2) {
-        fputs("usage: marque-convert FILE < EXPECTED.json | READER (marque starts it)\n",
-              stderr);
+        fputs("usage: marque-convert FILE < EXPECTED.json | READER (marque starts it)\n", stderr);
         return MQ_USAGE;
     }
     const mq_status status = convert(&err, &(conversion){.path = argv[1]});

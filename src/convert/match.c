@@ -20,6 +20,7 @@ typedef struct {
     mq_buf shown; /* the first differences, as text */
 } attempt;
 
+/* Adds a name to the sentence while it is short. */
 static mq_status show(mq_err *err, attempt *a, const char *layer, const char *name) {
     char safe[96];
     const size_t seen = a->missing + a->wrong + a->extra;
@@ -81,6 +82,7 @@ static const char *find_var(const mq_stored_layer *stored, const mq_layer_shape 
     return known == wanted->param_count ? by_name : stored->vars[index].path;
 }
 
+/* Writes the paths of one layer's parameters, and counts what is missing or of another shape. */
 static mq_status compare_layer(mq_err *err, attempt *a, const mq_layer_shape *wanted,
                                const mq_stored_layer *stored, const char **paths) {
     mq_status status = MQ_OK;
@@ -120,6 +122,7 @@ cleanup:
     return status;
 }
 
+/* Holds one model of the file against all expected layers. Other layers, such as a head, do no harm. */
 static mq_status try_model(mq_err *err, attempt *a) {
     mq_status status = MQ_OK;
     const bool named = has_names(a->model);
@@ -139,6 +142,7 @@ cleanup:
     return status;
 }
 
+/* The sentence about the model that came nearest. */
 static mq_status refuse(mq_err *err, const char *what, const attempt *best, size_t params) {
     const size_t seen = best->missing + best->wrong + best->extra;
     return mq_fail(err, MQ_BAD_DATA,
@@ -160,6 +164,7 @@ mq_status mq_contents_match(mq_err *err, mq_h5 *file, const char *what, const mq
     for (size_t m = 0; m < contents->count; m++) {
         a = (attempt){file, expected, &contents->models[m], trial, 0, 0, 0, mq_buf_init(SENTENCE_LIMIT)};
         MQ_TRY(try_model(err, &a));
+        /* the first that fits is kept; a second one makes the file ambiguous */
         if (a.missing + a.wrong == 0 && fitting++ == 0) memcpy(found, trial, params * sizeof *found);
         if (a.missing + a.wrong < best.missing + best.wrong) {
             mq_buf_free(&best.shown);

@@ -65,6 +65,7 @@ static bool header_value(const char *line, size_t size, const char *name, char *
     return true;
 }
 
+/* curl's callback for each line of a header. Headers of redirects pass here, too; the last answer counts. */
 static size_t take_header(char *line, size_t size, size_t count, void *user) {
     download *d = user;
     char text[ETAG_SIZE];
@@ -85,6 +86,7 @@ static bool is_strong(const char *etag) {
     return etag[0] == '"';
 }
 
+/* What was there is of another file: begin again. */
 static mq_status empty_part(download *d) {
     d->have = 0;
     if (ftruncate(d->fd, 0) == 0) return MQ_OK;
@@ -110,6 +112,7 @@ cleanup:
     return status;
 }
 
+/* curl's callback for the body; any other result than bytes ends the transfer. */
 static size_t take_data(char *data, size_t size, size_t count, void *user) {
     download *d = user;
     const size_t bytes = size * count;
@@ -132,6 +135,7 @@ static size_t take_data(char *data, size_t size, size_t count, void *user) {
     return bytes;
 }
 
+/* curl's callback several times a second, also while nothing comes; 1 ends the transfer. */
 static int take_progress(void *user, curl_off_t total, curl_off_t now, curl_off_t up, curl_off_t up_now) {
     (void)up, (void)up_now;
     const download *d = user;
@@ -144,6 +148,7 @@ static int take_progress(void *user, curl_off_t total, curl_off_t now, curl_off_
     return 0;
 }
 
+/* Slower than SLOW_BYTES a second for SLOW_SECONDS counts as broken, however long the whole takes. */
 static void set_options(download *d, char *error) {
     CURL *c = d->curl;
     curl_easy_setopt(c, CURLOPT_URL, d->url);
@@ -252,6 +257,7 @@ cleanup:
     return status;
 }
 
+/* Wrong content is removed, or the next try would go on from it for ever. */
 static mq_status check_digest(download *d) {
     mq_status status = MQ_OK;
     char hex[MQ_HEX_SIZE], head[64] = "";
@@ -272,6 +278,7 @@ cleanup:
     return status;
 }
 
+/* At most two requests: one that goes on, and one from the beginning where the file had changed. */
 static mq_status fetch_all(download *d) {
     mq_status status = MQ_OK;
     MQ_TRY(open_part(d));

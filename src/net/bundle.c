@@ -58,6 +58,7 @@ static bool shape_bytes(const mq_tensor *tensor, size_t *bytes) {
     return true;
 }
 
+/* Dimensions as integers: JSON's 1.0 and 1e3 are refused, as the reference does. */
 static mq_status read_shape(mq_err *err, const char *what, mq_json *shape, mq_tensor *tensor) {
     tensor->rank = mq_json_size(shape);
     if (tensor->rank > MQ_RANK_MAX)
@@ -73,6 +74,7 @@ static mq_status read_shape(mq_err *err, const char *what, mq_json *shape, mq_te
     return MQ_OK;
 }
 
+/* Types that marque does not compute with are known to others (F16, F64, BOOL): refused by name. */
 static bool read_dtype(const char *text, mq_dtype *dtype) {
     for (size_t i = 0; i < MQ_DTYPES; i++) {
         *dtype = (mq_dtype)i;
@@ -112,6 +114,7 @@ cleanup:
     return status;
 }
 
+/* Metadata are text to text; whoever needs numbers there writes them as text. */
 static mq_status check_text(mq_err *err, void *user, const char *key, mq_json *value) {
     const mq_bundle *b = user;
     char safe[128];
@@ -120,6 +123,7 @@ static mq_status check_text(mq_err *err, void *user, const char *key, mq_json *v
                    mq_text_safe(key, safe, sizeof safe));
 }
 
+/* qsort_r's order of the tensors in the file; user is the bundle. */
 static int by_place(const void *left, const void *right, void *user) {
     const mq_bundle *b = user;
     const size_t l = *(const size_t *)left, r = *(const size_t *)right;
@@ -198,6 +202,7 @@ typedef struct {
     uint64_t size;
 } source;
 
+/* size bytes at offset of either source. */
 static mq_status fetch(mq_err *err, const mq_bundle *b, const source *from, void *data, size_t size,
                        uint64_t offset) {
     if (from->fd >= 0) return mq_file_pread(err, from->fd, b->path, data, size, offset);
@@ -205,6 +210,7 @@ static mq_status fetch(mq_err *err, const mq_bundle *b, const source *from, void
     return MQ_OK;
 }
 
+/* Header first and whole: only when every size in it agrees with the file's is memory taken for the data. */
 static mq_status open_source(mq_err *err, const char *path, const source *from, mq_bundle **bundle) {
     mq_status status = MQ_OK;
     mq_bundle *b = NULL;

@@ -57,6 +57,8 @@ cleanup:
     return status;
 }
 
+/* Texts in the order of their keys: the reference leaves their order to chance, marque writes the same bytes
+ * each time. */
 static mq_status add_meta(mq_err *err, mq_buf *out, const mq_meta *const *meta, size_t count) {
     mq_status status = MQ_OK;
     MQ_TRY(mq_buf_add_text(err, out, "\"__metadata__\":{"));
@@ -73,6 +75,7 @@ cleanup:
     return status;
 }
 
+/* One tensor's entry; its data begin at *at, which moves behind them. */
 static mq_status add_tensor(mq_err *err, mq_buf *out, const mq_tensor *tensor, size_t *at) {
     mq_status status = MQ_OK;
     size_t bytes = mq_dtype_size(tensor->dtype);
@@ -100,6 +103,7 @@ static mq_status sort_items(mq_err *err, const void *items, size_t count, size_t
     return MQ_OK;
 }
 
+/* Everything before the data, padded so that they begin on a multiple of eight. */
 static mq_status write_header(mq_err *err, mq_buf *out, const mq_tensor *const *tensors, size_t count,
                               const mq_meta *const *meta, size_t meta_count) {
     mq_status status = MQ_OK;

@@ -33,6 +33,7 @@ typedef struct {
     int list; /* the child's stdin, in memory */
 } child;
 
+/* The shapes come from the graph, so that the product cannot overflow. */
 static size_t param_bytes(const mq_foreign_param *param) {
     size_t bytes = sizeof(float);
     for (size_t i = 0; i < param->rank; i++) bytes *= param->shape[i];
@@ -110,6 +111,7 @@ cleanup:
     return status;
 }
 
+/* Starts the child with nothing but its three streams and a locale: no environment, no other file. */
 static mq_status start(mq_err *err, const char *path, child *c) {
     mq_status status = MQ_OK;
     char program[4096], name[] = "marque-convert", locale[] = "LC_ALL=C.UTF-8", *file = NULL;
@@ -154,6 +156,7 @@ static mq_status drain(mq_err *err, const char *path, int *fd, uint8_t *block, m
     return mq_buf_add(err, buf, block, (size_t)n);
 }
 
+/* Both streams at once: a child that fills one while we wait at the other would stand still. */
 static mq_status read_child(mq_err *err, const char *path, child *c, mq_buf *stream, mq_buf *messages) {
     mq_status status = MQ_OK;
     uint8_t *block = NULL;
@@ -179,6 +182,7 @@ static int reap(child *c) {
     return ended;
 }
 
+/* After success only closes what is left; otherwise the child ends here, whatever it is doing. */
 static void stop_child(child *c) {
     if (c->out >= 0) close(c->out);
     if (c->messages >= 0) close(c->messages);

@@ -79,6 +79,7 @@ static void number_nodes(const mq_graph *graph, place *places, size_t count, siz
     }
 }
 
+/* A node as Keras sees it. */
 static void fill_layer(const mq_graph *graph, const mq_node *node, mq_foreign_layer *layer) {
     layer->layer = node->name;
     layer->class_name = mq_node_class(node);

@@ -206,9 +206,9 @@ def bad_h5(folder):
     words["other"] = "1 are missing"
     data = (folder / "good_mini.h5").read_bytes()
     for name, content, text in (("cut", data[:len(data) // 2], "not a readable HDF5 file"),
-                                ("head", data[:8] + b"\xff" * 200, "not a readable HDF5 file"),
+                                ("head", data[:8] + bytes(8) + b"\xff" * 200, "not a readable HDF5 file"),
                                 ("page", b"<!DOCTYPE html><html></html>\n", "neither a .keras nor an .h5 file"),
-                                ("tiny", b"PK", "are no weights file"), ("empty", b"", "are no weights file")):
+                                ("tiny", b"PK\n", "are no weights file"), ("empty", b"", "are no weights file")):
         (folder / f"bad_{name}.h5").write_bytes(content)
         words[name] = text
     return {f"bad_{name}.h5": text for name, text in words.items()}
@@ -255,7 +255,7 @@ def bad_zip(folder):
                        "holds 2 models"),
         "inner_page": ([whole[0], whole[1], ("model.weights.h5", b"<html></html>")], "not a readable HDF5 file"),
         "locked": (bytes(locked), "is encrypted"),
-        "damaged": (damaged, "member model.weights.h5 is "),
+        "damaged": (damaged, "its member model.weights.h5 is"),
         "cut": (data[:len(data) // 2], "not a readable zip file"),
     }
     for name, (content, _) in bad.items():
