@@ -367,7 +367,7 @@ MQ_MUST_USE static mq_status place_memory(mq_err *err, mq_program *p) {
     MQ_TRY(mq_alloc_aligned(err, p->slice * p->in_size, sizeof *p->in_stage, "pictures", &p->in_stage));
     MQ_TRY(mq_alloc_aligned(err, p->slice * out, sizeof *p->out_stage, "features", &p->out_stage));
     for (size_t i = 0; i < p->step_count; i++)
-        for (size_t slot = 0; slot < MQ_SLOTS; slot++) {
+        for (mq_slot slot = 0; slot < MQ_SLOTS; slot++) {
             const size_t buffer = p->steps[i].buffers[slot];
             if (buffer < MQ_BUFFERS_FIXED) continue;
             MQ_TRY(mq_kernel_bind(err, p->steps[i].kernel, slot, p->arena + p->buffers[buffer].offset));

@@ -54,7 +54,7 @@ void mq_program_free(mq_program **program) {
 MQ_MUST_USE static mq_status bind_ends(mq_err *err, mq_program *p, const float *in, float *out) {
     mq_status status = MQ_OK;
     for (size_t i = 0; i < p->step_count; i++)
-        for (size_t slot = 0; slot < MQ_SLOTS; slot++) {
+        for (mq_slot slot = 0; slot < MQ_SLOTS; slot++) {
             const size_t buffer = p->steps[i].buffers[slot];
             if (buffer == MQ_BUFFER_INPUT) MQ_TRY(mq_kernel_bind(err, p->steps[i].kernel, slot, in));
             if (buffer == MQ_BUFFER_OUTPUT) MQ_TRY(mq_kernel_bind(err, p->steps[i].kernel, slot, out));
