@@ -15,7 +15,7 @@ from tap import Tap
 FILE_LINES, FUNCTION_LINES, MOST_LINES, PARAMETERS, HEADER_LINES = 600, 100, 40, 6, 450
 COMMENT_SHARE = (0.10, 0.18)
 # All the environment variables marque reads; a library below it may know more of its own.
-ENVIRONMENT = ("HOME", "XDG_CACHE_HOME", "NO_COLOR", "TERM")
+ENVIRONMENT = ("HOME", "XDG_CACHE_HOME", "SSL_CERT_FILE", "TERM")
 ENVIRONMENT_MOST = 6
 MAY_PRINT = ("src/cli/", "src/convert/", "tests/")
 PRINTING = re.compile(r"\b(printf|fprintf|vprintf|vfprintf|puts|fputs|putchar|perror|_?exit|abort|assert)\s*\(")
