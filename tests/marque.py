@@ -5,6 +5,7 @@
 
 MARQUE_BIN names the program; without it build/release/marque is taken.
 """
+import ctypes
 import os
 import shutil
 import subprocess
@@ -21,6 +22,14 @@ class Run:
     code: int
     out: str
     err: str
+
+
+def obey_modes():
+    """For preexec: root, too, may then write only where a file's mode allows it."""
+    drop, override, read_search = 24, 1, 2  # PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+    if os.geteuid() == 0:
+        for capability in (override, read_search):
+            ctypes.CDLL(None).prctl(drop, capability, 0, 0, 0)
 
 
 def weights_cache():

@@ -88,22 +88,23 @@ class Build:
         return self.done[name]
 
 
-def unit_programs(folder):
-    """The unit tests there are sources for, as (name, does it test the network, path)."""
+def unit_programs():
+    """The unit tests there are sources for, as (name, does it test the network, does it hold golden figures)."""
     found = []
     for source in sorted((ROOT / "tests/unit").glob("test_*.c")):
         text = source.read_text()
         network = any(f'#include "{top}/' in text for top in ("net", "infer", "train"))
-        found.append((source.stem, network, folder / "tests" / source.stem))
+        found.append((source.stem, network, '#include "golden/' in text))
     return found
 
 
 def run_units(report, folder, label, wanted, env=None, timeout=600):
-    """Runs those unit programs wanted(name, network) picks: two at a time, but one by one where each uses every core."""
-    for network in (False, True):
-        jobs = [(f"{name}{label}", [path], env, timeout) for name, net, path in unit_programs(folder)
-                if net == network and wanted(name, net)]
-        report.add(*run_all(jobs, 1 if network else 2))
+    """Runs the unit programs wanted(name, network, golden) picks: two at a time, but one by one where each uses every
+    core."""
+    for cores in (False, True):
+        jobs = [(f"{name}{label}", [folder / "tests" / name], env, timeout) for name, network, golden in unit_programs()
+                if network == cores and wanted(name, network, golden)]
+        report.add(*run_all(jobs, 1 if cores else 2))
 
 
 def run_scripts(report, folder, where, label="", env=None, python=PYTHON, timeout=900):
@@ -112,10 +113,6 @@ def run_scripts(report, folder, where, label="", env=None, python=PYTHON, timeou
     jobs = [(f"{where}/{path.name}{label}", [python, path], env, timeout)
             for path in sorted((ROOT / "tests" / where).glob("test_*.py"))]
     report.add(*run_all(jobs, 2 if where == "cli" else 1))
-
-
-def is_golden(name, network=True):
-    return name.startswith("test_golden")
 
 
 def stage_style(report, build):
@@ -130,15 +127,15 @@ def stage_unit(report, build):
     folder = build.get("release")
     if not folder:
         return
-    run_units(report, folder, "", lambda name, net: not is_golden(name))
+    run_units(report, folder, "", lambda name, network, golden: not golden)
     for isa in ("AVX2", "SSE41"):
-        run_units(report, folder, f" on {isa}", lambda name, net: net, {"ONEDNN_MAX_CPU_ISA": isa})
+        run_units(report, folder, f" on {isa}", lambda name, network, golden: network, {"ONEDNN_MAX_CPU_ISA": isa})
 
 
 def stage_golden(report, build):
     folder = build.get("release")
     if folder:
-        run_units(report, folder, "", is_golden)
+        run_units(report, folder, "", lambda name, network, golden: golden)
 
 
 def stage_cli(report, build):
@@ -150,14 +147,14 @@ def stage_cli(report, build):
 def stage_asan(report, build):
     folder = build.get("asan")
     if folder:
-        run_units(report, folder, " (asan)", lambda name, net: True, ASAN, 900)
+        run_units(report, folder, " (asan)", lambda name, network, golden: True, ASAN, 900)
         run_scripts(report, folder, "cli", " (asan)", ASAN)
 
 
 def stage_tsan(report, build):
     folder = build.get("tsan")
     if folder:
-        run_units(report, folder, " (tsan)", lambda name, net: name in THREADED, TSAN, 900)
+        run_units(report, folder, " (tsan)", lambda name, network, golden: name in THREADED, TSAN, 900)
 
 
 def stage_mutants(report, build):
@@ -234,6 +231,8 @@ def main():
         start, before = time.monotonic(), report.passed + report.failed
         print(f"== {number}/{len(names)} {name}: {STAGES[name][1]}", flush=True)
         STAGES[name][0](report, build)
+        if report.passed + report.failed == before:
+            report.add(Result(name, failed=1, output="this stage ran no test\n"))
         print(f"   {report.passed + report.failed - before} tests in {time.monotonic() - start:.0f} s", flush=True)
     print(f"{time.monotonic() - begin:.0f} s in all")
     print(report.total(), flush=True)

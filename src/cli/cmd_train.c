@@ -207,7 +207,7 @@ static mq_status print_plan(mq_err *err, train_call *c) {
     uint32_t *subset = NULL;
     size_t count = 0;
     mq_head *head = NULL;
-    char time[32];
+    char *cache = NULL, time[32];
     MQ_TRY(mq_train_disk(err, &plan, &disk));
     MQ_TRY(mq_train_subset(err, c->dataset, plan.fraction, &subset, &count));
     MQ_TRY(mq_head_create(err, plan.head, c->arch->features, mq_dataset_classes(c->dataset), &head));
@@ -223,7 +223,6 @@ static mq_status print_plan(mq_err *err, train_call *c) {
                 (double)head->count / 1e6, c->stages[i].epochs, c->stages[i].lr, "stored",
                 mq_duration(trunk * passes, time), plan.cache && i == 0 ? (double)disk / 1e6 : 0.0);
     }
-    char *cache = NULL;
     MQ_TRY(mq_cache_folder(err, &cache));
     MQ_TRY(mq_make_folder(err, cache));
     const uint64_t available = mq_disk_free(cache);

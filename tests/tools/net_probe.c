@@ -105,5 +105,5 @@ int main(int argc, char **argv) {
             stderr,
             "usage: net_probe WEIGHTS DTYPE SIZE NODE IN OUT | --bench|--layers WEIGHTS DTYPE SIZE BATCH\n");
     if (err.code != MQ_OK) fprintf(stderr, "%s\n", err.text);
-    return status;
+    return (int)status;
 }
