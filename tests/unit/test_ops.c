@@ -58,6 +58,21 @@ static void test_dense(void **state) {
     assert_true(relative(dw, rw, IN * OUT) < 1e-5);
 }
 
+/* A row gives the same bytes alone, in small batches and in large ones, wherever it stands. */
+static void test_dense_rows(void **state) {
+    (void)state;
+    enum { ROWS = 70, WIDE = 300, CLASSES = 45 };
+    mq_err err = {0};
+    static float x[ROWS * WIDE], w[WIDE * CLASSES], b[CLASSES], want[ROWS * CLASSES], y[ROWS * CLASSES];
+    fill(x, ROWS * WIDE, 8), fill(w, WIDE * CLASSES, 9), fill(b, CLASSES, 10);
+    assert_ok(err, mq_dense_forward(&err, want, x, w, b, ROWS, WIDE, CLASSES));
+    for (size_t n = 1; n <= ROWS; n++) {
+        const size_t first = ROWS - n;
+        assert_ok(err, mq_dense_forward(&err, y, x + first * WIDE, w, b, n, WIDE, CLASSES));
+        assert_memory_equal(y, want + first * CLASSES, n * CLASSES * sizeof *y);
+    }
+}
+
 static void test_relu(void **state) {
     (void)state;
     float x[COUNT], y[COUNT], dy[COUNT], dx[COUNT];
@@ -134,10 +149,8 @@ static void test_softmax_extreme(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dense),
-        cmocka_unit_test(test_relu),
-        cmocka_unit_test(test_softmax),
-        cmocka_unit_test(test_softmax_extreme),
+        cmocka_unit_test(test_dense),   cmocka_unit_test(test_dense_rows),      cmocka_unit_test(test_relu),
+        cmocka_unit_test(test_softmax), cmocka_unit_test(test_softmax_extreme),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
