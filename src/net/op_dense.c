@@ -81,11 +81,9 @@ static void panels(void *ctx, size_t begin, size_t end) {
     }
 }
 
-mq_status mq_dense_forward(mq_err *err, float *y, const float *x, const float *w, const float *b, size_t n,
-                           size_t in, size_t out) {
-    (void)err;
-    mq_parallel_for((out + PANEL - 1) / PANEL, panels, &(product){y, x, w, b, n, in, out});
-    return MQ_OK;
+void mq_dense_forward(float *y, const float *x, const float *w, const float *b, mq_dense_shape shape) {
+    product p = {y, x, w, b, shape.n, shape.in, shape.out};
+    mq_parallel_for((shape.out + PANEL - 1) / PANEL, panels, &p);
 }
 
 typedef struct {
@@ -102,11 +100,12 @@ static void sum_columns(void *ctx, size_t begin, size_t end) {
         for (size_t j = begin; j < end; j++) s->db[j] += s->dy[i * s->out + j];
 }
 
-mq_status mq_dense_backward(mq_err *err, float *dx, float *dw, float *db, const float *x, const float *w,
-                            const float *dy, size_t n, size_t in, size_t out) {
-    mq_parallel_for(out, sum_columns, &(column_sums){db, dy, n, out});
-    mq_status status = mq_dnn_sgemm(err, &(mq_gemm){.ta = true, .m = in, .n = out, .k = n}, x, dy, dw);
-    if (status == MQ_OK && dx)
-        status = mq_dnn_sgemm(err, &(mq_gemm){.tb = true, .m = n, .n = in, .k = out}, dy, w, dx);
+mq_status mq_dense_backward(mq_err *err, mq_dense_grads grads, const float *x, const float *w,
+                            const float *dy, mq_dense_shape shape) {
+    const size_t n = shape.n, in = shape.in, out = shape.out;
+    mq_parallel_for(out, sum_columns, &(column_sums){grads.db, dy, n, out});
+    mq_status status = mq_dnn_sgemm(err, &(mq_gemm){.ta = true, .m = in, .n = out, .k = n}, x, dy, grads.dw);
+    if (status == MQ_OK && grads.dx)
+        status = mq_dnn_sgemm(err, &(mq_gemm){.tb = true, .m = n, .n = in, .k = out}, dy, w, grads.dx);
     return status;
 }
