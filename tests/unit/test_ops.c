@@ -64,7 +64,6 @@ static void test_dense(void **state) {
 static void test_dense_rows(void **state) {
     (void)state;
     enum { ROWS = 70, WIDE = 300, CLASSES = 45 };
-    mq_err err = {0};
     static float x[ROWS * WIDE], w[WIDE * CLASSES], b[CLASSES], want[ROWS * CLASSES], y[ROWS * CLASSES];
     fill(x, ROWS * WIDE, 8), fill(w, WIDE * CLASSES, 9), fill(b, CLASSES, 10);
     mq_dense_forward(want, x, w, b, (mq_dense_shape){ROWS, WIDE, CLASSES});
