@@ -56,7 +56,8 @@ static void wipe(void) {
 void mq_progress(const char *format, ...) {
     const bool rewrite = rewrites();
     const double now = mq_seconds();
-    if (now - last_progress < (rewrite ? 0.1 : 10) && last_progress != 0) return;
+    if (last_progress == 0 && !rewrite) last_progress = now; /* short work needs no plain line at all */
+    if (now - last_progress < (rewrite ? 0.1 : 10)) return;
     last_progress = now;
     char text[256];
     va_list args;
