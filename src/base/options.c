@@ -118,9 +118,9 @@ mq_status mq_options_set(mq_err *err, const mq_option *params, void *options, co
 }
 
 /* Takes one option at argv[*i], with its value from behind '=' or from the next word, which moves *i. */
-static mq_status take_option(mq_err *err, const mq_option *params, void *options, char *const *argv,
-                             size_t count, size_t *i) {
-    const char *word = argv[*i], *text = NULL;
+static mq_status take_option(mq_err *err, const mq_option *params, void *options, const mq_words *words,
+                             size_t *i) {
+    const char *word = words->argv[*i], *text = NULL;
     const mq_option *p;
     const char *where = "--";
     if (word[1] == '-') {
@@ -138,22 +138,22 @@ static mq_status take_option(mq_err *err, const mq_option *params, void *options
         if (word[2]) text = word + 2;
     }
     if (p->kind == MQ_OPTION_FLAG) return set(err, p, options, where, text ? text : "true");
-    if (!text && *i + 1 < count) text = argv[++*i];
+    if (!text && *i + 1 < words->count) text = words->argv[++*i];
     if (!text) return mq_fail(err, MQ_USAGE, "--%s needs a value: --%s %s", p->name, p->name, p->value);
     return set(err, p, options, where, text);
 }
 
-mq_status mq_options_parse(mq_err *err, const mq_option *params, void *options, char *const *argv,
-                           size_t count, const char **args, size_t *arg_count) {
-    *arg_count = 0;
+mq_status mq_options_parse(mq_err *err, const mq_option *params, void *options, mq_words *words) {
+    words->arg_count = 0;
     bool only_args = false;
-    for (size_t i = 0; i < count; i++) {
-        if (only_args || argv[i][0] != '-' || !argv[i][1]) {
-            args[(*arg_count)++] = argv[i];
-        } else if (strcmp(argv[i], "--") == 0) {
+    for (size_t i = 0; i < words->count; i++) {
+        const char *word = words->argv[i];
+        if (only_args || word[0] != '-' || !word[1]) {
+            words->args[words->arg_count++] = word;
+        } else if (strcmp(word, "--") == 0) {
             only_args = true;
         } else {
-            const mq_status status = take_option(err, params, options, argv, count, &i);
+            const mq_status status = take_option(err, params, options, words, &i);
             if (status != MQ_OK) return status;
         }
     }

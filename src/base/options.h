@@ -34,10 +34,16 @@ MQ_MUST_USE mq_status mq_options_defaults(mq_err *err, const mq_option *params, 
 MQ_MUST_USE mq_status mq_options_set(mq_err *err, const mq_option *params, void *options, const char *where,
                                      const char *name, const char *text);
 
-/* Parses argv (count words, without program and command) over options. Words that are no options go to args
- * (room for count), their number to *arg_count; "-" is one of them, and so is all that follows "--". */
-MQ_MUST_USE mq_status mq_options_parse(mq_err *err, const mq_option *params, void *options, char *const *argv,
-                                       size_t count, const char **args, size_t *arg_count);
+/* The words of a command line, and those of them that are no options. */
+typedef struct {
+    char *const *argv; /* count words, without program and command; borrowed */
+    size_t count;
+    const char **args; /* room for count; filled */
+    size_t arg_count;  /* filled */
+} mq_words;
+
+/* Parses words over options. "-" is no option, and neither is anything that follows "--". */
+MQ_MUST_USE mq_status mq_options_parse(mq_err *err, const mq_option *params, void *options, mq_words *words);
 
 /* Appends the options part of --help. */
 MQ_MUST_USE mq_status mq_options_help(mq_err *err, const mq_option *params, mq_buf *out);

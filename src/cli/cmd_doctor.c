@@ -5,6 +5,7 @@
 #include "base/par.h"
 #include "cli/cli.h"
 #include "cli/common.h"
+#include "net/foreign.h"
 #include "net/program.h"
 #include "net/weights.h"
 
@@ -45,6 +46,11 @@ static mq_status find_missing(mq_err *err, mq_json **list) {
             MQ_TRY(mq_json_append(err, *list, mq_json_text(missing.text)));
         free(path);
     }
+    mq_err missing = {0};
+    char *converter = NULL;
+    if (mq_foreign_find(&missing, &converter) != MQ_OK)
+        MQ_TRY(mq_json_append(err, *list, mq_json_text(missing.text)));
+    free(converter);
 cleanup:
     return status;
 }

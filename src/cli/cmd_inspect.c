@@ -32,9 +32,26 @@ static const char *shape_text(const mq_tensor *t, char out[SHAPE_TEXT]) {
 }
 
 static mq_status meta_json(mq_err *err, const mq_bundle *bundle, mq_json **json) {
-    static const char *const keys[] = {"marque.model", "marque.version", "arch",           "head",  "licence",
-                                       "weights",      "source",         "weights.source", "data",  "boxes",
-                                       "metrics",      "recipe",         "classes",        "format"};
+    static const char *const keys[] = {
+        "marque.model",
+        "marque.weights",
+        "marque.version",
+        "arch",
+        "head",
+        "licence",
+        "weights",
+        "weights.source",
+        "source",
+        "source.sha256",
+        "source.verified",
+        "source.format",
+        "source.keras_version",
+        "data",
+        "boxes",
+        "metrics",
+        "recipe",
+        "classes",
+    };
     mq_status status = MQ_OK;
     MQ_TRY(mq_json_pack(err, json, "{}"));
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {

@@ -49,8 +49,7 @@ static void close_call(train_call *c) {
 static mq_status read_settings(mq_err *err, const mq_call *call, train_call *c) {
     mq_status status = MQ_OK;
     char *path = NULL;
-    const char **args = NULL;
-    size_t arg_count = 0;
+    mq_words words = {.argv = call->argv, .count = call->argc};
     c->options = *(const mq_train_options *)call->options;
     c->data = call->arg_count ? call->args[0] : NULL;
     const mq_train_options *o = call->options;
@@ -66,14 +65,13 @@ static mq_status read_settings(mq_err *err, const mq_call *call, train_call *c) 
         MQ_TRY(mq_json_load(err, path, &c->config));
         MQ_TRY(mq_options_defaults(err, mq_train_options_table, &c->options));
         MQ_TRY(mq_config_apply(err, path, c->config, &c->options, &data, &c->stages_text));
-        MQ_TRY(mq_calloc(err, call->argc, sizeof *args, "arguments", &args));
-        MQ_TRY(mq_options_parse(err, mq_train_options_table, &c->options, call->argv, call->argc, args,
-                                &arg_count));
+        MQ_TRY(mq_calloc(err, call->argc, sizeof *words.args, "arguments", &words.args));
+        MQ_TRY(mq_options_parse(err, mq_train_options_table, &c->options, &words));
         if (!c->data) c->data = data;
     }
     MQ_REQUIRE(c->data, err, MQ_USAGE, "usage: marque train DATA [options]");
 cleanup:
-    free(args);
+    free(words.args);
     free(path);
     return status;
 }

@@ -70,19 +70,18 @@ static mq_status unknown_command(mq_err *err, const char *name) {
 static mq_status run_command(mq_err *err, const mq_command *command, char *const *argv, size_t argc) {
     mq_status status = MQ_OK;
     void *options = NULL;
-    const char **args = NULL;
-    size_t arg_count = 0;
+    mq_words words = {.argv = argv, .count = argc};
     for (size_t i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return print_help(err, command);
     MQ_TRY(mq_calloc(err, 1, command->options_size, "options", &options));
-    MQ_TRY(mq_calloc(err, argc, sizeof *args, "arguments", &args));
+    MQ_TRY(mq_calloc(err, argc, sizeof *words.args, "arguments", &words.args));
     MQ_TRY(mq_options_defaults(err, command->params, options));
-    MQ_TRY(mq_options_parse(err, command->params, options, argv, argc, args, &arg_count));
-    MQ_REQUIRE(arg_count >= command->args_min && arg_count <= command->args_max, err, MQ_USAGE,
+    MQ_TRY(mq_options_parse(err, command->params, options, &words));
+    MQ_REQUIRE(words.arg_count >= command->args_min && words.arg_count <= command->args_max, err, MQ_USAGE,
                "usage: marque %s %s", command->name, command->usage);
-    MQ_TRY(command->run(err, &(mq_call){options, args, arg_count, argv, argc}));
+    MQ_TRY(command->run(err, &(mq_call){options, words.args, words.arg_count, argv, argc}));
 cleanup:
-    free(args);
+    free(words.args);
     free(options);
     return status;
 }

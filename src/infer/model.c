@@ -167,13 +167,13 @@ size_t mq_model_params(const mq_model *model) {
     return model->trunk_params + model->head->count;
 }
 
-mq_status mq_model_run(mq_err *err, mq_model *m, const float *pixels, size_t count, const uint32_t *labels,
-                       float *p, float *loss) {
+mq_status mq_model_run(mq_err *err, mq_model *m, const float *pixels, size_t count,
+                       const mq_answers *answers) {
     mq_status status = MQ_OK;
     MQ_TRY(mq_program_run(err, m->program, pixels, count, m->features));
-    MQ_TRY(mq_head_forward(err, m->head, m->work, m->features, labels, count));
-    memcpy(p, m->work->p, count * m->head->classes * sizeof *p);
-    if (loss) memcpy(loss, m->work->loss, count * sizeof *loss);
+    MQ_TRY(mq_head_forward(err, m->head, m->work, m->features, answers->labels, count));
+    memcpy(answers->p, m->work->p, count * m->head->classes * sizeof *answers->p);
+    if (answers->loss) memcpy(answers->loss, m->work->loss, count * sizeof *answers->loss);
 cleanup:
     return status;
 }

@@ -40,10 +40,16 @@ bool mq_model_on_boxes(const mq_model *model);           /* trained on pictures 
 size_t
 mq_model_params(const mq_model *model); /* numbers in trunk and classifier, without the standardisation */
 
-/* Probabilities p [count, classes] of pixels [count, imgsz, imgsz, 3], count <= plan.batch. Where loss
- * [count] is wanted, labels [count] are needed; NULL both otherwise. */
+/* What one batch is answered; the arrays are the caller's. */
+typedef struct {
+    const uint32_t *labels; /* [count]; NULL: unknown */
+    float *p;               /* [count, classes], filled */
+    float *loss;            /* [count], filled where labels are known; NULL: not wanted */
+} mq_answers;
+
+/* Answers pixels [count, imgsz, imgsz, 3], count <= plan.batch. */
 MQ_MUST_USE mq_status mq_model_run(mq_err *err, mq_model *model, const float *pixels, size_t count,
-                                   const uint32_t *labels, float *p, float *loss);
+                                   const mq_answers *answers);
 
 /* Everything a model file is made of; all borrowed. */
 typedef struct {

@@ -69,7 +69,8 @@ static mq_status answer_batch(mq_err *err, const predict_work *work, mq_pipeline
         if (i == 0) start = slot;
     }
     if (good)
-        MQ_TRY(mq_model_run(err, plan->model, work->ring + start * work->numbers, count, NULL, p, NULL));
+        MQ_TRY(
+            mq_model_run(err, plan->model, work->ring + start * work->numbers, count, &(mq_answers){.p = p}));
     mq_pipeline_release(pipeline, count);
     for (size_t i = 0; i < count; i++) {
         const bool failed = problems[i].code != MQ_OK;

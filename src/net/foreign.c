@@ -96,17 +96,17 @@ cleanup:
     return status;
 }
 
-/* The converter stands in the folder of the program that runs. */
-static mq_status find_converter(mq_err *err, char path[4096]) {
+mq_status mq_foreign_find(mq_err *err, char **path) {
     mq_status status = MQ_OK;
-    static const char name[] = "marque-convert";
-    const ssize_t n = readlink("/proc/self/exe", path, 4096 - sizeof name);
-    MQ_REQUIRE(n > 0 && n < 4096 - (ssize_t)sizeof name, err, MQ_INTERNAL,
+    char program[4096];
+    const ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
+    MQ_REQUIRE(n > 0 && n < (ssize_t)sizeof program - 1, err, MQ_INTERNAL,
                "cannot find the folder of this program");
-    path[n] = 0;
-    memcpy(strrchr(path, '/') + 1, name, sizeof name);
-    MQ_REQUIRE(access(path, X_OK) == 0, err, MQ_UNAVAILABLE,
-               "%s is missing; marque needs it to read Keras' files", path);
+    program[n] = 0;
+    *strrchr(program, '/') = 0;
+    MQ_TRY(mq_path_join(err, program, "marque-convert", path));
+    MQ_REQUIRE(access(*path, X_OK) == 0, err, MQ_UNAVAILABLE,
+               "%s is missing; marque needs it to read Keras' files", *path);
 cleanup:
     return status;
 }
@@ -114,11 +114,11 @@ cleanup:
 /* Starts the child with nothing but its three streams and a locale: no environment, no other file. */
 static mq_status start(mq_err *err, const char *path, child *c) {
     mq_status status = MQ_OK;
-    char program[4096], name[] = "marque-convert", locale[] = "LC_ALL=C.UTF-8", *file = NULL;
+    char *program = NULL, name[] = "marque-convert", locale[] = "LC_ALL=C.UTF-8", *file = NULL;
     int out[2] = {-1, -1}, messages[2] = {-1, -1};
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
-    MQ_TRY(find_converter(err, program));
+    MQ_TRY(mq_foreign_find(err, &program));
     MQ_TRY(mq_strdup(err, path, &file));
     MQ_REQUIRE(pipe2(out, O_CLOEXEC) == 0 && pipe2(messages, O_CLOEXEC) == 0, err, MQ_INTERNAL,
                "cannot start %s: %s", program, strerror(errno));
@@ -139,6 +139,7 @@ cleanup:
         if (messages[i] >= 0) close(messages[i]);
     }
     posix_spawn_file_actions_destroy(&actions);
+    free(program);
     free(file);
     return status;
 }

@@ -9,23 +9,24 @@ static const double BETA1 = 0.9, BETA2 = 0.999;
 static const float EPSILON = 1e-7f;
 
 typedef struct {
-    float *w, *m, *v;
-    const float *g;
-    float rate;
+    const mq_adam_block *block;
+    float rate; /* with the bias correction */
 } adam_step;
 
 static void step_range(void *ctx, size_t begin, size_t end) {
     const adam_step *s = ctx;
+    float *w = s->block->w, *m = s->block->m, *v = s->block->v;
+    const float *g = s->block->g;
     const float keep1 = (float)(1 - BETA1), keep2 = (float)(1 - BETA2);
     for (size_t i = begin; i < end; i++) {
-        s->m[i] += (s->g[i] - s->m[i]) * keep1;
-        s->v[i] += (s->g[i] * s->g[i] - s->v[i]) * keep2;
-        s->w[i] -= s->rate * s->m[i] / (sqrtf(s->v[i]) + EPSILON);
+        m[i] += (g[i] - m[i]) * keep1;
+        v[i] += (g[i] * g[i] - v[i]) * keep2;
+        w[i] -= s->rate * m[i] / (sqrtf(v[i]) + EPSILON);
     }
 }
 
-void mq_adam_step(float *w, float *m, float *v, const float *g, size_t count, double lr, uint64_t step) {
+void mq_adam_step(const mq_adam_block *block, double lr, uint64_t step) {
     const double t = (double)step;
-    adam_step s = {w, m, v, g, (float)(lr * sqrt(1 - pow(BETA2, t)) / (1 - pow(BETA1, t)))};
-    mq_parallel_for(count, step_range, &s);
+    adam_step s = {block, (float)(lr * sqrt(1 - pow(BETA2, t)) / (1 - pow(BETA1, t)))};
+    mq_parallel_for(block->count, step_range, &s);
 }

@@ -10,7 +10,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* One step over count numbers: w, and its moments m and v, are changed; step counts from 1. */
-void mq_adam_step(float *w, float *m, float *v, const float *g, size_t count, double lr, uint64_t step);
+/* count numbers w in training, their gradient g and moments m and v; all borrowed. */
+typedef struct {
+    float *w, *m, *v;
+    const float *g;
+    size_t count;
+} mq_adam_block;
+
+/* One step: w, m and v are changed; step counts from 1. */
+void mq_adam_step(const mq_adam_block *block, double lr, uint64_t step);
 
 #endif

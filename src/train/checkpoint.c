@@ -147,20 +147,28 @@ static bool meta_is(const mq_bundle *bundle, const char *key, const char *value)
     return found && strcmp(found, value) == 0;
 }
 
-/* Reads one file. A damaged one gives MQ_BAD_DATA with *damaged true. */
+/* Where a checkpoint is read to. */
+typedef struct {
+    mq_head_trainer *trainer;
+    float *best;
+    mq_progress_state *state;
+    bool damaged; /* the file failed for what it holds, so that the one before may serve */
+} loaded_state;
+
 static mq_status load_file(mq_err *err, const char *path, const mq_checkpoint_place *place, bool inexact,
-                           mq_head_trainer *t, float *best, mq_progress_state *state, bool *damaged) {
+                           loaded_state *to) {
     mq_status status = MQ_OK;
+    mq_head_trainer *t = to->trainer;
     mq_bundle *bundle = NULL;
     mq_tensor wanted[TENSORS];
     int64_t numbers[STATE_NUMBERS] = {0};
     char hex[MQ_HEX_SIZE];
-    *damaged = true;
+    to->damaged = true;
     MQ_TRY(mq_bundle_open(err, path, &bundle));
     MQ_REQUIRE(meta_is(bundle, "marque.checkpoint", FORMAT), err, MQ_BAD_DATA,
                "%s: not a checkpoint of this format", path);
-    list_tensors(t, best, numbers, wanted);
-    *damaged = false;
+    list_tensors(t, to->best, numbers, wanted);
+    to->damaged = false;
     MQ_REQUIRE(meta_is(bundle, "config", place->config), err, MQ_BAD_DATA,
                "%s: made with other settings or other data than the run's config.json says", path);
     MQ_REQUIRE(
@@ -168,7 +176,7 @@ static mq_status load_file(mq_err *err, const char *path, const mq_checkpoint_pl
         "%s: made with other threads, processor or library (%s, here %s), so the numbers would differ; "
         "--allow-inexact goes on all the same",
         path, mq_bundle_meta(bundle, "environment"), place->environment);
-    *damaged = true;
+    to->damaged = true;
     for (size_t i = 0; i < TENSORS; i++) {
         const mq_tensor *found = mq_bundle_find(bundle, wanted[i].name);
         MQ_REQUIRE(found && found->dtype == wanted[i].dtype && found->bytes == wanted[i].bytes, err,
@@ -180,10 +188,10 @@ static mq_status load_file(mq_err *err, const char *path, const mq_checkpoint_pl
     memcpy(t->head->params, wanted[0].data, wanted[0].bytes);
     memcpy(t->m, wanted[1].data, wanted[1].bytes);
     memcpy(t->v, wanted[2].data, wanted[2].bytes);
-    memcpy(best, wanted[3].data, wanted[3].bytes);
+    memcpy(to->best, wanted[3].data, wanted[3].bytes);
     memcpy(numbers, wanted[4].data, sizeof numbers);
-    unpack_state(numbers, state);
-    t->step = state->step;
+    unpack_state(numbers, to->state);
+    t->step = to->state->step;
 cleanup:
     mq_bundle_free(&bundle);
     return status;
@@ -199,12 +207,12 @@ mq_status mq_checkpoint_load(mq_err *err, const mq_checkpoint_place *place, bool
     MQ_TRY(list_files(err, place->folder, names, &count));
     for (size_t i = 0; i < count && !loaded; i++) {
         mq_err one = {0};
-        bool damaged = false;
+        loaded_state to = {trainer, best, state, false};
         free(path);
         path = NULL;
         MQ_TRY(mq_path_join(err, place->folder, names[i], &path));
-        loaded = load_file(&one, path, place, inexact, trainer, best, state, &damaged) == MQ_OK;
-        MQ_REQUIRE(loaded || damaged, err, one.code, "%s", one.text);
+        loaded = load_file(&one, path, place, inexact, &to) == MQ_OK;
+        MQ_REQUIRE(loaded || to.damaged, err, one.code, "%s", one.text);
         if (!loaded) mq_warn("%s; trying the one before", one.text);
     }
     MQ_REQUIRE(loaded, err, MQ_NO_INPUT, "%s: no sound checkpoint to go on from", place->folder);

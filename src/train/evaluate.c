@@ -74,7 +74,7 @@ static mq_status run_batches(mq_err *err, evaluation *e, mq_loader *loader, doub
         MQ_TRY(mq_loader_next(err, loader, &pixels, &n));
         for (size_t i = 0; i < n; i++)
             e->labels[i] = (uint32_t)e->map[mq_dataset_label(plan->dataset, plan->split, done + i)];
-        MQ_TRY(mq_model_run(err, plan->model, pixels, n, e->labels, e->p, e->loss));
+        MQ_TRY(mq_model_run(err, plan->model, pixels, n, &(mq_answers){e->labels, e->p, e->loss}));
         mq_metrics_add(e->metrics, e->p, e->loss, e->labels, n);
         for (size_t i = 0; i < n && e->predictions; i++)
             MQ_TRY(write_prediction(err, e, done + i, e->p + i * e->classes, e->labels[i]));

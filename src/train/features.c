@@ -175,6 +175,7 @@ static mq_status fill(mq_err *err, mq_features *f, const mq_features_plan *plan,
     uint32_t *order = NULL;
     const size_t side = plan->recipe->imgsz, pixels_size = plan->batch * side * side * 3;
     const double start = mq_seconds();
+    const size_t first = done;
     MQ_TRY(
         mq_alloc_aligned(err, pixels_size, f->views > 1 ? sizeof(float) : 0, "mirrored pictures", &f->input));
     MQ_TRY(mq_alloc_aligned(err, plan->batch * f->width, sizeof(float), "features", &f->output));
@@ -197,10 +198,9 @@ static mq_status fill(mq_err *err, mq_features *f, const mq_features_plan *plan,
         done += count;
         if (done % CHUNK == 0 || done == f->count) MQ_TRY(write_chunk(err, f, (done - 1) / CHUNK));
         if (plan->progress)
-            plan->progress(plan->user, done, f->count, mq_seconds() - start, mq_loader_waited(loader));
+            plan->progress(plan->user, done, done - first, mq_seconds() - start, mq_loader_waited(loader));
         MQ_REQUIRE(!plan->stop || !plan->stop(plan->user) || done == f->count, err, MQ_INTERRUPTED,
-                   "stopped; the features of %zu of %zu pictures are kept",
-                   done / CHUNK * CHUNK, f->count);
+                   "stopped; the features of %zu of %zu pictures are kept", done / CHUNK * CHUNK, f->count);
     }
     MQ_REQUIRE(fdatasync(f->fd) == 0, err, MQ_IO, "%s: cannot be written to disk: %s", f->path,
                strerror(errno));

@@ -67,7 +67,8 @@ mq_status mq_head_step(mq_err *err, mq_head_trainer *t, const float *x, const ui
         MQ_REQUIRE(isfinite(t->work->loss[i]), err, MQ_INTERNAL,
                    "the loss of a picture is not a number at step %llu; try a lower --lr",
                    (unsigned long long)t->step);
-    mq_adam_step(t->head->params, t->m, t->v, t->grad, t->head->count, lr, ++t->step);
+    const mq_adam_block block = {t->head->params, t->m, t->v, t->grad, t->head->count};
+    mq_adam_step(&block, lr, ++t->step);
 cleanup:
     return status;
 }

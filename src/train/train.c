@@ -60,9 +60,11 @@ cleanup:
     return status;
 }
 
-static void tell_features(void *user, size_t done, size_t total, double seconds, double waited) {
+static void tell_features(void *user, size_t done, size_t fresh, double seconds, double waited) {
     const session *s = user;
-    const double pace = seconds > 0 ? (double)done / seconds : 0;
+    const size_t total = s->phase_split == MQ_TRAIN ? s->count
+                                                    : mq_dataset_count(s->plan->dataset, s->phase_split);
+    const double pace = seconds > 0 ? (double)fresh / seconds : 0;
     const mq_train_progress p = {.phase = MQ_PHASE_FEATURES,
                                  .split = s->phase_split,
                                  .done = done,

@@ -108,7 +108,7 @@ static void test_adam(void **state) {
             rw[i] -= 1e-2 * sqrt(1 - pow(0.999, (double)step)) / (1 - pow(0.9, (double)step)) * rm[i] /
                      (sqrt(rv[i]) + 1e-7);
         }
-        mq_adam_step(w, m, v, g, 3, 1e-2, step);
+        mq_adam_step(&(mq_adam_block){w, m, v, g, 3}, 1e-2, step);
     }
     for (int i = 0; i < 3; i++) assert_true(fabs(w[i] - rw[i]) < 1e-5 * fabs(rw[i]));
 }
