@@ -121,11 +121,11 @@ mq_status mq_head_forward(mq_err *err, const mq_head *head, mq_head_work *work, 
     }
     if (head->hidden) {
         width = head->hidden;
-        MQ_TRY(mq_dense_forward(err, work->hidden, x, w.w1, w.b1, n, head->features, width));
+        mq_dense_forward(work->hidden, x, w.w1, w.b1, (mq_dense_shape){n, head->features, width});
         mq_relu_forward(work->hidden, work->hidden, n * width);
         inner = work->hidden;
     }
-    MQ_TRY(mq_dense_forward(err, work->logits, inner, w.w2, w.b2, n, width, head->classes));
+    mq_dense_forward(work->logits, inner, w.w2, w.b2, (mq_dense_shape){n, width, head->classes});
     mq_softmax_xent_forward(work->p, labels ? work->loss : NULL, work->logits, labels, n, head->classes);
 cleanup:
     return status;

@@ -126,9 +126,9 @@ mq_status mq_layout_any(mq_err *err, mq_dtype dtype, size_t rank, const size_t *
     return layout_make(err, dtype, rank, dims, NULL, layout);
 }
 
-mq_status mq_layout_nhwc(mq_err *err, mq_dtype dtype, size_t n, size_t h, size_t w, size_t c,
-                         mq_layout **layout) {
-    const size_t dims[] = {n, c, h, w}, strides[] = {h * w * c, 1, w * c, c};
+mq_status mq_layout_nhwc(mq_err *err, mq_dtype dtype, const size_t nhwc[4], mq_layout **layout) {
+    const size_t h = nhwc[1], w = nhwc[2], c = nhwc[3];
+    const size_t dims[] = {nhwc[0], c, h, w}, strides[] = {h * w * c, 1, w * c, c};
     return layout_make(err, dtype, 4, dims, strides, layout);
 }
 

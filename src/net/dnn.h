@@ -27,9 +27,8 @@ bool mq_dnn_has_bf16(void);
 MQ_MUST_USE mq_status mq_layout_create(mq_err *err, mq_dtype dtype, size_t rank, const size_t *dims,
                                        const size_t *strides, mq_layout **layout);
 
-/* N pictures of h x w x c, channels last. */
-MQ_MUST_USE mq_status mq_layout_nhwc(mq_err *err, mq_dtype dtype, size_t n, size_t h, size_t w, size_t c,
-                                     mq_layout **layout);
+/* n pictures of h x w x c, channels last; nhwc holds these four. */
+MQ_MUST_USE mq_status mq_layout_nhwc(mq_err *err, mq_dtype dtype, const size_t nhwc[4], mq_layout **layout);
 MQ_MUST_USE mq_status mq_layout_copy(mq_err *err, const mq_layout *other, mq_layout **layout);
 void mq_layout_free(mq_layout **layout);
 size_t mq_layout_bytes(const mq_layout *layout); /* padding of blocked layouts included */

@@ -316,7 +316,8 @@ cleanup:
 
 MQ_MUST_USE static mq_status lower_input(lowering *l, size_t index) {
     const mq_shape s = mq_graph_node(l->graph, index)->shape;
-    const mq_status status = mq_layout_nhwc(l->err, MQ_F32, l->p->slice, s.h, s.w, s.c, &l->input);
+    const mq_status status = mq_layout_nhwc(l->err, MQ_F32, (const size_t[4]){l->p->slice, s.h, s.w, s.c},
+                                            &l->input);
     l->p->in_size = s.h * s.w * s.c;
     l->values[index] = (value){MQ_BUFFER_INPUT, l->input};
     return status;
@@ -329,7 +330,7 @@ MQ_MUST_USE static mq_status lower_output(lowering *l) {
     const mq_shape s = l->p->output = node->shape;
     mq_step step = {.name = node->name};
     mq_layout *plain = NULL;
-    MQ_TRY(mq_layout_nhwc(l->err, MQ_F32, l->p->slice, s.h, s.w, s.c, &plain));
+    MQ_TRY(mq_layout_nhwc(l->err, MQ_F32, (const size_t[4]){l->p->slice, s.h, s.w, s.c}, &plain));
     MQ_TRY(mq_kernel_reorder(l->err, l->p->dnn, l->values[l->output].layout, plain, &step.kernel));
     step.buffers[MQ_SLOT_SRC] = l->values[l->output].buffer;
     step.buffers[MQ_SLOT_DST] = MQ_BUFFER_OUTPUT;

@@ -5,13 +5,23 @@
 
 #include "base/status.h"
 
-/* y [n, out] = x [n, in] w [in, out] + b [out]; b may be NULL. Keras' Dense. */
-MQ_MUST_USE mq_status mq_dense_forward(mq_err *err, float *y, const float *x, const float *w, const float *b,
-                                       size_t n, size_t in, size_t out);
+/* Rows of the batch, numbers that come in, numbers that go out. */
+typedef struct {
+    size_t n, in, out;
+} mq_dense_shape;
 
-/* dx [n, in] = dy wT (NULL: not wanted), dw [in, out] = xT dy, db [out] = column sums of dy. */
-MQ_MUST_USE mq_status mq_dense_backward(mq_err *err, float *dx, float *dw, float *db, const float *x,
-                                        const float *w, const float *dy, size_t n, size_t in, size_t out);
+/* y [n, out] = x [n, in] w [in, out] + b [out]; b may be NULL. Keras' Dense. A row of y depends on its row of
+ * x alone, to the last bit. */
+void mq_dense_forward(float *y, const float *x, const float *w, const float *b, mq_dense_shape shape);
+
+/* Where gradients go, the caller's: dx [n, in] = dy wT (NULL: not wanted), dw [in, out] = xT dy, db [out] =
+ * column sums of dy. */
+typedef struct {
+    float *dx, *dw, *db;
+} mq_dense_grads;
+
+MQ_MUST_USE mq_status mq_dense_backward(mq_err *err, mq_dense_grads grads, const float *x, const float *w,
+                                        const float *dy, mq_dense_shape shape);
 
 /* y = max(x, 0), in place allowed; dx = dy where y > 0. */
 void mq_relu_forward(float *y, const float *x, size_t count);

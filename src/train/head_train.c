@@ -46,15 +46,14 @@ mq_status mq_head_gradient(mq_err *err, mq_head_trainer *t, const float *x, cons
     const mq_head_parts w = mq_head_split(head, head->params), g = mq_head_split(head, t->grad);
     MQ_TRY(mq_head_forward(err, head, t->work, x, labels, n));
     mq_softmax_xent_backward(t->dlogits, t->work->p, labels, n, head->classes);
-    if (!head->hidden) {
-        MQ_TRY(mq_dense_backward(err, NULL, g.w2, g.b2, t->work->input, w.w2, t->dlogits, n, head->features,
-                                 head->classes));
-        return status;
-    }
-    MQ_TRY(mq_dense_backward(err, t->dhidden, g.w2, g.b2, t->work->hidden, w.w2, t->dlogits, n, head->hidden,
-                             head->classes));
-    mq_relu_backward(t->dhidden, t->work->hidden, t->dhidden, n * head->hidden);
-    MQ_TRY(mq_dense_backward(err, NULL, g.w1, g.b1, x, w.w1, t->dhidden, n, head->features, head->hidden));
+    const float *inner = head->hidden ? t->work->hidden : t->work->input; /* what the last layer saw */
+    const size_t width = head->hidden ? head->hidden : head->features;
+    MQ_TRY(mq_dense_backward(err, (mq_dense_grads){t->dhidden, g.w2, g.b2}, inner, w.w2, t->dlogits,
+                             (mq_dense_shape){n, width, head->classes}));
+    if (!head->hidden) goto cleanup;
+    mq_relu_backward(t->dhidden, t->work->hidden, t->dhidden, n * width);
+    MQ_TRY(mq_dense_backward(err, (mq_dense_grads){NULL, g.w1, g.b1}, x, w.w1, t->dhidden,
+                             (mq_dense_shape){n, head->features, width}));
 cleanup:
     return status;
 }

@@ -251,9 +251,7 @@ static mq_status train_epoch(mq_err *err, session *s, double *seconds, size_t *w
         tell_training(s, mq_seconds() - start, s->state.position - from);
         if (stopped(s)) {
             MQ_TRY(save(err, s));
-            MQ_REQUIRE(false, err, MQ_INTERRUPTED,
-                       "stopped with a checkpoint; go on by: marque train --resume %s",
-                       mq_run_folder(plan->run));
+            MQ_REQUIRE(false, err, MQ_INTERRUPTED, "stopped; a checkpoint is written");
         }
         if (mq_seconds() - s->checkpointed >= plan->checkpoint_every) save_or_warn(s);
     }

@@ -42,20 +42,36 @@ static void test_dense(void **state) {
             ry[i * OUT + o] = sum;
             rb[o] += d;
         }
-    assert_ok(err, mq_dense_forward(&err, y, x, w, b, N, IN, OUT));
+    mq_dense_forward(y, x, w, b, (mq_dense_shape){N, IN, OUT});
     assert_true(relative(y, ry, N * OUT) < 1e-5);
-    assert_ok(err, mq_dense_backward(&err, dx, dw, db, x, w, dy, N, IN, OUT));
+    assert_ok(err,
+              mq_dense_backward(&err, (mq_dense_grads){dx, dw, db}, x, w, dy, (mq_dense_shape){N, IN, OUT}));
     assert_true(relative(dx, rx, N * IN) < 1e-5);
     assert_true(relative(dw, rw, IN * OUT) < 1e-5);
     assert_true(relative(db, rb, OUT) < 1e-5);
 
     /* Without bias, and without the gradient of the input. */
     float plain[N * OUT];
-    assert_ok(err, mq_dense_forward(&err, plain, x, w, NULL, N, IN, OUT));
+    mq_dense_forward(plain, x, w, NULL, (mq_dense_shape){N, IN, OUT});
     for (size_t i = 0; i < N * OUT; i++) assert_true(fabsf(plain[i] + b[i % OUT] - y[i]) < 1e-5f);
     memset(dw, 0, sizeof dw);
-    assert_ok(err, mq_dense_backward(&err, NULL, dw, db, x, w, dy, N, IN, OUT));
+    assert_ok(
+        err, mq_dense_backward(&err, (mq_dense_grads){NULL, dw, db}, x, w, dy, (mq_dense_shape){N, IN, OUT}));
     assert_true(relative(dw, rw, IN * OUT) < 1e-5);
+}
+
+/* A row gives the same bytes alone, in small batches and in large ones, wherever it stands. */
+static void test_dense_rows(void **state) {
+    (void)state;
+    enum { ROWS = 70, WIDE = 300, CLASSES = 45 };
+    static float x[ROWS * WIDE], w[WIDE * CLASSES], b[CLASSES], want[ROWS * CLASSES], y[ROWS * CLASSES];
+    fill(x, ROWS * WIDE, 8), fill(w, WIDE * CLASSES, 9), fill(b, CLASSES, 10);
+    mq_dense_forward(want, x, w, b, (mq_dense_shape){ROWS, WIDE, CLASSES});
+    for (size_t n = 1; n <= ROWS; n++) {
+        const size_t first = ROWS - n;
+        mq_dense_forward(y, x + first * WIDE, w, b, (mq_dense_shape){n, WIDE, CLASSES});
+        assert_memory_equal(y, want + first * CLASSES, n * CLASSES * sizeof *y);
+    }
 }
 
 static void test_relu(void **state) {
@@ -134,10 +150,8 @@ static void test_softmax_extreme(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dense),
-        cmocka_unit_test(test_relu),
-        cmocka_unit_test(test_softmax),
-        cmocka_unit_test(test_softmax_extreme),
+        cmocka_unit_test(test_dense),   cmocka_unit_test(test_dense_rows),      cmocka_unit_test(test_relu),
+        cmocka_unit_test(test_softmax), cmocka_unit_test(test_softmax_extreme),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
