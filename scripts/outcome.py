@@ -18,7 +18,7 @@ def show_sum(path):
     print(f"  right at once        {100 * figures['top1']:.1f} %   (95 % sure: {low:.0f} to {high:.0f} %)")
     if figures["num_classes"] > 5:
         print(f"  right within five    {100 * figures['top5']:.1f} %")
-    print(f"  guessing would give    {100 / figures['num_classes']:.1f} %")
+    print(f"  guessing would give  {100 / figures['num_classes']:.1f} %")
 
 
 def rows_of(data):
