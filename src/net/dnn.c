@@ -1,6 +1,6 @@
 /* dnn.c: engine, layouts, and kernels once they are made; every call of oneDNN
  * that is the same in 2.x and 3.x. Called by the lowerings and by op_dense.c.
- * Invariant: a kernel runs only with all its slots bound, scratch included, so
+ * Invariant: a call runs only with all its slots bound, scratch included, so
  * that oneDNN never allocates while a program runs. */
 #include "net/dnn_impl.h"
 
@@ -42,11 +42,25 @@ cleanup:
     return status;
 }
 
+mq_status mq_dnn_beside(mq_err *err, const mq_dnn *dnn, mq_dnn **beside) {
+    mq_status status = MQ_OK;
+    mq_dnn *d = NULL;
+    MQ_TRY(mq_calloc(err, 1, sizeof *d, "the compute engine", &d));
+    d->engine = dnn->engine;
+    d->borrowed = true;
+    MQ_TRY(mq_dnn_check(err, dnnl_stream_create(&d->stream, d->engine, dnnl_stream_in_order), "a stream"));
+    *beside = d;
+    d = NULL;
+cleanup:
+    mq_dnn_free(&d);
+    return status;
+}
+
 void mq_dnn_free(mq_dnn **dnn) {
     mq_dnn *d = *dnn;
     if (!d) return;
     if (d->stream) dnnl_stream_destroy(d->stream);
-    if (d->engine) dnnl_engine_destroy(d->engine);
+    if (d->engine && !d->borrowed) dnnl_engine_destroy(d->engine);
     free(d);
     *dnn = NULL;
 }
@@ -166,10 +180,7 @@ bool mq_layout_equal(const mq_layout *a, const mq_layout *b) {
 void mq_kernel_free(mq_kernel **kernel) {
     mq_kernel *k = *kernel;
     if (!k) return;
-    for (size_t i = 0; i < MQ_SLOTS; i++) {
-        if (k->memories[i]) dnnl_memory_destroy(k->memories[i]);
-        mq_layout_free(&k->layouts[i]);
-    }
+    for (size_t i = 0; i < MQ_SLOTS; i++) mq_layout_free(&k->layouts[i]);
     if (k->primitive) dnnl_primitive_destroy(k->primitive);
     free(k);
     *kernel = NULL;
@@ -179,23 +190,49 @@ const mq_layout *mq_kernel_layout(const mq_kernel *kernel, mq_slot slot) {
     return kernel->layouts[slot];
 }
 
-mq_status mq_kernel_bind(mq_err *err, mq_kernel *kernel, mq_slot slot, const void *memory) {
-    if (!kernel->memories[slot]) return MQ_OK;
-    void *handle; /* oneDNN's handles are not const, its sources still are only read */
-    memcpy(&handle, &memory, sizeof handle);
-    return mq_dnn_check(err, dnnl_memory_set_data_handle(kernel->memories[slot], handle), "a buffer");
+mq_status mq_call_create(mq_err *err, const mq_dnn *dnn, const mq_kernel *kernel, mq_call **call) {
+    mq_status status = MQ_OK;
+    mq_call *c = NULL;
+    MQ_TRY(mq_calloc(err, 1, sizeof *c, "a call", &c));
+    c->kernel = kernel;
+    for (size_t i = 0; i < MQ_SLOTS; i++)
+        if (kernel->layouts[i])
+            MQ_TRY(mq_dnn_check(err,
+                                dnnl_memory_create(&c->memories[i], mq_md_of(kernel->layouts[i]), dnn->engine,
+                                                   DNNL_MEMORY_NONE),
+                                kernel->name));
+    *call = c;
+    c = NULL;
+cleanup:
+    mq_call_free(&c);
+    return status;
 }
 
-mq_status mq_kernel_run(mq_err *err, const mq_dnn *dnn, const mq_kernel *kernel) {
+void mq_call_free(mq_call **call) {
+    if (!*call) return;
+    for (size_t i = 0; i < MQ_SLOTS; i++)
+        if ((*call)->memories[i]) dnnl_memory_destroy((*call)->memories[i]);
+    free(*call);
+    *call = NULL;
+}
+
+mq_status mq_call_bind(mq_err *err, mq_call *call, mq_slot slot, const void *memory) {
+    if (!call->memories[slot]) return MQ_OK;
+    void *handle; /* oneDNN's handles are not const, its sources still are only read */
+    memcpy(&handle, &memory, sizeof handle);
+    return mq_dnn_check(err, dnnl_memory_set_data_handle(call->memories[slot], handle), "a buffer");
+}
+
+mq_status mq_call_run(mq_err *err, const mq_dnn *dnn, const mq_call *call) {
     static const int args[MQ_SLOTS] = {DNNL_ARG_SRC,  DNNL_ARG_SRC_1, DNNL_ARG_WEIGHTS,
                                        DNNL_ARG_BIAS, DNNL_ARG_DST,   DNNL_ARG_SCRATCHPAD};
     dnnl_exec_arg_t list[MQ_SLOTS];
     int count = 0;
     for (size_t i = 0; i < MQ_SLOTS; i++)
-        if (kernel->memories[i]) list[count++] = (dnnl_exec_arg_t){args[i], kernel->memories[i]};
-    dnnl_status_t done = dnnl_primitive_execute(kernel->primitive, dnn->stream, count, list);
+        if (call->memories[i]) list[count++] = (dnnl_exec_arg_t){args[i], call->memories[i]};
+    dnnl_status_t done = dnnl_primitive_execute(call->kernel->primitive, dnn->stream, count, list);
     if (done == dnnl_success) done = dnnl_stream_wait(dnn->stream);
-    return mq_dnn_check(err, done, kernel->name);
+    return mq_dnn_check(err, done, call->kernel->name);
 }
 
 const char *mq_kernel_name(const mq_kernel *kernel) {

@@ -1,9 +1,9 @@
 /* dnn.h: all that marque asks of oneDNN, in types of our own. Only net/dnn*.c include oneDNN's headers, and
  * only dnn_make.c knows which of its two interfaces (2.x, 3.x) lies below.
  *
- * A layout says how one tensor lies in memory; a kernel is one ready primitive with a memory slot for each
- * tensor it touches. Kernels own no tensor memory: it is bound to them and borrowed. One compute thread makes
- * and runs them all. */
+ * A layout says how one tensor lies in memory; a kernel is one ready primitive with a slot for each tensor it
+ * touches; a call is a kernel with memory (borrowed) bound to its slots. Kernels are made by one thread, for
+ * as many threads as mq_par_set_threads allows it then, and may be shared; a call belongs to one thread. */
 #ifndef MQ_DNN_H
 #define MQ_DNN_H
 
@@ -12,11 +12,15 @@
 typedef struct mq_dnn mq_dnn;       /* engine and stream */
 typedef struct mq_layout mq_layout; /* dtype, dims and order in memory */
 typedef struct mq_kernel mq_kernel; /* one primitive */
+typedef struct mq_call mq_call;     /* a kernel and its memory */
 
 enum { MQ_DIMS_MAX = 5 };
 
 /* The engine of this processor; *dnn is the caller's and outlives its kernels. */
 MQ_MUST_USE mq_status mq_dnn_create(mq_err *err, mq_dnn **dnn);
+
+/* Another stream on the same engine, for another thread; *beside is the caller's and freed before dnn. */
+MQ_MUST_USE mq_status mq_dnn_beside(mq_err *err, const mq_dnn *dnn, mq_dnn **beside);
 void mq_dnn_free(mq_dnn **dnn);
 
 /* Whether the processor computes in bf16 at full speed (avx512_bf16 or better). */
@@ -89,12 +93,16 @@ void mq_kernel_free(mq_kernel **kernel);
 /* The layout of a slot, borrowed; NULL when the kernel has no such slot. */
 const mq_layout *mq_kernel_layout(const mq_kernel *kernel, mq_slot slot);
 
+/* *call is the caller's; the kernel outlives it. */
+MQ_MUST_USE mq_status mq_call_create(mq_err *err, const mq_dnn *dnn, const mq_kernel *kernel, mq_call **call);
+void mq_call_free(mq_call **call);
+
 /* Says where a slot's tensor lies (borrowed, 64-byte aligned for speed); a slot the kernel lacks is ignored.
  */
-MQ_MUST_USE mq_status mq_kernel_bind(mq_err *err, mq_kernel *kernel, mq_slot slot, const void *memory);
+MQ_MUST_USE mq_status mq_call_bind(mq_err *err, mq_call *call, mq_slot slot, const void *memory);
 
 /* Runs it to the end. */
-MQ_MUST_USE mq_status mq_kernel_run(mq_err *err, const mq_dnn *dnn, const mq_kernel *kernel);
+MQ_MUST_USE mq_status mq_call_run(mq_err *err, const mq_dnn *dnn, const mq_call *call);
 
 /* oneDNN's name of the implementation, such as "jit:avx512_core_bf16"; borrowed. */
 const char *mq_kernel_name(const mq_kernel *kernel);

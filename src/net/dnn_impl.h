@@ -8,6 +8,7 @@
 
 struct mq_dnn {
     dnnl_engine_t engine;
+    bool borrowed; /* the engine is another's */
     dnnl_stream_t stream;
 };
 
@@ -19,6 +20,10 @@ struct mq_kernel {
     dnnl_primitive_t primitive;
     const char *name;
     mq_layout *layouts[MQ_SLOTS]; /* NULL: no such slot */
+};
+
+struct mq_call {
+    const mq_kernel *kernel;
     dnnl_memory_t memories[MQ_SLOTS];
 };
 

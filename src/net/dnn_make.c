@@ -1,6 +1,6 @@
 /* dnn_make.c: makes kernels, on oneDNN 2.x or 3.x. Called by the lowerings
  * through dnn.h. Invariant: scratch memory is always the caller's
- * (scratchpad_mode_user), and every slot of a made kernel has its memory object. */
+ * (scratchpad_mode_user), so that a kernel has no state and threads can share it. */
 #include "net/dnn_impl.h"
 
 #include "base/mem.h"
@@ -149,10 +149,9 @@ static const struct {
     {dnnl_query_weights_md, 1}, {dnnl_query_dst_md, 0}, {dnnl_query_scratchpad_md, 0},
 };
 
-/* A kernel of pd, which is taken over: its primitive, and a layout and a memory object for each of slots (a
- * bit mask). */
-MQ_MUST_USE static mq_status kernel_of(mq_err *err, const mq_dnn *dnn, dnnl_primitive_desc_t pd,
-                                       unsigned slots, const char *what, mq_kernel **kernel) {
+/* A kernel of pd, which is taken over: its primitive, and a layout for each of slots (a bit mask). */
+MQ_MUST_USE static mq_status kernel_of(mq_err *err, dnnl_primitive_desc_t pd, unsigned slots,
+                                       const char *what, mq_kernel **kernel) {
     mq_status status = MQ_OK;
     mq_kernel *k = NULL;
     MQ_TRY(mq_calloc(err, 1, sizeof *k, "a kernel", &k));
@@ -166,8 +165,6 @@ MQ_MUST_USE static mq_status kernel_of(mq_err *err, const mq_dnn *dnn, dnnl_prim
         if (!md || dnnl_memory_desc_get_size(md) == 0) continue;
         MQ_TRY(mq_calloc(err, 1, sizeof *k->layouts[i], "a layout", &k->layouts[i]));
         MQ_TRY(mq_dnn_check(err, mq_md_copy(&k->layouts[i]->md, md), what));
-        MQ_TRY(
-            mq_dnn_check(err, dnnl_memory_create(&k->memories[i], md, dnn->engine, DNNL_MEMORY_NONE), what));
     }
     *kernel = k;
     k = NULL;
@@ -219,8 +216,8 @@ mq_status mq_kernel_conv(mq_err *err, const mq_dnn *dnn, const mq_conv_plan *pla
     for (size_t i = 0; i < MQ_SLOTS; i++) md[i] = mq_md_of(layouts[i]);
     MQ_TRY(mq_dnn_check(err, attributes(plan, &attr), what));
     MQ_TRY(mq_dnn_check(err, conv_pd(dnn, plan, md, attr, &pd), what));
-    MQ_TRY(kernel_of(err, dnn, pd, SRC | WEIGHTS | (plan->bias ? (unsigned)BIAS : 0u) | DST | SCRATCH, what,
-                     kernel));
+    MQ_TRY(
+        kernel_of(err, pd, SRC | WEIGHTS | (plan->bias ? (unsigned)BIAS : 0u) | DST | SCRATCH, what, kernel));
 cleanup:
     if (attr) dnnl_primitive_attr_destroy(attr);
     for (size_t i = 0; i < MQ_SLOTS; i++) mq_layout_free(&layouts[i]);
@@ -238,7 +235,7 @@ mq_status mq_kernel_pool(mq_err *err, const mq_dnn *dnn, mq_pool pool, const mq_
     MQ_TRY(mq_dnn_check(err, attributes(NULL, &attr), "a pool"));
     MQ_TRY(mq_dnn_check(err, pool_pd(dnn, pool, w, (const mq_md[2]){mq_md_of(src), mq_md_of(dst)}, attr, &pd),
                         "a pool"));
-    MQ_TRY(kernel_of(err, dnn, pd, SRC | DST | SCRATCH, "a pool", kernel));
+    MQ_TRY(kernel_of(err, pd, SRC | DST | SCRATCH, "a pool", kernel));
 cleanup:
     if (attr) dnnl_primitive_attr_destroy(attr);
     mq_layout_free(&dst);
@@ -251,7 +248,7 @@ mq_status mq_kernel_relu(mq_err *err, const mq_dnn *dnn, const mq_layout *layout
     dnnl_primitive_desc_t pd = NULL;
     MQ_TRY(mq_dnn_check(err, attributes(NULL, &attr), "a ReLU"));
     MQ_TRY(mq_dnn_check(err, relu_pd(dnn, mq_md_of(layout), attr, &pd), "a ReLU"));
-    MQ_TRY(kernel_of(err, dnn, pd, SRC | DST | SCRATCH, "a ReLU", kernel));
+    MQ_TRY(kernel_of(err, pd, SRC | DST | SCRATCH, "a ReLU", kernel));
 cleanup:
     if (attr) dnnl_primitive_attr_destroy(attr);
     return status;
@@ -263,7 +260,7 @@ mq_status mq_kernel_add(mq_err *err, const mq_dnn *dnn, const mq_layout *layout,
     dnnl_primitive_desc_t pd = NULL;
     MQ_TRY(mq_dnn_check(err, attributes(NULL, &attr), "an addition"));
     MQ_TRY(mq_dnn_check(err, add_pd(dnn, mq_md_of(layout), attr, &pd), "an addition"));
-    MQ_TRY(kernel_of(err, dnn, pd, SRC | SRC2 | DST | SCRATCH, "an addition", kernel));
+    MQ_TRY(kernel_of(err, pd, SRC | SRC2 | DST | SCRATCH, "an addition", kernel));
 cleanup:
     if (attr) dnnl_primitive_attr_destroy(attr);
     return status;
@@ -279,7 +276,7 @@ mq_status mq_kernel_reorder(mq_err *err, const mq_dnn *dnn, const mq_layout *src
         err,
         dnnl_reorder_primitive_desc_create(&pd, mq_md_of(src), dnn->engine, mq_md_of(dst), dnn->engine, attr),
         "a reorder"));
-    MQ_TRY(kernel_of(err, dnn, pd, SRC | DST | SCRATCH, "a reorder", kernel));
+    MQ_TRY(kernel_of(err, pd, SRC | DST | SCRATCH, "a reorder", kernel));
 cleanup:
     if (attr) dnnl_primitive_attr_destroy(attr);
     return status;

@@ -6,6 +6,7 @@
 #include "net/tensors.h"
 
 #include "base/mem.h"
+#include "base/par.h"
 
 #include <string.h>
 
@@ -359,21 +360,12 @@ cleanup:
     return status;
 }
 
-/* The arena, every kernel bound to its place in it, and room for a slice that is not full. */
-MQ_MUST_USE static mq_status place_memory(mq_err *err, mq_program *p) {
-    mq_status status = MQ_OK;
-    const size_t out = p->output.h * p->output.w * p->output.c;
-    MQ_TRY(mq_plan_memory(err, p->buffers, p->buffer_count, &p->arena_bytes));
-    MQ_TRY(mq_alloc_aligned(err, 1, p->arena_bytes, "the activations", &p->arena));
-    MQ_TRY(mq_alloc_aligned(err, p->slice * p->in_size, sizeof *p->in_stage, "pictures", &p->in_stage));
-    MQ_TRY(mq_alloc_aligned(err, p->slice * out, sizeof *p->out_stage, "features", &p->out_stage));
-    for (size_t i = 0; i < p->step_count; i++)
-        for (mq_slot slot = 0; slot < MQ_SLOTS; slot++) {
-            const size_t buffer = p->steps[i].buffers[slot];
-            if (buffer < MQ_BUFFERS_FIXED) continue;
-            MQ_TRY(mq_kernel_bind(err, p->steps[i].kernel, slot, p->arena + p->buffers[buffer].offset));
-        }
-cleanup:
+/* Kernels for one thread: see program.c. */
+MQ_MUST_USE static mq_status lower_serial(lowering *l) {
+    const int threads = mq_par_threads();
+    mq_par_set_threads(1);
+    const mq_status status = lower_all(l);
+    mq_par_set_threads(threads);
     return status;
 }
 
@@ -398,8 +390,8 @@ mq_status mq_lower_infer(mq_err *err, const mq_program_plan *plan, mq_program *p
     MQ_TRY(mq_calloc(err, l.nodes, sizeof *l.values, "a program", &l.values));
     find_needed(&l);
     find_chains(&l);
-    MQ_TRY(lower_all(&l));
-    MQ_TRY(place_memory(err, p));
+    MQ_TRY(lower_serial(&l));
+    MQ_TRY(mq_plan_memory(err, p->buffers, p->buffer_count, &p->arena_bytes));
     MQ_TRY(mq_lower_weights(err, plan, p));
 cleanup:
     free(l.needed);

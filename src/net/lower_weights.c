@@ -45,6 +45,7 @@ MQ_MUST_USE static mq_status lay_out(mq_err *err, const mq_program *p, const mq_
     mq_status status = MQ_OK;
     mq_layout *plain = NULL;
     mq_kernel *reorder = NULL;
+    mq_call *call = NULL;
     void *scratch = NULL;
     const size_t *s = param->shape; /* h, w, i, o; depthwise: h, w, channels, 1 */
     const size_t dense[] = {s[3], s[2], s[0], s[1]}, dense_by[] = {1, s[3], s[1] * s[2] * s[3], s[2] * s[3]};
@@ -56,13 +57,13 @@ MQ_MUST_USE static mq_status lay_out(mq_err *err, const mq_program *p, const mq_
     MQ_TRY(mq_kernel_reorder(err, p->dnn, plain, mq_kernel_layout(step->kernel, MQ_SLOT_WEIGHTS), &reorder));
     const mq_layout *wanted = mq_kernel_layout(reorder, MQ_SLOT_SCRATCH);
     if (wanted) MQ_TRY(mq_alloc_aligned(err, 1, mq_layout_bytes(wanted), "a reorder", &scratch));
-    MQ_TRY(mq_kernel_bind(err, reorder, MQ_SLOT_SRC, values));
-    MQ_TRY(mq_kernel_bind(err, reorder, MQ_SLOT_DST, p->weights + step->weights_at));
-    MQ_TRY(mq_kernel_bind(err, reorder, MQ_SLOT_SCRATCH, scratch));
-    MQ_TRY(mq_kernel_run(err, p->dnn, reorder));
-    MQ_TRY(mq_kernel_bind(err, step->kernel, MQ_SLOT_WEIGHTS, p->weights + step->weights_at));
-    MQ_TRY(mq_kernel_bind(err, step->kernel, MQ_SLOT_BIAS, p->weights + step->bias_at));
+    MQ_TRY(mq_call_create(err, p->dnn, reorder, &call));
+    MQ_TRY(mq_call_bind(err, call, MQ_SLOT_SRC, values));
+    MQ_TRY(mq_call_bind(err, call, MQ_SLOT_DST, p->weights + step->weights_at));
+    MQ_TRY(mq_call_bind(err, call, MQ_SLOT_SCRATCH, scratch));
+    MQ_TRY(mq_call_run(err, p->dnn, call));
 cleanup:
+    mq_call_free(&call);
     mq_kernel_free(&reorder);
     mq_layout_free(&plain);
     free(scratch);

@@ -1,15 +1,54 @@
 /* program.c: runs what lower_*.c made. Called by inference, feature extraction
- * and bench. Owns a program's memory. Invariant: every slice has the same
- * number of pictures, the last one filled up with zeros, so that no picture's
- * numbers depend on how many others there are. */
+ * and bench. Owns a program's memory. Each thread takes slices of pictures and
+ * runs all steps on them alone: no thread waits for another within a network,
+ * which matters where the loader or other programs want the processor too.
+ * Invariant: every slice has the same number of pictures, the last one filled
+ * up with zeros, and kernels know one thread only, so that numbers depend on
+ * neither the other pictures nor the threads. */
 #include "net/program_impl.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/par.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+
+/* An arena, and for every step a call bound to its places in it and to the weights. */
+MQ_MUST_USE static mq_status make_worker(mq_err *err, const mq_program *p, mq_worker *w) {
+    mq_status status = MQ_OK;
+    const size_t result = p->output.h * p->output.w * p->output.c;
+    MQ_TRY(mq_dnn_beside(err, p->dnn, &w->dnn));
+    MQ_TRY(mq_alloc_aligned(err, 1, p->arena_bytes, "the activations", &w->arena));
+    MQ_TRY(mq_alloc_aligned(err, p->slice * p->in_size, sizeof *w->in, "pictures", &w->in));
+    MQ_TRY(mq_alloc_aligned(err, p->slice * result, sizeof *w->out, "features", &w->out));
+    MQ_TRY(mq_calloc(err, p->step_count, sizeof *w->calls, "a program", &w->calls));
+    for (size_t i = 0; i < p->step_count; i++) {
+        const mq_step *step = &p->steps[i];
+        MQ_TRY(mq_call_create(err, w->dnn, step->kernel, &w->calls[i]));
+        for (mq_slot slot = 0; slot < MQ_SLOTS; slot++)
+            if (step->buffers[slot] >= MQ_BUFFERS_FIXED)
+                MQ_TRY(
+                    mq_call_bind(err, w->calls[i], slot, w->arena + p->buffers[step->buffers[slot]].offset));
+        if (step->weights == MQ_WEIGHTS_NONE) continue;
+        MQ_TRY(mq_call_bind(err, w->calls[i], MQ_SLOT_WEIGHTS, p->weights + step->weights_at));
+        MQ_TRY(mq_call_bind(err, w->calls[i], MQ_SLOT_BIAS, p->weights + step->bias_at));
+    }
+cleanup:
+    return status;
+}
+
+/* As many as there are threads, but no more than slices in a batch. */
+MQ_MUST_USE static mq_status make_workers(mq_err *err, size_t batch, mq_program *p) {
+    mq_status status = MQ_OK;
+    const size_t threads = (size_t)mq_par_threads(), slices = (batch - 1) / p->slice + 1;
+    p->worker_count = threads < slices ? threads : slices;
+    MQ_TRY(mq_calloc(err, p->worker_count, sizeof *p->workers, "a program", &p->workers));
+    for (size_t i = 0; i < p->worker_count; i++) MQ_TRY(make_worker(err, p, &p->workers[i]));
+cleanup:
+    return status;
+}
 
 mq_status mq_program_create(mq_err *err, const mq_program_plan *plan, mq_program **program) {
     mq_status status = MQ_OK;
@@ -25,8 +64,9 @@ mq_status mq_program_create(mq_err *err, const mq_program_plan *plan, mq_program
     MQ_TRY(mq_calloc(err, 1, sizeof *p, "a program", &p));
     MQ_TRY(mq_dnn_create(err, &p->dnn));
     MQ_TRY(mq_lower_infer(err, plan, p));
-    snprintf(p->key, sizeof p->key, "infer %s slice %zu onednn %s %s threads %d", mq_dtype_name(plan->dtype),
-             p->slice, mq_dnn_version(), mq_dnn_isa(), mq_par_threads());
+    MQ_TRY(make_workers(err, plan->batch, p));
+    snprintf(p->key, sizeof p->key, "infer %s slice %zu onednn %s %s", mq_dtype_name(plan->dtype), p->slice,
+             mq_dnn_version(), mq_dnn_isa());
     *program = p;
     p = NULL;
 cleanup:
@@ -34,16 +74,24 @@ cleanup:
     return status;
 }
 
+static void free_worker(mq_worker *w, size_t calls) {
+    for (size_t i = 0; w->calls && i < calls; i++) mq_call_free(&w->calls[i]);
+    free(w->calls);
+    free(w->arena);
+    free(w->in);
+    free(w->out);
+    mq_dnn_free(&w->dnn);
+}
+
 void mq_program_free(mq_program **program) {
     mq_program *p = *program;
     if (!p) return;
+    for (size_t i = 0; p->workers && i < p->worker_count; i++) free_worker(&p->workers[i], p->step_count);
     for (size_t i = 0; i < p->step_count; i++) mq_kernel_free(&p->steps[i].kernel);
+    free(p->workers);
     free(p->steps);
     free(p->buffers);
-    free(p->arena);
     free(p->weights);
-    free(p->in_stage);
-    free(p->out_stage);
     mq_dnn_free(&p->dnn);
     mq_graph_free(&p->graph);
     free(p);
@@ -51,51 +99,92 @@ void mq_program_free(mq_program **program) {
 }
 
 /* Binds the caller's side of the program. */
-MQ_MUST_USE static mq_status bind_ends(mq_err *err, mq_program *p, const float *in, float *out) {
+MQ_MUST_USE static mq_status bind_ends(mq_err *err, const mq_program *p, const mq_worker *w, const float *in,
+                                       float *out) {
     mq_status status = MQ_OK;
     for (size_t i = 0; i < p->step_count; i++)
         for (mq_slot slot = 0; slot < MQ_SLOTS; slot++) {
             const size_t buffer = p->steps[i].buffers[slot];
-            if (buffer == MQ_BUFFER_INPUT) MQ_TRY(mq_kernel_bind(err, p->steps[i].kernel, slot, in));
-            if (buffer == MQ_BUFFER_OUTPUT) MQ_TRY(mq_kernel_bind(err, p->steps[i].kernel, slot, out));
+            if (buffer == MQ_BUFFER_INPUT) MQ_TRY(mq_call_bind(err, w->calls[i], slot, in));
+            if (buffer == MQ_BUFFER_OUTPUT) MQ_TRY(mq_call_bind(err, w->calls[i], slot, out));
         }
 cleanup:
     return status;
 }
 
-MQ_MUST_USE static mq_status run_slice(mq_err *err, mq_program *p, const float *in, float *out) {
-    mq_status status = bind_ends(err, p, in, out);
+MQ_MUST_USE static mq_status run_slice(mq_err *err, const mq_program *p, const mq_worker *w, const float *in,
+                                       float *out) {
+    mq_status status = bind_ends(err, p, w, in, out);
     for (size_t i = 0; i < p->step_count && status == MQ_OK; i++)
-        status = mq_kernel_run(err, p->dnn, p->steps[i].kernel);
+        status = mq_call_run(err, w->dnn, w->calls[i]);
     return status;
+}
+
+static size_t result_size(const mq_program *p) {
+    return p->output.h * p->output.w * p->output.c;
+}
+
+/* A run in work: workers take the next slice until none is left. */
+typedef struct {
+    const mq_program *program;
+    const float *in;
+    float *out;
+    size_t count;
+    atomic_size_t next; /* picture */
+    mq_err *errs;       /* one for each worker */
+} run_state;
+
+/* count pictures, fewer than a slice. */
+MQ_MUST_USE static mq_status run_rest(mq_err *err, const mq_program *p, const mq_worker *w, const float *in,
+                                      float *out, size_t count) {
+    memcpy(w->in, in, count * p->in_size * sizeof *in);
+    memset(w->in + count * p->in_size, 0, (p->slice - count) * p->in_size * sizeof *in);
+    const mq_status status = run_slice(err, p, w, w->in, w->out);
+    if (status == MQ_OK) memcpy(out, w->out, count * result_size(p) * sizeof *out);
+    return status;
+}
+
+static void work(void *ctx, size_t begin, size_t end) {
+    run_state *run = ctx;
+    const mq_program *p = run->program;
+    mq_status status = MQ_OK;
+    for (size_t worker = begin; worker < end; worker++)
+        while (status == MQ_OK) {
+            const size_t at = atomic_fetch_add(&run->next, p->slice);
+            if (at >= run->count) break;
+            const float *in = run->in + at * p->in_size;
+            float *out = run->out + at * result_size(p);
+            mq_err *err = &run->errs[worker];
+            const mq_worker *w = &p->workers[worker];
+            if (run->count - at >= p->slice)
+                status = run_slice(err, p, w, in, out);
+            else
+                status = run_rest(err, p, w, in, out, run->count - at);
+        }
 }
 
 mq_status mq_program_run(mq_err *err, mq_program *p, const float *pixels, size_t count, float *features) {
     mq_status status = MQ_OK;
-    const size_t out_size = p->output.h * p->output.w * p->output.c;
-    size_t done = 0;
-    for (; count - done >= p->slice; done += p->slice)
-        MQ_TRY(run_slice(err, p, pixels + done * p->in_size, features + done * out_size));
-    if (done < count) {
-        const size_t rest = count - done;
-        memcpy(p->in_stage, pixels + done * p->in_size, rest * p->in_size * sizeof *pixels);
-        memset(p->in_stage + rest * p->in_size, 0, (p->slice - rest) * p->in_size * sizeof *pixels);
-        MQ_TRY(run_slice(err, p, p->in_stage, p->out_stage));
-        memcpy(features + done * out_size, p->out_stage, rest * out_size * sizeof *features);
-    }
+    run_state run = {.program = p, .in = pixels, .out = features, .count = count};
+    MQ_TRY(mq_calloc(err, p->worker_count, sizeof *run.errs, "a run", &run.errs));
+    mq_parallel_for(p->worker_count, work, &run);
+    for (size_t i = 0; i < p->worker_count; i++)
+        if (run.errs[i].code != MQ_OK) MQ_TRY(mq_fail(err, run.errs[i].code, "%s", run.errs[i].text));
 cleanup:
+    free(run.errs);
     return status;
 }
 
 mq_status mq_program_profile(mq_err *err, mq_program *p, size_t reps, mq_program_visit visit, void *user) {
     mq_status status = MQ_OK;
-    memset(p->in_stage, 0, p->slice * p->in_size * sizeof *p->in_stage);
-    MQ_TRY(run_slice(err, p, p->in_stage, p->out_stage));
+    const mq_worker *w = p->workers;
+    memset(w->in, 0, p->slice * p->in_size * sizeof *w->in);
+    MQ_TRY(run_slice(err, p, w, w->in, w->out));
     for (size_t i = 0; i < p->step_count; i++) {
         double best = 0.0;
         for (size_t r = 0; r < reps; r++) {
             const double start = mq_seconds();
-            MQ_TRY(mq_kernel_run(err, p->dnn, p->steps[i].kernel));
+            MQ_TRY(mq_call_run(err, w->dnn, w->calls[i]));
             const double took = mq_seconds() - start;
             if (r == 0 || took < best) best = took;
         }
@@ -110,8 +199,8 @@ mq_shape mq_program_output(const mq_program *program) {
 }
 
 size_t mq_program_memory(const mq_program *p) {
-    const mq_shape o = p->output;
-    return p->weights_bytes + p->arena_bytes + p->slice * (p->in_size + o.h * o.w * o.c) * sizeof(float);
+    const size_t stage = p->slice * (p->in_size + result_size(p)) * sizeof(float);
+    return p->weights_bytes + p->worker_count * (p->arena_bytes + stage);
 }
 
 const char *mq_program_key(const mq_program *program) {

@@ -37,8 +37,8 @@ mq_shape mq_program_output(const mq_program *program);
 /* Bytes the program holds: weights, arena, library scratch. */
 size_t mq_program_memory(const mq_program *program);
 
-/* A text that changes whenever the numbers may: dtype, ISA, library version, threads. For cache keys.
- * Borrowed. */
+/* A text that changes whenever the numbers may: dtype, ISA, library version; threads never do. For cache
+ * keys. Borrowed. */
 const char *mq_program_key(const mq_program *program);
 
 /* Kernels in the order they run, for measurements: calls visit with the node's name, oneDNN's name of the

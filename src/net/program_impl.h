@@ -26,6 +26,14 @@ typedef struct {
     const char *name;           /* of the node it ends with; borrowed from the graph */
 } mq_step;
 
+/* What one thread needs to run slices by itself. */
+typedef struct {
+    mq_dnn *dnn;
+    mq_call **calls; /* one for each step */
+    uint8_t *arena;
+    float *in, *out; /* a slice each, for the last pictures of a run */
+} mq_worker;
+
 struct mq_program {
     mq_graph *graph; /* owned: names of steps */
     mq_dnn *dnn;
@@ -33,16 +41,17 @@ struct mq_program {
     size_t step_count, step_capacity;
     mq_lifetime *buffers; /* by buffer number; the first MQ_BUFFERS_FIXED are empty */
     size_t buffer_count, buffer_capacity;
-    uint8_t *arena, *weights;
-    size_t arena_bytes, weights_bytes;
-    size_t slice;                /* pictures computed at once */
-    size_t in_size;              /* numbers of one picture */
-    mq_shape output;             /* of one result */
-    float *in_stage, *out_stage; /* a slice each, for the last pictures of a run */
+    uint8_t *weights;
+    size_t weights_bytes, arena_bytes; /* arena_bytes: of one worker */
+    mq_worker *workers;
+    size_t worker_count;
+    size_t slice;    /* pictures computed at once */
+    size_t in_size;  /* numbers of one picture */
+    mq_shape output; /* of one result */
     char key[192];
 };
 
-/* Fills an empty program with steps, weights and memory. */
+/* Fills an empty program with steps, places of buffers and weights. */
 MQ_MUST_USE mq_status mq_lower_infer(mq_err *err, const mq_program_plan *plan, mq_program *program);
 
 /* Folds, converts and lays out the weights of every step into program->weights. */

@@ -2,6 +2,7 @@
  * themselves in other batches. Runs in whatever instruction set ONEDNN_MAX_CPU_ISA leaves. */
 #include "unit/unit.h"
 
+#include "base/par.h"
 #include "base/rng.h"
 #include "golden/xception.h"
 #include "net/program.h"
@@ -257,13 +258,15 @@ static void check_places(const mq_bundle *weights, mq_dtype dtype) {
             assert_memory_equal(y + i * FEATURES, want + order[i] * FEATURES, FEATURES * sizeof *y);
     }
     mq_program_free(&program);
-    for (size_t batch = 1; batch <= 3; batch++) { /* in programs for other batches */
-        plan.batch = batch;
+    for (int batch = 1; batch <= 3; batch++) { /* in programs for other batches and threads */
+        plan.batch = (size_t)batch;
+        mq_par_set_threads(batch);
         assert_ok(err, mq_program_create(&err, &plan, &program));
         assert_ok(err, mq_program_run(&err, program, x, 7, y));
         assert_memory_equal(y, want, 7 * FEATURES * sizeof *y);
         mq_program_free(&program);
     }
+    mq_par_set_threads(0);
     free(x), free(mixed), free(want), free(y);
 }
 
