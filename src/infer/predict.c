@@ -38,6 +38,8 @@ static mq_status prepare_item(mq_err *err, void *ctx, size_t item, size_t slot, 
     const mq_predict_plan *plan = work->plan;
     const char *path = plan->paths[item];
     mq_buf *file = &work->files[worker];
+    mq_recipe recipe = *mq_model_recipe(plan->model);
+    if (plan->box) recipe.crop = true; /* a box that is asked for counts, also with a model trained without */
     mq_buf_clear(file);
     if (strcmp(path, "-") == 0) {
         path = "standard input";
@@ -46,8 +48,7 @@ static mq_status prepare_item(mq_err *err, void *ctx, size_t item, size_t slot, 
         MQ_TRY(mq_file_read(err, path, file));
     }
     const mq_encoded in = {path, file->data, file->size};
-    MQ_TRY(mq_prepare(err, mq_model_recipe(plan->model), &in, plan->box, false,
-                      work->ring + slot * work->numbers));
+    MQ_TRY(mq_prepare(err, &recipe, &in, plan->box, false, work->ring + slot * work->numbers));
 cleanup:
     return status;
 }

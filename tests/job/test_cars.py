@@ -15,8 +15,8 @@ from marque import Marque  # noqa: E402
 from tap import Tap  # noqa: E402
 
 CLASSES = 196
-# Measured 0.20 to 0.23 at this size; chance is 0.005.
-TOP1_LEAST = 0.12
+# Measured 0.127 at this size on half of the training part (0.171 on all of it); chance is 0.005.
+TOP1_LEAST = 0.10
 
 
 def rows_of(path):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Live comparison of the Xception trunk with Keras on real weights and real pictures. TAP on stdout.
 
-usage: xception.py NET_PROBE
+usage: xception.py [NET_PROBE]   (default: tests/net_probe beside the program MARQUE_BIN)
 MARQUE_WEIGHTS: the trunk as .safetensors (default: the cache); MARQUE_CARS: a folder of pictures (default: the
 stamps of tuxpaint). f32: every block's output and the pooled features within 1e-4 relative norm of Keras f32.
 bf16: error against Keras float64 at most 1.5 times that of Keras mixed_bfloat16."""
@@ -80,7 +80,8 @@ def error(a, b):
 
 
 def main():
-    tool = sys.argv[1]
+    build = os.path.dirname(os.environ.get("MARQUE_BIN", "build/release/marque"))
+    tool = sys.argv[1] if len(sys.argv) > 1 else os.path.join(build, "tests/net_probe")
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     path = os.environ.get("MARQUE_WEIGHTS") or os.path.join(cache, "marque/weights/xception.safetensors")
     files = find_pictures()
