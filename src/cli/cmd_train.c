@@ -273,19 +273,23 @@ static void print_end(const train_call *c, const mq_train_result *result) {
     printf("run: %s\nnext: marque eval %s\n", mq_run_folder(c->run), mq_run_folder(c->run));
 }
 
-static mq_status open_run(mq_err *err, train_call *c) {
+static mq_status describe_run(mq_err *err, train_call *c) {
     mq_status status = MQ_OK;
-    const mq_train_options *o = &c->options;
     mq_json *config = NULL;
-    if (o->resume) {
-        MQ_TRY(mq_run_open(err, o->resume, &c->run));
-    } else {
-        MQ_TRY(mq_run_create(err, o->output, o->name, c->data, c->arch->name, &c->run));
-    }
-    MQ_TRY(mq_config_make(err, o, c->data, c->stages, c->stage_count, &config));
+    MQ_TRY(mq_config_make(err, &c->options, c->data, c->stages, c->stage_count, &config));
     MQ_TRY(mq_run_describe(err, c->run, config, c->dataset));
 cleanup:
     mq_json_free(&config);
+    return status;
+}
+
+static mq_status open_run(mq_err *err, train_call *c) {
+    mq_status status = MQ_OK;
+    const mq_train_options *o = &c->options;
+    if (o->resume) return mq_run_open(err, o->resume, &c->run);
+    MQ_TRY(mq_run_create(err, o->output, o->name, c->data, c->arch->name, &c->run));
+    MQ_TRY(describe_run(err, c));
+cleanup:
     return status;
 }
 
@@ -302,7 +306,13 @@ static mq_status run(mq_err *err, const mq_call *call) {
     MQ_TRY(open_run(err, &c));
     mq_train_plan plan = plan_of(&c);
     plan.progress = tell;
-    MQ_TRY(mq_train(err, &plan, &result));
+    status = mq_train(err, &plan, &result);
+    /* A resumed run keeps its old config until its checkpoint has accepted the new one. */
+    if (c.options.resume && (status == MQ_OK || status == MQ_INTERRUPTED)) {
+        mq_err unwritten = {0};
+        if (describe_run(&unwritten, &c) != MQ_OK) mq_warn("%s", unwritten.text);
+    }
+    if (status != MQ_OK) goto cleanup;
     print_end(&c, &result);
 cleanup:
     if (status == MQ_INTERRUPTED && c.run)

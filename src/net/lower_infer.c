@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-enum { SLICE = 4, NOT_FOUND = -1 };
+enum { NOT_FOUND = -1 };
 
 /* A convolution and what it absorbs; indexed by the convolution's node. */
 typedef struct {
@@ -174,7 +174,7 @@ static mq_window window_of(const lowering *l, const mq_node *node, size_t kernel
     const mq_shape in = mq_graph_node(l->graph, node->inputs[0])->shape;
     const mq_extent h = mq_window_extent(in.h, kernel, stride, same);
     const mq_extent w = mq_window_extent(in.w, kernel, stride, same);
-    return (mq_window){.n = l->p->slice,
+    return (mq_window){.n = 1,
                        .h = in.h,
                        .w = in.w,
                        .c = in.c,
@@ -317,8 +317,7 @@ cleanup:
 
 MQ_MUST_USE static mq_status lower_input(lowering *l, size_t index) {
     const mq_shape s = mq_graph_node(l->graph, index)->shape;
-    const mq_status status = mq_layout_nhwc(l->err, MQ_F32, (const size_t[4]){l->p->slice, s.h, s.w, s.c},
-                                            &l->input);
+    const mq_status status = mq_layout_nhwc(l->err, MQ_F32, (const size_t[4]){1, s.h, s.w, s.c}, &l->input);
     l->p->in_size = s.h * s.w * s.c;
     l->values[index] = (value){MQ_BUFFER_INPUT, l->input};
     return status;
@@ -331,7 +330,7 @@ MQ_MUST_USE static mq_status lower_output(lowering *l) {
     const mq_shape s = l->p->output = node->shape;
     mq_step step = {.name = node->name};
     mq_layout *plain = NULL;
-    MQ_TRY(mq_layout_nhwc(l->err, MQ_F32, (const size_t[4]){l->p->slice, s.h, s.w, s.c}, &plain));
+    MQ_TRY(mq_layout_nhwc(l->err, MQ_F32, (const size_t[4]){1, s.h, s.w, s.c}, &plain));
     MQ_TRY(mq_kernel_reorder(l->err, l->p->dnn, l->values[l->output].layout, plain, &step.kernel));
     step.buffers[MQ_SLOT_SRC] = l->values[l->output].buffer;
     step.buffers[MQ_SLOT_DST] = MQ_BUFFER_OUTPUT;
@@ -381,8 +380,7 @@ mq_status mq_lower_infer(mq_err *err, const mq_program_plan *plan, mq_program *p
         MQ_REQUIRE(node, err, MQ_USAGE, "%s has no layer called %s", plan->arch->name, plan->output);
         l.output = mq_graph_index(l.graph, node);
     }
-    p->slice = plan->batch < SLICE ? plan->batch : SLICE;
-    MQ_REQUIRE(p->slice, err, MQ_USAGE, "a batch of no pictures");
+    MQ_REQUIRE(plan->batch, err, MQ_USAGE, "a batch of no pictures");
     MQ_TRY(mq_tensors_check(err, l.graph, plan->weights, plan->prefix));
     MQ_TRY(mq_calloc(err, l.nodes, sizeof *l.needed, "a program", &l.needed));
     MQ_TRY(mq_calloc(err, l.nodes, sizeof *l.chains, "a program", &l.chains));

@@ -1,7 +1,8 @@
 /* lower_weights.c: a program's weights: batch norm folded into the convolution
  * before it, converted, and laid out as each kernel wants. Called by
  * lower_infer.c. Owns nothing. Invariant: folding is done in double, so that
- * f32 results stay within rounding of the unfolded network. */
+ * f32 results stay within rounding of the unfolded network. Threads take whole
+ * steps: they meet only once, at the end. */
 #include "net/program_impl.h"
 #include "net/tensors.h"
 
@@ -9,20 +10,13 @@
 #include "base/par.h"
 
 #include <math.h>
-
-typedef struct {
-    float *out;
-    const float *in;
-    const double *scale;
-    size_t filters;
-} fold_args;
+#include <stdatomic.h>
 
 /* Rows of filters numbers: every input channel of every pixel of the kernel. */
-static void scale_rows(void *ctx, size_t begin, size_t end) {
-    const fold_args *f = ctx;
-    for (size_t row = begin; row < end; row++)
-        for (size_t o = 0; o < f->filters; o++)
-            f->out[row * f->filters + o] = (float)(f->in[row * f->filters + o] * f->scale[o]);
+static void scale_rows(float *out, const float *in, const double *scale, size_t rows, size_t filters) {
+    for (size_t row = 0; row < rows; row++)
+        for (size_t o = 0; o < filters; o++)
+            out[row * filters + o] = (float)(in[row * filters + o] * scale[o]);
 }
 
 /* The scale of each filter, and the bias that goes with it. */
@@ -91,8 +85,7 @@ MQ_MUST_USE static mq_status load_step(mq_err *err, const mq_program_plan *plan,
     if (step->norm) {
         const size_t filters = param.shape[3];
         fold_norm(plan, step, filters, space->scale, (float *)(void *)(p->weights + step->bias_at));
-        mq_parallel_for(numbers(&param) / filters, scale_rows,
-                        &(fold_args){space->values, values, space->scale, filters});
+        scale_rows(space->values, values, space->scale, numbers(&param) / filters, filters);
         values = space->values;
     }
     return lay_out(err, p, step, &param, values);
@@ -116,18 +109,47 @@ static void place(mq_program *p, size_t *largest, size_t *filters) {
     p->weights_bytes = at;
 }
 
+typedef struct {
+    const mq_program_plan *plan;
+    const mq_program *p;
+    size_t largest, filters; /* numbers in the largest kernel, most filters */
+    atomic_size_t next;      /* step */
+    mq_err *errs;            /* one for each thread */
+} load_state;
+
+/* Threads begin..end of the work: steps, until none is left. */
+static void load_steps(void *ctx, size_t begin, size_t end) {
+    load_state *load = ctx;
+    for (size_t thread = begin; thread < end; thread++) {
+        mq_status status = MQ_OK;
+        mq_err *err = &load->errs[thread];
+        fold_space space = {0};
+        MQ_TRY(mq_alloc_aligned(err, load->largest, sizeof *space.values, "the weights", &space.values));
+        MQ_TRY(mq_calloc(err, load->filters, sizeof *space.scale, "the weights", &space.scale));
+        for (;;) {
+            const size_t i = atomic_fetch_add(&load->next, 1);
+            if (i >= load->p->step_count) break;
+            if (load->p->steps[i].weights == MQ_WEIGHTS_NONE) continue;
+            MQ_TRY(load_step(err, load->plan, load->p, &load->p->steps[i], &space));
+        }
+    cleanup:
+        free(space.values);
+        free(space.scale);
+        if (status != MQ_OK) return;
+    }
+}
+
 mq_status mq_lower_weights(mq_err *err, const mq_program_plan *plan, mq_program *p) {
     mq_status status = MQ_OK;
-    fold_space space = {0};
-    size_t largest = 0, filters = 0;
-    place(p, &largest, &filters);
+    const size_t threads = (size_t)mq_par_threads();
+    load_state load = {.plan = plan, .p = p};
+    place(p, &load.largest, &load.filters);
     MQ_TRY(mq_alloc_aligned(err, 1, p->weights_bytes, "the weights", &p->weights));
-    MQ_TRY(mq_alloc_aligned(err, largest, sizeof *space.values, "the weights", &space.values));
-    MQ_TRY(mq_calloc(err, filters, sizeof *space.scale, "the weights", &space.scale));
-    for (size_t i = 0; i < p->step_count; i++)
-        if (p->steps[i].weights != MQ_WEIGHTS_NONE) MQ_TRY(load_step(err, plan, p, &p->steps[i], &space));
+    MQ_TRY(mq_calloc(err, threads, sizeof *load.errs, "the weights", &load.errs));
+    mq_parallel_for(threads, load_steps, &load);
+    for (size_t i = 0; i < threads; i++)
+        if (load.errs[i].code != MQ_OK) MQ_TRY(mq_fail(err, load.errs[i].code, "%s", load.errs[i].text));
 cleanup:
-    free(space.values);
-    free(space.scale);
+    free(load.errs);
     return status;
 }

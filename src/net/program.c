@@ -1,10 +1,9 @@
 /* program.c: runs what lower_*.c made. Called by inference, feature extraction
- * and bench. Owns a program's memory. Each thread takes slices of pictures and
- * runs all steps on them alone: no thread waits for another within a network,
- * which matters where the loader or other programs want the processor too.
- * Invariant: every slice has the same number of pictures, the last one filled
- * up with zeros, and kernels know one thread only, so that numbers depend on
- * neither the other pictures nor the threads. */
+ * and bench. Owns a program's memory. Each thread takes a picture and runs all
+ * steps on it alone: no thread waits for another within a network, which
+ * matters where the loader or other programs want the processor too.
+ * Invariant: every step is for one picture and one thread, so that numbers
+ * depend on neither the other pictures nor the threads. */
 #include "net/program_impl.h"
 
 #include "base/clock.h"
@@ -13,16 +12,12 @@
 
 #include <stdatomic.h>
 #include <stdio.h>
-#include <string.h>
 
 /* An arena, and for every step a call bound to its places in it and to the weights. */
 MQ_MUST_USE static mq_status make_worker(mq_err *err, const mq_program *p, mq_worker *w) {
     mq_status status = MQ_OK;
-    const size_t result = p->output.h * p->output.w * p->output.c;
     MQ_TRY(mq_dnn_beside(err, p->dnn, &w->dnn));
     MQ_TRY(mq_alloc_aligned(err, 1, p->arena_bytes, "the activations", &w->arena));
-    MQ_TRY(mq_alloc_aligned(err, p->slice * p->in_size, sizeof *w->in, "pictures", &w->in));
-    MQ_TRY(mq_alloc_aligned(err, p->slice * result, sizeof *w->out, "features", &w->out));
     MQ_TRY(mq_calloc(err, p->step_count, sizeof *w->calls, "a program", &w->calls));
     for (size_t i = 0; i < p->step_count; i++) {
         const mq_step *step = &p->steps[i];
@@ -39,11 +34,11 @@ cleanup:
     return status;
 }
 
-/* As many as there are threads, but no more than slices in a batch. */
+/* As many as there are threads, but no more than pictures in a batch. */
 MQ_MUST_USE static mq_status make_workers(mq_err *err, size_t batch, mq_program *p) {
     mq_status status = MQ_OK;
-    const size_t threads = (size_t)mq_par_threads(), slices = (batch - 1) / p->slice + 1;
-    p->worker_count = threads < slices ? threads : slices;
+    const size_t threads = (size_t)mq_par_threads();
+    p->worker_count = threads < batch ? threads : batch;
     MQ_TRY(mq_calloc(err, p->worker_count, sizeof *p->workers, "a program", &p->workers));
     for (size_t i = 0; i < p->worker_count; i++) MQ_TRY(make_worker(err, p, &p->workers[i]));
 cleanup:
@@ -65,8 +60,8 @@ mq_status mq_program_create(mq_err *err, const mq_program_plan *plan, mq_program
     MQ_TRY(mq_dnn_create(err, &p->dnn));
     MQ_TRY(mq_lower_infer(err, plan, p));
     MQ_TRY(make_workers(err, plan->batch, p));
-    snprintf(p->key, sizeof p->key, "infer %s slice %zu onednn %s %s", mq_dtype_name(plan->dtype), p->slice,
-             mq_dnn_version(), mq_dnn_isa());
+    snprintf(p->key, sizeof p->key, "infer %s onednn %s %s", mq_dtype_name(plan->dtype), mq_dnn_version(),
+             mq_dnn_isa());
     *program = p;
     p = NULL;
 cleanup:
@@ -78,8 +73,6 @@ static void free_worker(mq_worker *w, size_t calls) {
     for (size_t i = 0; w->calls && i < calls; i++) mq_call_free(&w->calls[i]);
     free(w->calls);
     free(w->arena);
-    free(w->in);
-    free(w->out);
     mq_dnn_free(&w->dnn);
 }
 
@@ -112,8 +105,8 @@ cleanup:
     return status;
 }
 
-MQ_MUST_USE static mq_status run_slice(mq_err *err, const mq_program *p, const mq_worker *w, const float *in,
-                                       float *out) {
+MQ_MUST_USE static mq_status run_picture(mq_err *err, const mq_program *p, const mq_worker *w,
+                                         const float *in, float *out) {
     mq_status status = bind_ends(err, p, w, in, out);
     for (size_t i = 0; i < p->step_count && status == MQ_OK; i++)
         status = mq_call_run(err, w->dnn, w->calls[i]);
@@ -124,7 +117,7 @@ static size_t result_size(const mq_program *p) {
     return p->output.h * p->output.w * p->output.c;
 }
 
-/* A run in work: workers take the next slice until none is left. */
+/* A run in work: workers take the next picture until none is left. */
 typedef struct {
     const mq_program *program;
     const float *in;
@@ -134,32 +127,16 @@ typedef struct {
     mq_err *errs;       /* one for each worker */
 } run_state;
 
-/* count pictures, fewer than a slice. */
-MQ_MUST_USE static mq_status run_rest(mq_err *err, const mq_program *p, const mq_worker *w, const float *in,
-                                      float *out, size_t count) {
-    memcpy(w->in, in, count * p->in_size * sizeof *in);
-    memset(w->in + count * p->in_size, 0, (p->slice - count) * p->in_size * sizeof *in);
-    const mq_status status = run_slice(err, p, w, w->in, w->out);
-    if (status == MQ_OK) memcpy(out, w->out, count * result_size(p) * sizeof *out);
-    return status;
-}
-
 static void work(void *ctx, size_t begin, size_t end) {
     run_state *run = ctx;
     const mq_program *p = run->program;
     mq_status status = MQ_OK;
     for (size_t worker = begin; worker < end; worker++)
         while (status == MQ_OK) {
-            const size_t at = atomic_fetch_add(&run->next, p->slice);
+            const size_t at = atomic_fetch_add(&run->next, 1);
             if (at >= run->count) break;
-            const float *in = run->in + at * p->in_size;
-            float *out = run->out + at * result_size(p);
-            mq_err *err = &run->errs[worker];
-            const mq_worker *w = &p->workers[worker];
-            if (run->count - at >= p->slice)
-                status = run_slice(err, p, w, in, out);
-            else
-                status = run_rest(err, p, w, in, out, run->count - at);
+            status = run_picture(&run->errs[worker], p, &p->workers[worker], run->in + at * p->in_size,
+                                 run->out + at * result_size(p));
         }
 }
 
@@ -178,8 +155,10 @@ cleanup:
 mq_status mq_program_profile(mq_err *err, mq_program *p, size_t reps, mq_program_visit visit, void *user) {
     mq_status status = MQ_OK;
     const mq_worker *w = p->workers;
-    memset(w->in, 0, p->slice * p->in_size * sizeof *w->in);
-    MQ_TRY(run_slice(err, p, w, w->in, w->out));
+    float *in = NULL, *out = NULL;
+    MQ_TRY(mq_calloc(err, p->in_size, sizeof *in, "a picture", &in));
+    MQ_TRY(mq_calloc(err, result_size(p), sizeof *out, "features", &out));
+    MQ_TRY(run_picture(err, p, w, in, out));
     for (size_t i = 0; i < p->step_count; i++) {
         double best = 0.0;
         for (size_t r = 0; r < reps; r++) {
@@ -191,6 +170,8 @@ mq_status mq_program_profile(mq_err *err, mq_program *p, size_t reps, mq_program
         visit(user, p->steps[i].name, mq_kernel_name(p->steps[i].kernel), best);
     }
 cleanup:
+    free(in);
+    free(out);
     return status;
 }
 
@@ -199,8 +180,7 @@ mq_shape mq_program_output(const mq_program *program) {
 }
 
 size_t mq_program_memory(const mq_program *p) {
-    const size_t stage = p->slice * (p->in_size + result_size(p)) * sizeof(float);
-    return p->weights_bytes + p->worker_count * (p->arena_bytes + stage);
+    return p->weights_bytes + p->worker_count * p->arena_bytes;
 }
 
 const char *mq_program_key(const mq_program *program) {

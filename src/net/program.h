@@ -14,7 +14,7 @@ typedef struct {
         *weights;       /* borrowed during creation: tensors under Keras' names; behind a prefix in models */
     const char *prefix; /* such as "trunk/"; "" for plain weights */
     uint32_t imgsz;
-    size_t batch;   /* pictures computed at once */
+    size_t batch;   /* pictures in a run: more threads than these never work */
     mq_dtype dtype; /* MQ_F32 or MQ_BF16 */
     const char
         *output; /* the node whose tensor is the result, such as "block13_pool"; NULL: the pooled features */
@@ -42,7 +42,8 @@ size_t mq_program_memory(const mq_program *program);
 const char *mq_program_key(const mq_program *program);
 
 /* Kernels in the order they run, for measurements: calls visit with the node's name, oneDNN's name of the
- * kernel and the seconds it took on count pictures of zeros; runs each of them reps times, the best counts.
+ * kernel and the seconds it took on a picture of zeros, in one thread; runs each of them reps times, the best
+ * counts.
  */
 typedef void (*mq_program_visit)(void *user, const char *node, const char *kernel, double seconds);
 MQ_MUST_USE mq_status mq_program_profile(mq_err *err, mq_program *program, size_t reps,

@@ -26,12 +26,11 @@ typedef struct {
     const char *name;           /* of the node it ends with; borrowed from the graph */
 } mq_step;
 
-/* What one thread needs to run slices by itself. */
+/* What one thread needs to run pictures by itself. */
 typedef struct {
     mq_dnn *dnn;
     mq_call **calls; /* one for each step */
     uint8_t *arena;
-    float *in, *out; /* a slice each, for the last pictures of a run */
 } mq_worker;
 
 struct mq_program {
@@ -45,7 +44,6 @@ struct mq_program {
     size_t weights_bytes, arena_bytes; /* arena_bytes: of one worker */
     mq_worker *workers;
     size_t worker_count;
-    size_t slice;    /* pictures computed at once */
     size_t in_size;  /* numbers of one picture */
     mq_shape output; /* of one result */
     char key[192];
