@@ -15,7 +15,7 @@ from tap import Tap
 FILE_LINES, FUNCTION_LINES, MOST_LINES, PARAMETERS, HEADER_LINES = 600, 100, 40, 6, 450
 COMMENT_SHARE = (0.10, 0.18)
 # All the environment variables marque reads; a library below it may know more of its own.
-ENVIRONMENT = ("HOME", "XDG_CACHE_HOME", "TERM", "SSL_CERT_FILE")
+ENVIRONMENT = ("HOME", "XDG_CACHE_HOME", "TERM", "SSL_CERT_FILE", "OMP_WAIT_POLICY")
 ENVIRONMENT_MOST = 6
 SHOWN = 40
 # Files made by scripts or made to be wrong.

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -97,6 +98,17 @@ static void open_standard_streams(void) {
         if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) != fd) _exit(MQ_INTERNAL);
 }
 
+/* OpenMP's threads spin while they wait for each other, which on cores shared with other work makes a step
+ * many times slower, and nothing faster on idle ones (bench/SPEED.md). OpenMP reads its policy before main
+ * begins, so the program starts itself once more with it; whoever set the variable is left alone. */
+static void wait_asleep(char **argv) {
+    char program[4096];
+    const ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
+    if (getenv("OMP_WAIT_POLICY") || n <= 0 || setenv("OMP_WAIT_POLICY", "passive", 1) != 0) return;
+    program[n] = 0;
+    execv(program, argv); /* returns only on failure; then we go on as we are */
+}
+
 /* The process ends by the very signal that stopped it, so that a shell sees why. */
 static int end_by_signal(int number) {
     signal(number, SIG_DFL);
@@ -105,6 +117,7 @@ static int end_by_signal(int number) {
 }
 
 int main(int argc, char **argv) {
+    wait_asleep(argv);
     open_standard_streams();
     setlocale(LC_CTYPE, ""); /* numbers stay in the C locale */
     mq_terminal_start();
