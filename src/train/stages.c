@@ -43,6 +43,10 @@ static mq_status parse_stage(mq_err *err, char *text, mq_stage *stage) {
     snprintf(stage->thaw, sizeof stage->thaw, "%s", text);
     if (colon) MQ_TRY(parse_epochs(err, colon + 1, stage));
     if (at) MQ_TRY(parse_lr(err, at + 1, stage));
+    const size_t length = strlen(stage->thaw);
+    const bool head = strcmp(stage->thaw, "head") == 0, all = strcmp(stage->thaw, "all") == 0;
+    MQ_REQUIRE(head || all || (length > 1 && stage->thaw[length - 1] == '+'), err, MQ_USAGE,
+               "%s is no stage; a stage is head, BLOCK+ or all, as in head:20@1e-3", stage->thaw);
     MQ_REQUIRE(
         strcmp(stage->thaw, "head") == 0, err, MQ_UNAVAILABLE,
         "the stage %s thaws layers, which this version of marque cannot train yet; use --stages head:%u@%g",

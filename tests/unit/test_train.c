@@ -202,10 +202,16 @@ static void test_stages(void **state) {
     static const struct {
         const char *stages, *epochs;
         mq_status wanted;
-    } bad[] = {
-        {"head:0@1e-3", NULL, MQ_USAGE}, {"head@x", NULL, MQ_USAGE},   {"", NULL, MQ_USAGE},
-        {"head", "1,2", MQ_USAGE},       {"head:2.5", NULL, MQ_USAGE}, {"all:5@1e-5", NULL, MQ_UNAVAILABLE},
-        {":5", NULL, MQ_USAGE},          {"head:5@-1", NULL, MQ_USAGE}};
+    } bad[] = {{"head:0@1e-3", NULL, MQ_USAGE},
+               {"head@x", NULL, MQ_USAGE},
+               {"", NULL, MQ_USAGE},
+               {"head", "1,2", MQ_USAGE},
+               {"head:2.5", NULL, MQ_USAGE},
+               {"all:5@1e-5", NULL, MQ_UNAVAILABLE},
+               {":5", NULL, MQ_USAGE},
+               {"head:5@-1", NULL, MQ_USAGE},
+               {"foo", NULL, MQ_USAGE},
+               {"block13+", NULL, MQ_UNAVAILABLE}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         mq_err one = {0};
         assert_int_equal(mq_stages_parse(&one, bad[i].stages, bad[i].epochs, NULL, stages, &count),
