@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/par.h"
 #include "base/rng.h"
 #include "infer/model.h"
 #include "train/checkpoint.h"
@@ -153,7 +154,8 @@ static mq_status open_session(mq_err *err, session *s) {
                                      .batch = TRUNK_BATCH,
                                      .dtype = plan->dtype};
     MQ_TRY(mq_program_create(err, &program, &s->program));
-    MQ_TRY(mq_strdup(err, mq_program_key(s->program), &s->environment));
+    /* The trunk's numbers do not depend on the threads, but the sums of the classifier's gradients may. */
+    MQ_TRY(mq_format(err, &s->environment, "%s, %d threads", mq_program_key(s->program), mq_par_threads()));
     MQ_TRY(mq_run_path(err, plan->run, "checkpoints", &s->checkpoints));
     MQ_TRY(open_feed(err, s, MQ_TRAIN, &s->train));
     if (mq_dataset_count(plan->dataset, MQ_VAL)) MQ_TRY(open_feed(err, s, MQ_VAL, &s->val));
