@@ -1,5 +1,6 @@
 """test_train.py: what `marque train` refuses before it starts, and in which words."""
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -64,6 +65,17 @@ def test_data(tap, m):
     m.expect(tap, "two formats at once", ["predict", "none", "a.png", "--json", "--csv"], 64, err="exclude each other")
 
 
+def test_damaged_shards(tap, m):
+    for name, damage, words in (("cut", lambda d: d[:-7], ["train-00000-of-00001.tfrecord"]),
+                                ("flipped", lambda d: d[:200] + bytes([d[200] ^ 1]) + d[201:], ["checksum", "record"])):
+        shutil.copytree(m.folder / "small.mq", m.folder / f"{name}.mq")
+        shard = m.folder / f"{name}.mq/train-00000-of-00001.tfrecord"
+        shard.write_bytes(damage(shard.read_bytes()))
+        m.expect(tap, f"a {name} shard", ["inspect", f"{name}.mq"], 65, err=words)
+    m.expect(tap, "training on a cut shard", ["train", "cut.mq"], 65, err="train-00000-of-00001.tfrecord")
+    m.expect(tap, "a sound data set", ["inspect", "small.mq"], 0, err="every record is sound")
+
+
 def main():
     tap = Tap()
     with Marque() as m:
@@ -72,6 +84,7 @@ def main():
         test_settings(tap, m)
         test_config(tap, m)
         test_data(tap, m)
+        test_damaged_shards(tap, m)
     return tap.done()
 
 

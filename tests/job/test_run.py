@@ -88,7 +88,15 @@ def test_ways(tap, m):
     tap.check("cached and uncached training are byte-equal", models(m, "short") == models(m, "uncached"))
     m.expect(tap, "a finished run goes on", ["train", "--resume", "short", "--epochs", "60"], 0, out="60 epochs")
     same_models(tap, m, "and ends as the long one", "short")
-    shutil.rmtree(m.cache / "marque" / "features")
+    m.expect(tap, "a run's config.json is a config", ["train", "--config", "plain/config.json", "-o", "copied"], 0)
+    same_models(tap, m, "and leads to the same models", "copied")
+    keys = [row["key"] for row in json.loads(m.run(["cache", "--json"]).out)]
+    tap.check("the cache is listed: training and validation part", len(keys) == 2, keys)
+    m.expect(tap, "one cache is removed", ["cache", "rm", keys[0]], 0, out=f"removed {keys[0]}")
+    m.expect(tap, "one that is not there", ["cache", "rm", keys[0]], 66, err=keys[0])
+    m.expect(tap, "a path is no key", ["cache", "rm", "../weights"], 64, err="no key")
+    m.expect(tap, "all caches are removed", ["cache", "rm", "--all"], 0)
+    tap.check("the cache is empty", json.loads(m.run(["cache", "--json"]).out) == [])
     m.expect(tap, "seven workers fill the cache", train("seven", "-j", "7"), 0)
     same_models(tap, m, "workers change nothing", "seven")
 
