@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -20,17 +21,17 @@ SETTINGS = ["--imgsz", "71", "--dtype", "f32", "--stages", "head:60@1e-3", "-b",
 PER_CLASS = 12
 
 
-def real_pictures():
-    """{class: paths} of five classes of real pictures."""
+def real_pictures(class_count=5, each=PER_CLASS):
+    """{class: paths} of real pictures."""
     cars = os.environ.get("MARQUE_CARS")
     if not cars:
         folders = ["animals/birds", "food/fruit", "symbols/money", "plants/flowers", "town/houses"]
-        return {f.split("/")[1]: sorted((STAMPS / f).rglob("*.png"))[:PER_CLASS] for f in folders}
+        return {f.split("/")[1]: sorted((STAMPS / f).rglob("*.png"))[:each] for f in folders}
     classes = {}
     with open(Path(cars) / "cars_subset.csv", newline="") as file:
         for row in csv.DictReader(file):
             classes.setdefault(row["class_name"].replace("/", " "), []).append(Path(cars) / row["filename"])
-    return {name: classes[name][:PER_CLASS] for name in sorted(classes)[:5]}
+    return {name: classes[name][:each] for name in sorted(classes)[:class_count]}
 
 
 def weights_cache():
@@ -38,11 +39,15 @@ def weights_cache():
     return base / "marque" / "weights"
 
 
-def prepare(m):
-    for name, paths in real_pictures().items():
-        (m.folder / "pictures" / name).mkdir(parents=True)
+def copy_pictures(folder, classes):
+    for name, paths in classes.items():
+        (folder / name).mkdir(parents=True)
         for path in paths:
-            shutil.copy(path, m.folder / "pictures" / name)
+            shutil.copy(path, folder / name)
+
+
+def prepare(m):
+    copy_pictures(m.folder / "pictures", real_pictures())
     m.cache = m.folder / "cache"
     (m.cache / "marque").mkdir(parents=True)
     (m.cache / "marque" / "weights").symlink_to(weights_cache())
@@ -118,6 +123,30 @@ def test_stops(tap, m):
     tap.check("results.csv has each epoch once", epochs == list(range(1, 61)), epochs)
 
 
+def test_features(tap, m):
+    """Stopped while features are computed: whole chunks of 64 pictures stay, what follows them is not believed."""
+    copy_pictures(m.folder / "more", real_pictures(12, 40))
+    m.expect(tap, "a larger data set", ["import", "more", "-o", "more.mq", "--test", "0.1"], 0)
+    args = ["train", "more.mq", "--imgsz", "199", "--dtype", "f32", "--stages", "head:3@1e-3"]
+    shutil.rmtree(m.cache / "marque/features", ignore_errors=True)
+    process = subprocess.Popen([m.program, *args, "-o", "cut"], cwd=m.folder, env=m.environment(None),
+                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    chunk = 64 * 2 * 2048 * 4 + 4
+    files = lambda: list((m.cache / "marque/features").glob("*/features.bin"))  # noqa: E731
+    while process.poll() is None and not any(f.stat().st_size >= chunk for f in files()):
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    text = process.stderr.read()
+    size = files()[0].stat().st_size
+    tap.check("stopped among the features, whole chunks are kept",
+              process.wait() == 75 and "are kept" in text and size >= chunk and size % chunk == 0, (text, size))
+    with open(files()[0], "ab") as file:
+        file.write(os.urandom(chunk // 2))
+    m.expect(tap, "it goes on behind a torn chunk", ["train", "--resume", "cut"], 0, out="3 epochs")
+    m.expect(tap, "the same without cache", [*args, "-o", "whole", "--cache", "off"], 0)
+    tap.check("and ends with the same bytes", models(m, "cut") == models(m, "whole"))
+
+
 def test_damage(tap, m):
     code, _ = stop_when(m, train("hurt", "--checkpoint-every", "0.2"), "head 20/60", signal.SIGINT)
     checkpoints = sorted((m.folder / "hurt/checkpoints").glob("*.safetensors"))
@@ -183,6 +212,7 @@ def main():
         m.expect(tap, "import", ["import", "pictures", "-o", "data.mq"], 0)
         test_ways(tap, m)
         test_stops(tap, m)
+        test_features(tap, m)
         test_damage(tap, m)
         test_answers(tap, m)
     return tap.done()
