@@ -139,10 +139,6 @@ const mq_recipe *mq_model_recipe(const mq_model *model) {
     return &model->recipe;
 }
 
-const mq_head *mq_model_head(const mq_model *model) {
-    return model->head;
-}
-
 size_t mq_model_classes(const mq_model *model) {
     return model->head->classes;
 }

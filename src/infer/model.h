@@ -31,7 +31,6 @@ void mq_model_free(mq_model **model);
 /* Borrowed from the model. */
 const mq_arch *mq_model_arch(const mq_model *model);
 const mq_recipe *mq_model_recipe(const mq_model *model);
-const mq_head *mq_model_head(const mq_model *model);
 size_t mq_model_classes(const mq_model *model);
 const char *mq_model_class(const mq_model *model, size_t index);
 const char *mq_model_digest(const mq_model *model);
