@@ -224,8 +224,15 @@ mq_status mq_call_bind(mq_err *err, mq_call *call, mq_slot slot, const void *mem
 }
 
 mq_status mq_call_run(mq_err *err, const mq_dnn *dnn, const mq_call *call) {
-    static const int args[MQ_SLOTS] = {DNNL_ARG_SRC,  DNNL_ARG_SRC_1, DNNL_ARG_WEIGHTS,
-                                       DNNL_ARG_BIAS, DNNL_ARG_DST,   DNNL_ARG_SCRATCHPAD};
+    static const int names[][MQ_SLOTS] = {
+        [MQ_FORWARD] = {DNNL_ARG_SRC, DNNL_ARG_SRC_1, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST,
+                        DNNL_ARG_SCRATCHPAD},
+        [MQ_BACKWARD_DATA] = {DNNL_ARG_DIFF_SRC, 0, DNNL_ARG_WEIGHTS, 0, DNNL_ARG_DIFF_DST,
+                              DNNL_ARG_SCRATCHPAD},
+        [MQ_BACKWARD_WEIGHTS] = {DNNL_ARG_SRC, 0, DNNL_ARG_DIFF_WEIGHTS, 0, DNNL_ARG_DIFF_DST,
+                                 DNNL_ARG_SCRATCHPAD},
+    };
+    const int *args = names[call->kernel->pass];
     dnnl_exec_arg_t list[MQ_SLOTS];
     int count = 0;
     for (size_t i = 0; i < MQ_SLOTS; i++)

@@ -58,14 +58,20 @@ typedef struct {
     size_t bottom, right;  /* padding behind */
 } mq_window;
 
+/* Which of a convolution's three products: dst = src * weights; src = its gradient from that of dst; weights
+ * = their gradient from src and that of dst. Slots keep their names, gradients stand in the slots of what
+ * they are gradients of. */
+typedef enum { MQ_FORWARD, MQ_BACKWARD_DATA, MQ_BACKWARD_WEIGHTS } mq_pass;
+
 typedef struct {
+    mq_pass pass; /* bias, sum and relu: forward only */
     mq_window window;
     size_t filters; /* channels of the result; depthwise: as many as c */
     bool depthwise;
     bool bias; /* f32 */
     bool sum;  /* result += what dst held before, ahead of relu */
     bool relu;
-    mq_dtype dtype;             /* of source, weights and result */
+    mq_dtype dtype;             /* of source, weights and result; gradients of weights are f32 */
     const mq_layout *src, *dst; /* borrowed; NULL: the fastest, asked by mq_kernel_layout */
 } mq_conv_plan;
 

@@ -18,6 +18,7 @@ struct mq_layout {
 
 struct mq_kernel {
     dnnl_primitive_t primitive;
+    mq_pass pass; /* decides what oneDNN calls the slots */
     const char *name;
     mq_layout *layouts[MQ_SLOTS]; /* NULL: no such slot */
 };

@@ -82,22 +82,73 @@ static window_dims dims_of(const mq_window *w) {
                          .behind = {(dnnl_dim_t)w->bottom, (dnnl_dim_t)w->right}};
 }
 
-static dnnl_status_t conv_pd(const mq_dnn *dnn, const mq_conv_plan *plan, const mq_md md[MQ_SLOTS],
-                             dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *pd) {
-    const window_dims d = dims_of(&plan->window);
-    const mq_md src = md[MQ_SLOT_SRC], weights = md[MQ_SLOT_WEIGHTS], bias = md[MQ_SLOT_BIAS],
-                dst = md[MQ_SLOT_DST];
 #if DNNL_VERSION_MAJOR >= 3
-    return dnnl_convolution_forward_primitive_desc_create(pd, dnn->engine, dnnl_forward_inference,
-                                                          dnnl_convolution_direct, src, weights, bias, dst,
-                                                          d.strides, d.dilates, d.before, d.behind, attr);
+
+static dnnl_status_t conv_forward_pd(const mq_dnn *dnn, const window_dims *d, const mq_md md[MQ_SLOTS],
+                                     dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *pd) {
+    return dnnl_convolution_forward_primitive_desc_create(
+        pd, dnn->engine, dnnl_forward_inference, dnnl_convolution_direct, md[MQ_SLOT_SRC],
+        md[MQ_SLOT_WEIGHTS], md[MQ_SLOT_BIAS], md[MQ_SLOT_DST], d->strides, d->dilates, d->before, d->behind,
+        attr);
+}
+
+static dnnl_status_t conv_backward_pd(const mq_dnn *dnn, const mq_conv_plan *plan, const mq_md md[MQ_SLOTS],
+                                      dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *pd) {
+    const window_dims d = dims_of(&plan->window);
+    const dnnl_primitive_desc_t hint = *pd;
+    if (plan->pass == MQ_BACKWARD_DATA)
+        return dnnl_convolution_backward_data_primitive_desc_create(
+            pd, dnn->engine, dnnl_convolution_direct, md[MQ_SLOT_SRC], md[MQ_SLOT_WEIGHTS], md[MQ_SLOT_DST],
+            d.strides, d.dilates, d.before, d.behind, hint, attr);
+    return dnnl_convolution_backward_weights_primitive_desc_create(
+        pd, dnn->engine, dnnl_convolution_direct, md[MQ_SLOT_SRC], md[MQ_SLOT_WEIGHTS], NULL, md[MQ_SLOT_DST],
+        d.strides, d.dilates, d.before, d.behind, hint, attr);
+}
+
 #else
+
+static dnnl_status_t conv_forward_pd(const mq_dnn *dnn, const window_dims *d, const mq_md md[MQ_SLOTS],
+                                     dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *pd) {
     dnnl_convolution_desc_t desc;
-    const dnnl_status_t s = dnnl_convolution_forward_desc_init(&desc, dnnl_forward_inference,
-                                                               dnnl_convolution_direct, src, weights, bias,
-                                                               dst, d.strides, d.before, d.behind);
+    const dnnl_status_t s = dnnl_convolution_forward_desc_init(
+        &desc, dnnl_forward_inference, dnnl_convolution_direct, md[MQ_SLOT_SRC], md[MQ_SLOT_WEIGHTS],
+        md[MQ_SLOT_BIAS], md[MQ_SLOT_DST], d->strides, d->before, d->behind);
     return s == dnnl_success ? dnnl_primitive_desc_create(pd, &desc, attr, dnn->engine, NULL) : s;
+}
+
+static dnnl_status_t conv_backward_pd(const mq_dnn *dnn, const mq_conv_plan *plan, const mq_md md[MQ_SLOTS],
+                                      dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *pd) {
+    const window_dims d = dims_of(&plan->window);
+    dnnl_convolution_desc_t desc;
+    dnnl_status_t s;
+    if (plan->pass == MQ_BACKWARD_DATA)
+        s = dnnl_convolution_backward_data_desc_init(&desc, dnnl_convolution_direct, md[MQ_SLOT_SRC],
+                                                     md[MQ_SLOT_WEIGHTS], md[MQ_SLOT_DST], d.strides,
+                                                     d.before, d.behind);
+    else
+        s = dnnl_convolution_backward_weights_desc_init(&desc, dnnl_convolution_direct, md[MQ_SLOT_SRC],
+                                                        md[MQ_SLOT_WEIGHTS], NULL, md[MQ_SLOT_DST], d.strides,
+                                                        d.before, d.behind);
+    const dnnl_primitive_desc_t hint = *pd;
+    return s == dnnl_success ? dnnl_primitive_desc_create(pd, &desc, attr, dnn->engine, hint) : s;
+}
+
 #endif
+
+/* md holds the layouts of the pass; forward those of the forward pass, which a backward one takes as a hint.
+ */
+static dnnl_status_t conv_pd(const mq_dnn *dnn, const mq_conv_plan *plan, const mq_md md[MQ_SLOTS],
+                             const mq_md forward[MQ_SLOTS], dnnl_primitive_attr_t attr,
+                             dnnl_primitive_desc_t *pd) {
+    const window_dims d = dims_of(&plan->window);
+    if (plan->pass == MQ_FORWARD) return conv_forward_pd(dnn, &d, md, attr, pd);
+    dnnl_primitive_desc_t hint = NULL;
+    dnnl_status_t s = conv_forward_pd(dnn, &d, forward, attr, &hint);
+    if (s != dnnl_success) return s;
+    *pd = hint;
+    s = conv_backward_pd(dnn, plan, md, attr, pd);
+    dnnl_primitive_desc_destroy(hint);
+    return s;
 }
 
 static dnnl_status_t pool_pd(const mq_dnn *dnn, mq_pool pool, const mq_window *window, const mq_md md[2],
@@ -141,27 +192,35 @@ static dnnl_status_t add_pd(const mq_dnn *dnn, mq_md data, dnnl_primitive_attr_t
 }
 
 /* What a slot's layout is called in a descriptor. A source that comes in two is asked for by index. */
-static const struct {
-    dnnl_query_t query;
-    int index;
-} slot_query[MQ_SLOTS] = {
-    {dnnl_query_src_md, 0},     {dnnl_query_src_md, 1}, {dnnl_query_weights_md, 0},
-    {dnnl_query_weights_md, 1}, {dnnl_query_dst_md, 0}, {dnnl_query_scratchpad_md, 0},
-};
+static mq_md slot_md(const_dnnl_primitive_desc_t pd, mq_pass pass, mq_slot slot) {
+    static const struct {
+        dnnl_query_t query;
+        int index;
+    } forward[MQ_SLOTS] = {
+        {dnnl_query_src_md, 0},     {dnnl_query_src_md, 1}, {dnnl_query_weights_md, 0},
+        {dnnl_query_weights_md, 1}, {dnnl_query_dst_md, 0}, {dnnl_query_scratchpad_md, 0},
+    };
+    dnnl_query_t query = forward[slot].query;
+    if (pass == MQ_BACKWARD_DATA && slot == MQ_SLOT_SRC) query = dnnl_query_diff_src_md;
+    if (pass == MQ_BACKWARD_WEIGHTS && slot == MQ_SLOT_WEIGHTS) query = dnnl_query_diff_weights_md;
+    if (pass != MQ_FORWARD && slot == MQ_SLOT_DST) query = dnnl_query_diff_dst_md;
+    return dnnl_primitive_desc_query_md(pd, query, forward[slot].index);
+}
 
 /* A kernel of pd, which is taken over: its primitive, and a layout for each of slots (a bit mask). */
-MQ_MUST_USE static mq_status kernel_of(mq_err *err, dnnl_primitive_desc_t pd, unsigned slots,
+MQ_MUST_USE static mq_status kernel_of(mq_err *err, dnnl_primitive_desc_t pd, mq_pass pass, unsigned slots,
                                        const char *what, mq_kernel **kernel) {
     mq_status status = MQ_OK;
     mq_kernel *k = NULL;
     MQ_TRY(mq_calloc(err, 1, sizeof *k, "a kernel", &k));
+    k->pass = pass;
     MQ_TRY(mq_dnn_check(err, dnnl_primitive_create(&k->primitive, pd), what));
     const_dnnl_primitive_desc_t own = NULL; /* lives as long as the primitive, and so does the name in it */
     MQ_TRY(mq_dnn_check(err, dnnl_primitive_get_primitive_desc(k->primitive, &own), what));
     MQ_TRY(mq_dnn_check(err, dnnl_primitive_desc_query(own, dnnl_query_impl_info_str, 0, &k->name), what));
     for (size_t i = 0; i < MQ_SLOTS; i++) {
         if (!(slots >> i & 1)) continue;
-        const mq_md md = dnnl_primitive_desc_query_md(own, slot_query[i].query, slot_query[i].index);
+        const mq_md md = slot_md(own, pass, (mq_slot)i);
         if (!md || dnnl_memory_desc_get_size(md) == 0) continue;
         MQ_TRY(mq_calloc(err, 1, sizeof *k->layouts[i], "a layout", &k->layouts[i]));
         MQ_TRY(mq_dnn_check(err, mq_md_copy(&k->layouts[i]->md, md), what));
@@ -183,13 +242,19 @@ enum {
     SCRATCH = 1u << MQ_SLOT_SCRATCH,
 };
 
+MQ_MUST_USE static mq_status weights_layout(mq_err *err, const mq_conv_plan *p, mq_dtype dtype,
+                                            mq_layout **layout) {
+    const mq_window *w = &p->window;
+    const size_t dense[] = {p->filters, w->c, w->kernel, w->kernel};
+    const size_t depth[] = {w->c, 1, 1, w->kernel, w->kernel};
+    return mq_layout_any(err, dtype, p->depthwise ? 5 : 4, p->depthwise ? depth : dense, layout);
+}
+
 /* Tensors of a convolution in oneDNN's logical order; those the plan leaves open have no order yet. */
 MQ_MUST_USE static mq_status conv_layouts(mq_err *err, const mq_conv_plan *p, mq_layout *l[MQ_SLOTS]) {
     mq_status status = MQ_OK;
     const mq_window *w = &p->window;
     const size_t src[] = {w->n, w->c, w->h, w->w}, dst[] = {w->n, p->filters, w->out_h, w->out_w};
-    const size_t dense[] = {p->filters, w->c, w->kernel, w->kernel};
-    const size_t depth[] = {w->c, 1, 1, w->kernel, w->kernel};
     if (p->src)
         MQ_TRY(mq_layout_copy(err, p->src, &l[MQ_SLOT_SRC]));
     else
@@ -198,8 +263,7 @@ MQ_MUST_USE static mq_status conv_layouts(mq_err *err, const mq_conv_plan *p, mq
         MQ_TRY(mq_layout_copy(err, p->dst, &l[MQ_SLOT_DST]));
     else
         MQ_TRY(mq_layout_any(err, p->dtype, 4, dst, &l[MQ_SLOT_DST]));
-    MQ_TRY(mq_layout_any(err, p->dtype, p->depthwise ? 5 : 4, p->depthwise ? depth : dense,
-                         &l[MQ_SLOT_WEIGHTS]));
+    MQ_TRY(weights_layout(err, p, p->dtype, &l[MQ_SLOT_WEIGHTS]));
     if (p->bias) MQ_TRY(mq_layout_create(err, MQ_F32, 1, &p->filters, &(size_t){1}, &l[MQ_SLOT_BIAS]));
 cleanup:
     return status;
@@ -207,20 +271,30 @@ cleanup:
 
 mq_status mq_kernel_conv(mq_err *err, const mq_dnn *dnn, const mq_conv_plan *plan, mq_kernel **kernel) {
     mq_status status = MQ_OK;
-    mq_layout *layouts[MQ_SLOTS] = {NULL};
-    mq_md md[MQ_SLOTS];
+    mq_layout *layouts[MQ_SLOTS] = {NULL}, *gradient = NULL;
+    mq_md md[MQ_SLOTS], forward[MQ_SLOTS];
     dnnl_primitive_attr_t attr = NULL;
     dnnl_primitive_desc_t pd = NULL;
-    const char *what = plan->depthwise ? "a depthwise convolution" : "a convolution";
+    static const char *const words[][2] = {
+        [MQ_FORWARD] = {"a convolution", "a depthwise convolution"},
+        [MQ_BACKWARD_DATA] = {"a convolution's gradient by data", "a depthwise gradient by data"},
+        [MQ_BACKWARD_WEIGHTS] = {"a convolution's gradient by weights", "a depthwise gradient by weights"},
+    };
+    const char *what = words[plan->pass][plan->depthwise];
     MQ_TRY(conv_layouts(err, plan, layouts));
-    for (size_t i = 0; i < MQ_SLOTS; i++) md[i] = mq_md_of(layouts[i]);
-    MQ_TRY(mq_dnn_check(err, attributes(plan, &attr), what));
-    MQ_TRY(mq_dnn_check(err, conv_pd(dnn, plan, md, attr, &pd), what));
-    MQ_TRY(
-        kernel_of(err, pd, SRC | WEIGHTS | (plan->bias ? (unsigned)BIAS : 0u) | DST | SCRATCH, what, kernel));
+    for (size_t i = 0; i < MQ_SLOTS; i++) forward[i] = md[i] = mq_md_of(layouts[i]);
+    if (plan->pass == MQ_BACKWARD_WEIGHTS) {
+        MQ_TRY(weights_layout(err, plan, MQ_F32, &gradient));
+        md[MQ_SLOT_WEIGHTS] = mq_md_of(gradient);
+    }
+    MQ_TRY(mq_dnn_check(err, attributes(plan->pass == MQ_FORWARD ? plan : NULL, &attr), what));
+    MQ_TRY(mq_dnn_check(err, conv_pd(dnn, plan, md, forward, attr, &pd), what));
+    MQ_TRY(kernel_of(err, pd, plan->pass, SRC | WEIGHTS | (plan->bias ? (unsigned)BIAS : 0u) | DST | SCRATCH,
+                     what, kernel));
 cleanup:
     if (attr) dnnl_primitive_attr_destroy(attr);
     for (size_t i = 0; i < MQ_SLOTS; i++) mq_layout_free(&layouts[i]);
+    mq_layout_free(&gradient);
     return status;
 }
 
@@ -235,7 +309,7 @@ mq_status mq_kernel_pool(mq_err *err, const mq_dnn *dnn, mq_pool pool, const mq_
     MQ_TRY(mq_dnn_check(err, attributes(NULL, &attr), "a pool"));
     MQ_TRY(mq_dnn_check(err, pool_pd(dnn, pool, w, (const mq_md[2]){mq_md_of(src), mq_md_of(dst)}, attr, &pd),
                         "a pool"));
-    MQ_TRY(kernel_of(err, pd, SRC | DST | SCRATCH, "a pool", kernel));
+    MQ_TRY(kernel_of(err, pd, MQ_FORWARD, SRC | DST | SCRATCH, "a pool", kernel));
 cleanup:
     if (attr) dnnl_primitive_attr_destroy(attr);
     mq_layout_free(&dst);
@@ -248,7 +322,7 @@ mq_status mq_kernel_relu(mq_err *err, const mq_dnn *dnn, const mq_layout *layout
     dnnl_primitive_desc_t pd = NULL;
     MQ_TRY(mq_dnn_check(err, attributes(NULL, &attr), "a ReLU"));
     MQ_TRY(mq_dnn_check(err, relu_pd(dnn, mq_md_of(layout), attr, &pd), "a ReLU"));
-    MQ_TRY(kernel_of(err, pd, SRC | DST | SCRATCH, "a ReLU", kernel));
+    MQ_TRY(kernel_of(err, pd, MQ_FORWARD, SRC | DST | SCRATCH, "a ReLU", kernel));
 cleanup:
     if (attr) dnnl_primitive_attr_destroy(attr);
     return status;
@@ -260,7 +334,7 @@ mq_status mq_kernel_add(mq_err *err, const mq_dnn *dnn, const mq_layout *layout,
     dnnl_primitive_desc_t pd = NULL;
     MQ_TRY(mq_dnn_check(err, attributes(NULL, &attr), "an addition"));
     MQ_TRY(mq_dnn_check(err, add_pd(dnn, mq_md_of(layout), attr, &pd), "an addition"));
-    MQ_TRY(kernel_of(err, pd, SRC | SRC2 | DST | SCRATCH, "an addition", kernel));
+    MQ_TRY(kernel_of(err, pd, MQ_FORWARD, SRC | SRC2 | DST | SCRATCH, "an addition", kernel));
 cleanup:
     if (attr) dnnl_primitive_attr_destroy(attr);
     return status;
@@ -276,7 +350,7 @@ mq_status mq_kernel_reorder(mq_err *err, const mq_dnn *dnn, const mq_layout *src
         err,
         dnnl_reorder_primitive_desc_create(&pd, mq_md_of(src), dnn->engine, mq_md_of(dst), dnn->engine, attr),
         "a reorder"));
-    MQ_TRY(kernel_of(err, pd, SRC | DST | SCRATCH, "a reorder", kernel));
+    MQ_TRY(kernel_of(err, pd, MQ_FORWARD, SRC | DST | SCRATCH, "a reorder", kernel));
 cleanup:
     if (attr) dnnl_primitive_attr_destroy(attr);
     return status;

@@ -109,3 +109,34 @@ size_t mq_graph_param_total(const mq_graph *graph) {
     }
     return total;
 }
+
+/* The first node of a block; the number of nodes when there is none. */
+static size_t block_begin(const mq_graph *graph, const char *block) {
+    size_t i = 0;
+    while (i < graph->count && strcmp(graph->nodes[i].block, block) != 0) i++;
+    return i;
+}
+
+mq_status mq_graph_boundary(mq_err *err, const mq_graph *graph, const char *block, size_t *node) {
+    mq_status status = MQ_OK;
+    const size_t begin = block_begin(graph, block);
+    bool found = false;
+    MQ_REQUIRE(begin < graph->count, err, MQ_USAGE,
+               "there is no block called %.40s; the blocks go from %s to %s", block,
+               graph->count ? graph->nodes[0].block : "none",
+               graph->count ? graph->nodes[graph->count - 1].block : "none");
+    *node = 0;
+    if (begin == 0) return MQ_OK; /* the input is of this block */
+    for (size_t i = begin; i < graph->count; i++)
+        for (size_t k = 0; k < graph->nodes[i].input_count; k++) {
+            const size_t input = graph->nodes[i].inputs[k];
+            if (input >= begin) continue;
+            MQ_REQUIRE(!found || input == *node, err, MQ_UNAVAILABLE,
+                       "the network cannot be cut below %s: layers above read both %s and %s", block,
+                       graph->nodes[*node].name, graph->nodes[input].name);
+            *node = input;
+            found = true;
+        }
+cleanup:
+    return status;
+}

@@ -61,6 +61,11 @@ const mq_node *mq_graph_node(const mq_graph *graph, size_t index);     /* borrow
 const mq_node *mq_graph_find(const mq_graph *graph, const char *name); /* NULL when there is none */
 size_t mq_graph_index(const mq_graph *graph, const mq_node *node);
 
+/* The one node below a block whose tensor the block and all above it read: where the network can be cut.
+ * Nothing below: the input. A block nobody knows: MQ_USAGE, naming the blocks; more than one such node:
+ * MQ_UNAVAILABLE. */
+MQ_MUST_USE mq_status mq_graph_boundary(mq_err *err, const mq_graph *graph, const char *block, size_t *node);
+
 /* The class of the node's layer in Keras, such as "SeparableConv2D"; static. */
 const char *mq_node_class(const mq_node *node);
 

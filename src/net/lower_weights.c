@@ -3,6 +3,7 @@
  * lower_infer.c. Owns nothing. Invariant: folding is done in double, so that
  * f32 results stay within rounding of the unfolded network. Threads take whole
  * steps: they meet only once, at the end. */
+#include "net/keras_order.h"
 #include "net/program_impl.h"
 #include "net/tensors.h"
 
@@ -33,44 +34,9 @@ static void fold_norm(const mq_program_plan *plan, const mq_step *step, size_t f
     }
 }
 
-/* From Keras' order (kernel height, width, in, out) to the kernel's. */
-MQ_MUST_USE static mq_status lay_out(mq_err *err, const mq_program *p, const mq_step *step,
-                                     const mq_param_shape *param, const float *values) {
-    mq_status status = MQ_OK;
-    mq_layout *plain = NULL;
-    mq_kernel *reorder = NULL;
-    mq_call *call = NULL;
-    void *scratch = NULL;
-    const size_t *s = param->shape; /* h, w, i, o; depthwise: h, w, channels, 1 */
-    const size_t dense[] = {s[3], s[2], s[0], s[1]}, dense_by[] = {1, s[3], s[1] * s[2] * s[3], s[2] * s[3]};
-    const size_t depth[] = {s[2], 1, 1, s[0], s[1]}, depth_by[] = {1, 1, 1, s[1] * s[2], s[2]};
-    if (step->weights == MQ_WEIGHTS_DEPTHWISE)
-        MQ_TRY(mq_layout_create(err, MQ_F32, 5, depth, depth_by, &plain));
-    else
-        MQ_TRY(mq_layout_create(err, MQ_F32, 4, dense, dense_by, &plain));
-    MQ_TRY(mq_kernel_reorder(err, p->dnn, plain, mq_kernel_layout(step->kernel, MQ_SLOT_WEIGHTS), &reorder));
-    const mq_layout *wanted = mq_kernel_layout(reorder, MQ_SLOT_SCRATCH);
-    if (wanted) MQ_TRY(mq_alloc_aligned(err, 1, mq_layout_bytes(wanted), "a reorder", &scratch));
-    MQ_TRY(mq_call_create(err, p->dnn, reorder, &call));
-    MQ_TRY(mq_call_bind(err, call, MQ_SLOT_SRC, values));
-    MQ_TRY(mq_call_bind(err, call, MQ_SLOT_DST, p->weights + step->weights_at));
-    MQ_TRY(mq_call_bind(err, call, MQ_SLOT_SCRATCH, scratch));
-    MQ_TRY(mq_call_run(err, p->dnn, call));
-cleanup:
-    mq_call_free(&call);
-    mq_kernel_free(&reorder);
-    mq_layout_free(&plain);
-    free(scratch);
-    return status;
-}
-
 /* Which of the convolution's parameters a step takes. */
 static size_t param_index(const mq_step *step) {
     return step->weights == MQ_WEIGHTS_POINTWISE ? 1 : 0;
-}
-
-static size_t numbers(const mq_param_shape *param) {
-    return param->shape[0] * param->shape[1] * param->shape[2] * param->shape[3];
 }
 
 typedef struct {
@@ -85,10 +51,12 @@ MQ_MUST_USE static mq_status load_step(mq_err *err, const mq_program_plan *plan,
     if (step->norm) {
         const size_t filters = param.shape[3];
         fold_norm(plan, step, filters, space->scale, (float *)(void *)(p->weights + step->bias_at));
-        scale_rows(space->values, values, space->scale, numbers(&param) / filters, filters);
+        scale_rows(space->values, values, space->scale, mq_param_numbers(&param) / filters, filters);
         values = space->values;
     }
-    return lay_out(err, p, step, &param, values);
+    const mq_keras_weights weights = {&param, step->weights == MQ_WEIGHTS_DEPTHWISE, values};
+    return mq_keras_lay_out(err, p->dnn, &weights, mq_kernel_layout(step->kernel, MQ_SLOT_WEIGHTS),
+                            p->weights + step->weights_at);
 }
 
 /* Offsets of all weights and biases in one block. */
@@ -103,7 +71,7 @@ static void place(mq_program *p, size_t *largest, size_t *filters) {
         step->bias_at = at;
         at += bias ? (mq_layout_bytes(bias) + 63) / 64 * 64 : 0;
         const mq_param_shape param = mq_node_param(p->graph, step->conv, param_index(step));
-        if (numbers(&param) > *largest) *largest = numbers(&param);
+        if (mq_param_numbers(&param) > *largest) *largest = mq_param_numbers(&param);
         if (param.shape[3] > *filters) *filters = param.shape[3];
     }
     p->weights_bytes = at;

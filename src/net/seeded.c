@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/par.h"
 #include "base/rng.h"
+#include "net/keras_order.h"
 
 #include <math.h>
 #include <string.h>
@@ -26,15 +27,10 @@ static void draw_range(void *ctx, size_t begin, size_t end) {
         d->out[i] = mq_rng_unit(d->seed, MQ_RNG_INIT, d->tensor, i) * d->scale + d->shift;
 }
 
-static size_t numbers(const mq_param_shape *param) {
-    size_t count = 1;
-    for (size_t i = 0; i < param->rank; i++) count *= param->shape[i];
-    return count;
-}
-
 static draw distribution(const mq_param_shape *param) {
     if (param->rank == 4) {
-        const size_t fan_in = numbers(param) / param->shape[3] / (param->shape[3] == 1 ? param->shape[2] : 1);
+        const size_t fan_in = mq_param_numbers(param) / param->shape[3] /
+                              (param->shape[3] == 1 ? param->shape[2] : 1);
         const float limit = (float)sqrt(3.0 / (double)fan_in);
         return (draw){.scale = 2.0f * limit, .shift = -limit};
     }
@@ -55,7 +51,7 @@ MQ_MUST_USE static mq_status each_param(mq_err *err, const mq_graph *graph, visi
             const mq_param_shape param = mq_node_param(graph, node, k);
             const mq_status status = visit(err, user, node, &param, tensor++, at);
             if (status != MQ_OK) return status;
-            at += numbers(&param) * sizeof(float);
+            at += mq_param_numbers(&param) * sizeof(float);
         }
     }
     return MQ_OK;
@@ -69,8 +65,8 @@ static mq_status add_entry(mq_err *err, void *user, const mq_node *node, const m
                          node->name, param->name));
     for (size_t i = 0; i < param->rank; i++)
         MQ_TRY(mq_buf_printf(err, header, i ? ",%zu" : "%zu", param->shape[i]));
-    MQ_TRY(
-        mq_buf_printf(err, header, "],\"data_offsets\":[%zu,%zu]}", at, at + numbers(param) * sizeof(float)));
+    MQ_TRY(mq_buf_printf(err, header, "],\"data_offsets\":[%zu,%zu]}", at,
+                         at + mq_param_numbers(param) * sizeof(float)));
 cleanup:
     return status;
 }
@@ -88,7 +84,7 @@ static mq_status fill(mq_err *err, void *user, const mq_node *node, const mq_par
     d.out = (float *)(void *)(t->data + at);
     d.seed = t->seed;
     d.tensor = tensor;
-    mq_parallel_for(numbers(param), draw_range, &d);
+    mq_parallel_for(mq_param_numbers(param), draw_range, &d);
     return MQ_OK;
 }
 

@@ -1,0 +1,43 @@
+/* keras_order.c: from Keras' order of weights to a kernel's. Called by the
+ * lowerings. Owns nothing. Invariant: the order of oneDNN's dims is [G] O I H W. */
+#include "net/keras_order.h"
+
+#include "base/mem.h"
+
+size_t mq_param_numbers(const mq_param_shape *param) {
+    size_t count = 1;
+    for (size_t i = 0; i < param->rank; i++) count *= param->shape[i];
+    return count;
+}
+
+mq_status mq_keras_layout(mq_err *err, const mq_keras_weights *weights, mq_layout **layout) {
+    const size_t *s = weights->param->shape; /* h, w, i, o; depthwise: h, w, channels, 1 */
+    const size_t dense[] = {s[3], s[2], s[0], s[1]}, dense_by[] = {1, s[3], s[1] * s[2] * s[3], s[2] * s[3]};
+    const size_t depth[] = {s[2], 1, 1, s[0], s[1]}, depth_by[] = {1, 1, 1, s[1] * s[2], s[2]};
+    return weights->depthwise ? mq_layout_create(err, MQ_F32, 5, depth, depth_by, layout)
+                              : mq_layout_create(err, MQ_F32, 4, dense, dense_by, layout);
+}
+
+mq_status mq_keras_lay_out(mq_err *err, const mq_dnn *dnn, const mq_keras_weights *weights,
+                           const mq_layout *wanted, void *out) {
+    mq_status status = MQ_OK;
+    mq_layout *plain = NULL;
+    mq_kernel *reorder = NULL;
+    mq_call *call = NULL;
+    void *scratch = NULL;
+    MQ_TRY(mq_keras_layout(err, weights, &plain));
+    MQ_TRY(mq_kernel_reorder(err, dnn, plain, wanted, &reorder));
+    const mq_layout *extra = mq_kernel_layout(reorder, MQ_SLOT_SCRATCH);
+    if (extra) MQ_TRY(mq_alloc_aligned(err, 1, mq_layout_bytes(extra), "a reorder", &scratch));
+    MQ_TRY(mq_call_create(err, dnn, reorder, &call));
+    MQ_TRY(mq_call_bind(err, call, MQ_SLOT_SRC, weights->values));
+    MQ_TRY(mq_call_bind(err, call, MQ_SLOT_DST, out));
+    MQ_TRY(mq_call_bind(err, call, MQ_SLOT_SCRATCH, scratch));
+    MQ_TRY(mq_call_run(err, dnn, call));
+cleanup:
+    mq_call_free(&call);
+    mq_kernel_free(&reorder);
+    mq_layout_free(&plain);
+    free(scratch);
+    return status;
+}

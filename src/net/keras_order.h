@@ -1,0 +1,25 @@
+/* keras_order.h: weights in the order Keras keeps them, as oneDNN sees them. */
+#ifndef MQ_KERAS_ORDER_H
+#define MQ_KERAS_ORDER_H
+
+#include "net/dnn.h"
+#include "net/graph.h"
+
+/* Weights of a convolution: [h, w, in, out], or [h, w, channels, 1] of a depthwise one. */
+typedef struct {
+    const mq_param_shape *param;
+    bool depthwise;
+    const float *values; /* borrowed */
+} mq_keras_weights;
+
+/* Their f32 layout; values are not looked at. *layout is the caller's. */
+MQ_MUST_USE mq_status mq_keras_layout(mq_err *err, const mq_keras_weights *weights, mq_layout **layout);
+
+/* Copies them to out in the layout a kernel wants. Any thread, with a dnn of its own. */
+MQ_MUST_USE mq_status mq_keras_lay_out(mq_err *err, const mq_dnn *dnn, const mq_keras_weights *weights,
+                                       const mq_layout *wanted, void *out);
+
+/* Numbers in a parameter. */
+size_t mq_param_numbers(const mq_param_shape *param);
+
+#endif

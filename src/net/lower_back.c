@@ -1,0 +1,335 @@
+/* lower_back.c: the phases of a backward pass, from the last node to the first
+ * thawed one. Called by lower_train.c. Invariant: a node is visited when every
+ * node that reads it has been, so its gradient is whole; maps (batch norm,
+ * ReLU) that were not kept are computed again where they are read. */
+#include "net/lower_train.h"
+
+#include "net/keras_order.h"
+
+#include "base/mem.h"
+
+/* The node whose gradient a reader of node j adds to: batch norm and ReLU of a map are passed on the way. */
+static size_t target_of(const mq_train_lowering *l, size_t j) {
+    const mq_value *v = &l->values[j];
+    if (v->norm != MQ_NONE) return mq_graph_index(l->graph, l->t->norms[v->norm].node);
+    return v->source != MQ_NONE ? v->source : j;
+}
+
+/* Whether a map is read as a tensor by another map. */
+static bool is_source(const mq_train_lowering *l, size_t node) {
+    for (size_t i = node + 1; i < l->nodes; i++)
+        if (l->values[i].source == node && l->values[i].norm == MQ_NONE) return true;
+    return false;
+}
+
+/* How many shares each gradient will get: one from every reader that computes. */
+static void count_readers(mq_train_lowering *l) {
+    for (size_t i = l->t->boundary + 1; i < l->nodes; i++) {
+        const mq_node *node = mq_graph_node(l->graph, i);
+        if (!l->wants[i] || (node->op == MQ_OP_RELU && !is_source(l, i))) continue;
+        if (node->op == MQ_OP_BATCH_NORM) l->grads[target_of(l, l->values[i].source)].missing++;
+        for (size_t k = 0; node->op != MQ_OP_BATCH_NORM && k < node->input_count; k++)
+            l->grads[target_of(l, node->inputs[k])].missing++;
+    }
+}
+
+static void take(mq_train_lowering *l, size_t node, size_t buffer) {
+    l->grads[node].buffer = buffer;
+    l->sharers[buffer]++;
+}
+
+static void release(mq_train_lowering *l, size_t node) {
+    l->sharers[l->grads[node].buffer]--;
+    l->grads[node].buffer = MQ_NONE;
+}
+
+/* Where the sum of a node's gradient and a new share is written: over the old one unless others need that. */
+MQ_MUST_USE static mq_status place_sum(mq_train_lowering *l, size_t target, size_t *old, size_t *out) {
+    mq_status status = MQ_OK;
+    const mq_node *node = mq_graph_node(l->graph, target);
+    *old = *out = l->grads[target].buffer;
+    if (*old != MQ_NONE && l->sharers[*old] == 1) return MQ_OK;
+    MQ_TRY(mq_lower_tensor(l, MQ_EACH_PICTURE, mq_lower_bytes(l, node), node->name, out));
+    if (*old != MQ_NONE) release(l, target);
+    take(l, target, *out);
+cleanup:
+    return status;
+}
+
+/* Adds a reader's share, the gradient of node j's tensor, to the node it belongs to. */
+MQ_MUST_USE static mq_status push(mq_train_lowering *l, size_t j, size_t share) {
+    mq_status status = MQ_OK;
+    const size_t target = target_of(l, j);
+    const mq_node *node = mq_graph_node(l->graph, target);
+    mq_gradient *g = &l->grads[target];
+    if (!l->wants[target]) return MQ_OK;
+    g->missing--;
+    const size_t norm = l->values[j].norm;
+    const mq_norm *n = norm == MQ_NONE ? NULL : &l->t->norms[norm];
+    mq_train_step step = mq_lower_step(MQ_STEP_GRAD, node);
+    step.relu = l->values[j].relu;
+    step.sums = n && !g->missing && (n->batch || n->thawed);
+    step.buffers[MQ_SLOT_SRC] = share;
+    step.norm = step.norm_b = norm;
+    if (step.relu || step.sums) step.buffers[MQ_SLOT_SRC2] = l->values[l->values[j].source].stored;
+    if (!step.relu && g->buffer == MQ_NONE && l->t->tensors[share].each == MQ_EACH_PICTURE) {
+        take(l, target, share);
+        step.buffers[MQ_SLOT_DST] = share;
+        if (!step.sums) return MQ_OK;
+    } else {
+        MQ_TRY(place_sum(l, target, &step.buffers[MQ_SLOT_BIAS], &step.buffers[MQ_SLOT_DST]));
+    }
+    MQ_TRY(mq_lower_emit(l, step));
+    if (step.sums) l->summed[norm] = l->phase;
+cleanup:
+    return status;
+}
+
+MQ_MUST_USE static mq_status back_norm(mq_train_lowering *l, size_t index) {
+    mq_status status = MQ_OK;
+    const mq_value *v = &l->values[index];
+    const size_t source = v->source, own = l->grads[index].buffer;
+    const mq_norm *n = &l->t->norms[v->norm];
+    mq_train_step step = mq_lower_step(MQ_STEP_NORM_BACK, n->node);
+    if (!l->wants[target_of(l, source)]) return MQ_OK;
+    if (n->batch && l->summed[v->norm] == l->phase) MQ_TRY(mq_lower_next_phase(l));
+    step.norm = v->norm;
+    step.buffers[MQ_SLOT_SRC] = step.buffers[MQ_SLOT_DST] = own;
+    if (n->batch) step.buffers[MQ_SLOT_SRC2] = l->values[source].stored;
+    if (l->sharers[own] > 1)
+        MQ_TRY(mq_lower_tensor(l, MQ_EACH_PICTURE, mq_lower_bytes(l, n->node), n->node->name,
+                               &step.buffers[MQ_SLOT_DST]));
+    MQ_TRY(mq_lower_emit(l, step));
+    MQ_TRY(push(l, source, step.buffers[MQ_SLOT_DST]));
+cleanup:
+    return status;
+}
+
+MQ_MUST_USE static mq_status add_product(mq_train_lowering *l, mq_product product) {
+    const mq_status status = mq_grow(l->err, &l->products, &l->product_capacity, l->product_count + 1,
+                                     sizeof *l->products);
+    if (status != MQ_OK) return status;
+    l->products[l->product_count++] = product;
+    if (product.source != MQ_NONE) l->sharers[product.gradient]++; /* nobody may write over it */
+    return MQ_OK;
+}
+
+/* A kernel from one buffer of a worker or picture to a new one of the worker. */
+MQ_MUST_USE static mq_status emit_conv(mq_train_lowering *l, size_t conv, mq_pass pass, size_t from,
+                                       mq_each each, size_t *to) {
+    mq_status status = MQ_OK;
+    const mq_conv *c = &l->t->convs[conv];
+    const mq_window *w = &c->window;
+    const bool forward = pass == MQ_FORWARD;
+    const size_t numbers = forward ? w->out_h * w->out_w * c->filters : w->h * w->w * w->c;
+    mq_train_step step = mq_lower_step(MQ_STEP_KERNEL, c->node);
+    MQ_TRY(mq_lower_tensor(l, each, numbers * mq_dtype_size(l->t->dtype), c->node->name, to));
+    step.buffers[MQ_SLOT_SRC] = forward ? from : *to;
+    step.buffers[MQ_SLOT_DST] = forward ? *to : from;
+    MQ_TRY(mq_lower_conv(l, conv, pass, step));
+cleanup:
+    return status;
+}
+
+/* The gradient of a depthwise convolution's weights by one picture, from its input and the gradient of its
+ * result. */
+MQ_MUST_USE static mq_status depthwise_weights(mq_train_lowering *l, size_t conv, size_t input,
+                                               size_t gradient) {
+    mq_status status = MQ_OK;
+    const mq_conv *c = &l->t->convs[conv];
+    mq_product product = {conv, MQ_NONE, gradient, MQ_NONE};
+    mq_train_step step = mq_lower_step(MQ_STEP_KERNEL, c->node);
+    step.buffers[MQ_SLOT_SRC] = input;
+    step.buffers[MQ_SLOT_DST] = gradient;
+    MQ_TRY(mq_lower_tensor(l, MQ_EACH_PICTURE, 0, c->node->name, &product.partial));
+    step.buffers[MQ_SLOT_WEIGHTS] = product.partial;
+    MQ_TRY(mq_lower_conv(l, conv, MQ_BACKWARD_WEIGHTS, step));
+    l->t->tensors[product.partial].bytes = mq_layout_bytes(
+        mq_kernel_layout(c->kernels[MQ_BACKWARD_WEIGHTS], MQ_SLOT_WEIGHTS));
+    MQ_TRY(add_product(l, product));
+cleanup:
+    return status;
+}
+
+/* Depthwise, then pointwise, backwards; what stood between them is computed again. */
+MQ_MUST_USE static mq_status back_sepconv(mq_train_lowering *l, size_t index) {
+    mq_status status = MQ_OK;
+    const mq_node *node = mq_graph_node(l->graph, index);
+    const size_t depth = mq_lower_conv_of(l, node), point = depth + 1, gradient = l->grads[index].buffer;
+    const bool thawed = l->t->convs[depth].thawed, below = l->wants[target_of(l, node->inputs[0])];
+    size_t input, between, between_grad, input_grad;
+    if (thawed) {
+        MQ_TRY(mq_lower_read(l, node->inputs[0], MQ_EACH_WORKER, &input));
+        MQ_TRY(emit_conv(l, depth, MQ_FORWARD, input, MQ_EACH_PICTURE, &between));
+        MQ_TRY(add_product(l, (mq_product){point, between, gradient, MQ_NONE}));
+    }
+    MQ_TRY(emit_conv(l, point, MQ_BACKWARD_DATA, gradient, MQ_EACH_WORKER, &between_grad));
+    if (thawed) MQ_TRY(depthwise_weights(l, depth, input, between_grad));
+    if (!below) return MQ_OK;
+    MQ_TRY(emit_conv(l, depth, MQ_BACKWARD_DATA, between_grad, MQ_EACH_WORKER, &input_grad));
+    MQ_TRY(push(l, node->inputs[0], input_grad));
+cleanup:
+    return status;
+}
+
+MQ_MUST_USE static mq_status back_conv(mq_train_lowering *l, size_t index) {
+    mq_status status = MQ_OK;
+    const mq_node *node = mq_graph_node(l->graph, index);
+    const size_t conv = mq_lower_conv_of(l, node), gradient = l->grads[index].buffer;
+    size_t input, input_grad;
+    if (l->product_count) MQ_TRY(mq_lower_next_phase(l)); /* gives the memory of their tensors back early */
+    if (node->op == MQ_OP_SEPCONV) return back_sepconv(l, index);
+    if (l->t->convs[conv].thawed) {
+        MQ_TRY(mq_lower_read(l, node->inputs[0], MQ_EACH_PICTURE, &input));
+        MQ_TRY(add_product(l, (mq_product){conv, input, gradient, MQ_NONE}));
+    }
+    if (!l->wants[target_of(l, node->inputs[0])]) return MQ_OK;
+    MQ_TRY(emit_conv(l, conv, MQ_BACKWARD_DATA, gradient, MQ_EACH_WORKER, &input_grad));
+    MQ_TRY(push(l, node->inputs[0], input_grad));
+cleanup:
+    return status;
+}
+
+/* A pool's gradient, spread over the pixels it came from. */
+MQ_MUST_USE static mq_status back_pool(mq_train_lowering *l, size_t index) {
+    mq_status status = MQ_OK;
+    const mq_node *node = mq_graph_node(l->graph, index), *in = mq_graph_node(l->graph, node->inputs[0]);
+    mq_train_step step = mq_lower_step(MQ_STEP_POOL_BACK, in);
+    step.window = (mq_rows_window){
+        in->shape.h,
+        in->shape.w,
+        in->shape.c,
+        node->shape.h,
+        node->shape.w,
+        node->kernel,
+        node->stride,
+        mq_window_extent(in->shape.h, node->kernel, node->stride, node->same).before,
+        mq_window_extent(in->shape.w, node->kernel, node->stride, node->same).before};
+    step.buffers[MQ_SLOT_SRC] = l->grads[index].buffer;
+    step.buffers[MQ_SLOT_BIAS] = l->places[index];
+    MQ_TRY(mq_lower_tensor(l, MQ_EACH_WORKER, mq_lower_bytes(l, in), in->name, &step.buffers[MQ_SLOT_DST]));
+    MQ_TRY(mq_lower_emit(l, step));
+    MQ_TRY(push(l, node->inputs[0], step.buffers[MQ_SLOT_DST]));
+cleanup:
+    return status;
+}
+
+MQ_MUST_USE static mq_status back_mean(mq_train_lowering *l, size_t index) {
+    mq_status status = MQ_OK;
+    const size_t input = mq_graph_node(l->graph, index)->inputs[0];
+    const mq_node *in = mq_graph_node(l->graph, input);
+    mq_train_step step = mq_lower_step(MQ_STEP_MEAN_BACK, in);
+    step.buffers[MQ_SLOT_SRC] = MQ_TENSOR_FEATURES_GRAD;
+    MQ_TRY(mq_lower_tensor(l, MQ_EACH_WORKER, mq_lower_bytes(l, in), in->name, &step.buffers[MQ_SLOT_DST]));
+    MQ_TRY(mq_lower_emit(l, step));
+    MQ_TRY(push(l, input, step.buffers[MQ_SLOT_DST]));
+cleanup:
+    return status;
+}
+
+MQ_MUST_USE static mq_status back_node(mq_train_lowering *l, size_t index) {
+    mq_status status = MQ_OK;
+    const mq_node *node = mq_graph_node(l->graph, index);
+    switch (node->op) {
+    case MQ_OP_CONV:
+    case MQ_OP_SEPCONV:
+        return back_conv(l, index);
+    case MQ_OP_BATCH_NORM:
+        return back_norm(l, index);
+    case MQ_OP_MAX_POOL:
+        return back_pool(l, index);
+    case MQ_OP_ADD:
+        MQ_TRY(push(l, node->inputs[0], l->grads[index].buffer));
+        return push(l, node->inputs[1], l->grads[index].buffer);
+    default: /* a ReLU that was kept as a tensor */
+        return push(l, index, l->grads[index].buffer);
+    }
+cleanup:
+    return status;
+}
+
+/* One product of a whole lane, into a partial gradient of its own. */
+MQ_MUST_USE static mq_status lane_step(mq_train_lowering *l, mq_product *product) {
+    mq_status status = MQ_OK;
+    mq_conv *c = &l->t->convs[product->conv];
+    mq_train_step step = mq_lower_step(MQ_STEP_KERNEL, c->node);
+    step.buffers[MQ_SLOT_SRC] = product->source;
+    step.buffers[MQ_SLOT_DST] = product->gradient;
+    MQ_TRY(mq_lower_tensor(l, MQ_EACH_LANE, 0, c->node->name, &product->partial));
+    step.buffers[MQ_SLOT_WEIGHTS] = product->partial;
+    MQ_TRY(mq_lower_conv(l, product->conv, MQ_BACKWARD_WEIGHTS, step));
+    l->t->tensors[product->partial].bytes = mq_layout_bytes(
+        mq_kernel_layout(c->kernels[MQ_BACKWARD_WEIGHTS], MQ_SLOT_WEIGHTS));
+cleanup:
+    return status;
+}
+
+/* The sum of partial gradients, in Keras' order in its place among all. */
+MQ_MUST_USE static mq_status reduce_steps(mq_train_lowering *l, const mq_product *product) {
+    mq_status status = MQ_OK;
+    mq_trainable *t = l->t;
+    const mq_conv *c = &t->convs[product->conv];
+    const mq_layout *layout = mq_kernel_layout(c->kernels[MQ_BACKWARD_WEIGHTS], MQ_SLOT_WEIGHTS);
+    mq_train_step sum = mq_lower_step(MQ_STEP_REDUCE, c->node),
+                  order = mq_lower_step(MQ_STEP_KERNEL, c->node);
+    mq_layout *plain = NULL;
+    mq_kernel *kernel = NULL;
+    sum.channels = mq_layout_bytes(layout) / sizeof(float);
+    sum.reduce = t->tensors[product->partial].each;
+    sum.buffers[MQ_SLOT_DST] = order.buffers[MQ_SLOT_SRC] = product->partial;
+    order.buffers[MQ_SLOT_DST] = MQ_TENSOR_GRADS;
+    order.grads_at = c->param_at;
+    MQ_TRY(mq_lower_emit(l, sum));
+    MQ_TRY(mq_keras_layout(l->err, &(mq_keras_weights){&c->param, c->depthwise, NULL}, &plain));
+    MQ_TRY(mq_kernel_reorder(l->err, t->dnn, layout, plain, &kernel));
+    MQ_TRY(mq_grow(l->err, &t->kernels, &t->kernel_capacity, t->kernel_count + 1, sizeof *t->kernels));
+    order.kernel = t->kernels[t->kernel_count++] = kernel;
+    kernel = NULL;
+    MQ_TRY(mq_lower_emit(l, order));
+cleanup:
+    mq_kernel_free(&kernel);
+    mq_layout_free(&plain);
+    return status;
+}
+
+mq_status mq_lower_products(mq_train_lowering *l) {
+    mq_status status = MQ_OK;
+    for (size_t i = 0; i < l->partial_count; i++) {
+        MQ_TRY(mq_lower_loop(l, MQ_ONCE));
+        MQ_TRY(reduce_steps(l, &l->partials[i]));
+    }
+    l->partial_count = 0;
+    for (size_t i = 0; i < l->product_count; i++) {
+        if (l->products[i].source != MQ_NONE) {
+            MQ_TRY(mq_lower_loop(l, MQ_EACH_LANE));
+            MQ_TRY(lane_step(l, &l->products[i]));
+        }
+        MQ_TRY(
+            mq_grow(l->err, &l->partials, &l->partial_capacity, l->partial_count + 1, sizeof *l->partials));
+        l->partials[l->partial_count++] = l->products[i];
+    }
+    l->product_count = 0;
+    l->open = false;
+cleanup:
+    return status;
+}
+
+mq_status mq_lower_backward(mq_train_lowering *l) {
+    mq_status status = MQ_OK;
+    mq_trainable *t = l->t;
+    for (size_t i = 0; i < t->norm_count; i++) l->summed[i] = MQ_NONE;
+    MQ_TRY(mq_lower_next_phase(l));
+    t->backward = l->phase;
+    count_readers(l);
+    MQ_TRY(back_mean(l, l->nodes - 1));
+    for (size_t i = l->nodes - 1; i-- > t->boundary + 1;) {
+        if (!l->wants[i] || l->grads[i].buffer == MQ_NONE) continue;
+        MQ_TRY(back_node(l, i));
+        release(l, i);
+    }
+    do {
+        MQ_TRY(mq_lower_next_phase(l));
+    } while (l->product_count || l->partial_count);
+cleanup:
+    return status;
+}

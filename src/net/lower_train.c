@@ -1,0 +1,429 @@
+/* lower_train.c: graph -> phases of a forward pass that keeps what the backward
+ * pass needs. Called by trainable.c. Invariant: only results of convolutions,
+ * sums and pools are kept; batch norms and ReLUs are computed where they are
+ * read. Layouts are channels last throughout, for one picture and one thread. */
+#include "net/lower_train.h"
+
+#include "net/keras_order.h"
+
+#include "base/mem.h"
+#include "base/par.h"
+
+#include <string.h>
+
+size_t mq_lower_conv_of(const mq_train_lowering *l, const mq_node *node) {
+    size_t i = 0;
+    while (l->t->convs[i].node != node) i++;
+    return i;
+}
+
+size_t mq_lower_norm_of(const mq_train_lowering *l, const mq_node *node) {
+    size_t i = 0;
+    while (l->t->norms[i].node != node) i++;
+    return i;
+}
+
+size_t mq_lower_bytes(const mq_train_lowering *l, const mq_node *node) {
+    return node->shape.h * node->shape.w * node->shape.c * mq_dtype_size(l->t->dtype);
+}
+
+mq_status mq_lower_tensor(mq_train_lowering *l, mq_each each, size_t bytes, const char *name,
+                          size_t *buffer) {
+    mq_status status = MQ_OK;
+    mq_trainable *t = l->t;
+    const size_t now = each == MQ_EACH_WORKER ? t->step_count : l->phase;
+    MQ_TRY(mq_grow(l->err, &t->tensors, &t->tensor_capacity, t->tensor_count + 1, sizeof *t->tensors));
+    MQ_TRY(mq_grow(l->err, &l->sharers, &l->sharers_capacity, t->tensor_count + 1, sizeof *l->sharers));
+    *buffer = t->tensor_count++;
+    t->tensors[*buffer] = (mq_tensor_place){each, bytes, {.first = now, .last = now}, name};
+    l->sharers[*buffer] = 0;
+cleanup:
+    return status;
+}
+
+mq_train_step mq_lower_step(mq_step_kind kind, const mq_node *node) {
+    mq_train_step s = {.kind = kind,
+                       .laid = MQ_NONE,
+                       .grads_at = MQ_NONE,
+                       .norm = MQ_NONE,
+                       .norm_b = MQ_NONE,
+                       .pixels = node->shape.h * node->shape.w,
+                       .channels = node->shape.c,
+                       .name = node->name};
+    for (size_t i = 0; i < MQ_SLOTS; i++) s.buffers[i] = MQ_NONE;
+    return s;
+}
+
+mq_status mq_lower_loop(mq_train_lowering *l, mq_each each) {
+    mq_trainable *t = l->t;
+    const mq_status status = mq_grow(l->err, &t->loops, &t->loop_capacity, t->loop_count + 1,
+                                     sizeof *t->loops);
+    if (status != MQ_OK) return status;
+    t->loops[t->loop_count++] = (mq_train_loop){each, t->step_count, 0};
+    t->phases[l->phase].loops++;
+    l->open = true;
+    return MQ_OK;
+}
+
+mq_status mq_lower_emit(mq_train_lowering *l, mq_train_step step) {
+    mq_status status = MQ_OK;
+    mq_trainable *t = l->t;
+    if (!l->open) MQ_TRY(mq_lower_loop(l, MQ_EACH_PICTURE));
+    const mq_layout *scratch = step.kernel ? mq_kernel_layout(step.kernel, MQ_SLOT_SCRATCH) : NULL;
+    if (scratch)
+        MQ_TRY(mq_lower_tensor(l, MQ_EACH_WORKER, mq_layout_bytes(scratch), step.name,
+                               &step.buffers[MQ_SLOT_SCRATCH]));
+    MQ_TRY(mq_grow(l->err, &t->steps, &t->step_capacity, t->step_count + 1, sizeof *t->steps));
+    for (size_t i = 0; i < MQ_SLOTS; i++) {
+        if (step.buffers[i] == MQ_NONE) continue;
+        mq_tensor_place *place = &t->tensors[step.buffers[i]];
+        place->lifetime.last = place->each == MQ_EACH_WORKER ? t->step_count : l->phase;
+    }
+    t->steps[t->step_count++] = step;
+    t->loops[t->loop_count - 1].count++;
+cleanup:
+    return status;
+}
+
+MQ_MUST_USE static mq_status begin_phase(mq_train_lowering *l) {
+    mq_trainable *t = l->t;
+    const mq_status status = mq_grow(l->err, &t->phases, &t->phase_capacity, t->phase_count + 1,
+                                     sizeof *t->phases);
+    if (status != MQ_OK) return status;
+    l->phase = t->phase_count++;
+    t->phases[l->phase] = (mq_train_phase){.first_loop = t->loop_count, .first_finish = t->finish_count};
+    l->open = false;
+    return MQ_OK;
+}
+
+mq_status mq_lower_next_phase(mq_train_lowering *l) {
+    mq_status status = MQ_OK;
+    mq_trainable *t = l->t;
+    const size_t ended = l->phase;
+    MQ_TRY(begin_phase(l));
+    for (size_t i = 0; i < t->norm_count; i++) {
+        if (l->summed[i] != ended) continue;
+        MQ_TRY(mq_grow(l->err, &t->finishes, &t->finish_capacity, t->finish_count + 1, sizeof *t->finishes));
+        t->finishes[t->finish_count++] = (mq_finish){i, t->backward != MQ_NONE};
+        t->phases[l->phase].finishes++;
+    }
+    MQ_TRY(mq_lower_products(l));
+cleanup:
+    return status;
+}
+
+/* Weights for a kernel, laid out once however many steps take them. */
+MQ_MUST_USE static mq_status lay_out(mq_train_lowering *l, size_t conv, mq_pass pass) {
+    mq_status status = MQ_OK;
+    mq_trainable *t = l->t;
+    const mq_layout *layout = mq_kernel_layout(t->convs[conv].kernels[pass], MQ_SLOT_WEIGHTS);
+    MQ_TRY(mq_grow(l->err, &t->laid, &t->laid_capacity, t->laid_count + 1, sizeof *t->laid));
+    t->convs[conv].laid[pass] = t->laid_count;
+    t->laid[t->laid_count++] = (mq_laid){conv, layout, t->weights_bytes};
+    t->weights_bytes += (mq_layout_bytes(layout) + 63) / 64 * 64;
+cleanup:
+    return status;
+}
+
+/* The kernel of a pass, for one picture, or for the pictures of a lane where it sums over them. */
+MQ_MUST_USE static mq_status make_kernel(mq_train_lowering *l, size_t conv, mq_pass pass) {
+    mq_status status = MQ_OK;
+    mq_conv *c = &l->t->convs[conv];
+    mq_layout *src = NULL, *dst = NULL;
+    mq_conv_plan plan = {.pass = pass,
+                         .window = c->window,
+                         .filters = c->filters,
+                         .depthwise = c->depthwise,
+                         .dtype = l->t->dtype};
+    const mq_window *w = &plan.window;
+    if (pass == MQ_BACKWARD_WEIGHTS && !c->depthwise) plan.window.n = l->t->lane;
+    MQ_TRY(mq_layout_nhwc(l->err, plan.dtype, (const size_t[4]){w->n, w->h, w->w, w->c}, &src));
+    MQ_TRY(
+        mq_layout_nhwc(l->err, plan.dtype, (const size_t[4]){w->n, w->out_h, w->out_w, plan.filters}, &dst));
+    plan.src = src;
+    plan.dst = dst;
+    MQ_TRY(mq_kernel_conv(l->err, l->t->dnn, &plan, &c->kernels[pass]));
+    if (pass != MQ_BACKWARD_WEIGHTS) MQ_TRY(lay_out(l, conv, pass));
+cleanup:
+    mq_layout_free(&src);
+    mq_layout_free(&dst);
+    return status;
+}
+
+mq_status mq_lower_conv(mq_train_lowering *l, size_t conv, mq_pass pass, mq_train_step step) {
+    mq_status status = MQ_OK;
+    const mq_conv *c = &l->t->convs[conv];
+    if (!c->kernels[pass]) MQ_TRY(make_kernel(l, conv, pass));
+    step.kernel = c->kernels[pass];
+    if (pass != MQ_BACKWARD_WEIGHTS) step.laid = c->laid[pass];
+    MQ_TRY(mq_lower_emit(l, step));
+cleanup:
+    return status;
+}
+
+mq_status mq_lower_read(mq_train_lowering *l, size_t node, mq_each each, size_t *buffer) {
+    mq_status status = MQ_OK;
+    mq_value *v = &l->values[node];
+    const mq_node *n = mq_graph_node(l->graph, node);
+    if (v->stored != MQ_NONE) {
+        *buffer = v->stored;
+        return MQ_OK;
+    }
+    if (v->norm != MQ_NONE && l->t->norms[v->norm].batch && l->summed[v->norm] == l->phase &&
+        l->t->backward == MQ_NONE)
+        MQ_TRY(mq_lower_next_phase(l));
+    if (v->phase == l->phase && l->t->tensors[v->scratch].each == each) {
+        *buffer = v->scratch;
+        return MQ_OK;
+    }
+    mq_train_step step = mq_lower_step(MQ_STEP_APPLY, n);
+    step.buffers[MQ_SLOT_SRC] = l->values[v->source].stored;
+    step.norm = v->norm;
+    step.relu = v->relu;
+    MQ_TRY(mq_lower_tensor(l, each, mq_lower_bytes(l, n), n->name, buffer));
+    step.buffers[MQ_SLOT_DST] = *buffer;
+    MQ_TRY(mq_lower_emit(l, step));
+    v->scratch = *buffer;
+    v->phase = l->phase;
+cleanup:
+    return status;
+}
+
+/* A tensor that is kept until its last reader, which may be in the backward pass. */
+MQ_MUST_USE static mq_status store(mq_train_lowering *l, size_t index, size_t *buffer) {
+    const mq_node *node = mq_graph_node(l->graph, index);
+    const mq_status status = mq_lower_tensor(l, MQ_EACH_PICTURE, mq_lower_bytes(l, node), node->name, buffer);
+    if (status == MQ_OK) l->values[index].stored = *buffer;
+    return status;
+}
+
+MQ_MUST_USE static mq_status forward_conv(mq_train_lowering *l, size_t index) {
+    mq_status status = MQ_OK;
+    const mq_node *node = mq_graph_node(l->graph, index);
+    const size_t conv = mq_lower_conv_of(l, node);
+    size_t src, dst;
+    mq_train_step step = mq_lower_step(MQ_STEP_KERNEL, node), first = step;
+    MQ_TRY(mq_lower_read(l, node->inputs[0], MQ_EACH_WORKER, &src));
+    if (node->op == MQ_OP_SEPCONV) {
+        const size_t channels = l->t->convs[conv].filters, pixels = node->shape.h * node->shape.w;
+        first.buffers[MQ_SLOT_SRC] = src;
+        MQ_TRY(mq_lower_tensor(l, MQ_EACH_WORKER, pixels * channels * mq_dtype_size(l->t->dtype), node->name,
+                               &src));
+        first.buffers[MQ_SLOT_DST] = src;
+        MQ_TRY(mq_lower_conv(l, conv, MQ_FORWARD, first));
+    }
+    MQ_TRY(store(l, index, &dst));
+    step.buffers[MQ_SLOT_SRC] = src;
+    step.buffers[MQ_SLOT_DST] = dst;
+    MQ_TRY(mq_lower_conv(l, conv + (node->op == MQ_OP_SEPCONV), MQ_FORWARD, step));
+cleanup:
+    return status;
+}
+
+/* Whatever it reads must lie in memory: a map of a map is not kept. */
+MQ_MUST_USE static mq_status need_stored(mq_train_lowering *l, size_t node) {
+    mq_value *v = &l->values[node];
+    if (v->stored != MQ_NONE) return MQ_OK;
+    return mq_lower_read(l, node, MQ_EACH_PICTURE, &v->stored);
+}
+
+MQ_MUST_USE static mq_status forward_norm(mq_train_lowering *l, size_t index) {
+    mq_status status = MQ_OK;
+    const mq_node *node = mq_graph_node(l->graph, index);
+    const size_t norm = mq_lower_norm_of(l, node);
+    MQ_TRY(need_stored(l, node->inputs[0]));
+    mq_value *v = &l->values[index];
+    v->source = node->inputs[0];
+    v->norm = norm;
+    if (!l->t->norms[norm].batch) return MQ_OK;
+    mq_train_step step = mq_lower_step(MQ_STEP_STATS, node);
+    step.buffers[MQ_SLOT_SRC] = l->values[v->source].stored;
+    step.norm = norm;
+    MQ_TRY(mq_lower_emit(l, step));
+    l->summed[norm] = l->phase;
+cleanup:
+    return status;
+}
+
+MQ_MUST_USE static mq_status forward_relu(mq_train_lowering *l, size_t index) {
+    const size_t input = mq_graph_node(l->graph, index)->inputs[0];
+    const mq_value *in = &l->values[input];
+    mq_value *v = &l->values[index];
+    v->relu = true;
+    v->source = input;
+    if (in->stored != MQ_NONE) return MQ_OK;
+    if (in->relu) return need_stored(l, input);
+    v->source = in->source;
+    v->norm = in->norm;
+    return MQ_OK;
+}
+
+MQ_MUST_USE static mq_status forward_pool(mq_train_lowering *l, size_t index) {
+    mq_status status = MQ_OK;
+    const mq_node *node = mq_graph_node(l->graph, index);
+    const mq_shape in = mq_graph_node(l->graph, node->inputs[0])->shape, out = node->shape;
+    mq_train_step step = mq_lower_step(MQ_STEP_POOL, node);
+    MQ_REQUIRE(node->kernel * node->kernel <= 256, l->err, MQ_UNAVAILABLE, "layer %s: a pool of %zu x %zu",
+               node->name, node->kernel, node->kernel);
+    step.window = (mq_rows_window){in.h,
+                                   in.w,
+                                   in.c,
+                                   out.h,
+                                   out.w,
+                                   node->kernel,
+                                   node->stride,
+                                   mq_window_extent(in.h, node->kernel, node->stride, node->same).before,
+                                   mq_window_extent(in.w, node->kernel, node->stride, node->same).before};
+    MQ_TRY(mq_lower_read(l, node->inputs[0], MQ_EACH_WORKER, &step.buffers[MQ_SLOT_SRC]));
+    MQ_TRY(store(l, index, &step.buffers[MQ_SLOT_DST]));
+    MQ_TRY(mq_lower_tensor(l, l->wants[index] ? MQ_EACH_PICTURE : MQ_EACH_WORKER, out.h * out.w * out.c,
+                           node->name, &l->places[index]));
+    step.buffers[MQ_SLOT_BIAS] = l->places[index];
+    MQ_TRY(mq_lower_emit(l, step));
+cleanup:
+    return status;
+}
+
+/* An operand of an addition: a map without ReLU is done by the addition itself. */
+MQ_MUST_USE static mq_status operand(mq_train_lowering *l, size_t node, size_t *buffer, size_t *norm) {
+    const mq_value *v = &l->values[node];
+    if (v->stored != MQ_NONE || v->relu) return mq_lower_read(l, node, MQ_EACH_WORKER, buffer);
+    *buffer = l->values[v->source].stored;
+    *norm = v->norm;
+    return MQ_OK;
+}
+
+MQ_MUST_USE static mq_status forward_add(mq_train_lowering *l, size_t index) {
+    mq_status status = MQ_OK;
+    const mq_node *node = mq_graph_node(l->graph, index);
+    mq_train_step step = mq_lower_step(MQ_STEP_APPLY, node);
+    for (size_t k = 0; k < 2; k++) { /* the sums of both must be complete before either is read */
+        const mq_value *v = &l->values[node->inputs[k]];
+        if (v->stored == MQ_NONE && v->norm != MQ_NONE && l->t->norms[v->norm].batch &&
+            l->summed[v->norm] == l->phase)
+            MQ_TRY(mq_lower_next_phase(l));
+    }
+    MQ_TRY(operand(l, node->inputs[0], &step.buffers[MQ_SLOT_SRC], &step.norm));
+    MQ_TRY(operand(l, node->inputs[1], &step.buffers[MQ_SLOT_SRC2], &step.norm_b));
+    MQ_TRY(store(l, index, &step.buffers[MQ_SLOT_DST]));
+    MQ_TRY(mq_lower_emit(l, step));
+cleanup:
+    return status;
+}
+
+MQ_MUST_USE static mq_status forward_mean(mq_train_lowering *l, size_t index) {
+    mq_status status = MQ_OK;
+    const mq_node *node = mq_graph_node(l->graph, index), *in = mq_graph_node(l->graph, node->inputs[0]);
+    mq_train_step step = mq_lower_step(MQ_STEP_MEAN, in);
+    MQ_REQUIRE(index + 1 == l->nodes, l->err, MQ_UNAVAILABLE,
+               "layer %s: only the last layer may pool all pixels", node->name);
+    MQ_TRY(mq_lower_read(l, node->inputs[0], MQ_EACH_WORKER, &step.buffers[MQ_SLOT_SRC]));
+    step.buffers[MQ_SLOT_DST] = MQ_TENSOR_FEATURES;
+    MQ_TRY(mq_lower_emit(l, step));
+cleanup:
+    return status;
+}
+
+MQ_MUST_USE static mq_status forward_node(mq_train_lowering *l, size_t index) {
+    switch (mq_graph_node(l->graph, index)->op) {
+    case MQ_OP_CONV:
+    case MQ_OP_SEPCONV:
+        return forward_conv(l, index);
+    case MQ_OP_BATCH_NORM:
+        return forward_norm(l, index);
+    case MQ_OP_RELU:
+        return forward_relu(l, index);
+    case MQ_OP_MAX_POOL:
+        return forward_pool(l, index);
+    case MQ_OP_ADD:
+        return forward_add(l, index);
+    case MQ_OP_GLOBAL_AVG_POOL:
+        return forward_mean(l, index);
+    default:
+        return mq_fail(l->err, MQ_UNAVAILABLE, "layer %s: %s cannot be trained",
+                       mq_graph_node(l->graph, index)->name, mq_node_class(mq_graph_node(l->graph, index)));
+    }
+}
+
+/* The caller's numbers in the network's format. */
+MQ_MUST_USE static mq_status forward_input(mq_train_lowering *l) {
+    mq_status status = MQ_OK;
+    mq_trainable *t = l->t;
+    const mq_node *node = mq_graph_node(l->graph, t->boundary);
+    const size_t nhwc[] = {1, node->shape.h, node->shape.w, node->shape.c};
+    mq_train_step step = mq_lower_step(MQ_STEP_KERNEL, node);
+    mq_layout *from = NULL, *to = NULL;
+    mq_kernel *kernel = NULL;
+    MQ_TRY(mq_layout_nhwc(l->err, MQ_F32, nhwc, &from));
+    MQ_TRY(mq_layout_nhwc(l->err, t->dtype, nhwc, &to));
+    MQ_TRY(mq_kernel_reorder(l->err, t->dnn, from, to, &kernel));
+    MQ_TRY(mq_grow(l->err, &t->kernels, &t->kernel_capacity, t->kernel_count + 1, sizeof *t->kernels));
+    step.kernel = t->kernels[t->kernel_count++] = kernel;
+    kernel = NULL;
+    step.buffers[MQ_SLOT_SRC] = MQ_TENSOR_INPUT;
+    MQ_TRY(store(l, t->boundary, &step.buffers[MQ_SLOT_DST]));
+    MQ_TRY(mq_lower_emit(l, step));
+cleanup:
+    mq_kernel_free(&kernel);
+    mq_layout_free(&from);
+    mq_layout_free(&to);
+    return status;
+}
+
+/* A gradient is wanted where a thawed parameter lies at or below the node. */
+static void find_wanted(mq_train_lowering *l) {
+    const mq_trainable *t = l->t;
+    for (size_t i = t->boundary + 1; i < l->nodes; i++) {
+        const mq_node *node = mq_graph_node(l->graph, i);
+        for (size_t k = 0; k < node->input_count; k++) l->wants[i] |= l->wants[node->inputs[k]];
+        if (node->op == MQ_OP_BATCH_NORM) l->wants[i] |= t->norms[mq_lower_norm_of(l, node)].thawed;
+        if (node->op == MQ_OP_CONV || node->op == MQ_OP_SEPCONV)
+            l->wants[i] |= t->convs[mq_lower_conv_of(l, node)].thawed;
+    }
+}
+
+MQ_MUST_USE static mq_status lower_all(mq_train_lowering *l) {
+    mq_status status = MQ_OK;
+    mq_trainable *t = l->t;
+    size_t fixed;
+    t->backward = MQ_NONE;
+    MQ_TRY(begin_phase(l));
+    for (size_t i = 0; i < MQ_TENSORS_FIXED; i++) MQ_TRY(mq_lower_tensor(l, MQ_EACH_PICTURE, 0, "", &fixed));
+    t->tensors[MQ_TENSOR_GRADS].each = MQ_ONCE;
+    find_wanted(l);
+    MQ_TRY(forward_input(l));
+    for (size_t i = t->boundary + 1; i < l->nodes; i++) MQ_TRY(forward_node(l, i));
+    MQ_TRY(mq_lower_backward(l));
+cleanup:
+    return status;
+}
+
+mq_status mq_lower_train(mq_err *err, mq_trainable *t) {
+
+    mq_status status = MQ_OK;
+    mq_train_lowering l = {.err = err, .graph = t->graph, .t = t, .nodes = mq_graph_size(t->graph)};
+    const int threads = mq_par_threads();
+    MQ_TRY(mq_calloc(err, l.nodes, sizeof *l.values, "training", &l.values));
+    MQ_TRY(mq_calloc(err, l.nodes, sizeof *l.grads, "training", &l.grads));
+    MQ_TRY(mq_calloc(err, l.nodes, sizeof *l.wants, "training", &l.wants));
+    MQ_TRY(mq_calloc(err, l.nodes, sizeof *l.places, "training", &l.places));
+    MQ_TRY(mq_calloc(err, t->norm_count, sizeof *l.summed, "training", &l.summed));
+    for (size_t i = 0; i < l.nodes; i++) {
+        l.values[i] = (mq_value){MQ_NONE, MQ_NONE, MQ_NONE, false, MQ_NONE, MQ_NONE};
+        l.grads[i].buffer = MQ_NONE;
+    }
+    for (size_t i = 0; i < t->norm_count; i++) l.summed[i] = MQ_NONE;
+    mq_par_set_threads(1); /* kernels for one thread each */
+    status = lower_all(&l);
+    mq_par_set_threads(threads);
+cleanup:
+    free(l.values);
+    free(l.grads);
+    free(l.wants);
+    free(l.places);
+    free(l.summed);
+    free(l.sharers);
+    free(l.products);
+    free(l.partials);
+    return status;
+}

@@ -1,0 +1,226 @@
+/* masters.c: a trainable's parameters: which are thawed, where each lies in the
+ * block of all, and their copies in the layouts that kernels want. Called by
+ * trainable.c. Invariant: masters are f32 in Keras' order; copies follow them
+ * by mq_masters_lay_out alone. */
+#include "net/keras_order.h"
+#include "net/tensors.h"
+#include "net/trainable_impl.h"
+
+#include "base/mem.h"
+#include "base/par.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+/* Whether a node's block lies from first to last. */
+static bool is_thawed(const mq_graph *graph, const mq_trainable_plan *plan, size_t index) {
+    bool inside = plan->first == NULL, thawed = false;
+    for (size_t i = 0; i <= index; i++) {
+        const char *block = mq_graph_node(graph, i)->block;
+        if (plan->first && strcmp(block, plan->first) == 0) inside = true;
+        thawed = inside;
+        const bool ends = plan->last && strcmp(block, plan->last) == 0;
+        const bool more = i + 1 < mq_graph_size(graph) &&
+                          strcmp(mq_graph_node(graph, i + 1)->block, block) == 0;
+        if (ends && !more) inside = false;
+    }
+    return thawed;
+}
+
+static size_t halves_of(const mq_node *node) {
+    return node->op == MQ_OP_SEPCONV ? 2 : node->op == MQ_OP_CONV ? 1 : 0;
+}
+
+MQ_MUST_USE static mq_status count_parts(mq_err *err, mq_trainable *t) {
+    mq_status status = MQ_OK;
+    size_t params = 0;
+    for (size_t i = t->boundary + 1; i < mq_graph_size(t->graph); i++) {
+        const mq_node *node = mq_graph_node(t->graph, i);
+        t->norm_count += node->op == MQ_OP_BATCH_NORM;
+        t->conv_count += halves_of(node);
+        params += mq_node_param_count(node);
+    }
+    MQ_TRY(mq_calloc(err, t->norm_count, sizeof *t->norms, "training", &t->norms));
+    MQ_TRY(mq_calloc(err, t->conv_count, sizeof *t->convs, "training", &t->convs));
+    MQ_TRY(mq_calloc(err, params, sizeof *t->names, "training", &t->names));
+    MQ_TRY(mq_calloc(err, params, sizeof *t->moving_names, "training", &t->moving_names));
+cleanup:
+    return status;
+}
+
+/* The window of either half of a convolution, for one picture. */
+static mq_window window_of(const mq_graph *graph, const mq_node *node, bool pointwise) {
+    const mq_shape in = mq_graph_node(graph, node->inputs[0])->shape, out = node->shape;
+    if (pointwise)
+        return (mq_window){.n = 1,
+                           .h = out.h,
+                           .w = out.w,
+                           .c = in.c,
+                           .out_h = out.h,
+                           .out_w = out.w,
+                           .kernel = 1,
+                           .stride = 1};
+    const mq_extent h = mq_window_extent(in.h, node->kernel, node->stride, node->same);
+    const mq_extent w = mq_window_extent(in.w, node->kernel, node->stride, node->same);
+    return (mq_window){.n = 1,
+                       .h = in.h,
+                       .w = in.w,
+                       .c = in.c,
+                       .out_h = h.out,
+                       .out_w = w.out,
+                       .kernel = node->kernel,
+                       .stride = node->stride,
+                       .top = h.before,
+                       .left = w.before,
+                       .bottom = h.behind,
+                       .right = w.behind};
+}
+
+/* Gives a thawed parameter its place in the block; param is its index in the node. */
+static size_t place(mq_trainable *t, const mq_node *node, const char *name, size_t count) {
+    const size_t at = t->count;
+    t->names[t->name_count++] = (mq_trainable_tensor){node->name, name, at, count};
+    t->count += count;
+    return at;
+}
+
+static size_t place_moving(mq_trainable *t, const mq_node *node, const char *name, size_t count) {
+    const size_t at = t->moving_count;
+    t->moving_names[t->moving_name_count++] = (mq_trainable_tensor){node->name, name, at, count};
+    t->moving_count += count;
+    return at;
+}
+
+static void add_norm(mq_trainable *t, const mq_node *node, bool thawed, size_t index) {
+    const size_t c = node->shape.c;
+    mq_norm *n = &t->norms[index];
+    *n = (mq_norm){.node = node,
+                   .channels = c,
+                   .pixels = node->shape.h * node->shape.w,
+                   .thawed = thawed,
+                   .batch = thawed && t->batch_statistics};
+    if (thawed) {
+        n->gamma_at = place(t, node, "gamma", c);
+        n->beta_at = place(t, node, "beta", c);
+    }
+    if (n->batch) {
+        n->moving_at = place_moving(t, node, "moving_mean", c);
+        place_moving(t, node, "moving_variance", c);
+    }
+}
+
+static void add_conv(mq_trainable *t, const mq_node *node, bool thawed, size_t first) {
+    const bool separable = node->op == MQ_OP_SEPCONV;
+    for (size_t half = 0; half < halves_of(node); half++) {
+        mq_conv *c = &t->convs[first + half];
+        *c = (mq_conv){.node = node,
+                       .param = mq_node_param(t->graph, node, half),
+                       .window = window_of(t->graph, node, half == 1),
+                       .depthwise = separable && half == 0,
+                       .thawed = thawed,
+                       .laid = {MQ_NONE, MQ_NONE}};
+        c->filters = c->depthwise ? c->window.c : node->filters;
+        if (thawed) c->param_at = place(t, node, c->param.name, mq_param_numbers(&c->param));
+    }
+}
+
+/* From the last layer to the first: so lie the parameters, and so come the gradients. */
+static void add_parts(const mq_trainable_plan *plan, mq_trainable *t) {
+    size_t norm = t->norm_count, conv = t->conv_count;
+    for (size_t i = mq_graph_size(t->graph); i-- > t->boundary + 1;) {
+        const mq_node *node = mq_graph_node(t->graph, i);
+        const bool thawed = is_thawed(t->graph, plan, i);
+        if (node->op == MQ_OP_BATCH_NORM) add_norm(t, node, thawed, --norm);
+        if (!halves_of(node)) continue;
+        conv -= halves_of(node);
+        add_conv(t, node, thawed, conv);
+    }
+}
+
+static void copy_norm(const mq_trainable_plan *plan, mq_trainable *t, mq_norm *n) {
+    static const char *const names[] = {"gamma", "beta", "moving_mean", "moving_variance"};
+    float *const arrays[] = {n->gamma, n->beta, n->moving_mean, n->moving_variance};
+    for (size_t i = 0; i < 4; i++)
+        memcpy(arrays[i], mq_tensors_get(plan->weights, plan->prefix, n->node, names[i]),
+               n->channels * sizeof(float));
+    if (n->thawed) {
+        memcpy(t->params + n->gamma_at, n->gamma, n->channels * sizeof(float));
+        memcpy(t->params + n->beta_at, n->beta, n->channels * sizeof(float));
+    }
+    if (!n->batch) return;
+    memcpy(t->moving + n->moving_at, n->moving_mean, n->channels * sizeof(float));
+    memcpy(t->moving + n->moving_at + n->channels, n->moving_variance, n->channels * sizeof(float));
+}
+
+mq_status mq_masters_create(mq_err *err, const mq_trainable_plan *plan, mq_trainable *t) {
+    mq_status status = MQ_OK;
+    MQ_TRY(count_parts(err, t));
+    add_parts(plan, t);
+    MQ_REQUIRE(t->count, err, MQ_USAGE, "the blocks from %s on have nothing to train", plan->first);
+    MQ_TRY(mq_alloc_aligned(err, t->count, sizeof *t->params, "the parameters", &t->params));
+    MQ_TRY(mq_alloc_aligned(err, t->count, sizeof *t->grads, "the gradients", &t->grads));
+    MQ_TRY(mq_alloc_aligned(err, t->moving_count, sizeof *t->moving, "the moving averages", &t->moving));
+    memset(t->grads, 0, t->count * sizeof *t->grads);
+    for (size_t i = 0; i < t->norm_count; i++) {
+        MQ_TRY(mq_norm_create(err, t->batch, &t->norms[i]));
+        copy_norm(plan, t, &t->norms[i]);
+    }
+    for (size_t i = 0; i < t->conv_count; i++) {
+        mq_conv *c = &t->convs[i];
+        c->values = mq_tensors_get(plan->weights, plan->prefix, c->node, c->param.name);
+        if (!c->thawed) continue;
+        memcpy(t->params + c->param_at, c->values, mq_param_numbers(&c->param) * sizeof(float));
+        c->values = t->params + c->param_at;
+    }
+cleanup:
+    return status;
+}
+
+/* Norms on stored statistics get their map now; those of the batch when its sums are there. */
+static void refresh_norm(mq_trainable *t, mq_norm *n) {
+    if (n->thawed) {
+        memcpy(n->gamma, t->params + n->gamma_at, n->channels * sizeof(float));
+        memcpy(n->beta, t->params + n->beta_at, n->channels * sizeof(float));
+    }
+    if (n->batch) {
+        memcpy(n->moving_mean, t->moving + n->moving_at, n->channels * sizeof(float));
+        memcpy(n->moving_variance, t->moving + n->moving_at + n->channels, n->channels * sizeof(float));
+    } else {
+        mq_norm_stored(n);
+    }
+}
+
+typedef struct {
+    mq_trainable *t;
+    bool thawed_only;
+    atomic_size_t next;
+    mq_err *errs; /* one for each worker */
+} lay_state;
+
+static void lay_some(void *ctx, size_t begin, size_t end) {
+    lay_state *s = ctx;
+    for (size_t worker = begin; worker < end; worker++)
+        for (size_t i; (i = atomic_fetch_add(&s->next, 1)) < s->t->laid_count;) {
+            const mq_laid *laid = &s->t->laid[i];
+            const mq_conv *c = &s->t->convs[laid->conv];
+            if (s->thawed_only && !c->thawed) continue;
+            const mq_keras_weights weights = {&c->param, c->depthwise, c->values};
+            if (mq_keras_lay_out(&s->errs[worker], s->t->workers[worker].dnn, &weights, laid->layout,
+                                 s->t->weights + laid->at) != MQ_OK)
+                return;
+        }
+}
+
+mq_status mq_masters_lay_out(mq_err *err, mq_trainable *t, bool thawed_only) {
+    mq_status status = MQ_OK;
+    lay_state s = {.t = t, .thawed_only = thawed_only};
+    MQ_TRY(mq_calloc(err, t->worker_count, sizeof *s.errs, "the weights", &s.errs));
+    mq_parallel_for(t->worker_count, lay_some, &s);
+    for (size_t i = 0; i < t->worker_count; i++)
+        if (s.errs[i].code != MQ_OK) MQ_TRY(mq_fail(err, s.errs[i].code, "%s", s.errs[i].text));
+    for (size_t i = 0; i < t->norm_count; i++)
+        if (!thawed_only || t->norms[i].thawed) refresh_norm(t, &t->norms[i]);
+cleanup:
+    free(s.errs);
+    return status;
+}

@@ -1,0 +1,399 @@
+/* rows.c: the kernels of rows.h, one body each, compiled for three instruction
+ * sets and two number formats. Called by the training programs. Owns nothing.
+ * Invariant: every variant rounds at the same places, so all give the same bytes. */
+#include "net/rows.h"
+
+#include "net/program.h"
+
+#include <string.h>
+
+/* Vectors go by pointer: by value their calling convention would depend on the instruction set. */
+/* FEW pixels are read side by side, so that memory is still read in order. */
+enum { LANES = MQ_ROWS_PAD, FEW = 4, BLOCK = 64, PANEL = 1024 };
+typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef uint32_t words __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef uint8_t bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
+typedef uint16_t halves __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
+
+#define BODY __attribute__((always_inline)) static inline
+
+BODY float number(const void *p, size_t i, bool bf16) {
+    float value;
+    if (!bf16) return ((const float *)p)[i];
+    const uint32_t bits = (uint32_t)((const uint16_t *)p)[i] << 16;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* To the nearest bf16, ties to even; any NaN to the quiet one. */
+BODY uint16_t half_of(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return value != value ? 0x7FC0 : (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+}
+
+/* n <= LANES numbers at p[i]; the lanes behind them are 0. */
+BODY void get(vec *v, const void *p, size_t i, size_t n, bool bf16) {
+    if (n < LANES) {
+        *v = (vec){0};
+        for (size_t k = 0; k < n; k++) (*v)[k] = number(p, i + k, bf16);
+    } else if (bf16) {
+        const words bits = __builtin_convertvector(*(const halves *)((const uint16_t *)p + i), words) << 16;
+        *v = (vec)bits;
+    } else {
+        *v = *(const vec *)((const float *)p + i);
+    }
+}
+
+BODY void put(const vec *v, void *p, size_t i, size_t n, bool bf16) {
+    if (n < LANES) {
+        for (size_t k = 0; k < n; k++)
+            if (bf16)
+                ((uint16_t *)p)[i + k] = half_of((*v)[k]);
+            else
+                ((float *)p)[i + k] = (*v)[k];
+    } else if (bf16) {
+        const words bits = (words)*v, nan = (words)(*v != *v);
+        const words rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16;
+        *(halves *)((uint16_t *)p + i) = __builtin_convertvector((nan & 0x7FC0) | (~nan & rounded), halves);
+    } else {
+        *(vec *)((float *)p + i) = *v;
+    }
+}
+
+/* What put stores, as f32. */
+BODY void round_to(vec *v, bool bf16) {
+    if (!bf16) return;
+    const words bits = (words)*v;
+    *v = (vec)((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000u);
+}
+
+BODY void channel(vec *v, const float *p, size_t c) {
+    *v = *(const vec *)(p + c);
+}
+
+BODY size_t least(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+BODY size_t lanes_at(size_t c, size_t channels) {
+    return least(channels - c, LANES);
+}
+
+/* v = scale v + shift at channel c; nothing where scale is NULL. */
+BODY void affine(vec *v, const float *scale, const float *shift, size_t c) {
+    if (!scale) return;
+    vec s, t;
+    channel(&s, scale, c);
+    channel(&t, shift, c);
+    *v = *v * s + t;
+}
+
+/* v where x is above zero, else 0. A NaN in x lets v pass, so that it stays visible. */
+BODY void mask(vec *v, const vec *x) {
+    const words blocked = (words)(*x <= (vec){0});
+    *v = (vec)((words)*v & ~blocked);
+}
+
+BODY void apply_body(const mq_rows *args, bool bf16) {
+    const mq_rows own = *args, *const r = &own; /* a store may alias args, but not these */
+    for (size_t p = 0; p < r->pixels; p++)
+        for (size_t c = 0; c < r->channels; c += LANES) {
+            const size_t i = p * r->channels + c, n = lanes_at(c, r->channels);
+            vec a, b;
+            get(&a, r->a, i, n, bf16);
+            affine(&a, r->scale, r->shift, c);
+            if (r->b) {
+                get(&b, r->b, i, n, bf16);
+                affine(&b, r->scale_b, r->shift_b, c);
+                a += b;
+            }
+            if (r->relu) a = (vec)((words)a & ~(words)(a < (vec){0}));
+            put(&a, r->out, i, n, bf16);
+        }
+}
+
+/* Sums of up to PANEL channels over BLOCK pixels: short enough for f32, then added up in double. */
+typedef struct {
+    float s[2][PANEL];
+} panel_sums;
+
+/* Adds what the panel holds to the sums of its channels and empties it. */
+BODY void flush(panel_sums *panel, double *sums, size_t channels, size_t first) {
+    for (size_t c = first; c < channels && c < first + PANEL; c++) {
+        sums[c] += (double)panel->s[0][c - first];
+        sums[channels + c] += (double)panel->s[1][c - first];
+    }
+    memset(panel, 0, sizeof *panel);
+}
+
+/* Pixels p to end, a few, of the panel that begins at channel first. */
+BODY void stats_few(const mq_rows *r, panel_sums *panel, size_t p, size_t end, size_t first, bool bf16) {
+    for (size_t c = first; c < r->channels && c < first + PANEL; c += LANES) {
+        const size_t n = lanes_at(c, r->channels);
+        vec s0, s1, x, mean;
+        channel(&s0, panel->s[0], c - first);
+        channel(&s1, panel->s[1], c - first);
+        channel(&mean, r->mean, c);
+        for (size_t i = p; i < end; i++) {
+            get(&x, r->a, i * r->channels + c, n, bf16);
+            x -= mean;
+            s0 += x;
+            s1 += x * x;
+        }
+        *(vec *)(panel->s[0] + c - first) = s0;
+        *(vec *)(panel->s[1] + c - first) = s1;
+    }
+}
+
+BODY void stats_body(const mq_rows *args, bool bf16) {
+    const mq_rows own = *args, *const r = &own;
+    panel_sums panel = {{{0}}};
+    memset(r->sums, 0, 2 * r->channels * sizeof *r->sums);
+    for (size_t c = 0; c < r->channels; c += PANEL)
+        for (size_t p = 0; p < r->pixels; p += FEW) {
+            stats_few(r, &panel, p, least(r->pixels, p + FEW), c, bf16);
+            if ((p + FEW) % BLOCK == 0 || p + FEW >= r->pixels) flush(&panel, r->sums, r->channels, c);
+        }
+}
+
+BODY void norm_back_body(const mq_rows *args, bool bf16) {
+    const mq_rows own = *args, *const r = &own; /* a store may alias args, but not these */
+    for (size_t p = 0; p < r->pixels; p++)
+        for (size_t c = 0; c < r->channels; c += LANES) {
+            const size_t i = p * r->channels + c, n = lanes_at(c, r->channels);
+            vec g, x, scale, mean_grad, mean, factor;
+            get(&g, r->a, i, n, bf16);
+            channel(&scale, r->scale, c);
+            if (r->mean_grad) {
+                get(&x, r->b, i, n, bf16);
+                channel(&mean_grad, r->mean_grad, c);
+                channel(&mean, r->mean, c);
+                channel(&factor, r->factor, c);
+                g = (g - mean_grad) - (x - mean) * factor;
+            }
+            g *= scale;
+            put(&g, r->out, i, n, bf16);
+        }
+}
+
+/* A gradient and the forward pass's number that goes with it. */
+typedef struct {
+    vec g, x;
+} grad_pair;
+
+BODY void grad_vector(const mq_rows *r, size_t pixel, size_t c, bool bf16, grad_pair *out) {
+    const size_t i = pixel * r->channels + c, n = lanes_at(c, r->channels);
+    vec *g = &out->g, *x = &out->x;
+    get(g, r->a, i, n, bf16);
+    if (r->relu || r->sums) get(x, r->b, i, n, bf16);
+    if (r->relu) {
+        vec y = *x;
+        affine(&y, r->scale_b, r->shift_b, c);
+        mask(g, &y);
+    }
+    if (r->old) {
+        vec old;
+        get(&old, r->old, i, n, bf16);
+        *g += old;
+    }
+    put(g, r->out, i, n, bf16);
+}
+
+BODY void grad_few(const mq_rows *r, panel_sums *panel, size_t p, size_t end, size_t first, bool bf16) {
+    for (size_t c = first; c < r->channels && c < first + PANEL; c += LANES) {
+        vec s0, s1, mean;
+        grad_pair v;
+        channel(&s0, panel->s[0], c - first);
+        channel(&s1, panel->s[1], c - first);
+        channel(&mean, r->mean, c);
+        for (size_t i = p; i < end; i++) {
+            grad_vector(r, i, c, bf16, &v);
+            round_to(&v.g, bf16); /* of the numbers that the next pass will read */
+            s0 += v.g;
+            s1 += v.g * (v.x - mean);
+        }
+        *(vec *)(panel->s[0] + c - first) = s0;
+        *(vec *)(panel->s[1] + c - first) = s1;
+    }
+}
+
+BODY void grad_body(const mq_rows *args, bool bf16) {
+    const mq_rows own = *args, *const r = &own;
+    panel_sums panel = {{{0}}};
+    grad_pair v;
+    for (size_t p = 0; p < r->pixels && !r->sums; p++)
+        for (size_t c = 0; c < r->channels; c += LANES) grad_vector(r, p, c, bf16, &v);
+    if (!r->sums) return;
+    memset(r->sums, 0, 2 * r->channels * sizeof *r->sums);
+    for (size_t c = 0; c < r->channels; c += PANEL)
+        for (size_t p = 0; p < r->pixels; p += FEW) {
+            grad_few(r, &panel, p, least(r->pixels, p + FEW), c, bf16);
+            if ((p + FEW) % BLOCK == 0 || p + FEW >= r->pixels) flush(&panel, r->sums, r->channels, c);
+        }
+}
+
+BODY void get_places(words *place, const uint8_t *p, size_t n) {
+    if (n == LANES)
+        *place = __builtin_convertvector(*(const bytes *)p, words);
+    else
+        for (size_t k = 0; k < n; k++) (*place)[k] = p[k];
+}
+
+BODY void put_places(const words *place, uint8_t *p, size_t n) {
+    if (n == LANES)
+        *(bytes *)p = __builtin_convertvector(*place, bytes);
+    else
+        for (size_t k = 0; k < n; k++) p[k] = (uint8_t)(*place)[k];
+}
+
+/* The pixel of a that place k of the window at (y, x) reads; false: outside. */
+BODY bool window_pixel(const mq_rows_window *w, size_t y, size_t x, size_t k, size_t *pixel) {
+    const size_t sy = y * w->stride + k / w->kernel - w->top; /* wraps above the edge */
+    const size_t sx = x * w->stride + k % w->kernel - w->left;
+    *pixel = sy * w->w + sx;
+    return sy < w->h && sx < w->w;
+}
+
+/* The largest of a window and its place. */
+typedef struct {
+    vec best;
+    words place;
+} pool_choice;
+
+BODY void pool_vector(const mq_rows_window *w, const void *a, size_t at, size_t c, bool bf16,
+                      pool_choice *out) {
+    vec *best = &out->best;
+    words *place = &out->place;
+    const size_t y = at / w->out_w, x = at % w->out_w, n = lanes_at(c, w->c);
+    size_t pixel;
+    bool first = true;
+    for (size_t k = 0; k < w->kernel * w->kernel; k++) {
+        if (!window_pixel(w, y, x, k, &pixel)) continue;
+        vec v;
+        get(&v, a, pixel * w->c + c, n, bf16);
+        words more = (words)(v > *best) | (words)(v != v);
+        if (first) more = ~(words){0};
+        const words here = (words){0} + (uint32_t)k;
+        *best = (vec)(((words)v & more) | ((words)*best & ~more));
+        *place = (here & more) | (*place & ~more);
+        first = false;
+    }
+}
+
+BODY void max_pool_body(const mq_rows_window *w, const void *a, void *out, uint8_t *places, bool bf16) {
+    for (size_t at = 0; at < w->out_h * w->out_w; at++)
+        for (size_t c = 0; c < w->c; c += LANES) {
+            const size_t n = lanes_at(c, w->c);
+            pool_choice choice = {{0}, {0}};
+            pool_vector(w, a, at, c, bf16, &choice);
+            put(&choice.best, out, at * w->c + c, n, bf16);
+            put_places(&choice.place, places + at * w->c + c, n);
+        }
+}
+
+/* Windows that read pixel (y, x) have their corner at most kernel - 1 before it; the gradients of those that
+ * chose it are added in the order of windows. */
+BODY void pool_back_vector(const mq_rows_window *w, const void *a, const uint8_t *places, size_t i, bool bf16,
+                           vec *sum) {
+    const size_t pixel = i / w->c, c = i % w->c;
+    const size_t y = pixel / w->w + w->top, x = pixel % w->w + w->left, n = lanes_at(c, w->c);
+    const size_t y0 = y < w->kernel ? 0 : (y - w->kernel) / w->stride + 1;
+    const size_t x0 = x < w->kernel ? 0 : (x - w->kernel) / w->stride + 1;
+    for (size_t wy = y0; wy * w->stride <= y && wy < w->out_h; wy++)
+        for (size_t wx = x0; wx * w->stride <= x && wx < w->out_w; wx++) {
+            const size_t at = (wy * w->out_w + wx) * w->c + c;
+            const uint32_t own = (uint32_t)((y - wy * w->stride) * w->kernel + (x - wx * w->stride));
+            vec g;
+            words place = {0};
+            get(&g, a, at, n, bf16);
+            get_places(&place, places + at, n);
+            *sum += (vec)((words)g & (words)(place == own));
+        }
+}
+
+BODY void max_pool_back_body(const mq_rows_window *w, const void *a, const uint8_t *places, void *out,
+                             bool bf16) {
+    for (size_t pixel = 0; pixel < w->h * w->w; pixel++)
+        for (size_t c = 0; c < w->c; c += LANES) {
+            vec sum = {0};
+            pool_back_vector(w, a, places, pixel * w->c + c, bf16, &sum);
+            put(&sum, out, pixel * w->c + c, lanes_at(c, w->c), bf16);
+        }
+}
+
+BODY void mean_body(const mq_rows *r, float *means, bool bf16) {
+    for (size_t c = 0; c < r->channels; c += LANES) {
+        const size_t n = lanes_at(c, r->channels);
+        vec sum = {0}, x;
+        for (size_t p = 0; p < r->pixels; p++) {
+            get(&x, r->a, p * r->channels + c, n, bf16);
+            sum += x;
+        }
+        for (size_t k = 0; k < n; k++) means[c + k] = sum[k] / (float)r->pixels;
+    }
+}
+
+BODY void mean_back_body(const mq_rows *r, const float *gradient, bool bf16) {
+    const float share = 1.0f / (float)r->pixels;
+    for (size_t p = 0; p < r->pixels; p++)
+        for (size_t c = 0; c < r->channels; c += LANES) {
+            const size_t n = lanes_at(c, r->channels);
+            vec g;
+            get(&g, gradient, c, n, false);
+            g *= share;
+            put(&g, r->out, p * r->channels + c, n, bf16);
+        }
+}
+
+/* All kernels for one instruction set and number format, and their table. */
+#define KERNELS(name, target, bf16)                                                                          \
+    target static void apply_##name(const mq_rows *r) {                                                      \
+        apply_body(r, bf16);                                                                                 \
+    }                                                                                                        \
+    target static void stats_##name(const mq_rows *r) {                                                      \
+        stats_body(r, bf16);                                                                                 \
+    }                                                                                                        \
+    target static void norm_back_##name(const mq_rows *r) {                                                  \
+        norm_back_body(r, bf16);                                                                             \
+    }                                                                                                        \
+    target static void grad_##name(const mq_rows *r) {                                                       \
+        grad_body(r, bf16);                                                                                  \
+    }                                                                                                        \
+    target static void max_pool_##name(const mq_rows_window *w, const void *a, void *out, uint8_t *places) { \
+        max_pool_body(w, a, out, places, bf16);                                                              \
+    }                                                                                                        \
+    target static void max_pool_back_##name(const mq_rows_window *w, const void *a, const uint8_t *places,   \
+                                            void *out) {                                                     \
+        max_pool_back_body(w, a, places, out, bf16);                                                         \
+    }                                                                                                        \
+    target static void mean_##name(const mq_rows *r, float *means) {                                         \
+        mean_body(r, means, bf16);                                                                           \
+    }                                                                                                        \
+    target static void mean_back_##name(const mq_rows *r, const float *gradient) {                           \
+        mean_back_body(r, gradient, bf16);                                                                   \
+    }                                                                                                        \
+    static const mq_rows_kernels kernels_##name = {                                                          \
+        apply_##name,    stats_##name,         norm_back_##name, grad_##name,                                \
+        max_pool_##name, max_pool_back_##name, mean_##name,      mean_back_##name,                           \
+    };
+
+#ifdef __x86_64__
+#define WITH(features) __attribute__((target(features)))
+KERNELS(f32_512, WITH("avx512f,avx512bw,avx512vl,avx512dq"), false)
+KERNELS(bf16_512, WITH("avx512f,avx512bw,avx512vl,avx512dq"), true)
+KERNELS(f32_256, WITH("avx2"), false)
+KERNELS(bf16_256, WITH("avx2"), true)
+#endif
+KERNELS(f32_any, , false)
+KERNELS(bf16_any, , true)
+
+const mq_rows_kernels *mq_rows_kernels_of(mq_dtype dtype) {
+    const bool bf16 = dtype == MQ_BF16;
+#ifdef __x86_64__
+    const char *isa = mq_dnn_isa();
+    if (strncmp(isa, "avx512", 6) == 0) return bf16 ? &kernels_bf16_512 : &kernels_f32_512;
+    if (strncmp(isa, "avx2", 4) == 0) return bf16 ? &kernels_bf16_256 : &kernels_f32_256;
+#endif
+    return bf16 ? &kernels_bf16_any : &kernels_f32_any;
+}

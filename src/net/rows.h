@@ -1,0 +1,59 @@
+/* rows.h: what lies between convolutions while a network trains, on one picture as rows of channels (NHWC):
+ * normalising, ReLU, sums, pools, and their gradients.
+ *
+ * Numbers are f32 or bf16 in memory and f32 in between; sums over pixels are kept in double. A result depends
+ * neither on the instruction set nor on threads: channels never mix and pixels are added in order.
+ * Arrays of one number a channel are f32 and readable up to a multiple of MQ_ROWS_PAD. */
+#ifndef MQ_ROWS_H
+#define MQ_ROWS_H
+
+#include "net/bundle.h"
+
+enum { MQ_ROWS_PAD = 8 };
+
+/* The arguments of every function below; all memory is borrowed. out may be a, b or old where it is read at
+ * the same place only, which is everywhere but in pools. */
+typedef struct {
+    size_t pixels, channels;
+    void *out;
+    const void *a, *b;                      /* b NULL: none */
+    const void *old;                        /* grad: what is added; NULL: nothing */
+    const float *scale, *shift;             /* of a; NULL: a as it is */
+    const float *scale_b, *shift_b;         /* of b; NULL: b as it is */
+    const float *mean, *mean_grad, *factor; /* see stats, norm_back and grad */
+    bool relu;
+    double *sums; /* [2, channels], written */
+} mq_rows;
+
+/* A window of a pool over one picture. */
+typedef struct {
+    size_t h, w, c, out_h, out_w, kernel, stride, top, left;
+} mq_rows_window;
+
+typedef struct {
+    /* out = A(a) + B(b), then the ReLU; A(x) = scale x + shift. */
+    void (*apply)(const mq_rows *r);
+    /* sums = sum of (a - mean), sum of its square, over pixels. mean keeps the numbers small: it may be
+     * anything. */
+    void (*stats)(const mq_rows *r);
+    /* The gradient of batch norm: out = scale ((a - mean_grad) - (b - mean) factor) for gradient a and input
+     * b; with mean_grad NULL (stored statistics): out = scale a. */
+    void (*norm_back)(const mq_rows *r);
+    /* The gradient a where the ReLU of B(b) let pass (relu false: everywhere), plus old; and, where sums are
+     * wanted, the sum of out and of out (b - mean). */
+    void (*grad)(const mq_rows *r);
+    /* Largest of each window of a, and where it stood in the window (the first of equals), [out_h, out_w, c].
+     */
+    void (*max_pool)(const mq_rows_window *w, const void *a, void *out, uint8_t *places);
+    /* Its gradient: a [out_h, out_w, c] -> out [h, w, c]. */
+    void (*max_pool_back)(const mq_rows_window *w, const void *a, const uint8_t *places, void *out);
+    /* Mean over pixels, f32 [channels]; its gradient. */
+    void (*mean)(const mq_rows *r, float *means);
+    void (*mean_back)(const mq_rows *r, const float *gradient);
+} mq_rows_kernels;
+
+/* The functions for dtype (MQ_F32 or MQ_BF16) in the widest instruction set that the network may use here;
+ * static. */
+const mq_rows_kernels *mq_rows_kernels_of(mq_dtype dtype);
+
+#endif

@@ -1,0 +1,399 @@
+/* trainable.c: runs the phases that lower_train.c and lower_back.c made. Called
+ * by training. Owns all memory of a trainable. Within a phase a thread takes
+ * the next picture, lane or sum until none is left. Invariant: no number
+ * depends on which thread took what. */
+#include "net/trainable_impl.h"
+
+#include "net/program.h"
+#include "net/tensors.h"
+
+#include "base/mem.h"
+#include "base/par.h"
+
+#include <math.h>
+#include <stdatomic.h>
+#include <string.h>
+
+enum { LANE = 8 }; /* pictures: enough for one kernel to work at full speed */
+
+static size_t copies(const mq_trainable *t, mq_each each) {
+    return each == MQ_EACH_PICTURE ? t->lanes * t->lane : each == MQ_EACH_LANE ? t->lanes : 1;
+}
+
+/* Places of all buffers: those of the batch by phases, those of a worker by steps. */
+MQ_MUST_USE static mq_status place_tensors(mq_err *err, mq_trainable *t) {
+    mq_status status = MQ_OK;
+    mq_lifetime *items = NULL;
+    MQ_TRY(mq_calloc(err, t->tensor_count, sizeof *items, "the memory plan", &items));
+    for (int worker = 0; worker < 2; worker++) {
+        size_t count = 0;
+        for (size_t i = 0; i < t->tensor_count; i++) {
+            mq_tensor_place *p = &t->tensors[i];
+            if ((p->each == MQ_EACH_WORKER) != (worker == 1)) continue;
+            items[count] = p->lifetime;
+            MQ_REQUIRE(mq_mul(p->bytes, copies(t, p->each), &items[count++].bytes), err, MQ_NO_MEMORY,
+                       "a batch of %zu pictures", t->batch);
+        }
+        MQ_TRY(mq_plan_memory(err, items, count, worker ? &t->worker_bytes : &t->arena_bytes));
+        count = 0;
+        for (size_t i = 0; i < t->tensor_count; i++)
+            if ((t->tensors[i].each == MQ_EACH_WORKER) == (worker == 1))
+                t->tensors[i].lifetime.offset = items[count++].offset;
+    }
+cleanup:
+    free(items);
+    return status;
+}
+
+/* Binds what never moves: a worker's own buffers and the weights. */
+MQ_MUST_USE static mq_status make_worker(mq_err *err, const mq_trainable *t, mq_train_worker *w) {
+    mq_status status = MQ_OK;
+    MQ_TRY(mq_dnn_beside(err, t->dnn, &w->dnn));
+    MQ_TRY(mq_alloc_aligned(err, 1, t->worker_bytes, "a picture's tensors", &w->arena));
+    MQ_TRY(mq_calloc(err, t->step_count, sizeof *w->calls, "training", &w->calls));
+    for (size_t i = 0; i < t->step_count; i++) {
+        const mq_train_step *step = &t->steps[i];
+        if (step->kind != MQ_STEP_KERNEL) continue;
+        MQ_TRY(mq_call_create(err, w->dnn, step->kernel, &w->calls[i]));
+        if (step->laid != MQ_NONE)
+            MQ_TRY(mq_call_bind(err, w->calls[i], MQ_SLOT_WEIGHTS, t->weights + t->laid[step->laid].at));
+        for (mq_slot slot = 0; slot < MQ_SLOTS; slot++) {
+            const size_t b = step->buffers[slot];
+            if (b == MQ_NONE || t->tensors[b].each != MQ_EACH_WORKER) continue;
+            MQ_TRY(mq_call_bind(err, w->calls[i], slot, w->arena + t->tensors[b].lifetime.offset));
+        }
+    }
+cleanup:
+    return status;
+}
+
+MQ_MUST_USE static mq_status build(mq_err *err, const mq_trainable_plan *plan, mq_trainable *t) {
+    mq_status status = MQ_OK;
+    const size_t threads = (size_t)mq_par_threads();
+    MQ_TRY(mq_dnn_create(err, &t->dnn));
+    MQ_TRY(plan->arch->build(err, plan->imgsz, &t->graph));
+    MQ_TRY(mq_tensors_check(err, t->graph, plan->weights, plan->prefix));
+    const char *lowest = plan->first ? plan->first : mq_graph_node(t->graph, 0)->block;
+    MQ_TRY(mq_graph_boundary(err, t->graph, lowest, &t->boundary));
+    MQ_TRY(mq_masters_create(err, plan, t));
+    MQ_TRY(mq_lower_train(err, t));
+    MQ_TRY(place_tensors(err, t));
+    MQ_TRY(mq_alloc_aligned(err, 1, t->weights_bytes, "the weights", &t->weights));
+    MQ_TRY(mq_alloc_aligned(err, 1, t->arena_bytes, "the batch's tensors", &t->arena));
+    t->worker_count = threads < t->batch ? threads : t->batch;
+    MQ_TRY(mq_calloc(err, t->worker_count, sizeof *t->workers, "training", &t->workers));
+    for (size_t i = 0; i < t->worker_count; i++) MQ_TRY(make_worker(err, t, &t->workers[i]));
+    MQ_TRY(mq_masters_lay_out(err, t, false));
+cleanup:
+    return status;
+}
+
+mq_status mq_trainable_create(mq_err *err, const mq_trainable_plan *plan, mq_trainable **trainable) {
+    mq_status status = MQ_OK;
+    mq_trainable *t = NULL;
+    MQ_REQUIRE(plan->size == sizeof *plan && plan->batch, err, MQ_INTERNAL, "a training plan of %zu bytes",
+               plan->size);
+    MQ_REQUIRE(plan->dtype == MQ_F32 || (plan->dtype == MQ_BF16 && mq_dnn_has_bf16()), err, MQ_UNAVAILABLE,
+               "this processor (%s) has no avx512_bf16; use --dtype f32", mq_dnn_isa());
+    MQ_REQUIRE(plan->imgsz >= plan->arch->imgsz_min, err, MQ_USAGE,
+               "%s takes pictures from %u pixels up, not %u", plan->arch->name, plan->arch->imgsz_min,
+               plan->imgsz);
+    MQ_TRY(mq_calloc(err, 1, sizeof *t, "training", &t));
+    t->dtype = plan->dtype;
+    t->rows = mq_rows_kernels_of(plan->dtype);
+    t->batch_statistics = plan->batch_statistics;
+    t->features = plan->arch->features;
+    t->batch = plan->batch;
+    t->lanes = (plan->batch + LANE - 1) / LANE;
+    t->lane = (plan->batch + t->lanes - 1) / t->lanes;
+    MQ_TRY(build(err, plan, t));
+    *trainable = t;
+    t = NULL;
+cleanup:
+    mq_trainable_free(&t);
+    return status;
+}
+
+static void free_parts(mq_trainable *t) {
+    for (size_t i = 0; t->workers && i < t->worker_count; i++) {
+        mq_train_worker *w = &t->workers[i];
+        for (size_t k = 0; w->calls && k < t->step_count; k++) mq_call_free(&w->calls[k]);
+        free(w->calls);
+        free(w->arena);
+        mq_dnn_free(&w->dnn);
+    }
+    for (size_t i = 0; t->norms && i < t->norm_count; i++) mq_norm_free(&t->norms[i]);
+    for (size_t i = 0; t->convs && i < t->conv_count; i++)
+        for (size_t k = 0; k < 3; k++) mq_kernel_free(&t->convs[i].kernels[k]);
+    for (size_t i = 0; i < t->kernel_count; i++) mq_kernel_free(&t->kernels[i]);
+}
+
+void mq_trainable_free(mq_trainable **trainable) {
+    mq_trainable *t = *trainable;
+    if (!t) return;
+    free_parts(t);
+    void *const blocks[] = {t->workers, t->norms,  t->convs,    t->kernels, t->tensors, t->steps,
+                            t->loops,   t->phases, t->finishes, t->laid,    t->names,   t->moving_names,
+                            t->params,  t->grads,  t->moving,   t->weights, t->arena};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
+    mq_dnn_free(&t->dnn);
+    mq_graph_free(&t->graph);
+    free(t);
+    *trainable = NULL;
+}
+
+/* A pass in work; the caller's tensors stand in for their buffers. */
+typedef struct {
+    mq_trainable *t;
+    const mq_train_phase *phase;
+    uint8_t *ends[MQ_TENSORS_FIXED];
+    size_t end_bytes[MQ_TENSORS_FIXED]; /* of one picture */
+    size_t n;
+    atomic_size_t next; /* item of the phase */
+    mq_err *errs;       /* one for each worker */
+} run_state;
+
+static uint8_t *address(const run_state *run, const mq_train_worker *w, size_t buffer, mq_each each,
+                        size_t item) {
+    const mq_trainable *t = run->t;
+    const mq_tensor_place *p = &t->tensors[buffer];
+    if (buffer < MQ_TENSORS_FIXED) return run->ends[buffer] + item * run->end_bytes[buffer];
+    if (p->each == MQ_EACH_WORKER) return w->arena + p->lifetime.offset;
+    if (each == MQ_EACH_LANE && p->each == MQ_EACH_PICTURE) item *= t->lane;
+    return t->arena + p->lifetime.offset + item * p->bytes;
+}
+
+static void reduce(const run_state *run, const mq_train_step *step, uint8_t *memory) {
+    const mq_trainable *t = run->t;
+    const size_t parts = step->reduce == MQ_EACH_LANE ? (run->n + t->lane - 1) / t->lane : run->n;
+    float *sum = (float *)(void *)memory;
+    for (size_t part = 1; part < parts; part++) {
+        const float *one = sum + part * step->channels;
+        for (size_t i = 0; i < step->channels; i++) sum[i] += one[i];
+    }
+}
+
+/* The arguments of a rows.h function; picture decides whose sums. */
+static mq_rows rows_of(const run_state *run, const mq_train_step *s, uint8_t *const m[MQ_SLOTS],
+                       size_t picture) {
+    const mq_norm *a = s->norm == MQ_NONE ? NULL : &run->t->norms[s->norm];
+    const mq_norm *b = s->norm_b == MQ_NONE ? NULL : &run->t->norms[s->norm_b];
+    mq_rows r = {.pixels = s->pixels,
+                 .channels = s->channels,
+                 .out = m[MQ_SLOT_DST],
+                 .a = m[MQ_SLOT_SRC],
+                 .b = m[MQ_SLOT_SRC2],
+                 .old = m[MQ_SLOT_BIAS],
+                 .relu = s->relu};
+    if (a) {
+        r.scale = a->scale;
+        r.shift = a->shift;
+        r.mean = s->kind == MQ_STEP_STATS ? a->moving_mean : a->mean;
+        if (a->batch) r.mean_grad = a->mean_grad, r.factor = a->factor;
+        if (s->kind == MQ_STEP_STATS || s->sums) r.sums = a->sums + 2 * a->channels * picture;
+    }
+    if (b) r.scale_b = b->scale, r.shift_b = b->shift;
+    return r;
+}
+
+static void run_rows(const run_state *run, const mq_train_step *s, uint8_t *const m[MQ_SLOTS],
+                     size_t picture) {
+    const mq_rows_kernels *k = run->t->rows;
+    const mq_rows r = rows_of(run, s, m, picture);
+    switch (s->kind) {
+    case MQ_STEP_APPLY:
+        k->apply(&r);
+        return;
+    case MQ_STEP_STATS:
+        k->stats(&r);
+        return;
+    case MQ_STEP_NORM_BACK:
+        k->norm_back(&r);
+        return;
+    case MQ_STEP_GRAD:
+        k->grad(&r);
+        return;
+    case MQ_STEP_POOL:
+        k->max_pool(&s->window, m[MQ_SLOT_SRC], m[MQ_SLOT_DST], m[MQ_SLOT_BIAS]);
+        return;
+    case MQ_STEP_POOL_BACK:
+        k->max_pool_back(&s->window, m[MQ_SLOT_SRC], m[MQ_SLOT_BIAS], m[MQ_SLOT_DST]);
+        return;
+    case MQ_STEP_MEAN:
+        k->mean(&r, (float *)(void *)m[MQ_SLOT_DST]);
+        return;
+    default:
+        k->mean_back(&r, (const float *)(const void *)m[MQ_SLOT_SRC]);
+    }
+}
+
+MQ_MUST_USE static mq_status run_kernel(mq_err *err, const run_state *run, const mq_train_worker *w,
+                                        size_t step, uint8_t *const m[MQ_SLOTS]) {
+    mq_status status = MQ_OK;
+    const mq_train_step *s = &run->t->steps[step];
+    for (mq_slot slot = 0; slot < MQ_SLOTS; slot++)
+        if (m[slot] && run->t->tensors[s->buffers[slot]].each != MQ_EACH_WORKER)
+            MQ_TRY(mq_call_bind(err, w->calls[step], slot, m[slot]));
+    MQ_TRY(mq_call_run(err, w->dnn, w->calls[step]));
+cleanup:
+    return status;
+}
+
+/* The pictures that a short batch leaves open in a lane count as zeros. */
+static void clear_missing(const run_state *run, const mq_train_step *s, size_t lane) {
+    const mq_trainable *t = run->t;
+    for (size_t picture = lane * t->lane; picture < (lane + 1) * t->lane; picture++)
+        for (mq_slot slot = 0; picture >= run->n && slot < MQ_SLOTS; slot++) {
+            if (s->buffers[slot] == MQ_NONE || t->tensors[s->buffers[slot]].each != MQ_EACH_PICTURE) continue;
+            const mq_tensor_place *p = &t->tensors[s->buffers[slot]];
+            memset(t->arena + p->lifetime.offset + picture * p->bytes, 0, p->bytes);
+        }
+}
+
+MQ_MUST_USE static mq_status run_item(mq_err *err, const run_state *run, const mq_train_worker *w,
+                                      const mq_train_loop *loop, size_t item) {
+    mq_status status = MQ_OK;
+    for (size_t i = loop->first; i < loop->first + loop->count; i++) {
+        const mq_train_step *s = &run->t->steps[i];
+        uint8_t *m[MQ_SLOTS];
+        for (size_t slot = 0; slot < MQ_SLOTS; slot++)
+            m[slot] = s->buffers[slot] == MQ_NONE ? NULL
+                                                  : address(run, w, s->buffers[slot], loop->each, item);
+        if (loop->each == MQ_EACH_LANE) clear_missing(run, s, item);
+        if (s->grads_at != MQ_NONE) m[MQ_SLOT_DST] = (uint8_t *)(run->t->grads + s->grads_at);
+        if (s->kind == MQ_STEP_KERNEL)
+            MQ_TRY(run_kernel(err, run, w, i, m));
+        else if (s->kind == MQ_STEP_REDUCE)
+            reduce(run, s, m[MQ_SLOT_DST]);
+        else
+            run_rows(run, s, m, item);
+    }
+cleanup:
+    return status;
+}
+
+static size_t items_of(const run_state *run, const mq_train_loop *loop) {
+    const size_t lane = run->t->lane;
+    return loop->each == MQ_EACH_PICTURE ? run->n
+           : loop->each == MQ_EACH_LANE  ? (run->n + lane - 1) / lane
+                                         : 1;
+}
+
+static void work(void *ctx, size_t begin, size_t end) {
+    run_state *run = ctx;
+    mq_status status = MQ_OK;
+    for (size_t worker = begin; worker < end; worker++)
+        while (status == MQ_OK) {
+            size_t item = atomic_fetch_add(&run->next, 1), i = 0;
+            const mq_train_loop *loop = run->t->loops + run->phase->first_loop;
+            for (; i < run->phase->loops && item >= items_of(run, loop); i++, loop++)
+                item -= items_of(run, loop);
+            if (i == run->phase->loops) break;
+            status = run_item(&run->errs[worker], run, &run->t->workers[worker], loop, item);
+        }
+}
+
+static void finish_norms(const run_state *run) {
+    mq_trainable *t = run->t;
+    for (size_t i = 0; i < run->phase->finishes; i++) {
+        const mq_finish *f = &t->finishes[run->phase->first_finish + i];
+        if (f->backward)
+            mq_norm_finish_backward(&t->norms[f->norm], run->n, t->grads);
+        else
+            mq_norm_finish_forward(&t->norms[f->norm], run->n, t->moving);
+    }
+}
+
+MQ_MUST_USE static mq_status run_phases(mq_err *err, run_state *run, size_t begin, size_t end) {
+    mq_status status = MQ_OK;
+    const mq_trainable *t = run->t;
+    MQ_TRY(mq_calloc(err, t->worker_count, sizeof *run->errs, "a step", &run->errs));
+    for (size_t i = begin; i < end; i++) {
+        run->phase = &t->phases[i];
+        atomic_store(&run->next, 0);
+        finish_norms(run);
+        mq_parallel_for(t->worker_count, work, run);
+        for (size_t k = 0; k < t->worker_count; k++)
+            if (run->errs[k].code != MQ_OK) MQ_TRY(mq_fail(err, run->errs[k].code, "%s", run->errs[k].text));
+    }
+cleanup:
+    free(run->errs);
+    run->errs = NULL;
+    return status;
+}
+
+/* Callers' tensors are only read where they are const. */
+static uint8_t *plain(const float *memory) {
+    uint8_t *p;
+    memcpy(&p, &memory, sizeof p);
+    return p;
+}
+
+mq_status mq_trainable_forward(mq_err *err, mq_trainable *t, const float *input, size_t n, float *features) {
+    mq_status status = MQ_OK;
+    const mq_shape s = mq_trainable_input(t);
+    run_state run = {.t = t, .n = n};
+    MQ_REQUIRE(n && n <= t->batch, err, MQ_INTERNAL, "%zu pictures in a step of %zu", n, t->batch);
+    run.ends[MQ_TENSOR_INPUT] = plain(input);
+    run.end_bytes[MQ_TENSOR_INPUT] = s.h * s.w * s.c * sizeof *input;
+    run.ends[MQ_TENSOR_FEATURES] = (uint8_t *)features;
+    run.end_bytes[MQ_TENSOR_FEATURES] = t->features * sizeof *features;
+    t->n = n;
+    MQ_TRY(run_phases(err, &run, 0, t->backward));
+cleanup:
+    return status;
+}
+
+mq_status mq_trainable_backward(mq_err *err, mq_trainable *t, const float *gradient) {
+    mq_status status = MQ_OK;
+    run_state run = {.t = t, .n = t->n};
+    MQ_REQUIRE(t->n, err, MQ_INTERNAL, "a backward pass without a forward pass");
+    run.ends[MQ_TENSOR_FEATURES_GRAD] = plain(gradient);
+    run.end_bytes[MQ_TENSOR_FEATURES_GRAD] = t->features * sizeof *gradient;
+    MQ_TRY(run_phases(err, &run, t->backward, t->phase_count));
+cleanup:
+    return status;
+}
+
+mq_status mq_trainable_changed(mq_err *err, mq_trainable *t) {
+    return mq_masters_lay_out(err, t, true);
+}
+
+size_t mq_trainable_count(const mq_trainable *t) {
+    return t->count;
+}
+
+float *mq_trainable_params(const mq_trainable *t) {
+    return t->params;
+}
+
+float *mq_trainable_grads(const mq_trainable *t) {
+    return t->grads;
+}
+
+size_t mq_trainable_moving_count(const mq_trainable *t) {
+    return t->moving_count;
+}
+
+float *mq_trainable_moving(const mq_trainable *t) {
+    return t->moving;
+}
+
+bool mq_trainable_tensor_at(const mq_trainable *t, bool moving, size_t index, mq_trainable_tensor *tensor) {
+    if (index >= (moving ? t->moving_name_count : t->name_count)) return false;
+    *tensor = (moving ? t->moving_names : t->names)[index];
+    return true;
+}
+
+const char *mq_trainable_boundary(const mq_trainable *t) {
+    return mq_graph_node(t->graph, t->boundary)->name;
+}
+
+mq_shape mq_trainable_input(const mq_trainable *t) {
+    return mq_graph_node(t->graph, t->boundary)->shape;
+}
+
+size_t mq_trainable_memory(const mq_trainable *t) {
+    return t->arena_bytes + t->worker_count * t->worker_bytes + t->weights_bytes +
+           (2 * t->count + t->moving_count) * sizeof(float);
+}

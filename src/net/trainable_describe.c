@@ -1,0 +1,84 @@
+/* trainable_describe.c: what the planner decided, as text for people. Called by
+ * `marque train --plan`. Owns nothing. */
+#include "net/trainable_impl.h"
+
+#include <math.h>
+
+static const char *const each_name[] = {"picture", "lane", "worker", "once"};
+
+MQ_MUST_USE static mq_status describe_step(mq_err *err, const mq_trainable *t, const mq_train_step *s,
+                                           mq_buf *text) {
+    static const char *const kinds[] = {"",     "map",       "sums", "norm gradient", "gradient",
+                                        "pool", "pool back", "mean", "mean back",     "sum of parts"};
+    static const char *const passes[] = {"forward", "by data", "by weights"};
+    mq_status status = MQ_OK;
+    const char *what = kinds[s->kind], *kernel = "rows";
+    if (s->kind == MQ_STEP_KERNEL) {
+        kernel = mq_kernel_name(s->kernel);
+        what = "reorder";
+        for (size_t i = 0; i < t->conv_count; i++)
+            for (size_t k = 0; k < 3; k++)
+                if (t->convs[i].kernels[k] == s->kernel) what = passes[k];
+    }
+    MQ_TRY(mq_buf_printf(err, text, "    %-24s %-14s %-32s", s->name, what, kernel));
+    for (mq_slot slot = 0; slot < MQ_SLOTS; slot++)
+        if (s->buffers[slot] != MQ_NONE) MQ_TRY(mq_buf_printf(err, text, " %zu", s->buffers[slot]));
+    MQ_TRY(mq_buf_add_text(err, text, "\n"));
+cleanup:
+    return status;
+}
+
+MQ_MUST_USE static mq_status describe_phase(mq_err *err, const mq_trainable *t, size_t index, mq_buf *text) {
+    mq_status status = MQ_OK;
+    const mq_train_phase *phase = &t->phases[index];
+    MQ_TRY(mq_buf_printf(err, text, "phase %zu (%s)%s\n", index, index < t->backward ? "forward" : "backward",
+                         phase->finishes ? ": behind the sums of the whole batch" : ""));
+    for (size_t i = phase->first_loop; i < phase->first_loop + phase->loops; i++) {
+        const mq_train_loop *loop = &t->loops[i];
+        MQ_TRY(mq_buf_printf(err, text, "  each %s\n", each_name[loop->each]));
+        for (size_t k = loop->first; k < loop->first + loop->count; k++)
+            MQ_TRY(describe_step(err, t, &t->steps[k], text));
+    }
+cleanup:
+    return status;
+}
+
+mq_status mq_trainable_describe(mq_err *err, const mq_trainable *t, mq_buf *text) {
+    mq_status status = MQ_OK;
+    MQ_TRY(mq_buf_printf(
+        err, text,
+        "training from %s on: %zu phases, batch %zu in %zu lanes of %zu, %zu workers\n"
+        "tensors of the batch %.1f MB, of a worker %.1f MB, weights laid out %.1f MB, parameters and "
+        "gradients %.1f MB\nall tensors are channels last (NHWC), %s\n",
+        mq_trainable_boundary(t), t->phase_count, t->batch, t->lanes, t->lane, t->worker_count,
+        (double)t->arena_bytes / 1e6, (double)t->worker_bytes / 1e6, (double)t->weights_bytes / 1e6,
+        (double)(2 * t->count + t->moving_count) * 4e-6, mq_dtype_name(t->dtype)));
+    for (size_t i = 0; i < t->phase_count; i++) MQ_TRY(describe_phase(err, t, i, text));
+    MQ_TRY(mq_buf_add_text(
+        err, text, "buffer  for each    bytes of one      at byte  alive (phases; a worker's: steps)\n"));
+    for (size_t i = MQ_TENSORS_FIXED; i < t->tensor_count; i++) {
+        const mq_tensor_place *p = &t->tensors[i];
+        MQ_TRY(mq_buf_printf(err, text, "%6zu  %-8s %14zu %12zu  %zu to %zu  %s\n", i, each_name[p->each],
+                             p->bytes, p->lifetime.offset, p->lifetime.first, p->lifetime.last, p->name));
+    }
+cleanup:
+    return status;
+}
+
+/* One pass over a block: a sum is not finite where any of its numbers is not (a finite overflow would be as
+ * bad). */
+static const char *bad_layer(const mq_trainable *t, bool moving, const float *block) {
+    mq_trainable_tensor tensor;
+    for (size_t i = 0; mq_trainable_tensor_at(t, moving, i, &tensor); i++) {
+        double sum = 0;
+        for (size_t k = 0; k < tensor.count; k++) sum += (double)block[tensor.at + k];
+        if (!isfinite(sum)) return tensor.layer;
+    }
+    return NULL;
+}
+
+const char *mq_trainable_bad_layer(const mq_trainable *t) {
+    const char *layer = bad_layer(t, false, t->params);
+    if (!layer) layer = bad_layer(t, true, t->moving);
+    return layer ? layer : bad_layer(t, false, t->grads);
+}

@@ -1,0 +1,160 @@
+/* train_probe.c: one training pass on raw numbers for the oracle tests, and its time.
+ *
+ * train_probe WEIGHTS DTYPE SIZE FIRST LAST BN IN GRADIENT OUT   FIRST, LAST: blocks, "-": from or to the
+ * end; BN: train or stored; IN: f32 [n, boundary]; GRADIENT: f32 [n, features]; OUT: .safetensors with the
+ * features, every gradient and the moving statistics under Keras' names train_probe --bench WEIGHTS DTYPE
+ * SIZE FIRST BN BATCH STEPS    pictures a second of whole steps, the fastest and the median train_probe
+ * --plan WEIGHTS DTYPE SIZE FIRST BN BATCH           what mq_trainable_describe says */
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/par.h"
+#include "net/program.h"
+#include "net/trainable.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { BATCH = 16 };
+
+static const char *block(const char *word) {
+    return strcmp(word, "-") == 0 ? NULL : word;
+}
+
+/* arg: WEIGHTS DTYPE SIZE */
+static mq_status open_trainable(mq_err *err, char **arg, mq_trainable_plan plan, mq_trainable **t) {
+    mq_status status = MQ_OK;
+    mq_bundle *weights = NULL;
+    MQ_TRY(mq_bundle_open(err, arg[0], &weights));
+    plan.size = sizeof plan;
+    plan.arch = mq_arch_find("xception");
+    plan.weights = weights;
+    plan.prefix = "";
+    plan.dtype = strcmp(arg[1], "bf16") == 0 ? MQ_BF16 : MQ_F32;
+    plan.imgsz = (uint32_t)atoi(arg[2]);
+    MQ_TRY(mq_trainable_create(err, &plan, t));
+cleanup:
+    mq_bundle_free(&weights);
+    return status;
+}
+
+static void add_tensors(const mq_trainable *t, bool moving, const float *block, mq_tensor *out,
+                        size_t *count) {
+    mq_trainable_tensor one;
+    static char names[512][128];
+    for (size_t i = 0; mq_trainable_tensor_at(t, moving, i, &one) && *count < 512; i++) {
+        snprintf(names[*count], sizeof *names, "%s/%s", one.layer, one.param);
+        out[*count] = (mq_tensor){.name = names[*count],
+                                  .dtype = MQ_F32,
+                                  .rank = 1,
+                                  .shape = {one.count},
+                                  .data = block + one.at,
+                                  .bytes = one.count * sizeof(float)};
+        ++*count;
+    }
+}
+
+/* arg: WEIGHTS DTYPE SIZE FIRST LAST BN IN GRADIENT OUT */
+static mq_status run_file(mq_err *err, char **arg) {
+    mq_status status = MQ_OK;
+    mq_buf in = mq_buf_init(SIZE_MAX / 2), gradient = mq_buf_init(SIZE_MAX / 2);
+    mq_trainable *t = NULL;
+    float *features = NULL;
+    mq_tensor tensors[513];
+    size_t count = 0;
+    MQ_TRY(open_trainable(err, arg,
+                          (mq_trainable_plan){.batch = BATCH,
+                                              .first = block(arg[3]),
+                                              .last = block(arg[4]),
+                                              .batch_statistics = strcmp(arg[5], "train") == 0},
+                          &t));
+    MQ_TRY(mq_file_read(err, arg[6], &in));
+    MQ_TRY(mq_file_read(err, arg[7], &gradient));
+    const mq_shape s = mq_trainable_input(t);
+    const size_t n = in.size / (s.h * s.w * s.c * sizeof(float)), width = gradient.size / sizeof(float) / n;
+    MQ_TRY(mq_calloc(err, n * width, sizeof *features, "features", &features));
+    MQ_TRY(mq_trainable_forward(err, t, (const float *)(const void *)in.data, n, features));
+    MQ_TRY(mq_trainable_backward(err, t, (const float *)(const void *)gradient.data));
+    tensors[count++] = (mq_tensor){.name = "features",
+                                   .dtype = MQ_F32,
+                                   .rank = 2,
+                                   .shape = {n, width},
+                                   .data = features,
+                                   .bytes = n * width * sizeof(float)};
+    add_tensors(t, false, mq_trainable_grads(t), tensors, &count);
+    add_tensors(t, true, mq_trainable_moving(t), tensors, &count);
+    MQ_TRY(mq_bundle_write(err, arg[8], tensors, count, NULL, 0));
+cleanup:
+    mq_trainable_free(&t);
+    mq_buf_free(&in);
+    mq_buf_free(&gradient);
+    free(features);
+    return status;
+}
+
+static int by_size(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* arg: WEIGHTS DTYPE SIZE FIRST BN BATCH STEPS */
+static mq_status bench(mq_err *err, char **arg, bool describe) {
+    enum { STEPS_MAX = 100 };
+    mq_status status = MQ_OK;
+    mq_trainable *t = NULL;
+    mq_buf text = mq_buf_init(1 << 24);
+    float *in = NULL, *features = NULL;
+    double times[STEPS_MAX];
+    const size_t batch = (size_t)atoi(arg[5]), steps = describe ? 0 : (size_t)atoi(arg[6]);
+    MQ_TRY(open_trainable(err, arg,
+                          (mq_trainable_plan){.batch = batch,
+                                              .first = block(arg[3]),
+                                              .batch_statistics = strcmp(arg[4], "train") == 0},
+                          &t));
+    if (describe) {
+        MQ_TRY(mq_trainable_describe(err, t, &text));
+        fputs((const char *)text.data, stdout);
+        goto cleanup;
+    }
+    const mq_shape s = mq_trainable_input(t);
+    MQ_REQUIRE(steps && steps < STEPS_MAX, err, MQ_USAGE, "from 1 to %d steps", STEPS_MAX - 1);
+    MQ_TRY(mq_calloc(err, batch * s.h * s.w * s.c, sizeof *in, "pictures", &in));
+    MQ_TRY(mq_calloc(err, batch * 2048, sizeof *features, "features", &features));
+    for (size_t i = 0; i < batch * s.h * s.w * s.c; i++) in[i] = (float)(i * 7919 % 511) / 255.0f - 1.0f;
+    for (size_t i = 0; i <= steps; i++) { /* the first one warms up */
+        const double start = mq_seconds();
+        MQ_TRY(mq_trainable_forward(err, t, in, batch, features));
+        const double half = mq_seconds();
+        MQ_TRY(mq_trainable_backward(err, t, features));
+        MQ_TRY(mq_trainable_changed(err, t));
+        if (i) times[i - 1] = mq_seconds() - start;
+        fprintf(stderr, "forward %.3f s, backward %.3f s\n", half - start, mq_seconds() - half);
+    }
+    qsort(times, steps, sizeof *times, by_size);
+    printf("marque train %s batch %zu: best %.2f median %.2f img/s, planned memory %.0f MB\n", arg[1], batch,
+           (double)batch / times[0], (double)batch / times[steps / 2], (double)mq_trainable_memory(t) / 1e6);
+cleanup:
+    mq_trainable_free(&t);
+    mq_buf_free(&text);
+    free(in);
+    free(features);
+    return status;
+}
+
+int main(int argc, char **argv) {
+    mq_err err = {0};
+    mq_status status = MQ_USAGE;
+    mq_par_set_threads(0);
+    if (argc == 9 && strcmp(argv[1], "--bench") == 0)
+        status = bench(&err, argv + 2, false);
+    else if (argc == 8 && strcmp(argv[1], "--plan") == 0)
+        status = bench(&err, argv + 2, true);
+    else if (argc == 10)
+        status = run_file(&err, argv + 1);
+    else
+        fprintf(stderr,
+                "usage: train_probe WEIGHTS DTYPE SIZE FIRST LAST BN IN GRADIENT OUT | --bench WEIGHTS DTYPE "
+                "SIZE FIRST BN BATCH STEPS | --plan WEIGHTS DTYPE SIZE FIRST BN BATCH\n");
+    if (err.code != MQ_OK) fprintf(stderr, "%s\n", err.text);
+    return (int)status;
+}

@@ -1,0 +1,367 @@
+/* test_trainable.c: forward and backward passes against loops in double, which are checked by differences
+ * themselves; short batches, frozen parts, both kinds of batch statistics, odd sizes. Runs in whatever
+ * instruction set ONEDNN_MAX_CPU_ISA leaves. */
+#include "unit/unit.h"
+
+#include "base/par.h"
+#include "base/rng.h"
+#include "net/program.h"
+#include "net/seeded.h"
+#include "net/trainable.h"
+#include "net/zoo.h"
+#include "unit/ref_train.h"
+
+enum { SEED = 2017, BATCH = 5 };
+
+static bool has_bf16(void) {
+    return mq_dtype_auto() == MQ_BF16;
+}
+
+static float *draws(uint32_t epoch, size_t count) {
+    float *x = malloc(count * sizeof *x);
+    assert_non_null(x);
+    for (size_t i = 0; i < count; i++) x[i] = mq_rng_unit(SEED, MQ_RNG_TEST, epoch, i) * 2.0f - 1.0f;
+    return x;
+}
+
+typedef struct {
+    mq_err *err;
+    mq_graph *graph;
+    const char *block;
+    size_t last;
+} small;
+
+static size_t put(small *s, mq_node node, const char *name, size_t input) {
+    node.name = name;
+    node.block = s->block;
+    node.inputs[0] = input;
+    node.input_count = node.op == MQ_OP_INPUT ? 0 : node.op == MQ_OP_ADD ? 2 : 1;
+    if (node.op == MQ_OP_BATCH_NORM) node.epsilon = 1e-3;
+    if (mq_graph_add(s->err, s->graph, &node, &s->last) != MQ_OK) fail_msg("%s", s->err->text);
+    return s->last;
+}
+
+static small begin(mq_err *err, uint32_t side, size_t channels) {
+    small s = {.err = err, .block = "block1"};
+    if (mq_graph_create(err, &s.graph) != MQ_OK) fail_msg("%s", err->text);
+    put(&s, (mq_node){.op = MQ_OP_INPUT, .shape = {side, side, channels}}, "in", 0);
+    return s;
+}
+
+static const mq_node bn = {.op = MQ_OP_BATCH_NORM}, act = {.op = MQ_OP_RELU},
+                     mean = {.op = MQ_OP_GLOBAL_AVG_POOL};
+
+static mq_node conv(size_t filters, size_t kernel, size_t stride, bool same) {
+    return (mq_node){.op = MQ_OP_CONV, .filters = filters, .kernel = kernel, .stride = stride, .same = same};
+}
+
+static mq_node sepconv(size_t filters) {
+    return (mq_node){.op = MQ_OP_SEPCONV, .filters = filters, .kernel = 3, .stride = 1, .same = true};
+}
+
+/* Convolutions of every kind in a row, odd channels, a block without batch norm. */
+static mq_status row(mq_err *err, uint32_t side, mq_graph **graph) {
+    small s = begin(err, side, 5);
+    put(&s, conv(7, 3, 2, false), "a", s.last);
+    put(&s, bn, "a_bn", s.last);
+    put(&s, act, "a_act", s.last);
+    s.block = "block2";
+    put(&s, sepconv(19), "b", s.last);
+    put(&s, bn, "b_bn", s.last);
+    s.block = "block3";
+    put(&s, conv(11, 3, 1, true), "c", s.last);
+    put(&s, act, "c_act", s.last);
+    put(&s, conv(13, 1, 2, true), "d", s.last);
+    put(&s, bn, "d_bn", s.last);
+    put(&s, act, "d_act", s.last);
+    put(&s, mean, "pool", s.last);
+    *graph = s.graph;
+    return MQ_OK;
+}
+
+/* Xception's two kinds of blocks: one that shrinks around a pool, one that adds to its input. */
+static mq_status blocks(mq_err *err, uint32_t side, mq_graph **graph) {
+    small s = begin(err, side, 3);
+    put(&s, conv(8, 3, 2, false), "a", s.last);
+    put(&s, bn, "a_bn", s.last);
+    const size_t trunk = put(&s, act, "a_act", s.last);
+    s.block = "block2";
+    put(&s, conv(17, 1, 2, true), "r", trunk);
+    const size_t branch = put(&s, bn, "r_bn", s.last);
+    put(&s, sepconv(12), "b", trunk);
+    put(&s, bn, "b_bn", s.last);
+    put(&s, act, "b_act", s.last);
+    put(&s, sepconv(17), "c", s.last);
+    put(&s, bn, "c_bn", s.last);
+    put(&s, (mq_node){.op = MQ_OP_MAX_POOL, .kernel = 3, .stride = 2, .same = true}, "p", s.last);
+    const size_t sum = put(&s, (mq_node){.op = MQ_OP_ADD, .inputs = {0, branch}}, "add", s.last);
+    s.block = "block3";
+    put(&s, act, "d_act", sum);
+    put(&s, sepconv(17), "d", s.last);
+    put(&s, bn, "d_bn", s.last);
+    put(&s, act, "e_act", s.last);
+    put(&s, sepconv(17), "e", s.last);
+    put(&s, bn, "e_bn", s.last);
+    put(&s, (mq_node){.op = MQ_OP_ADD, .inputs = {0, sum}}, "add_1", s.last);
+    s.block = "block4";
+    put(&s, sepconv(9), "f", s.last);
+    put(&s, bn, "f_bn", s.last);
+    put(&s, act, "f_act", s.last);
+    put(&s, mean, "pool", s.last);
+    *graph = s.graph;
+    return MQ_OK;
+}
+
+/* What no network here does yet but a graph may: ReLU after a sum, a map of a map, one tensor read by three.
+ */
+static mq_status knots(mq_err *err, uint32_t side, mq_graph **graph) {
+    small s = begin(err, side, 4);
+    put(&s, conv(9, 3, 1, true), "a", s.last);
+    put(&s, bn, "a_bn", s.last);
+    const size_t trunk = put(&s, act, "a_act", s.last);
+    s.block = "block2";
+    put(&s, conv(9, 1, 1, true), "b", trunk);
+    const size_t b = put(&s, bn, "b_bn", s.last);
+    put(&s, (mq_node){.op = MQ_OP_ADD, .inputs = {0, trunk}}, "sum", b);
+    const size_t once = put(&s, act, "sum_act", s.last);
+    put(&s, (mq_node){.op = MQ_OP_ADD, .inputs = {0, trunk}}, "twice", once);
+    put(&s, act, "twice_act", s.last);
+    put(&s, act, "again_act", s.last);
+    s.block = "block3";
+    put(&s, (mq_node){.op = MQ_OP_MAX_POOL, .kernel = 2, .stride = 2}, "p", s.last);
+    put(&s, bn, "p_bn", s.last);
+    put(&s, bn, "q_bn", s.last);
+    put(&s, sepconv(6), "c", s.last);
+    put(&s, mean, "pool", s.last);
+    *graph = s.graph;
+    return MQ_OK;
+}
+
+static mq_status quarter(mq_err *err, uint32_t side, mq_graph **graph) {
+    return mq_xception_build(err, side, 4, graph);
+}
+
+static const mq_arch row_arch = {.name = "row", .imgsz_min = 1, .features = 13, .build = row},
+                     blocks_arch = {.name = "blocks", .imgsz_min = 1, .features = 9, .build = blocks},
+                     knots_arch = {.name = "knots", .imgsz_min = 1, .features = 6, .build = knots},
+                     quarter_arch = {.name = "quarter", .imgsz_min = 71, .features = 512, .build = quarter};
+
+/* Relative norm of the difference. */
+static double distance(const float *a, const double *b, size_t count) {
+    double off = 0, all = 0;
+    for (size_t i = 0; i < count; i++) {
+        off += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
+        all += b[i] * b[i];
+    }
+    return sqrt(off / (all > 0 ? all : 1));
+}
+
+typedef struct {
+    const mq_arch *arch;
+    uint32_t side;
+    size_t n;
+    const char *first, *last;
+    bool batch;
+    mq_dtype dtype;
+    double tolerance, grad_tolerance;
+} pass;
+
+/* Node and parameter of a tensor's name in the reference. */
+static double *ref_grad(const ref_net *r, const mq_trainable_tensor *t) {
+    const mq_node *node = mq_graph_find(r->graph, t->layer);
+    const size_t i = mq_graph_index(r->graph, node);
+    for (size_t k = 0; k < mq_node_param_count(node); k++)
+        if (strcmp(mq_node_param(r->graph, node, k).name, t->param) == 0) return r->grad[i][k];
+    return NULL;
+}
+
+static void check_grads(const pass *p, const mq_trainable *t, const ref_net *r) {
+    mq_trainable_tensor tensor;
+    size_t params = 0;
+    double off_all = 0, all = 0;
+    for (size_t i = 0; mq_trainable_tensor_at(t, false, i, &tensor); i++) {
+        params += tensor.count;
+        const double *want = ref_grad(r, &tensor);
+        double size = 0;
+        for (size_t k = 0; k < tensor.count; k++) size += want[k] * want[k];
+        if (size < 1e-20) continue; /* what batch statistics cancel exactly: only rounding is left of it */
+        const double off = distance(mq_trainable_grads(t) + tensor.at, want, tensor.count);
+        off_all += off * off * size;
+        all += size;
+        if (!(off <= p->grad_tolerance) && p->dtype == MQ_F32)
+            fail_msg("%s %s: gradient of %s/%s is %.2e from the loops", p->arch->name,
+                     mq_dtype_name(p->dtype), tensor.layer, tensor.param, off);
+    }
+    if (!(sqrt(off_all / all) <= p->grad_tolerance))
+        fail_msg("%s %s: the gradient is %.2e from the loops", p->arch->name, mq_dtype_name(p->dtype),
+                 sqrt(off_all / all));
+    assert_int_equal(params, mq_trainable_count(t));
+}
+
+/* The moving statistics after one pass: 0.99 of the old, 0.01 of the batch's. */
+static void check_moving(const pass *p, const mq_trainable *t, const ref_net *r) {
+    mq_trainable_tensor tensor;
+    size_t count = 0;
+    for (size_t i = 0; mq_trainable_tensor_at(t, true, i, &tensor); i++) {
+        const size_t node = mq_graph_index(r->graph, mq_graph_find(r->graph, tensor.layer));
+        const bool mean_wanted = strcmp(tensor.param, "moving_mean") == 0;
+        const double *old = r->param[node][mean_wanted ? 2 : 3],
+                     *own = mean_wanted ? r->mean[node] : r->variance[node];
+        double *want = malloc(tensor.count * sizeof *want);
+        for (size_t k = 0; k < tensor.count; k++) want[k] = 0.99 * old[k] + 0.01 * own[k];
+        const double off = distance(mq_trainable_moving(t) + tensor.at, want, tensor.count);
+        if (!(off <= p->tolerance))
+            fail_msg("%s: %s/%s is %.2e off", p->arch->name, tensor.layer, tensor.param, off);
+        free(want);
+        count += tensor.count;
+    }
+    assert_int_equal(count, mq_trainable_moving_count(t));
+    assert_true(p->batch == (count > 0));
+}
+
+/* The reference with batch statistics only where the plan thaws: frozen norms keep theirs. So a part that is
+ * frozen is tested with stored statistics throughout. */
+static void run(const pass *p) {
+    mq_err err = {0};
+    mq_graph *graph = NULL;
+    mq_bundle *weights = NULL;
+    mq_trainable *t = NULL;
+    ref_net r;
+    assert_ok(err, p->arch->build(&err, p->side, &graph));
+    assert_ok(err, mq_seeded_weights(&err, graph, SEED, &weights));
+    const mq_trainable_plan plan = {.size = sizeof plan,
+                                    .arch = p->arch,
+                                    .weights = weights,
+                                    .prefix = "",
+                                    .imgsz = p->side,
+                                    .batch = BATCH,
+                                    .dtype = p->dtype,
+                                    .first = p->first,
+                                    .last = p->last,
+                                    .batch_statistics = p->batch};
+    assert_ok(err, mq_trainable_create(&err, &plan, &t));
+    ref_open(&r, graph, weights, p->n, p->batch);
+    const mq_shape in = mq_trainable_input(t);
+    const size_t from = mq_graph_index(graph, mq_graph_find(graph, mq_trainable_boundary(t)));
+    const size_t inputs = p->n * in.h * in.w * in.c, outputs = p->n * p->arch->features;
+    float *x = draws(1, inputs), *gradient = draws(2, outputs), *features = calloc(outputs, sizeof *features);
+    for (size_t i = 0; i < inputs; i++) r.x[from][i] = (double)x[i];
+    for (size_t i = 0; i < outputs; i++) r.g[r.nodes - 1][i] = (double)gradient[i];
+    ref_forward(&r, from);
+    ref_backward(&r);
+    assert_ok(err, mq_trainable_forward(&err, t, x, p->n, features));
+    assert_ok(err, mq_trainable_backward(&err, t, gradient));
+    const double off = distance(features, r.x[r.nodes - 1], outputs);
+    if (!(off <= p->tolerance)) fail_msg("%s: features are %.2e from the loops", p->arch->name, off);
+    check_grads(p, t, &r);
+    check_moving(p, t, &r);
+    ref_close(&r);
+    mq_trainable_free(&t);
+    mq_bundle_free(&weights);
+    mq_graph_free(&graph);
+    free(x);
+    free(gradient);
+    free(features);
+}
+
+/* ---- the loops themselves ---- */
+
+/* The loss is the sum of features times fixed numbers. */
+static double loss_of(ref_net *r, const float *gradient) {
+    double loss = 0;
+    ref_forward(r, 0);
+    for (size_t i = 0; i < r->n * ref_size(r, r->nodes - 1); i++)
+        loss += r->x[r->nodes - 1][i] * (double)gradient[i];
+    return loss;
+}
+
+static void check_differences(const mq_arch *arch, bool batch) {
+    mq_err err = {0};
+    mq_graph *graph = NULL;
+    mq_bundle *weights = NULL;
+    ref_net r;
+    assert_ok(err, arch->build(&err, 9, &graph));
+    assert_ok(err, mq_seeded_weights(&err, graph, SEED, &weights));
+    ref_open(&r, graph, weights, 2, batch);
+    float *x = draws(1, 2 * ref_size(&r, 0)), *gradient = draws(2, 2 * arch->features);
+    for (size_t i = 0; i < 2 * ref_size(&r, 0); i++) r.x[0][i] = (double)x[i];
+    for (size_t i = 0; i < 2 * arch->features; i++) r.g[r.nodes - 1][i] = (double)gradient[i];
+    ref_forward(&r, 0);
+    ref_backward(&r);
+    for (size_t i = 0; i < r.nodes; i++)
+        for (size_t k = 0; k < mq_node_param_count(mq_graph_node(graph, i)); k++) {
+            if (mq_graph_node(graph, i)->op == MQ_OP_BATCH_NORM && k >= 2) continue;
+            const double step = 1e-6, kept = r.param[i][k][0];
+            r.param[i][k][0] = kept + step;
+            const double above = loss_of(&r, gradient);
+            r.param[i][k][0] = kept - step;
+            const double below = loss_of(&r, gradient);
+            r.param[i][k][0] = kept;
+            const double want = (above - below) / (2 * step), have = r.grad[i][k][0];
+            if (!(fabs(want - have) <= 1e-5 * (fabs(want) + 1e-2)))
+                fail_msg("%s: the loops' gradient of %s is %.8g, differences say %.8g", arch->name,
+                         mq_graph_node(graph, i)->name, have, want);
+        }
+    ref_close(&r);
+    mq_bundle_free(&weights);
+    mq_graph_free(&graph);
+    free(x);
+    free(gradient);
+}
+
+static void test_loops(void **state) {
+    (void)state;
+    const mq_arch *const all[] = {&row_arch, &blocks_arch, &knots_arch};
+    for (size_t i = 0; i < 3; i++) {
+        check_differences(all[i], true);
+        check_differences(all[i], false);
+    }
+}
+
+/* ---- trainables ---- */
+
+static void test_small(void **state) {
+    (void)state;
+    const mq_arch *const all[] = {&row_arch, &blocks_arch, &knots_arch};
+    for (size_t i = 0; i < 3; i++)
+        for (uint32_t side = 9; side <= 20; side += 11)
+            for (size_t n = 1; n <= BATCH; n += 2)
+                for (int batch = 0; batch < 2;
+                     batch++) /* of two batch norms in a row one cancels the other's scale */
+                    run(&(pass){all[i], side, n, NULL, NULL, batch, MQ_F32, 1e-5,
+                                batch && all[i] == &knots_arch ? 1e-3 : 1e-5});
+}
+
+static void test_parts(void **state) {
+    (void)state;
+    run(&(pass){&blocks_arch, 17, 5, "block2", NULL, true, MQ_F32, 1e-5, 1e-5});
+    run(&(pass){&blocks_arch, 17, 5, "block3", NULL, true, MQ_F32, 1e-5, 1e-5});
+    run(&(pass){&blocks_arch, 17, 4, "block4", NULL, true, MQ_F32, 1e-5, 1e-5});
+    run(&(pass){&blocks_arch, 17, 4, "block3", "block3", false, MQ_F32, 1e-5, 1e-5});
+    run(&(pass){&blocks_arch, 17, 5, "block1", "block2", false, MQ_F32, 1e-5, 1e-5});
+    run(&(pass){&row_arch, 17, 5, "block2", "block2", false, MQ_F32, 1e-5, 1e-5});
+}
+
+static void test_xception(void **state) {
+    (void)state;
+    run(&(pass){&quarter_arch, 71, 4, NULL, NULL, true, MQ_F32, 1e-5, 1e-3});
+    run(&(pass){&quarter_arch, 71, 2, "block5", "block5", false, MQ_F32, 1e-5, 1e-4});
+    run(&(pass){&quarter_arch, 71, 3, "block13", NULL, true, MQ_F32, 1e-5, 1e-4});
+}
+
+static void test_bf16(void **state) {
+    (void)state;
+    if (!has_bf16()) skip();
+    run(&(pass){&blocks_arch, 20, 5, NULL, NULL, true, MQ_BF16, 2e-2, 2e-1});
+    run(&(pass){&blocks_arch, 20, 5, NULL, NULL, false, MQ_BF16, 2e-2, 2e-1});
+    run(&(pass){&row_arch, 20, 3, NULL, NULL, true, MQ_BF16, 2e-2, 2e-1});
+}
+
+int main(void) {
+    mq_par_set_threads(0);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_loops),    cmocka_unit_test(test_small), cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_xception), cmocka_unit_test(test_bf16),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
