@@ -118,7 +118,7 @@ cleanup:
 mq_status mq_run_open(mq_err *err, const char *folder, mq_run **run) {
     mq_status status = MQ_OK;
     mq_run *r = NULL;
-    char *config = NULL;
+    char *config = NULL, *weights = NULL;
     MQ_REQUIRE(mq_folder_exists(folder), err, MQ_NO_INPUT, "%s: no such run folder", folder);
     MQ_TRY(mq_path_join(err, folder, "config.json", &config));
     MQ_REQUIRE(mq_file_exists(config), err, MQ_NO_INPUT, "%s: not a run folder (it has no config.json)",
@@ -126,10 +126,14 @@ mq_status mq_run_open(mq_err *err, const char *folder, mq_run **run) {
     MQ_TRY(mq_calloc(err, 1, sizeof *r, "a run", &r));
     MQ_TRY(mq_strdup(err, folder, &r->folder));
     MQ_TRY(mq_lock_folder(err, folder, &r->lock));
+    MQ_TRY(mq_run_path(err, r, "weights", &weights));
+    mq_remove_temporaries(folder); /* of a process that was killed; checkpoints/ sees to its own */
+    mq_remove_temporaries(weights);
     *run = r;
     r = NULL;
 cleanup:
     mq_run_free(&r);
+    free(weights);
     free(config);
     return status;
 }

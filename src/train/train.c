@@ -177,13 +177,62 @@ static mq_checkpoint_place place_of(const session *s) {
     return (mq_checkpoint_place){s->checkpoints, s->plan->config, s->environment, s->plan->keep};
 }
 
+/* What a checkpoint holds beside the state: names, and where the numbers lie. */
+typedef struct {
+    const char *name;
+    float *data; /* [head->count] */
+} saved_block;
+
+enum { SAVED_BLOCKS = 4 };
+
+static void list_blocks(const session *s, saved_block blocks[SAVED_BLOCKS]) {
+    const saved_block all[SAVED_BLOCKS] = {{"head/params", s->head->params},
+                                           {"head/m", s->trainer->m},
+                                           {"head/v", s->trainer->v},
+                                           {"head/best", s->best}};
+    memcpy(blocks, all, sizeof all);
+}
+
 static mq_status save(mq_err *err, session *s) {
     const mq_checkpoint_place place = place_of(s);
     const double now = mq_seconds();
     mq_progress_state state = s->state;
+    saved_block blocks[SAVED_BLOCKS];
+    mq_tensor tensors[SAVED_BLOCKS];
+    list_blocks(s, blocks);
+    for (size_t i = 0; i < SAVED_BLOCKS; i++)
+        tensors[i] = (mq_tensor){.name = blocks[i].name,
+                                 .dtype = MQ_F32,
+                                 .rank = 1,
+                                 .shape = {s->head->count},
+                                 .data = blocks[i].data,
+                                 .bytes = s->head->count * sizeof(float)};
     state.seconds += now - s->resumed;
     s->checkpointed = now;
-    return mq_checkpoint_save(err, &place, s->trainer, s->best, &state);
+    return mq_checkpoint_save(err, &place, tensors, SAVED_BLOCKS, &state);
+}
+
+/* Goes back to where the newest checkpoint stood; without any the run starts at its beginning. */
+static mq_status resume(mq_err *err, session *s) {
+    mq_status status = MQ_OK;
+    const mq_checkpoint_place place = place_of(s);
+    mq_checkpoint *checkpoint = NULL;
+    saved_block blocks[SAVED_BLOCKS];
+    mq_err none = {0};
+    const mq_status found = mq_checkpoint_open(&none, &place, s->plan->inexact, &checkpoint);
+    if (found == MQ_NO_INPUT) {
+        mq_note("no checkpoint yet: the run starts at its beginning");
+        goto cleanup;
+    }
+    MQ_REQUIRE(found == MQ_OK, err, found, "%s", none.text);
+    list_blocks(s, blocks);
+    for (size_t i = 0; i < SAVED_BLOCKS; i++)
+        MQ_TRY(mq_checkpoint_read(err, checkpoint, blocks[i].name, blocks[i].data, s->head->count));
+    s->state = *mq_checkpoint_state(checkpoint);
+    s->trainer->step = s->state.step;
+cleanup:
+    mq_checkpoint_free(&checkpoint);
+    return status;
 }
 
 /* A checkpoint in the middle of a run: a full disk must not end the run, so it only warns. */
@@ -250,6 +299,7 @@ static mq_status train_epoch(mq_err *err, session *s, double *seconds, size_t *w
         MQ_TRY(mq_head_step(err, s->trainer, x, labels, n, lr));
         count_batch(s, labels, n);
         s->state.step = s->trainer->step;
+        s->state.steps_done++;
         tell_training(s, mq_seconds() - start, s->state.position - from);
         if (stopped(s)) {
             MQ_TRY(save(err, s));
@@ -424,13 +474,7 @@ mq_status mq_train(mq_err *err, const mq_train_plan *plan, mq_train_result *resu
     MQ_REQUIRE(plan->size == sizeof *plan, err, MQ_INTERNAL, "a training plan of another version");
     s.resumed = s.checkpointed = mq_seconds();
     MQ_TRY(open_session(err, &s));
-    if (plan->resume) {
-        const mq_checkpoint_place place = place_of(&s);
-        mq_err none = {0};
-        const mq_status found = mq_checkpoint_load(&none, &place, plan->inexact, s.trainer, s.best, &s.state);
-        MQ_REQUIRE(found == MQ_OK || found == MQ_NO_INPUT, err, found, "%s", none.text);
-        if (found == MQ_NO_INPUT) mq_note("no checkpoint yet: the run starts at its beginning");
-    }
+    if (plan->resume) MQ_TRY(resume(err, &s));
     MQ_TRY(train_stages(err, &s));
     *result = (mq_train_result){.epochs = s.state.epochs_done,
                                 .best_epoch = s.state.best_epoch,
