@@ -115,8 +115,13 @@ static mq_status list_files(mq_err *err, const char *folder, uint64_t **steps, s
     size_t capacity = 0;
     *count = 0;
     DIR *dir = opendir(folder);
-    MQ_REQUIRE(dir, err, mq_status_of_errno(errno, MQ_NO_INPUT), "%s: %s", folder, strerror(errno));
-    for (const struct dirent *entry; (entry = readdir(dir));) {
+    /* A folder that cannot be read must never pass for one without checkpoints. */
+    MQ_REQUIRE(dir, err, errno == ENOENT ? MQ_NO_INPUT : MQ_IO, "%s: %s", folder, strerror(errno));
+    for (const struct dirent *entry;;) {
+        errno = 0;
+        entry = readdir(dir);
+        MQ_REQUIRE(entry || !errno, err, MQ_IO, "%s: cannot be read: %s", folder, strerror(errno));
+        if (!entry) break;
         MQ_TRY(mq_grow(err, steps, &capacity, *count + 1, sizeof **steps));
         *count += read_name(entry->d_name, &(*steps)[*count]);
     }
