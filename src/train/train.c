@@ -229,6 +229,8 @@ static mq_status resume(mq_err *err, session *s) {
     for (size_t i = 0; i < SAVED_BLOCKS; i++)
         MQ_TRY(mq_checkpoint_read(err, checkpoint, blocks[i].name, blocks[i].data, s->head->count));
     s->state = *mq_checkpoint_state(checkpoint);
+    MQ_REQUIRE(s->state.stage < s->plan->stage_count && s->state.position <= s->count, err, MQ_BAD_DATA,
+               "%s: a checkpoint stands where this run has no stage or no picture", s->checkpoints);
     s->trainer->step = s->state.step;
 cleanup:
     mq_checkpoint_free(&checkpoint);
@@ -326,6 +328,7 @@ static mq_status validate(mq_err *err, session *s, mq_scores *scores) {
         if (!n) break;
         MQ_TRY(mq_head_forward(err, s->head, s->val_work, x, labels, n));
         mq_metrics_add(s->metrics, s->val_work->p, s->val_work->loss, labels, n);
+        MQ_REQUIRE(!stopped(s), err, MQ_INTERRUPTED, "stopped during validation; a checkpoint is written");
     }
     mq_metrics_scores(s->metrics, scores);
 cleanup:
@@ -347,7 +350,13 @@ static mq_status end_epoch(mq_err *err, session *s, double seconds, size_t worke
     mq_status status = MQ_OK;
     const mq_stage *stage = &s->plan->stages[s->state.stage];
     mq_scores scores = {.loss = NAN, .top1 = NAN, .top5 = NAN, .auc = NAN, .mae = NAN};
-    if (s->val) MQ_TRY(validate(err, s, &scores));
+    if (s->val) {
+        mq_err stop = {0};
+        const mq_status validated = validate(&stop, s, &scores);
+        if (validated == MQ_INTERRUPTED)
+            MQ_TRY(save(err, s)); /* behind the last picture, validation to come */
+        MQ_REQUIRE(validated == MQ_OK, err, validated, "%s", stop.text);
+    }
     const bool best = better(s, &scores);
     s->state.epochs_done++;
     if (best) {
@@ -422,6 +431,8 @@ static mq_status write_model(mq_err *err, session *s, const char *name, const mq
     const size_t count = mq_dataset_classes(data);
     const char **classes = NULL;
     char *path = NULL;
+    MQ_REQUIRE(!stopped(s), err, MQ_INTERRUPTED, "stopped before %s was written; a checkpoint is written",
+               name);
     MQ_TRY(mq_calloc(err, count, sizeof *classes, "class names", &classes));
     for (size_t i = 0; i < count; i++) classes[i] = mq_dataset_class(data, i);
     const mq_model_parts parts = {.size = sizeof parts,
@@ -475,6 +486,7 @@ mq_status mq_train(mq_err *err, const mq_train_plan *plan, mq_train_result *resu
     s.resumed = s.checkpointed = mq_seconds();
     MQ_TRY(open_session(err, &s));
     if (plan->resume) MQ_TRY(resume(err, &s));
+    if (plan->accepted) MQ_TRY(plan->accepted(err, plan->user));
     MQ_TRY(train_stages(err, &s));
     *result = (mq_train_result){.epochs = s.state.epochs_done,
                                 .best_epoch = s.state.best_epoch,
