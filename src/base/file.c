@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -134,6 +135,21 @@ mq_status mq_file_write(mq_err *err, const char *path, const void *data, size_t 
 cleanup:
     mq_writer_abort(&w);
     return status;
+}
+
+/* NAME.tmp-PID, as mq_writer_open makes it. */
+static bool is_temporary(const char *name) {
+    const char *mark = strrchr(name, '.');
+    if (!mark || mark == name || strncmp(mark, ".tmp-", 5) != 0) return false;
+    return mark[5] && strspn(mark + 5, "0123456789") == strlen(mark + 5);
+}
+
+void mq_remove_temporaries(const char *folder) {
+    DIR *dir = opendir(folder);
+    if (!dir) return;
+    for (const struct dirent *entry; (entry = readdir(dir));)
+        if (is_temporary(entry->d_name)) unlinkat(dirfd(dir), entry->d_name, 0);
+    closedir(dir);
 }
 
 mq_status mq_path_join(mq_err *err, const char *folder, const char *name, char **path) {

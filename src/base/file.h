@@ -24,6 +24,10 @@ MQ_MUST_USE mq_status mq_writer_add(mq_err *err, mq_writer *writer, const void *
 MQ_MUST_USE mq_status mq_writer_commit(mq_err *err, mq_writer **writer);
 void mq_writer_abort(mq_writer **writer); /* removes the temporary file; NULL is fine */
 
+/* Removes the temporary files that killed processes left in folder. Only for folders whose lock is held: a
+ * writer of another process would lose its file. */
+void mq_remove_temporaries(const char *folder);
+
 /* Makes a folder and the missing ones above it; one that exists is fine. */
 MQ_MUST_USE mq_status mq_make_folder(mq_err *err, const char *path);
 

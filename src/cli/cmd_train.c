@@ -93,8 +93,8 @@ static mq_status choose_stages(mq_err *err, train_call *c) {
                            &c->stage_count);
 }
 
-/* The digest of everything that decides the numbers but the epochs of the last stage, which may be extended.
- */
+/* The digest of everything that decides the numbers but the epochs of the last stage, which may be extended,
+ * and what --allow-inexact lets change: the data type and all else that the program's key says. */
 static mq_status digest_settings(mq_err *err, train_call *c) {
     mq_status status = MQ_OK;
     mq_json *recipe = NULL;
@@ -106,9 +106,9 @@ static mq_status digest_settings(mq_err *err, train_call *c) {
     MQ_TRY(mq_recipe_to_json(err, &c->recipe, &recipe));
     MQ_TRY(mq_json_dump(err, recipe, 0, &recipe_text));
     MQ_TRY(mq_stages_text(err, fixed, c->stage_count, &stages));
-    MQ_TRY(mq_format(err, &text, "%s|%s|%s|%s|%d|%lld|%lld|%.9g|%d|%d", mq_dataset_digest(c->dataset),
+    MQ_TRY(mq_format(err, &text, "%s|%s|%s|%s|%d|%lld|%lld|%.9g|%d", mq_dataset_digest(c->dataset),
                      mq_bundle_digest(c->weights), recipe_text, stages, o->head, (long long)o->batch,
-                     (long long)o->seed, o->fraction, (int)c->dtype, o->monitor));
+                     (long long)o->seed, o->fraction, o->monitor));
     MQ_TRY(mq_sha256_hex(err, text, strlen(text), c->digest));
 cleanup:
     mq_json_free(&recipe);
@@ -165,6 +165,7 @@ static mq_status measure(mq_err *err, train_call *c) {
         const double start = mq_seconds();
         MQ_TRY(mq_program_run(err, program, pixels, MEASURED, features));
         c->img_s = MEASURED / (mq_seconds() - start);
+        MQ_REQUIRE(!mq_stop_wanted(NULL), err, MQ_INTERRUPTED, "stopped before the run began");
     }
 cleanup:
     mq_program_free(&program);
@@ -273,8 +274,11 @@ static void print_end(const train_call *c, const mq_train_result *result) {
     printf("run: %s\nnext: marque eval %s\n", mq_run_folder(c->run), mq_run_folder(c->run));
 }
 
-static mq_status describe_run(mq_err *err, train_call *c) {
+/* mq_train_plan.accepted: a resumed run keeps its old config until its checkpoint has accepted the new one.
+ */
+static mq_status describe_run(mq_err *err, void *user) {
     mq_status status = MQ_OK;
+    const train_call *c = user;
     mq_json *config = NULL;
     MQ_TRY(mq_config_make(err, &c->options, c->data, c->stages, c->stage_count, &config));
     MQ_TRY(mq_run_describe(err, c->run, config, c->dataset));
@@ -286,10 +290,17 @@ cleanup:
 static mq_status open_run(mq_err *err, train_call *c) {
     mq_status status = MQ_OK;
     const mq_train_options *o = &c->options;
-    if (o->resume) return mq_run_open(err, o->resume, &c->run);
+    mq_json *config = NULL;
+    if (o->resume) {
+        MQ_TRY(mq_run_open(err, o->resume, &c->run));
+        MQ_TRY(mq_config_make(err, o, c->data, c->stages, c->stage_count, &config));
+        MQ_TRY(mq_config_compare(err, o->resume, c->config, config));
+        goto cleanup;
+    }
     MQ_TRY(mq_run_create(err, o->output, o->name, c->data, c->arch->name, &c->run));
     MQ_TRY(describe_run(err, c));
 cleanup:
+    mq_json_free(&config);
     return status;
 }
 
@@ -306,17 +317,15 @@ static mq_status run(mq_err *err, const mq_call *call) {
     MQ_TRY(open_run(err, &c));
     mq_train_plan plan = plan_of(&c);
     plan.progress = tell;
-    status = mq_train(err, &plan, &result);
-    /* A resumed run keeps its old config until its checkpoint has accepted the new one. */
-    if (c.options.resume && (status == MQ_OK || status == MQ_INTERRUPTED)) {
-        mq_err unwritten = {0};
-        if (describe_run(&unwritten, &c) != MQ_OK) mq_warn("%s", unwritten.text);
-    }
-    if (status != MQ_OK) goto cleanup;
+    if (c.options.resume) plan.accepted = describe_run;
+    plan.user = &c;
+    MQ_TRY(mq_train(err, &plan, &result));
     print_end(&c, &result);
 cleanup:
-    if (status == MQ_INTERRUPTED && c.run)
+    if ((status == MQ_INTERRUPTED || status == MQ_IO) && c.run)
         mq_note("go on by: marque train --resume %s", mq_run_folder(c.run));
+    else if (status == MQ_INTERRUPTED)
+        mq_note("nothing was to be saved yet: give the same command again");
     close_call(&c);
     return status;
 }

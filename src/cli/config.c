@@ -239,3 +239,47 @@ cleanup:
     mq_json_free(&list);
     return status;
 }
+
+/* Compares the members of keys, NULL behind the last; one that an older config lacks is passed over. */
+static mq_status compare_members(mq_err *err, const char *where, const char *const *keys, const mq_json *then,
+                                 const mq_json *now) {
+    mq_status status = MQ_OK;
+    char *was = NULL, *is = NULL;
+    for (; *keys; keys++) {
+        const mq_json *old = mq_json_get(then, *keys), *new = mq_json_get(now, *keys);
+        if (!old || !new) continue;
+        MQ_TRY(mq_json_dump(err, old, 0, &was));
+        MQ_TRY(mq_json_dump(err, new, 0, &is));
+        MQ_REQUIRE(strcmp(was, is) == 0, err, MQ_BAD_DATA,
+                   "%s: made with other settings: %s was %.60s and would be %.60s; leave the option out, or "
+                   "begin another run",
+                   where, *keys, was, is);
+        free(was);
+        free(is);
+        was = is = NULL;
+    }
+cleanup:
+    free(was);
+    free(is);
+    return status;
+}
+
+mq_status mq_config_compare(mq_err *err, const char *where, const mq_json *then, const mq_json *now) {
+    static const char *const settings[] = {"model",   "imgsz",  "batch", "seed",     "optimizer", "head",
+                                           "monitor", "filter", "fit",   "fraction", NULL};
+    static const char *const of_stage[] = {"thaw", "lr", "bn", "epochs", NULL}, *const of_last[] = {
+                                                                                    "thaw", "lr", "bn", NULL};
+    mq_status status = MQ_OK;
+    const mq_json *old = mq_json_get(then, "stages"), *new = mq_json_get(now, "stages");
+    const size_t count = mq_json_size(old);
+    MQ_TRY(compare_members(err, where, settings, then, now));
+    MQ_REQUIRE(count == mq_json_size(new), err, MQ_BAD_DATA,
+               "%s: made with other settings: it has %zu stages and would have %zu; leave --stages out, or "
+               "begin another run",
+               where, count, mq_json_size(new));
+    for (size_t i = 0; i < count; i++)
+        MQ_TRY(compare_members(err, where, i + 1 < count ? of_stage : of_last, mq_json_at(old, i),
+                               mq_json_at(new, i)));
+cleanup:
+    return status;
+}

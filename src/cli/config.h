@@ -27,4 +27,9 @@ MQ_MUST_USE mq_status mq_config_apply(mq_err *err, const char *where, mq_json *j
 MQ_MUST_USE mq_status mq_config_make(mq_err *err, const mq_train_options *options, const char *data,
                                      const mq_stage *stages, size_t stage_count, mq_json **json);
 
+/* MQ_BAD_DATA when a setting that decides the numbers is another one in now than in then, both from
+ * mq_config_make; names the setting, and the run by where. The epochs of the last stage may differ. */
+MQ_MUST_USE mq_status mq_config_compare(mq_err *err, const char *where, const mq_json *then,
+                                        const mq_json *now);
+
 #endif

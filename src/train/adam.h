@@ -7,8 +7,7 @@
 #ifndef MQ_ADAM_H
 #define MQ_ADAM_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "marque.h"
 
 /* count numbers w in training, their gradient g and moments m and v; all borrowed. */
 typedef struct {
@@ -17,7 +16,8 @@ typedef struct {
     size_t count;
 } mq_adam_block;
 
-/* One step: w, m and v are changed; step counts from 1. */
-void mq_adam_step(const mq_adam_block *block, double lr, uint64_t step);
+/* One step: w, m and v are changed; step counts from 1. False when one of them is no longer a finite number,
+ * which nothing mends: an infinite v would hold its weight still for ever without showing in any loss. */
+MQ_MUST_USE bool mq_adam_step(const mq_adam_block *block, double lr, uint64_t step);
 
 #endif

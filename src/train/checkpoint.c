@@ -1,6 +1,7 @@
 /* checkpoint.c: checkpoints written, found and read. Called by the training
- * loop. Invariant: a file under its final name is whole (mq_bundle_write is
- * atomic), and its own digest line proves it. */
+ * loop, which holds the run's lock. Invariant: a file under its final name was
+ * whole when it was written (mq_bundle_write is atomic), its own digest proves
+ * that it still is, and an older one goes only after a newer one is safe. */
 #include "train/checkpoint.h"
 #include "base/digest.h"
 #include "base/file.h"
@@ -13,8 +14,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { STATE_NUMBERS = 11, TENSORS = 5, NAME_SIZE = 64, FILES_MAX = 4096 };
-static const char FORMAT[] = "1", PREFIX[] = "checkpoint-", SUFFIX[] = ".safetensors";
+enum { STATE_NUMBERS = 12, TEXTS = 3, NAME_SIZE = 64 };
+static const char FORMAT[] = "2", STATE[] = "state", NAME[] = "checkpoint-%010" PRIu64 ".safetensors";
+static const char *const keys[TEXTS] = {"marque.checkpoint", "config", "environment"};
+
+struct mq_checkpoint {
+    mq_bundle *bundle;
+    mq_progress_state state;
+};
 
 static int64_t bits_of(double value) {
     int64_t bits;
@@ -34,6 +41,7 @@ static void pack_state(const mq_progress_state *s, int64_t out[STATE_NUMBERS]) {
                                             s->epochs_done,
                                             (int64_t)s->position,
                                             (int64_t)s->step,
+                                            (int64_t)s->steps_done,
                                             bits_of(s->loss_sum),
                                             (int64_t)s->right,
                                             s->best_epoch,
@@ -43,181 +51,247 @@ static void pack_state(const mq_progress_state *s, int64_t out[STATE_NUMBERS]) {
     memcpy(out, numbers, sizeof numbers);
 }
 
-static void unpack_state(const int64_t *in, mq_progress_state *s) {
-    *s = (mq_progress_state){.stage = (uint32_t)in[0],
-                             .epoch = (uint32_t)in[1],
-                             .epochs_done = (uint32_t)in[2],
-                             .position = (uint64_t)in[3],
-                             .step = (uint64_t)in[4],
-                             .loss_sum = double_of(in[5]),
-                             .right = (uint64_t)in[6],
-                             .best_epoch = (uint32_t)in[7],
-                             .best_top1 = double_of(in[8]),
-                             .best_loss = double_of(in[9]),
-                             .seconds = double_of(in[10])};
+static mq_progress_state unpack_state(const void *data) {
+    int64_t in[STATE_NUMBERS];
+    memcpy(in, data, sizeof in);
+    return (mq_progress_state){.stage = (uint32_t)in[0],
+                               .epoch = (uint32_t)in[1],
+                               .epochs_done = (uint32_t)in[2],
+                               .position = (uint64_t)in[3],
+                               .step = (uint64_t)in[4],
+                               .steps_done = (uint64_t)in[5],
+                               .loss_sum = double_of(in[6]),
+                               .right = (uint64_t)in[7],
+                               .best_epoch = (uint32_t)in[8],
+                               .best_top1 = double_of(in[9]),
+                               .best_loss = double_of(in[10]),
+                               .seconds = double_of(in[11])};
 }
 
-/* SHA-256 over all tensors, so that a flipped bit is found. */
-static mq_status digest_tensors(mq_err *err, const mq_tensor *tensors, char hex[MQ_HEX_SIZE]) {
+static int by_name(const void *left, const void *right) {
+    return strcmp(((const mq_tensor *)left)->name, ((const mq_tensor *)right)->name);
+}
+
+/* SHA-256 over all that a checkpoint says, so that a flipped bit is found wherever it is: the texts, and each
+ * tensor's name, type, shape and numbers. Sorts the tensors: their order in the file is not the caller's. */
+static mq_status digest_all(mq_err *err, const char *const texts[TEXTS], mq_tensor *tensors, size_t count,
+                            char hex[MQ_HEX_SIZE]) {
+    mq_status status = MQ_OK;
     mq_digest *digest = NULL;
-    const mq_status status = mq_digest_begin(err, MQ_SHA256, &digest);
-    if (status != MQ_OK) return status;
-    for (size_t i = 0; i < TENSORS; i++) mq_digest_add(digest, tensors[i].data, tensors[i].bytes);
-    mq_digest_end(&digest, hex);
-    return hex[0] ? MQ_OK : mq_fail(err, MQ_INTERNAL, "libcrypto cannot compute a digest");
-}
-
-/* The tensors of a checkpoint, as views. */
-static void list_tensors(const mq_head_trainer *t, const float *best, const int64_t *state,
-                         mq_tensor out[TENSORS]) {
-    const float *const blocks[] = {t->head->params, t->m, t->v, best};
-    static const char *const names[TENSORS] = {"params", "m", "v", "best", "state"};
-    for (size_t i = 0; i < TENSORS; i++) {
-        const bool last = i == TENSORS - 1;
-        const size_t count = last ? STATE_NUMBERS : t->head->count,
-                     size = last ? sizeof *state : sizeof(float);
-        out[i] = (mq_tensor){.name = names[i],
-                             .dtype = last ? MQ_I64 : MQ_F32,
-                             .rank = 1,
-                             .shape = {count},
-                             .data = last ? (const void *)state : blocks[i],
-                             .bytes = count * size};
+    qsort(tensors, count, sizeof *tensors, by_name);
+    MQ_TRY(mq_digest_begin(err, MQ_SHA256, &digest));
+    for (size_t i = 0; i < TEXTS; i++) mq_digest_add(digest, texts[i], strlen(texts[i]) + 1);
+    for (size_t i = 0; i < count; i++) {
+        const mq_tensor *t = &tensors[i];
+        const char *dtype = mq_dtype_name(t->dtype);
+        mq_digest_add(digest, t->name, strlen(t->name) + 1);
+        mq_digest_add(digest, dtype, strlen(dtype) + 1);
+        mq_digest_add(digest, &t->rank, sizeof t->rank);
+        mq_digest_add(digest, t->shape, t->rank * sizeof *t->shape);
+        mq_digest_add(digest, t->data, t->bytes);
     }
+    mq_digest_end(&digest, hex);
+    MQ_REQUIRE(hex[0], err, MQ_INTERNAL, "libcrypto cannot compute a digest");
+cleanup:
+    return status;
 }
 
-/* Names of the checkpoints in folder, newest (highest step) first; names is the caller's array of FILES_MAX.
- */
-static mq_status list_files(mq_err *err, const char *folder, char (*names)[NAME_SIZE], size_t *count) {
+static int newest_first(const void *left, const void *right) {
+    const uint64_t l = *(const uint64_t *)left, r = *(const uint64_t *)right;
+    return (l < r) - (l > r);
+}
+
+/* The steps of a checkpoint's name, which must be spelt exactly as we write it. */
+static bool read_name(const char *name, uint64_t *steps) {
+    char again[NAME_SIZE];
+    if (sscanf(name, "checkpoint-%" SCNu64, steps) != 1) return false;
+    snprintf(again, sizeof again, NAME, *steps);
+    return strcmp(name, again) == 0;
+}
+
+/* The steps of the checkpoints in folder, newest first, in *steps; the caller's, for free(). */
+static mq_status list_files(mq_err *err, const char *folder, uint64_t **steps, size_t *count) {
+    mq_status status = MQ_OK;
+    size_t capacity = 0;
     *count = 0;
     DIR *dir = opendir(folder);
-    if (!dir) return mq_fail(err, MQ_NO_INPUT, "%s: %s", folder, strerror(errno));
-    for (const struct dirent *entry; (entry = readdir(dir)) && *count < FILES_MAX;) {
-        const size_t n = strlen(entry->d_name), s = strlen(SUFFIX);
-        if (strncmp(entry->d_name, PREFIX, strlen(PREFIX)) != 0 || n < s || n >= NAME_SIZE) continue;
-        if (strcmp(entry->d_name + n - s, SUFFIX) != 0) continue;
-        size_t at = (*count)++; /* insertion keeps them sorted: steps are written with leading zeros */
-        for (; at > 0 && strcmp(names[at - 1], entry->d_name) < 0; at--)
-            memcpy(names[at], names[at - 1], NAME_SIZE);
-        memcpy(names[at], entry->d_name, n + 1);
+    /* A folder that cannot be read must never pass for one without checkpoints. */
+    MQ_REQUIRE(dir, err, errno == ENOENT ? MQ_NO_INPUT : MQ_IO, "%s: %s", folder, strerror(errno));
+    for (const struct dirent *entry;;) {
+        errno = 0;
+        entry = readdir(dir);
+        MQ_REQUIRE(entry || !errno, err, MQ_IO, "%s: cannot be read: %s", folder, strerror(errno));
+        if (!entry) break;
+        MQ_TRY(mq_grow(err, steps, &capacity, *count + 1, sizeof **steps));
+        *count += read_name(entry->d_name, &(*steps)[*count]);
     }
-    closedir(dir);
-    return MQ_OK;
-}
-
-static mq_status remove_old(mq_err *err, const mq_checkpoint_place *place) {
-    mq_status status = MQ_OK;
-    char(*names)[NAME_SIZE] = NULL;
-    size_t count = 0;
-    MQ_TRY(mq_calloc(err, FILES_MAX, NAME_SIZE, "a list of checkpoints", &names));
-    MQ_TRY(list_files(err, place->folder, names, &count));
-    for (size_t i = place->keep; i < count; i++) {
-        char *path = NULL;
-        MQ_TRY(mq_path_join(err, place->folder, names[i], &path));
-        unlink(path);
-        free(path);
-    }
+    if (*count) qsort(*steps, *count, sizeof **steps, newest_first);
 cleanup:
-    free(names);
+    if (dir) closedir(dir);
     return status;
 }
 
-mq_status mq_checkpoint_save(mq_err *err, const mq_checkpoint_place *place, const mq_head_trainer *trainer,
-                             const float *best, const mq_progress_state *state) {
+static mq_status path_of(mq_err *err, const mq_checkpoint_place *place, uint64_t steps, char **path) {
+    char name[NAME_SIZE];
+    snprintf(name, sizeof name, NAME, steps);
+    free(*path);
+    *path = NULL;
+    return mq_path_join(err, place->folder, name, path);
+}
+
+/* Removes what the checkpoint of `saved` steps makes useless: those of later steps, which were damaged, and
+ * the oldest beyond keep. What cannot be removed costs only space; the next save tries again. */
+static void remove_useless(const mq_checkpoint_place *place, uint64_t saved) {
+    mq_err err = {0};
+    uint64_t *steps = NULL;
+    char *path = NULL;
+    size_t count = 0, kept = 0;
+    if (list_files(&err, place->folder, &steps, &count) != MQ_OK) count = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (steps[i] == saved || (steps[i] < saved && kept < place->keep)) {
+            kept++;
+        } else if (path_of(&err, place, steps[i], &path) == MQ_OK) {
+            unlink(path);
+        }
+    }
+    free(steps);
+    free(path);
+}
+
+mq_status mq_checkpoint_save(mq_err *err, const mq_checkpoint_place *place, const mq_tensor *tensors,
+                             size_t count, const mq_progress_state *state) {
     mq_status status = MQ_OK;
     char *path = NULL, hex[MQ_HEX_SIZE];
+    mq_tensor *all = NULL;
     int64_t numbers[STATE_NUMBERS];
-    mq_tensor tensors[TENSORS];
+    const char *const texts[TEXTS] = {FORMAT, place->config, place->environment};
     pack_state(state, numbers);
-    list_tensors(trainer, best, numbers, tensors);
-    MQ_TRY(digest_tensors(err, tensors, hex));
-    const mq_meta meta[] = {{"marque.checkpoint", FORMAT},
-                            {"config", place->config},
-                            {"environment", place->environment},
-                            {"digest", hex}};
-    MQ_TRY(mq_format(err, &path, "%s/%s%010" PRIu64 "%s", place->folder, PREFIX, state->step, SUFFIX));
-    MQ_TRY(mq_bundle_write(err, path, tensors, TENSORS, meta, sizeof meta / sizeof *meta));
-    MQ_TRY(remove_old(err, place));
+    mq_remove_temporaries(place->folder);
+    MQ_TRY(mq_calloc(err, count + 1, sizeof *all, "a checkpoint", &all));
+    for (size_t i = 0; i < count; i++) all[i] = tensors[i];
+    all[count] = (mq_tensor){STATE, MQ_I64, 1, {STATE_NUMBERS}, numbers, sizeof numbers};
+    MQ_TRY(digest_all(err, texts, all, count + 1, hex));
+    const mq_meta meta[] = {{keys[0], texts[0]}, {keys[1], texts[1]}, {keys[2], texts[2]}, {"digest", hex}};
+    MQ_TRY(path_of(err, place, state->steps_done, &path));
+    MQ_TRY(mq_bundle_write(err, path, all, count + 1, meta, sizeof meta / sizeof *meta));
+    remove_useless(place, state->steps_done);
 cleanup:
+    free(all);
     free(path);
     return status;
 }
 
-static bool meta_is(const mq_bundle *bundle, const char *key, const char *value) {
-    const char *found = mq_bundle_meta(bundle, key);
-    return found && strcmp(found, value) == 0;
+void mq_checkpoint_free(mq_checkpoint **checkpoint) {
+    if (!*checkpoint) return;
+    mq_bundle_free(&(*checkpoint)->bundle);
+    free(*checkpoint);
+    *checkpoint = NULL;
 }
 
-/* Where a checkpoint is read to. */
-typedef struct {
-    mq_head_trainer *trainer;
-    float *best;
-    mq_progress_state *state;
-    bool damaged; /* the file failed for what it holds, so that the one before may serve */
-} loaded_state;
-
-static mq_status load_file(mq_err *err, const char *path, const mq_checkpoint_place *place, bool inexact,
-                           loaded_state *to) {
+/* Checks that everything in the bundle is as it was written. */
+static mq_status check_digest(mq_err *err, const mq_bundle *bundle) {
     mq_status status = MQ_OK;
-    mq_head_trainer *t = to->trainer;
-    mq_bundle *bundle = NULL;
-    mq_tensor wanted[TENSORS];
-    int64_t numbers[STATE_NUMBERS] = {0};
+    const char *path = mq_bundle_path(bundle), *digest = mq_bundle_meta(bundle, "digest"), *texts[TEXTS];
+    const size_t count = mq_bundle_count(bundle);
+    mq_tensor *all = NULL;
     char hex[MQ_HEX_SIZE];
-    to->damaged = true;
-    MQ_TRY(mq_bundle_open(err, path, &bundle));
-    MQ_REQUIRE(meta_is(bundle, "marque.checkpoint", FORMAT), err, MQ_BAD_DATA,
-               "%s: not a checkpoint of this format", path);
-    list_tensors(t, to->best, numbers, wanted);
-    to->damaged = false;
-    MQ_REQUIRE(meta_is(bundle, "config", place->config), err, MQ_BAD_DATA,
+    for (size_t i = 0; i < TEXTS; i++) texts[i] = mq_bundle_meta(bundle, keys[i]);
+    MQ_REQUIRE(texts[0] && texts[1] && texts[2] && digest && strcmp(texts[0], FORMAT) == 0, err, MQ_BAD_DATA,
+               "%s: not a checkpoint of this version's format", path);
+    MQ_TRY(mq_calloc(err, count, sizeof *all, "a checkpoint", &all));
+    for (size_t i = 0; i < count; i++) all[i] = *mq_bundle_at(bundle, i);
+    MQ_TRY(digest_all(err, texts, all, count, hex));
+    MQ_REQUIRE(strcmp(digest, hex) == 0, err, MQ_BAD_DATA, "%s: its content fails its digest", path);
+cleanup:
+    free(all);
+    return status;
+}
+
+/* Opens one file. *sound stays false when it failed for what it holds, so that the one before may serve. */
+static mq_status open_file(mq_err *err, const char *path, mq_checkpoint **checkpoint, bool *sound) {
+    mq_status status = MQ_OK;
+    mq_checkpoint *c = NULL;
+    *sound = false;
+    MQ_TRY(mq_calloc(err, 1, sizeof *c, "a checkpoint", &c));
+    MQ_TRY(mq_bundle_open(err, path, &c->bundle));
+    MQ_TRY(check_digest(err, c->bundle));
+    const mq_tensor *state = mq_bundle_find(c->bundle, STATE);
+    MQ_REQUIRE(state && state->dtype == MQ_I64 && state->bytes == STATE_NUMBERS * sizeof(int64_t), err,
+               MQ_BAD_DATA, "%s: does not say where the run stood", path);
+    c->state = unpack_state(state->data);
+    *sound = true;
+    *checkpoint = c;
+    c = NULL;
+cleanup:
+    mq_checkpoint_free(&c);
+    return status;
+}
+
+/* The newest sound file; the damaged ones before it are told of. */
+static mq_status find_sound(mq_err *err, const mq_checkpoint_place *place, mq_checkpoint **checkpoint) {
+    mq_status status = MQ_OK;
+    uint64_t *steps = NULL;
+    char *path = NULL;
+    size_t count = 0, i = 0;
+    bool sound = false;
+    MQ_TRY(list_files(err, place->folder, &steps, &count));
+    MQ_REQUIRE(count, err, MQ_NO_INPUT, "%s: no checkpoint to go on from", place->folder);
+    for (; i < count && !sound; i++) {
+        mq_err one = {0};
+        MQ_TRY(path_of(err, place, steps[i], &path));
+        const mq_status opened = open_file(&one, path, checkpoint, &sound);
+        MQ_REQUIRE(opened != MQ_NO_MEMORY && opened != MQ_INTERNAL, err, opened, "%s", one.text);
+        if (!sound) mq_warn("%s; it is passed over", one.text);
+    }
+    MQ_REQUIRE(sound, err, MQ_BAD_DATA,
+               "%s: none of its %zu checkpoints is sound; put a copy back, or remove them to train from the "
+               "beginning",
+               place->folder, count);
+    if (i > 1) mq_warn("%s: the run goes on from this checkpoint instead", path);
+cleanup:
+    free(steps);
+    free(path);
+    return status;
+}
+
+mq_status mq_checkpoint_open(mq_err *err, const mq_checkpoint_place *place, bool inexact,
+                             mq_checkpoint **checkpoint) {
+    mq_status status = MQ_OK;
+    mq_checkpoint *c = NULL;
+    mq_remove_temporaries(place->folder);
+    MQ_TRY(find_sound(err, place, &c));
+    const char *path = mq_bundle_path(c->bundle), *config = mq_bundle_meta(c->bundle, keys[1]),
+               *environment = mq_bundle_meta(c->bundle, keys[2]);
+    MQ_REQUIRE(strcmp(config, place->config) == 0, err, MQ_BAD_DATA,
                "%s: made with other settings or other data than the run's config.json says", path);
     MQ_REQUIRE(
-        inexact || meta_is(bundle, "environment", place->environment), err, MQ_BAD_DATA,
+        inexact || strcmp(environment, place->environment) == 0, err, MQ_BAD_DATA,
         "%s: made with other threads, processor or library (%s, here %s), so the numbers would differ; "
         "--allow-inexact goes on all the same",
-        path, mq_bundle_meta(bundle, "environment"), place->environment);
-    to->damaged = true;
-    for (size_t i = 0; i < TENSORS; i++) {
-        const mq_tensor *found = mq_bundle_find(bundle, wanted[i].name);
-        MQ_REQUIRE(found && found->dtype == wanted[i].dtype && found->bytes == wanted[i].bytes, err,
-                   MQ_BAD_DATA, "%s: the tensor %s is missing or of another size", path, wanted[i].name);
-        wanted[i].data = found->data;
-    }
-    MQ_TRY(digest_tensors(err, wanted, hex));
-    MQ_REQUIRE(meta_is(bundle, "digest", hex), err, MQ_BAD_DATA, "%s: its content fails its digest", path);
-    memcpy(t->head->params, wanted[0].data, wanted[0].bytes);
-    memcpy(t->m, wanted[1].data, wanted[1].bytes);
-    memcpy(t->v, wanted[2].data, wanted[2].bytes);
-    memcpy(to->best, wanted[3].data, wanted[3].bytes);
-    memcpy(numbers, wanted[4].data, sizeof numbers);
-    unpack_state(numbers, to->state);
-    t->step = to->state->step;
+        path, environment, place->environment);
+    *checkpoint = c;
+    c = NULL;
 cleanup:
-    mq_bundle_free(&bundle);
+    mq_checkpoint_free(&c);
     return status;
 }
 
-mq_status mq_checkpoint_load(mq_err *err, const mq_checkpoint_place *place, bool inexact,
-                             mq_head_trainer *trainer, float *best, mq_progress_state *state) {
-    mq_status status = MQ_OK;
-    char(*names)[NAME_SIZE] = NULL, *path = NULL;
-    size_t count = 0;
-    bool loaded = false;
-    MQ_TRY(mq_calloc(err, FILES_MAX, NAME_SIZE, "a list of checkpoints", &names));
-    MQ_TRY(list_files(err, place->folder, names, &count));
-    for (size_t i = 0; i < count && !loaded; i++) {
-        mq_err one = {0};
-        loaded_state to = {trainer, best, state, false};
-        free(path);
-        path = NULL;
-        MQ_TRY(mq_path_join(err, place->folder, names[i], &path));
-        loaded = load_file(&one, path, place, inexact, &to) == MQ_OK;
-        MQ_REQUIRE(loaded || to.damaged, err, one.code, "%s", one.text);
-        if (!loaded) mq_warn("%s; trying the one before", one.text);
-    }
-    MQ_REQUIRE(loaded, err, MQ_NO_INPUT, "%s: no sound checkpoint to go on from", place->folder);
-cleanup:
-    free(names);
-    free(path);
-    return status;
+const mq_progress_state *mq_checkpoint_state(const mq_checkpoint *checkpoint) {
+    return &checkpoint->state;
+}
+
+bool mq_checkpoint_has(const mq_checkpoint *checkpoint, const char *name) {
+    return mq_bundle_find(checkpoint->bundle, name) != NULL;
+}
+
+mq_status mq_checkpoint_read(mq_err *err, const mq_checkpoint *checkpoint, const char *name, float *data,
+                             size_t count) {
+    const mq_tensor *found = mq_bundle_find(checkpoint->bundle, name);
+    const char *path = mq_bundle_path(checkpoint->bundle);
+    if (!found) return mq_fail(err, MQ_BAD_DATA, "%s: the tensor %s is missing", path, name);
+    if (found->dtype != MQ_F32 || found->bytes / sizeof *data != count)
+        return mq_fail(err, MQ_BAD_DATA, "%s: the tensor %s is not of the %zu numbers it should have", path,
+                       name, count);
+    if (count) memcpy(data, found->data, found->bytes);
+    return MQ_OK;
 }

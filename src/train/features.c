@@ -61,12 +61,11 @@ void mq_features_free(mq_features **features) {
     *features = NULL;
 }
 
-/* Makes the cache's folder for plan and says in it whose it is; *folder is the caller's. */
+/* Makes the cache's folder for plan; *folder is the caller's. */
 static mq_status make_folder(mq_err *err, const mq_features_plan *plan, char **folder) {
     mq_status status = MQ_OK;
-    mq_json *recipe = NULL, *meta = NULL;
-    char *base = NULL, *recipe_text = NULL, *key = NULL, *path = NULL, hex[MQ_HEX_SIZE],
-         subset[MQ_HEX_SIZE] = "all";
+    mq_json *recipe = NULL;
+    char *base = NULL, *recipe_text = NULL, *key = NULL, hex[MQ_HEX_SIZE], subset[MQ_HEX_SIZE] = "all";
     MQ_TRY(mq_recipe_to_json(err, plan->recipe, &recipe));
     MQ_TRY(mq_json_dump(err, recipe, 0, &recipe_text));
     if (plan->subset) MQ_TRY(mq_sha256_hex(err, plan->subset, plan->count * sizeof *plan->subset, subset));
@@ -78,7 +77,21 @@ static mq_status make_folder(mq_err *err, const mq_features_plan *plan, char **f
     MQ_TRY(mq_features_folder(err, &base));
     MQ_TRY(mq_path_join(err, base, hex, folder));
     MQ_TRY(mq_make_folder(err, *folder));
-    MQ_TRY(mq_path_join(err, *folder, "meta.json", &path));
+cleanup:
+    mq_json_free(&recipe);
+    free(base);
+    free(recipe_text);
+    free(key);
+    return status;
+}
+
+/* Says in the folder, whose lock is held, whose it is. */
+static mq_status write_meta(mq_err *err, const mq_features_plan *plan, const char *folder) {
+    mq_status status = MQ_OK;
+    mq_json *meta = NULL;
+    char *path = NULL;
+    mq_remove_temporaries(folder);
+    MQ_TRY(mq_path_join(err, folder, "meta.json", &path));
     if (mq_file_exists(path)) goto cleanup;
     MQ_TRY(mq_json_pack(err, &meta, "{s:o, s:s, s:I, s:s}", "data",
                         mq_json_text(mq_dataset_folder(plan->dataset)), "split", mq_split_name(plan->split),
@@ -86,11 +99,7 @@ static mq_status make_folder(mq_err *err, const mq_features_plan *plan, char **f
                         mq_program_key(plan->program)));
     MQ_TRY(mq_json_save(err, meta, path));
 cleanup:
-    mq_json_free(&recipe);
     mq_json_free(&meta);
-    free(base);
-    free(recipe_text);
-    free(key);
     free(path);
     return status;
 }
@@ -228,6 +237,7 @@ mq_status mq_features_open(mq_err *err, const mq_features_plan *plan, mq_feature
     MQ_TRY(mq_calloc(err, 1, f->chunk, "the feature cache", &f->block));
     MQ_TRY(make_folder(err, plan, &folder));
     MQ_TRY(mq_lock_folder(err, folder, &f->lock));
+    MQ_TRY(write_meta(err, plan, folder));
     MQ_TRY(mq_path_join(err, folder, "features.bin", &f->path));
     f->fd = open(f->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     MQ_REQUIRE(f->fd >= 0, err, MQ_CANNOT_CREATE, "%s: cannot be written: %s", f->path, strerror(errno));

@@ -136,6 +136,8 @@ static mq_status add_pass(mq_err *err, mq_feed *f, const uint8_t *flips, double 
     MQ_TRY(mq_feed_begin(err, f, NULL, flips, f->plan.count, ROWS));
     do {
         MQ_TRY(mq_feed_next(err, f, &x, &labels, &n));
+        MQ_REQUIRE(!f->plan.stop || !f->plan.stop(f->plan.user), err, MQ_INTERRUPTED,
+                   "stopped while the features were measured");
         for (size_t i = 0; i < n * width; i++) {
             sum[i % width] += (double)x[i];
             squares[i % width] += (double)x[i] * (double)x[i];

@@ -25,7 +25,7 @@ MQ_MUST_USE mq_status mq_feed_next(mq_err *err, mq_feed *feed, const float **x, 
 double mq_feed_waited(const mq_feed *feed);
 
 /* Mean and 1 / standard deviation of each feature over all pictures (and mirror images, where the plan has
- * them); [width] each. A feature that never changes gets scale 1. */
+ * them); [width] each. A feature that never changes gets scale 1. Stopped: MQ_INTERRUPTED. */
 MQ_MUST_USE mq_status mq_feed_statistics(mq_err *err, mq_feed *feed, float *mean, float *scale);
 
 #endif

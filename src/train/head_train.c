@@ -63,11 +63,15 @@ mq_status mq_head_step(mq_err *err, mq_head_trainer *t, const float *x, const ui
     mq_status status = MQ_OK;
     MQ_TRY(mq_head_gradient(err, t, x, labels, n));
     for (size_t i = 0; i < n; i++)
-        MQ_REQUIRE(isfinite(t->work->loss[i]), err, MQ_INTERNAL,
-                   "the loss of a picture is not a number at step %llu; try a lower --lr",
-                   (unsigned long long)t->step);
+        MQ_REQUIRE(isfinite(t->work->loss[i]), err, MQ_BAD_DATA,
+                   "training has come apart: the loss is no number at step %llu; begin another run with a "
+                   "lower learning rate than %g",
+                   (unsigned long long)t->step + 1, lr);
     const mq_adam_block block = {t->head->params, t->m, t->v, t->grad, t->head->count};
-    mq_adam_step(&block, lr, ++t->step);
+    MQ_REQUIRE(mq_adam_step(&block, lr, ++t->step), err, MQ_BAD_DATA,
+               "training has come apart: weights are no numbers after step %llu; begin another run with a "
+               "lower learning rate than %g",
+               (unsigned long long)t->step, lr);
 cleanup:
     return status;
 }

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <math.h>
 #include <string.h>
@@ -74,6 +75,22 @@ cleanup:
     return status;
 }
 
+/* Whether folder holds nothing but what mq_run_create and mq_run_describe make before config.json, which
+ * makes a run: then its process was killed at once, and the same command may begin it again. */
+static bool never_began(const char *folder) {
+    static const char *const ours[] = {".", "..", ".lock", "weights", "checkpoints", "labels.txt"};
+    DIR *dir = opendir(folder);
+    bool only_ours = dir != NULL;
+    for (const struct dirent *entry; only_ours && (entry = readdir(dir));) {
+        only_ours = strncmp(entry->d_name, "labels.txt.tmp-", 15) == 0 ||
+                    strncmp(entry->d_name, "config.json.tmp-", 16) == 0;
+        for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+            only_ours = only_ours || strcmp(entry->d_name, ours[i]) == 0;
+    }
+    if (dir) closedir(dir);
+    return only_ours;
+}
+
 mq_status mq_run_create(mq_err *err, const char *folder, const char *name, const char *data,
                         const char *model, mq_run **run) {
     mq_status status = MQ_OK;
@@ -82,7 +99,7 @@ mq_status mq_run_create(mq_err *err, const char *folder, const char *name, const
     static const char *const parts[] = {"weights", "checkpoints"};
     MQ_TRY(mq_calloc(err, 1, sizeof *r, "a run", &r));
     if (folder) {
-        MQ_REQUIRE(access(folder, F_OK) != 0, err, MQ_CANNOT_CREATE,
+        MQ_REQUIRE(access(folder, F_OK) != 0 || never_began(folder), err, MQ_CANNOT_CREATE,
                    "%s: exists already; choose another folder, or go on with it by --resume %s", folder,
                    folder);
         MQ_TRY(mq_make_folder(err, folder));
@@ -100,6 +117,7 @@ mq_status mq_run_create(mq_err *err, const char *folder, const char *name, const
         MQ_TRY(make_numbered(err, stem, &r->folder));
     }
     MQ_TRY(mq_lock_folder(err, r->folder, &r->lock));
+    mq_remove_temporaries(r->folder);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         free(path);
         path = NULL;
@@ -118,7 +136,7 @@ cleanup:
 mq_status mq_run_open(mq_err *err, const char *folder, mq_run **run) {
     mq_status status = MQ_OK;
     mq_run *r = NULL;
-    char *config = NULL;
+    char *config = NULL, *weights = NULL;
     MQ_REQUIRE(mq_folder_exists(folder), err, MQ_NO_INPUT, "%s: no such run folder", folder);
     MQ_TRY(mq_path_join(err, folder, "config.json", &config));
     MQ_REQUIRE(mq_file_exists(config), err, MQ_NO_INPUT, "%s: not a run folder (it has no config.json)",
@@ -126,10 +144,14 @@ mq_status mq_run_open(mq_err *err, const char *folder, mq_run **run) {
     MQ_TRY(mq_calloc(err, 1, sizeof *r, "a run", &r));
     MQ_TRY(mq_strdup(err, folder, &r->folder));
     MQ_TRY(mq_lock_folder(err, folder, &r->lock));
+    MQ_TRY(mq_run_path(err, r, "weights", &weights));
+    mq_remove_temporaries(folder); /* of a process that was killed; checkpoints/ sees to its own */
+    mq_remove_temporaries(weights);
     *run = r;
     r = NULL;
 cleanup:
     mq_run_free(&r);
+    free(weights);
     free(config);
     return status;
 }

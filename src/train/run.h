@@ -7,8 +7,9 @@
 
 typedef struct mq_run mq_run;
 
-/* Makes a new folder: folder itself when it is given (one that exists is refused), else runs/DATA-MODEL or
- * runs/NAME with -2, -3, ... behind it. Holds its lock until it is freed. *run is the caller's. */
+/* Makes a new folder: folder itself when it is given (one that exists is refused, unless it is empty or was
+ * cut short before it became a run), else runs/DATA-MODEL or runs/NAME with -2, -3, ... behind it. Holds its
+ * lock until it is freed. *run is the caller's. */
 MQ_MUST_USE mq_status mq_run_create(mq_err *err, const char *folder, const char *name, const char *data,
                                     const char *model, mq_run **run);
 

@@ -177,13 +177,64 @@ static mq_checkpoint_place place_of(const session *s) {
     return (mq_checkpoint_place){s->checkpoints, s->plan->config, s->environment, s->plan->keep};
 }
 
+/* What a checkpoint holds beside the state: names, and where the numbers lie. */
+typedef struct {
+    const char *name;
+    float *data; /* [head->count] */
+} saved_block;
+
+enum { SAVED_BLOCKS = 4 };
+
+static void list_blocks(const session *s, saved_block blocks[SAVED_BLOCKS]) {
+    const saved_block all[SAVED_BLOCKS] = {{"head/params", s->head->params},
+                                           {"head/m", s->trainer->m},
+                                           {"head/v", s->trainer->v},
+                                           {"head/best", s->best}};
+    memcpy(blocks, all, sizeof all);
+}
+
 static mq_status save(mq_err *err, session *s) {
     const mq_checkpoint_place place = place_of(s);
     const double now = mq_seconds();
     mq_progress_state state = s->state;
+    saved_block blocks[SAVED_BLOCKS];
+    mq_tensor tensors[SAVED_BLOCKS];
+    list_blocks(s, blocks);
+    for (size_t i = 0; i < SAVED_BLOCKS; i++)
+        tensors[i] = (mq_tensor){.name = blocks[i].name,
+                                 .dtype = MQ_F32,
+                                 .rank = 1,
+                                 .shape = {s->head->count},
+                                 .data = blocks[i].data,
+                                 .bytes = s->head->count * sizeof(float)};
     state.seconds += now - s->resumed;
     s->checkpointed = now;
-    return mq_checkpoint_save(err, &place, s->trainer, s->best, &state);
+    return mq_checkpoint_save(err, &place, tensors, SAVED_BLOCKS, &state);
+}
+
+/* Goes back to where the newest checkpoint stood; without any the run starts at its beginning. */
+static mq_status resume(mq_err *err, session *s) {
+    mq_status status = MQ_OK;
+    const mq_checkpoint_place place = place_of(s);
+    mq_checkpoint *checkpoint = NULL;
+    saved_block blocks[SAVED_BLOCKS];
+    mq_err none = {0};
+    const mq_status found = mq_checkpoint_open(&none, &place, s->plan->inexact, &checkpoint);
+    if (found == MQ_NO_INPUT) {
+        mq_note("no checkpoint yet: the run starts at its beginning");
+        goto cleanup;
+    }
+    MQ_REQUIRE(found == MQ_OK, err, found, "%s", none.text);
+    list_blocks(s, blocks);
+    for (size_t i = 0; i < SAVED_BLOCKS; i++)
+        MQ_TRY(mq_checkpoint_read(err, checkpoint, blocks[i].name, blocks[i].data, s->head->count));
+    s->state = *mq_checkpoint_state(checkpoint);
+    MQ_REQUIRE(s->state.stage < s->plan->stage_count && s->state.position <= s->count, err, MQ_BAD_DATA,
+               "%s: a checkpoint stands where this run has no stage or no picture", s->checkpoints);
+    s->trainer->step = s->state.step;
+cleanup:
+    mq_checkpoint_free(&checkpoint);
+    return status;
 }
 
 /* A checkpoint in the middle of a run: a full disk must not end the run, so it only warns. */
@@ -250,6 +301,7 @@ static mq_status train_epoch(mq_err *err, session *s, double *seconds, size_t *w
         MQ_TRY(mq_head_step(err, s->trainer, x, labels, n, lr));
         count_batch(s, labels, n);
         s->state.step = s->trainer->step;
+        s->state.steps_done++;
         tell_training(s, mq_seconds() - start, s->state.position - from);
         if (stopped(s)) {
             MQ_TRY(save(err, s));
@@ -276,6 +328,7 @@ static mq_status validate(mq_err *err, session *s, mq_scores *scores) {
         if (!n) break;
         MQ_TRY(mq_head_forward(err, s->head, s->val_work, x, labels, n));
         mq_metrics_add(s->metrics, s->val_work->p, s->val_work->loss, labels, n);
+        MQ_REQUIRE(!stopped(s), err, MQ_INTERRUPTED, "stopped during validation; a checkpoint is written");
     }
     mq_metrics_scores(s->metrics, scores);
 cleanup:
@@ -297,7 +350,13 @@ static mq_status end_epoch(mq_err *err, session *s, double seconds, size_t worke
     mq_status status = MQ_OK;
     const mq_stage *stage = &s->plan->stages[s->state.stage];
     mq_scores scores = {.loss = NAN, .top1 = NAN, .top5 = NAN, .auc = NAN, .mae = NAN};
-    if (s->val) MQ_TRY(validate(err, s, &scores));
+    if (s->val) {
+        mq_err stop = {0};
+        const mq_status validated = validate(&stop, s, &scores);
+        if (validated == MQ_INTERRUPTED)
+            MQ_TRY(save(err, s)); /* behind the last picture, validation to come */
+        MQ_REQUIRE(validated == MQ_OK, err, validated, "%s", stop.text);
+    }
     const bool best = better(s, &scores);
     s->state.epochs_done++;
     if (best) {
@@ -372,6 +431,8 @@ static mq_status write_model(mq_err *err, session *s, const char *name, const mq
     const size_t count = mq_dataset_classes(data);
     const char **classes = NULL;
     char *path = NULL;
+    MQ_REQUIRE(!stopped(s), err, MQ_INTERRUPTED, "stopped before %s was written; a checkpoint is written",
+               name);
     MQ_TRY(mq_calloc(err, count, sizeof *classes, "class names", &classes));
     for (size_t i = 0; i < count; i++) classes[i] = mq_dataset_class(data, i);
     const mq_model_parts parts = {.size = sizeof parts,
@@ -424,13 +485,8 @@ mq_status mq_train(mq_err *err, const mq_train_plan *plan, mq_train_result *resu
     MQ_REQUIRE(plan->size == sizeof *plan, err, MQ_INTERNAL, "a training plan of another version");
     s.resumed = s.checkpointed = mq_seconds();
     MQ_TRY(open_session(err, &s));
-    if (plan->resume) {
-        const mq_checkpoint_place place = place_of(&s);
-        mq_err none = {0};
-        const mq_status found = mq_checkpoint_load(&none, &place, plan->inexact, s.trainer, s.best, &s.state);
-        MQ_REQUIRE(found == MQ_OK || found == MQ_NO_INPUT, err, found, "%s", none.text);
-        if (found == MQ_NO_INPUT) mq_note("no checkpoint yet: the run starts at its beginning");
-    }
+    if (plan->resume) MQ_TRY(resume(err, &s));
+    if (plan->accepted) MQ_TRY(plan->accepted(err, plan->user));
     MQ_TRY(train_stages(err, &s));
     *result = (mq_train_result){.epochs = s.state.epochs_done,
                                 .best_epoch = s.state.best_epoch,

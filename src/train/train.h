@@ -51,6 +51,8 @@ typedef struct {
     uint64_t seed;
     mq_monitor monitor;
     bool cache;
+    mq_status (*accepted)(mq_err *err,
+                          void *user); /* called once nothing speaks against going on; NULL: not */
     bool (*stop)(void *user);
     void (*progress)(void *user, const mq_train_progress *progress);
     void *user;

@@ -159,7 +159,7 @@ def test_damage(tap, m):
                  err="--allow-inexact")
     m.expect(tap, "other settings are refused", ["train", "--resume", "hurt", "-b", "8"], 65, err="other settings")
     m.expect(tap, "a flipped bit falls back to the checkpoint before", ["train", "--resume", "hurt"], 0,
-             err=[checkpoints[-1].name, "trying the one before"])
+             err=[checkpoints[-1].name, "passed over", checkpoints[-2].name])
     same_models(tap, m, "and changes nothing", "hurt")
     with open(m.folder / "hurt/.lock", "r+") as lock:
         lock.truncate(0)

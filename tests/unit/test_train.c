@@ -108,9 +108,25 @@ static void test_adam(void **state) {
             rw[i] -= 1e-2 * sqrt(1 - pow(0.999, (double)step)) / (1 - pow(0.9, (double)step)) * rm[i] /
                      (sqrt(rv[i]) + 1e-7);
         }
-        mq_adam_step(&(mq_adam_block){w, m, v, g, 3}, 1e-2, step);
+        assert_true(mq_adam_step(&(mq_adam_block){w, m, v, g, 3}, 1e-2, step));
     }
     for (int i = 0; i < 3; i++) assert_true(fabs(w[i] - rw[i]) < 1e-5 * fabs(rw[i]));
+}
+
+/* Whatever is no finite number afterwards is told, wherever it stands. */
+static void test_adam_tells_of_broken_numbers(void **state) {
+    (void)state;
+    enum { N = 1000 };
+    static const float bad[] = {NAN, INFINITY, -INFINITY, 1e25f}; /* the last one's square is infinite */
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        static float w[N], m[N], v[N], g[N];
+        for (size_t j = 0; j < N; j++) w[j] = 1, m[j] = v[j] = 0, g[j] = 0.1f;
+        assert_true(mq_adam_step(&(mq_adam_block){w, m, v, g, N}, 1e-3, 1));
+        g[N - 1 - i] = bad[i];
+        assert_false(mq_adam_step(&(mq_adam_block){w, m, v, g, N}, 1e-3, 2));
+    }
+    float w[] = {1}, m[] = {0}, v[] = {0}, g[] = {1};
+    assert_false(mq_adam_step(&(mq_adam_block){w, m, v, g, 1}, 1e39, 1));
 }
 
 static double loss_of(mq_head_trainer *t, const float *x, const uint32_t *labels, size_t n) {
@@ -221,10 +237,15 @@ static void test_stages(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_metrics),       cmocka_unit_test(test_auc_is_close_to_tensorflow),
-        cmocka_unit_test(test_top_k),         cmocka_unit_test(test_adam),
-        cmocka_unit_test(test_gradient_1024), cmocka_unit_test(test_gradient_linear),
-        cmocka_unit_test(test_head_learns),   cmocka_unit_test(test_stages),
+        cmocka_unit_test(test_metrics),
+        cmocka_unit_test(test_auc_is_close_to_tensorflow),
+        cmocka_unit_test(test_top_k),
+        cmocka_unit_test(test_adam),
+        cmocka_unit_test(test_adam_tells_of_broken_numbers),
+        cmocka_unit_test(test_gradient_1024),
+        cmocka_unit_test(test_gradient_linear),
+        cmocka_unit_test(test_head_learns),
+        cmocka_unit_test(test_stages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
