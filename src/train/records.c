@@ -19,7 +19,7 @@ struct mq_records {
     mq_events *curves[CURVES];   /* NULL: not open yet, or to be tried again */
     bool resumed, warned;
     uint64_t summary_steps;
-    uint64_t first; /* step of the first record of new event files */
+    uint64_t first; /* step of the first record of new event files; 0: training has not begun */
     uint64_t step;  /* steps done */
     uint32_t epochs;
 };
@@ -58,13 +58,15 @@ cleanup:
     tell(r, status, &err);
 }
 
-/* Every line of the log says how many steps were done. */
+/* Every line of the log says how many steps were done, once that is known. */
 static mq_status add_line(mq_err *err, mq_records *r, const char *event, mq_json *members) {
     mq_status status = MQ_OK;
     mq_json *step = NULL;
     if (!members) MQ_TRY(mq_json_pack(err, &members, "{}"));
-    MQ_TRY(mq_json_pack(err, &step, "I", (long long)r->step));
-    MQ_TRY(mq_json_set(err, members, "step", step));
+    if (r->first) {
+        MQ_TRY(mq_json_pack(err, &step, "I", (long long)r->step));
+        MQ_TRY(mq_json_set(err, members, "step", step));
+    }
     if (!r->journal) MQ_TRY(mq_journal_open(err, r->log, &r->journal));
     status = mq_journal_add(err, r->journal, event, members);
     members = NULL;
