@@ -1,4 +1,4 @@
-/* clock.h: time that never jumps, for progress and measurements. */
+/* clock.h: time that never jumps, for progress and measurements; and the time of day, for records. */
 #ifndef MQ_CLOCK_H
 #define MQ_CLOCK_H
 
@@ -8,6 +8,13 @@
 static inline double mq_seconds(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* Seconds since 1970 of CLOCK_REALTIME, which may jump either way. */
+static inline double mq_wall_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 

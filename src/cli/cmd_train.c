@@ -193,6 +193,7 @@ static mq_train_plan plan_of(train_call *c) {
                            .workers = c->workers,
                            .keep = (size_t)o->keep,
                            .checkpoint_every = o->checkpoint_every,
+                           .summary_steps = (uint64_t)o->summary_steps,
                            .fraction = o->fraction,
                            .seed = (uint64_t)o->seed,
                            .monitor = (mq_monitor)o->monitor,

@@ -91,6 +91,14 @@ const mq_option mq_train_options_table[] = {
      .max = 1000,
      .offset = offsetof(mq_train_options, keep),
      .help = "checkpoints kept"},
+    {.name = "summary-steps",
+     .kind = MQ_OPTION_INT,
+     .value = "N",
+     .standard = "10",
+     .min = 0,
+     .max = 1e9,
+     .offset = offsetof(mq_train_options, summary_steps),
+     .help = "steps between records for TensorBoard and log.jsonl; 0: none"},
     {.name = "fraction",
      .kind = MQ_OPTION_REAL,
      .value = "F",
@@ -226,7 +234,8 @@ mq_status mq_config_make(mq_err *err, const mq_train_options *o, const char *dat
     }
     MQ_TRY(mq_json_pack(
         err, json,
-        "{s:i, s:o, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:O, s:f, s:s, s:s, s:s, s:s, s:I, s:I, s:f, s:I}",
+        "{s:i, s:o, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:O, s:f, s:s, s:s, s:s, s:s, s:I, s:I, s:f, s:I, "
+        "s:I}",
         "version", 1, "data", mq_json_text(data), "model", o->model, "imgsz", (long long)o->imgsz, "batch",
         (long long)o->batch, "seed", (long long)o->seed, "optimizer",
         choice("optimizer", o->optimizer, words[0]), "head", choice("head", o->head, words[1]), "monitor",
@@ -234,7 +243,7 @@ mq_status mq_config_make(mq_err *err, const mq_train_options *o, const char *dat
         choice("cache", o->cache, words[3]), "dtype", choice("dtype", o->dtype, words[4]), "filter",
         choice("filter", o->filter, words[5]), "fit", choice("fit", o->fit, words[6]), "threads",
         (long long)o->threads, "jobs", (long long)o->workers, "checkpoint-every", o->checkpoint_every, "keep",
-        (long long)o->keep));
+        (long long)o->keep, "summary-steps", (long long)o->summary_steps));
 cleanup:
     mq_json_free(&list);
     return status;

@@ -1,6 +1,6 @@
 /* example.c: tf.train.Example to bytes and back. Called by the shards' writer
- * and the data set's reader. Owns nothing. Invariant: every length is checked
- * against what is left before a byte behind it is read. */
+ * and the data set's reader. Owns nothing. Invariant: a known feature of another
+ * kind than it should have is refused, an unknown one passed over. */
 #include "data/example.h"
 #include "data/bytes.h"
 
@@ -8,8 +8,7 @@
 
 /* Feature's oneof: the field number of the list in it. */
 enum { BYTES_LIST = 1, FLOAT_LIST = 2, INT_LIST = 3 };
-enum { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_32 = 5 };
-enum { VARINT_MAX = 10, FEATURES = 13 };
+enum { FEATURES = 13 };
 
 /* One feature to write. Packed numbers and one bytes value have the same form, field 1 with a length, so that
  * payload is all that differs. */
@@ -18,46 +17,22 @@ typedef struct {
     uint8_t kind; /* which list */
     const void *payload;
     size_t size;
-    uint8_t own[VARINT_MAX]; /* payload of a number */
+    uint8_t own[MQ_VARINT_MAX]; /* payload of a number */
 } feature_row;
 
-static size_t put_varint(uint8_t *out, uint64_t value) {
-    size_t n = 0;
-    for (; value >= 0x80; value >>= 7) out[n++] = (uint8_t)(value | 0x80);
-    out[n++] = (uint8_t)value;
-    return n;
-}
-
-static size_t varint_size(uint64_t value) {
-    uint8_t scratch[VARINT_MAX];
-    return put_varint(scratch, value);
-}
-
-/* Bytes of a field with tag, length and size bytes of content. */
-static size_t field_size(size_t size) {
-    return 1 + varint_size(size) + size;
-}
-
-static mq_status add_head(mq_err *err, mq_buf *buf, int field, size_t size) {
-    uint8_t head[1 + VARINT_MAX] = {(uint8_t)(field << 3 | WIRE_BYTES)};
-    return mq_buf_add(err, buf, head, 1 + put_varint(head + 1, size));
-}
-
 static size_t entry_size(const feature_row *row) {
-    return field_size(strlen(row->name)) + field_size(field_size(field_size(row->size)));
+    return mq_field_size(strlen(row->name)) + mq_field_size(mq_field_size(mq_field_size(row->size)));
 }
 
 /* Map entry: field 1 the name, field 2 the Feature with its list with its values. */
 static mq_status add_entry(mq_err *err, mq_buf *buf, const feature_row *row) {
     mq_status status = MQ_OK;
-    const size_t values = field_size(row->size), list = field_size(values);
-    MQ_TRY(add_head(err, buf, 1, entry_size(row)));
-    MQ_TRY(add_head(err, buf, 1, strlen(row->name)));
-    MQ_TRY(mq_buf_add_text(err, buf, row->name));
-    MQ_TRY(add_head(err, buf, 2, list));
-    MQ_TRY(add_head(err, buf, row->kind, values));
-    MQ_TRY(add_head(err, buf, 1, row->size));
-    MQ_TRY(mq_buf_add(err, buf, row->payload, row->size));
+    const size_t values = mq_field_size(row->size), list = mq_field_size(values);
+    MQ_TRY(mq_field_head(err, buf, 1, entry_size(row)));
+    MQ_TRY(mq_field_bytes(err, buf, 1, row->name, strlen(row->name)));
+    MQ_TRY(mq_field_head(err, buf, 2, list));
+    MQ_TRY(mq_field_head(err, buf, row->kind, values));
+    MQ_TRY(mq_field_bytes(err, buf, 1, row->payload, row->size));
 cleanup:
     return status;
 }
@@ -68,7 +43,7 @@ static void set_bytes(feature_row *row, const char *name, mq_bytes value) {
 
 static void set_int(feature_row *row, const char *name, int64_t value) {
     *row = (feature_row){.name = name, .kind = INT_LIST};
-    row->size = put_varint(row->own, (uint64_t)value);
+    row->size = mq_varint_put(row->own, (uint64_t)value);
     row->payload = row->own;
 }
 
@@ -99,9 +74,9 @@ mq_status mq_example_encode(mq_err *err, const mq_example *example, mq_buf *buf)
         set_float(&rows[count++], "image/object/bbox/ymin", example->box[1]);
     }
     set_int(&rows[count++], "image/width", example->width);
-    for (size_t i = 0; i < count; i++) total += field_size(entry_size(&rows[i]));
-    MQ_TRY(mq_buf_reserve(err, buf, field_size(total)));
-    MQ_TRY(add_head(err, buf, 1, total));
+    for (size_t i = 0; i < count; i++) total += mq_field_size(entry_size(&rows[i]));
+    MQ_TRY(mq_buf_reserve(err, buf, mq_field_size(total)));
+    MQ_TRY(mq_field_head(err, buf, 1, total));
     for (size_t i = 0; i < count; i++) {
         /* A number's payload lies in the row itself, which the array has not moved since. */
         MQ_TRY(add_entry(err, buf, &rows[i]));
@@ -110,73 +85,13 @@ cleanup:
     return status;
 }
 
-/* A message being read. */
-typedef struct {
-    const uint8_t *at, *end;
-} reader;
-
-/* One field of a message: content of a length, or a number. */
-typedef struct {
-    uint64_t number; /* the field's */
-    unsigned wire;
-    uint64_t value; /* of varint, 32 and 64 bits */
-    mq_bytes content;
-} field;
-
-static bool get_varint(reader *in, uint64_t *value) {
-    *value = 0;
-    for (unsigned shift = 0; shift < 70 && in->at < in->end; shift += 7) {
-        const uint8_t byte = *in->at++;
-        if (shift == 63 && byte > 1) return false;
-        *value |= (uint64_t)(byte & 0x7F) << shift;
-        if (byte < 0x80) return true;
-    }
-    return false;
-}
-
-static bool get_bytes(reader *in, uint64_t size, mq_bytes *content) {
-    if (size > (uint64_t)(in->end - in->at)) return false;
-    *content = (mq_bytes){in->at, (size_t)size};
-    in->at += size;
-    return true;
-}
-
-/* The next field; false when the message is damaged. Groups are: they are long gone from protocol buffers. */
-static bool get_field(reader *in, field *out) {
-    uint64_t tag, size;
-    *out = (field){0};
-    if (!get_varint(in, &tag) || tag >> 3 == 0) return false;
-    out->number = tag >> 3;
-    out->wire = (unsigned)(tag & 7);
-    switch (out->wire) {
-    case WIRE_VARINT:
-        return get_varint(in, &out->value);
-    case WIRE_BYTES:
-        return get_varint(in, &size) && get_bytes(in, size, &out->content);
-    case WIRE_64:
-        if (!get_bytes(in, 8, &out->content)) return false;
-        out->value = mq_read_u64(out->content.data);
-        return true;
-    case WIRE_32:
-        if (!get_bytes(in, 4, &out->content)) return false;
-        out->value = mq_read_u32(out->content.data);
-        return true;
-    default:
-        return false;
-    }
-}
-
-static reader over(mq_bytes bytes) {
-    return (reader){bytes.data, bytes.data + bytes.size};
-}
-
 /* The list of a Feature: its kind (0: none) and bytes. */
 static bool read_feature(mq_bytes feature, unsigned *kind, mq_bytes *list) {
     *kind = 0;
-    for (reader in = over(feature); in.at < in.end;) {
-        field f;
-        if (!get_field(&in, &f)) return false;
-        if (f.wire != WIRE_BYTES || f.number < BYTES_LIST || f.number > INT_LIST) continue;
+    for (mq_fields in = mq_fields_of(feature); in.at < in.end;) {
+        mq_field f;
+        if (!mq_field_next(&in, &f)) return false;
+        if (f.wire != MQ_WIRE_BYTES || f.number < BYTES_LIST || f.number > INT_LIST) continue;
         *kind = (unsigned)f.number;
         *list = f.content;
     }
@@ -187,25 +102,25 @@ static bool read_feature(mq_bytes feature, unsigned *kind, mq_bytes *list) {
  * as its bits. Packed and single values may even be mixed. */
 static bool first_value(unsigned kind, mq_bytes list, bool *found, uint64_t *value, mq_bytes *bytes) {
     *found = false;
-    for (reader in = over(list); in.at < in.end;) {
-        field f;
-        if (!get_field(&in, &f)) return false;
+    for (mq_fields in = mq_fields_of(list); in.at < in.end;) {
+        mq_field f;
+        if (!mq_field_next(&in, &f)) return false;
         if (f.number != 1) continue;
         if (kind == BYTES_LIST) {
-            if (f.wire != WIRE_BYTES) return false;
+            if (f.wire != MQ_WIRE_BYTES) return false;
             if (!*found) *bytes = f.content;
             *found = true;
             continue;
         }
-        if (f.wire == WIRE_BYTES) {
-            reader packed = over(f.content);
+        if (f.wire == MQ_WIRE_BYTES) {
+            mq_fields packed = mq_fields_of(f.content);
             if (kind == FLOAT_LIST && f.content.size % 4) return false;
             if (f.content.size == 0) continue;
             if (kind == FLOAT_LIST)
                 f.value = mq_read_u32(packed.at);
-            else if (!get_varint(&packed, &f.value))
+            else if (!mq_varint_next(&packed, &f.value))
                 return false;
-        } else if (f.wire != (kind == FLOAT_LIST ? WIRE_32 : WIRE_VARINT)) {
+        } else if (f.wire != (kind == FLOAT_LIST ? MQ_WIRE_32 : MQ_WIRE_VARINT)) {
             return false;
         }
         if (!*found) *value = f.value;
@@ -243,11 +158,11 @@ static mq_status take_entry(mq_err *err, const char *what, mq_bytes entry, mq_ex
     unsigned kind = 0;
     uint64_t value = 0;
     bool found = false, sound = true;
-    for (reader in = over(entry); sound && in.at < in.end;) {
-        field f;
-        sound = get_field(&in, &f);
-        if (sound && f.wire == WIRE_BYTES && f.number == 1) name = f.content;
-        if (sound && f.wire == WIRE_BYTES && f.number == 2) feature = f.content;
+    for (mq_fields in = mq_fields_of(entry); sound && in.at < in.end;) {
+        mq_field f;
+        sound = mq_field_next(&in, &f);
+        if (sound && f.wire == MQ_WIRE_BYTES && f.number == 1) name = f.content;
+        if (sound && f.wire == MQ_WIRE_BYTES && f.number == 2) feature = f.content;
     }
     for (size_t i = 0; sound && i < sizeof KNOWN / sizeof *KNOWN; i++) {
         if (name.size != strlen(KNOWN[i].name) || memcmp(name.data, KNOWN[i].name, name.size) != 0) continue;
@@ -274,13 +189,13 @@ mq_status mq_example_decode(mq_err *err, const char *what, const uint8_t *data, 
     mq_status status = MQ_OK;
     unsigned box = 0;
     *example = (mq_example){0};
-    for (reader in = {data, data + size}; in.at < in.end;) {
-        field features, entry;
-        MQ_REQUIRE(get_field(&in, &features), err, MQ_BAD_DATA, "%s: not a tf.train.Example", what);
-        if (features.number != 1 || features.wire != WIRE_BYTES) continue;
-        for (reader map = over(features.content); map.at < map.end;) {
-            MQ_REQUIRE(get_field(&map, &entry), err, MQ_BAD_DATA, "%s: not a tf.train.Example", what);
-            if (entry.number == 1 && entry.wire == WIRE_BYTES)
+    for (mq_fields in = {data, data + size}; in.at < in.end;) {
+        mq_field features, entry;
+        MQ_REQUIRE(mq_field_next(&in, &features), err, MQ_BAD_DATA, "%s: not a tf.train.Example", what);
+        if (features.number != 1 || features.wire != MQ_WIRE_BYTES) continue;
+        for (mq_fields map = mq_fields_of(features.content); map.at < map.end;) {
+            MQ_REQUIRE(mq_field_next(&map, &entry), err, MQ_BAD_DATA, "%s: not a tf.train.Example", what);
+            if (entry.number == 1 && entry.wire == MQ_WIRE_BYTES)
                 MQ_TRY(take_entry(err, what, entry.content, example, &box));
         }
     }

@@ -3,13 +3,7 @@
 #ifndef MQ_EXAMPLE_H
 #define MQ_EXAMPLE_H
 
-#include "base/buf.h"
-
-/* Bytes that end nowhere but at size; borrowed. */
-typedef struct {
-    const uint8_t *data;
-    size_t size;
-} mq_bytes;
+#include "data/protobuf.h"
 
 typedef struct {
     int64_t width, height, channels; /* 0 where there is none */

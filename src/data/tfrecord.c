@@ -131,6 +131,10 @@ cleanup:
     return status;
 }
 
+uint64_t mq_tfrecord_offset(const mq_tfrecord *reader) {
+    return reader->offset;
+}
+
 void mq_tfrecord_free(mq_tfrecord **reader) {
     mq_tfrecord *r = *reader;
     if (!r) return;

@@ -28,6 +28,9 @@ MQ_MUST_USE mq_status mq_tfrecord_open(mq_err *err, const char *path, mq_tfrecor
  * MQ_TFRECORD_MAX is MQ_BAD_DATA, with its index and offset; the reader then stays where it is. */
 MQ_MUST_USE mq_status mq_tfrecord_next(mq_err *err, mq_tfrecord *reader, const uint8_t **data, size_t *size);
 
+/* Where the next record begins: bytes of the whole records given so far. */
+uint64_t mq_tfrecord_offset(const mq_tfrecord *reader);
+
 /* Closes and sets *reader to NULL; NULL is fine. */
 void mq_tfrecord_free(mq_tfrecord **reader);
 

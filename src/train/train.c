@@ -10,6 +10,7 @@
 #include "infer/model.h"
 #include "train/checkpoint.h"
 #include "train/feed.h"
+#include "train/records.h"
 
 #include <math.h>
 #include <string.h>
@@ -22,6 +23,7 @@ typedef struct {
     mq_program *program;
     uint32_t *subset; /* [count] training pictures, as indexes into the training part */
     size_t count;
+    mq_records *records;  /* log and curves */
     mq_feed *train, *val; /* val NULL: no validation part */
     mq_split phase_split; /* whose features are being computed */
     mq_head *head;
@@ -194,6 +196,7 @@ static void list_blocks(const session *s, saved_block blocks[SAVED_BLOCKS]) {
 }
 
 static mq_status save(mq_err *err, session *s) {
+    mq_status status = MQ_OK;
     const mq_checkpoint_place place = place_of(s);
     const double now = mq_seconds();
     mq_progress_state state = s->state;
@@ -209,7 +212,10 @@ static mq_status save(mq_err *err, session *s) {
                                  .bytes = s->head->count * sizeof(float)};
     state.seconds += now - s->resumed;
     s->checkpointed = now;
-    return mq_checkpoint_save(err, &place, tensors, SAVED_BLOCKS, &state);
+    MQ_TRY(mq_checkpoint_save(err, &place, tensors, SAVED_BLOCKS, &state));
+    mq_records_event(s->records, "checkpoint", NULL);
+cleanup:
+    return status;
 }
 
 /* Goes back to where the newest checkpoint stood; without any the run starts at its beginning. */
@@ -240,7 +246,9 @@ cleanup:
 /* A checkpoint in the middle of a run: a full disk must not end the run, so it only warns. */
 static void save_or_warn(session *s) {
     mq_err err = {0};
-    if (save(&err, s) != MQ_OK) mq_warn("no checkpoint: %s; training goes on", err.text);
+    if (save(&err, s) == MQ_OK) return;
+    mq_warn("no checkpoint: %s; training goes on", err.text);
+    mq_records_warning(s->records, err.text);
 }
 
 /* The order and flips of the present epoch, functions of seed and epoch alone. */
@@ -269,6 +277,7 @@ static void tell_training(const session *s, double seconds, size_t worked) {
                                  .top1 = (double)s->state.right / done,
                                  .lr = stage->lr,
                                  .img_s = pace};
+    mq_records_step(s->records, s->state.steps_done, p.loss, p.top1, p.lr, p.img_s);
     if (s->plan->progress) s->plan->progress(s->plan->user, &p);
 }
 
@@ -380,6 +389,7 @@ static mq_status end_epoch(mq_err *err, session *s, double seconds, size_t worke
                             .img_s = (double)worked / seconds,
                             .data_pct = 100 * mq_feed_waited(s->train) / (mq_seconds() - s->resumed)};
     MQ_TRY(mq_run_add(err, s->plan->run, &row));
+    mq_records_epoch(s->records, &row, best);
     const mq_train_progress p = {.phase = MQ_PHASE_EPOCH,
                                  .epoch = s->state.epoch + 1,
                                  .epochs = stage->epochs,
@@ -408,6 +418,7 @@ static mq_status train_stages(mq_err *err, session *s) {
     mq_status status = MQ_OK;
     while (s->state.stage < s->plan->stage_count) {
         const mq_stage *stage = &s->plan->stages[s->state.stage];
+        mq_records_stage(s->records, s->state.stage + 1, stage);
         while (s->state.epoch < stage->epochs) {
             double seconds = 0;
             size_t worked = 0;
@@ -484,9 +495,11 @@ mq_status mq_train(mq_err *err, const mq_train_plan *plan, mq_train_result *resu
     session s = {.plan = plan};
     MQ_REQUIRE(plan->size == sizeof *plan, err, MQ_INTERNAL, "a training plan of another version");
     s.resumed = s.checkpointed = mq_seconds();
+    MQ_TRY(mq_records_open(err, plan->run, plan->resume, plan->summary_steps, &s.records));
     MQ_TRY(open_session(err, &s));
     if (plan->resume) MQ_TRY(resume(err, &s));
     if (plan->accepted) MQ_TRY(plan->accepted(err, plan->user));
+    mq_records_begin(s.records, s.state.steps_done, s.state.epochs_done);
     MQ_TRY(train_stages(err, &s));
     *result = (mq_train_result){.epochs = s.state.epochs_done,
                                 .best_epoch = s.state.best_epoch,
@@ -494,6 +507,7 @@ mq_status mq_train(mq_err *err, const mq_train_plan *plan, mq_train_result *resu
                                 .seconds = s.state.seconds + mq_seconds() - s.resumed};
     MQ_TRY(write_models(err, &s, &result->best));
 cleanup:
+    mq_records_close(&s.records, status, err);
     close_session(&s);
     return status;
 }

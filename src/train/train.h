@@ -47,6 +47,7 @@ typedef struct {
     size_t batch, workers;
     size_t keep;             /* checkpoints */
     double checkpoint_every; /* seconds */
+    uint64_t summary_steps;  /* between records of the training figures; 0: none */
     double fraction;         /* of each class's training pictures */
     uint64_t seed;
     mq_monitor monitor;
