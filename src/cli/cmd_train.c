@@ -8,14 +8,14 @@
 #include "base/text.h"
 #include "cli/common.h"
 #include "cli/config.h"
+#include "cli/train_plan.h"
 #include "net/weights.h"
 #include "train/train.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { MEASURED = 16 };
-static const char STANDARD_STAGES[] = "head:20@1e-3";
+static const char STANDARD_STAGES[] = "head:20@1e-3,block13+:5@1e-4";
 
 /* Everything a call of `marque train` opens. */
 typedef struct {
@@ -33,7 +33,6 @@ typedef struct {
     mq_dtype dtype;
     size_t workers;
     char digest[MQ_HEX_SIZE]; /* of the settings that decide the numbers */
-    double img_s;             /* the trunk's pace */
 } train_call;
 
 static void close_call(train_call *c) {
@@ -76,21 +75,43 @@ cleanup:
     return status;
 }
 
+/* Named settings: what stands in them unless a flag or the config says otherwise. */
+static const struct {
+    const char *name, *stages;
+} presets[] = {
+    {"reference", "head:10@1e-3,all:10@1e-4"}, /* the published experiment in its corrected form; head 1024 */
+};
+
 static mq_status choose_stages(mq_err *err, train_call *c) {
-    mq_train_options *o = &c->options;
-    if (o->preset)
-        return mq_fail(
-            err, strcmp(o->preset, "reference") == 0 ? MQ_UNAVAILABLE : MQ_USAGE,
-            strcmp(o->preset, "reference") == 0
-                ? "--preset %s thaws the whole network, which this version of marque cannot train yet"
-                : "--preset %s is not known; there is: reference",
-            o->preset);
-    if (!o->stages)
-        mq_note(
-            "note: this version trains the classifier on the frozen network (%s); it cannot thaw layers yet",
-            STANDARD_STAGES);
-    return mq_stages_parse(err, o->stages ? o->stages : STANDARD_STAGES, o->epochs, o->lr, c->stages,
-                           &c->stage_count);
+    mq_status status = MQ_OK;
+    const mq_train_options *o = &c->options;
+    const char *stages = STANDARD_STAGES;
+    bool known = !o->preset;
+    for (size_t i = 0; i < sizeof presets / sizeof *presets; i++)
+        if (o->preset && strcmp(o->preset, presets[i].name) == 0) stages = presets[i].stages, known = true;
+    MQ_REQUIRE(known, err, MQ_USAGE, "--preset %s is not known; there is: reference", o->preset);
+    const mq_stages_words words = {o->stages ? o->stages : stages, o->epochs, o->lr, (mq_bn)o->bn};
+    MQ_TRY(mq_stages_parse(err, &words, c->stages, &c->stage_count));
+cleanup:
+    return status;
+}
+
+/* Whether the network has the blocks that the stages name. */
+static mq_status check_blocks(mq_err *err, const train_call *c) {
+    mq_status status = MQ_OK;
+    mq_graph *graph = NULL;
+    size_t node;
+    MQ_TRY(c->arch->build(err, c->recipe.imgsz, &graph));
+    for (size_t i = 0; i < c->stage_count; i++) {
+        char block[sizeof c->stages[i].thaw];
+        const size_t length = strlen(c->stages[i].thaw);
+        if (c->stages[i].thaw[length - 1] != '+') continue;
+        snprintf(block, sizeof block, "%.*s", (int)length - 1, c->stages[i].thaw);
+        MQ_TRY(mq_graph_boundary(err, graph, block, &node));
+    }
+cleanup:
+    mq_graph_free(&graph);
+    return status;
 }
 
 /* The digest of everything that decides the numbers but the epochs of the last stage, which may be extended,
@@ -139,38 +160,10 @@ static mq_status open_inputs(mq_err *err, train_call *c) {
     c->recipe.filter = (mq_filter)o->filter;
     c->recipe.fit = (mq_fit)o->fit;
     mq_dataset_recipe(c->dataset, &c->recipe);
+    MQ_TRY(check_blocks(err, c));
     MQ_TRY(digest_settings(err, c));
 cleanup:
     free(path);
-    return status;
-}
-
-/* Runs the trunk over a few grey pictures to learn its pace here. */
-static mq_status measure(mq_err *err, train_call *c) {
-    mq_status status = MQ_OK;
-    mq_program *program = NULL;
-    float *pixels = NULL, *features = NULL;
-    const size_t numbers = (size_t)c->recipe.imgsz * c->recipe.imgsz * 3;
-    const mq_program_plan plan = {.size = sizeof plan,
-                                  .arch = c->arch,
-                                  .weights = c->weights,
-                                  .prefix = "",
-                                  .imgsz = c->recipe.imgsz,
-                                  .batch = MEASURED,
-                                  .dtype = c->dtype};
-    MQ_TRY(mq_program_create(err, &plan, &program));
-    MQ_TRY(mq_calloc(err, MEASURED * numbers, sizeof *pixels, "pictures", &pixels));
-    MQ_TRY(mq_calloc(err, MEASURED * c->arch->features, sizeof *features, "features", &features));
-    for (int round = 0; round < 2; round++) { /* the first one also warms caches and threads */
-        const double start = mq_seconds();
-        MQ_TRY(mq_program_run(err, program, pixels, MEASURED, features));
-        c->img_s = MEASURED / (mq_seconds() - start);
-        MQ_REQUIRE(!mq_stop_wanted(NULL), err, MQ_INTERRUPTED, "stopped before the run began");
-    }
-cleanup:
-    mq_program_free(&program);
-    free(pixels);
-    free(features);
     return status;
 }
 
@@ -201,44 +194,6 @@ static mq_train_plan plan_of(train_call *c) {
                            .stop = mq_stop_wanted};
 }
 
-/* The table of stages with the time and the disk that the first run over this data takes. */
-static mq_status print_plan(mq_err *err, train_call *c) {
-    mq_status status = MQ_OK;
-    mq_train_plan plan = plan_of(c);
-    uint64_t disk = 0;
-    uint32_t *subset = NULL;
-    size_t count = 0;
-    mq_head *head = NULL;
-    char *cache = NULL, time[32];
-    MQ_TRY(mq_train_disk(err, &plan, &disk));
-    MQ_TRY(mq_train_subset(err, c->dataset, plan.fraction, &subset, &count));
-    MQ_TRY(mq_head_create(err, plan.head, c->arch->features, mq_dataset_classes(c->dataset), &head));
-    const double trunk = (double)(2 * count + mq_dataset_count(c->dataset, MQ_VAL)) / c->img_s;
-    fprintf(stderr, "%s %u px, %s (%.1f img/s forward), %zu classes, train %zu, val %zu\n", c->arch->name,
-            c->recipe.imgsz, mq_dtype_name(c->dtype), c->img_s, mq_dataset_classes(c->dataset), count,
-            mq_dataset_count(c->dataset, MQ_VAL));
-    fprintf(stderr, "%-9s%-12s%9s%8s%9s  %-8s%8s%9s\n", "stage", "thawed", "params", "epochs", "lr", "BN",
-            "time", "disk");
-    for (size_t i = 0; i < c->stage_count; i++) {
-        const double passes = plan.cache ? (i == 0) : c->stages[i].epochs / 2.0;
-        fprintf(stderr, "%-9s%-12s%7.1f M%8u%9.0e  %-8s%8s%6.0f MB\n", c->stages[i].thaw, "classifier",
-                (double)head->count / 1e6, c->stages[i].epochs, c->stages[i].lr, "stored",
-                mq_duration(trunk * passes, time), plan.cache && i == 0 ? (double)disk / 1e6 : 0.0);
-    }
-    MQ_TRY(mq_cache_folder(err, &cache));
-    MQ_TRY(mq_make_folder(err, cache));
-    const uint64_t available = mq_disk_free(cache);
-    MQ_REQUIRE(!plan.cache || available > disk, err, MQ_IO,
-               "%s: the features need %.0f MB and %.0f MB are free; free some, set XDG_CACHE_HOME or use "
-               "--cache off",
-               cache, (double)disk / 1e6, (double)available / 1e6);
-cleanup:
-    free(cache);
-    free(subset);
-    mq_head_free(&head);
-    return status;
-}
-
 static void tell(void *user, const mq_train_progress *p) {
     (void)user;
     char left[32];
@@ -247,10 +202,14 @@ static void tell(void *user, const mq_train_progress *p) {
         mq_progress("features of %s [%zu/%zu %zu%%] %.1f img/s data %.0f%% eta %s", mq_split_name(p->split),
                     p->done, p->total, 100 * p->done / p->total, p->img_s,
                     100 * p->waited / fmax(p->seconds, 1e-9), left);
+    } else if (p->phase == MQ_PHASE_VALIDATE) {
+        mq_progress("validation [%zu/%zu %zu%%] %.1f img/s eta %s", p->done, p->total,
+                    100 * p->done / p->total, p->img_s, left);
     } else if (p->phase == MQ_PHASE_TRAIN) {
-        mq_progress("%s %u/%u [%zu/%zu %zu%%] loss %.3f top1 %.1f lr %.0e %.0f img/s eta %s", p->stage,
-                    p->epoch, p->epochs, p->done, p->total, 100 * p->done / p->total, p->loss, 100 * p->top1,
-                    p->lr, p->img_s, left);
+        mq_progress("%s %u/%u [%zu/%zu %zu%%] loss %.3f top1 %.1f lr %.0e %.*f img/s data %.0f%% eta %s",
+                    p->stage, p->epoch, p->epochs, p->done, p->total, 100 * p->done / p->total, p->loss,
+                    100 * p->top1, p->lr, p->img_s < 100 ? 1 : 0, p->img_s,
+                    100 * p->waited / fmax(p->seconds, 1e-9), left);
     } else if (isnan(p->row->val_top1)) {
         mq_progress_keep("%s %u/%u loss %.4f top1 %.1f %%", p->stage, p->epoch, p->epochs, p->row->train_loss,
                          100 * p->row->train_top1);
@@ -312,11 +271,11 @@ static mq_status run(mq_err *err, const mq_call *call) {
     MQ_TRY(read_settings(err, call, &c));
     MQ_TRY(choose_stages(err, &c));
     MQ_TRY(open_inputs(err, &c));
-    MQ_TRY(measure(err, &c));
-    MQ_TRY(print_plan(err, &c));
+    mq_train_plan plan = plan_of(&c);
+    MQ_TRY(mq_print_train_plan(err, &plan, c.options.plan));
     if (c.options.plan) goto cleanup;
     MQ_TRY(open_run(err, &c));
-    mq_train_plan plan = plan_of(&c);
+    plan.run = c.run;
     plan.progress = tell;
     if (c.options.resume) plan.accepted = describe_run;
     plan.user = &c;

@@ -23,7 +23,15 @@ const mq_option mq_train_options_table[] = {
      .offset = offsetof(mq_train_options, model),
      .help = "the network; marque pull --list shows all"},
     TEXT("preset", preset, "P", "a known recipe; reference: the published experiment"),
-    TEXT("stages", stages, "LIST", "what is trained, as in head:20@1e-3 (NAME:EPOCHS@LR)"),
+    TEXT("stages", stages, "LIST",
+         "what is trained, as in head:20@1e-3,block13+:5@1e-4; a stage is head, BLOCK+ or all"),
+    {.name = "bn",
+     .kind = MQ_OPTION_CHOICE,
+     .value = "auto|stored|train",
+     .standard = "auto",
+     .offset = offsetof(mq_train_options, bn),
+     .help =
+         "batch norms of thawed layers: on the batch's statistics (train) or the stored ones; auto: train"},
     TEXT("epochs", epochs, "LIST", "epochs for each stage, or for the last"),
     TEXT("lr", lr, "LIST", "learning rate for each stage, or for the last"),
     {.name = "batch",
@@ -153,7 +161,9 @@ static mq_status stages_from_json(mq_err *err, const char *where, const mq_json 
         MQ_TRY(mq_json_unpack(err, where, mq_json_at(list, i), "{s?s, s?s, s:i, s:F, s?s !}", "name", &name,
                               "thaw", &thaw, "epochs", &epochs, "lr", &lr, "bn", &bn));
         stage = strcmp(thaw, "none") == 0 ? "head" : thaw;
-        MQ_TRY(mq_buf_printf(err, &out, "%s%s:%d@%.9g", i ? "," : "", stage, epochs, lr));
+        MQ_TRY(mq_buf_printf(err, &out, "%s%s:%d@%.9g%s%s", i ? "," : "", stage, epochs, lr,
+                             bn && strcmp(stage, "head") != 0 ? "/" : "",
+                             bn && strcmp(stage, "head") != 0 ? bn : ""));
     }
     MQ_REQUIRE(out.size, err, MQ_USAGE, "%s: \"stages\" is not a list of stages", where);
     free(*text);
@@ -225,11 +235,11 @@ mq_status mq_config_make(mq_err *err, const mq_train_options *o, const char *dat
     char words[7][WORD];
     MQ_TRY(mq_json_pack(err, &list, "[]"));
     for (size_t i = 0; i < stage_count; i++) {
-        const bool head = strcmp(stages[i].thaw, "head") == 0;
+        const bool head = mq_stage_is_head(&stages[i]);
         mq_json *stage = NULL;
-        MQ_TRY(mq_json_pack(err, &stage, "{s:s, s:s, s:i, s:f}", "name", stages[i].thaw, "thaw",
+        MQ_TRY(mq_json_pack(err, &stage, "{s:s, s:s, s:i, s:f, s:s}", "name", stages[i].thaw, "thaw",
                             head ? "none" : stages[i].thaw, "epochs", (int)stages[i].epochs, "lr",
-                            stages[i].lr));
+                            stages[i].lr, "bn", stages[i].batch_statistics ? "train" : "stored"));
         MQ_TRY(mq_json_append(err, list, stage));
     }
     MQ_TRY(mq_json_pack(

@@ -281,6 +281,11 @@ const mq_tensor *mq_bundle_find(const mq_bundle *bundle, const char *name) {
     return found ? *found : NULL;
 }
 
+void *mq_bundle_data(mq_bundle *bundle, const char *name) {
+    const mq_tensor *tensor = mq_bundle_find(bundle, name);
+    return tensor ? bundle->data + ((const uint8_t *)tensor->data - bundle->data) : NULL;
+}
+
 const char *mq_bundle_meta(const mq_bundle *bundle, const char *key) {
     return mq_json_string(mq_json_get(bundle->meta, key));
 }

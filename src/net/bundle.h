@@ -39,8 +39,10 @@ const char *mq_bundle_path(const mq_bundle *bundle);
 size_t mq_bundle_count(const mq_bundle *bundle);
 const mq_tensor *mq_bundle_at(const mq_bundle *bundle, size_t index);       /* in the order of the file */
 const mq_tensor *mq_bundle_find(const mq_bundle *bundle, const char *name); /* NULL when there is none */
-const char *mq_bundle_meta(const mq_bundle *bundle, const char *key);       /* NULL when there is none */
-const char *mq_bundle_digest(const mq_bundle *bundle); /* SHA-256 hex of the whole file */
+void *mq_bundle_data(mq_bundle *bundle,
+                     const char *name); /* a tensor's numbers, to be changed; NULL when there is none */
+const char *mq_bundle_meta(const mq_bundle *bundle, const char *key); /* NULL when there is none */
+const char *mq_bundle_digest(const mq_bundle *bundle);                /* SHA-256 hex of the whole file */
 
 /* A pair of metadata texts (UTF-8). */
 typedef struct {

@@ -31,12 +31,12 @@ typedef struct {
     const mq_program_plan *plan;
     mq_program *p;
     const mq_graph *graph;
-    size_t nodes, output; /* output: the node wanted */
+    size_t nodes, input, output; /* the node that comes in, and the one that is wanted */
     bool *needed;
     chain *chains;
     size_t *head; /* of the chain a node belongs to; itself when to none */
     value *values;
-    mq_layout *input; /* owned */
+    mq_layout *input_layout; /* owned */
 } lowering;
 
 static bool is_conv(const mq_node *node) {
@@ -73,9 +73,10 @@ static size_t last_read(const lowering *l, size_t node) {
     return last;
 }
 
+/* Nothing below the input. */
 static void find_needed(lowering *l) {
-    l->needed[l->output] = true;
-    for (size_t i = l->output + 1; i-- > 0;) {
+    l->needed[l->output] = l->needed[l->input] = true;
+    for (size_t i = l->output + 1; i-- > l->input + 1;) {
         const mq_node *node = mq_graph_node(l->graph, i);
         for (size_t k = 0; l->needed[i] && k < node->input_count; k++) l->needed[node->inputs[k]] = true;
     }
@@ -96,14 +97,14 @@ static bool can_sum(const lowering *l, size_t addition, size_t operand, size_t o
     const size_t head = l->head[operand];
     return operand != other && is_conv(mq_graph_node(l->graph, head)) && l->chains[head].tail == operand &&
            !l->chains[head].relu && !l->chains[head].sum && sole_reader(l, operand) == (ptrdiff_t)addition &&
-           last_read(l, other) <= addition && mq_graph_node(l->graph, other)->op != MQ_OP_INPUT;
+           last_read(l, other) <= addition && other != l->input;
 }
 
 /* Additions from the last to the first: by then it is known how far later chains reach back. */
 static void find_chains(lowering *l) {
     for (size_t i = 0; i < l->nodes; i++) {
         l->head[i] = l->needed[i] && l->head[i] ? l->head[i] : i;
-        if (!l->needed[i] || !is_conv(mq_graph_node(l->graph, i))) continue;
+        if (!l->needed[i] || i == l->input || !is_conv(mq_graph_node(l->graph, i))) continue;
         l->chains[i].tail = i;
         l->chains[i].norm = absorb(l, i, MQ_OP_BATCH_NORM);
         l->chains[i].relu = absorb(l, i, MQ_OP_RELU) != NULL;
@@ -317,9 +318,10 @@ cleanup:
 
 MQ_MUST_USE static mq_status lower_input(lowering *l, size_t index) {
     const mq_shape s = mq_graph_node(l->graph, index)->shape;
-    const mq_status status = mq_layout_nhwc(l->err, MQ_F32, (const size_t[4]){1, s.h, s.w, s.c}, &l->input);
+    const mq_status status = mq_layout_nhwc(l->err, MQ_F32, (const size_t[4]){1, s.h, s.w, s.c},
+                                            &l->input_layout);
     l->p->in_size = s.h * s.w * s.c;
-    l->values[index] = (value){MQ_BUFFER_INPUT, l->input};
+    l->values[index] = (value){MQ_BUFFER_INPUT, l->input_layout};
     return status;
 }
 
@@ -344,10 +346,10 @@ MQ_MUST_USE static mq_status lower_all(lowering *l) {
     mq_status status = MQ_OK;
     size_t none;
     for (size_t i = 0; i < MQ_BUFFERS_FIXED; i++) MQ_TRY(new_buffer(l, 0, &none));
-    for (size_t i = 0; i <= l->output; i++) {
+    for (size_t i = l->input; i <= l->output; i++) {
         const size_t head = l->head[i];
         if (!l->needed[i]) continue;
-        if (mq_graph_node(l->graph, i)->op == MQ_OP_INPUT)
+        if (i == l->input)
             MQ_TRY(lower_input(l, i));
         else if (!is_conv(mq_graph_node(l->graph, head)))
             MQ_TRY(lower_node(l, i));
@@ -368,6 +370,27 @@ MQ_MUST_USE static mq_status lower_serial(lowering *l) {
     return status;
 }
 
+/* Where a layer stands; nothing changes for NULL. */
+MQ_MUST_USE static mq_status find_layer(mq_err *err, const mq_program_plan *plan, const mq_graph *graph,
+                                        const char *name, size_t *index) {
+    const mq_node *node = name ? mq_graph_find(graph, name) : NULL;
+    if (name && !node) return mq_fail(err, MQ_USAGE, "%s has no layer called %s", plan->arch->name, name);
+    if (node) *index = mq_graph_index(graph, node);
+    return MQ_OK;
+}
+
+mq_status mq_program_shape(mq_err *err, const mq_program_plan *plan, mq_shape *shape) {
+    mq_status status = MQ_OK;
+    mq_graph *graph = NULL;
+    MQ_TRY(plan->arch->build(err, plan->imgsz, &graph));
+    size_t output = mq_graph_size(graph) - 1;
+    MQ_TRY(find_layer(err, plan, graph, plan->output, &output));
+    *shape = mq_graph_node(graph, output)->shape;
+cleanup:
+    mq_graph_free(&graph);
+    return status;
+}
+
 mq_status mq_lower_infer(mq_err *err, const mq_program_plan *plan, mq_program *p) {
     mq_status status = MQ_OK;
     lowering l = {.err = err, .plan = plan, .p = p};
@@ -375,11 +398,8 @@ mq_status mq_lower_infer(mq_err *err, const mq_program_plan *plan, mq_program *p
     l.graph = p->graph;
     l.nodes = mq_graph_size(l.graph);
     l.output = l.nodes - 1;
-    if (plan->output) {
-        const mq_node *node = mq_graph_find(l.graph, plan->output);
-        MQ_REQUIRE(node, err, MQ_USAGE, "%s has no layer called %s", plan->arch->name, plan->output);
-        l.output = mq_graph_index(l.graph, node);
-    }
+    MQ_TRY(find_layer(err, plan, l.graph, plan->input, &l.input));
+    MQ_TRY(find_layer(err, plan, l.graph, plan->output, &l.output));
     MQ_REQUIRE(plan->batch, err, MQ_USAGE, "a batch of no pictures");
     MQ_TRY(mq_tensors_check(err, l.graph, plan->weights, plan->prefix));
     MQ_TRY(mq_calloc(err, l.nodes, sizeof *l.needed, "a program", &l.needed));
@@ -396,6 +416,6 @@ cleanup:
     free(l.chains);
     free(l.head);
     free(l.values);
-    mq_layout_free(&l.input);
+    mq_layout_free(&l.input_layout);
     return status;
 }

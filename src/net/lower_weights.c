@@ -112,7 +112,7 @@ mq_status mq_lower_weights(mq_err *err, const mq_program_plan *plan, mq_program 
     const size_t threads = (size_t)mq_par_threads();
     load_state load = {.plan = plan, .p = p};
     place(p, &load.largest, &load.filters);
-    MQ_TRY(mq_alloc_aligned(err, 1, p->weights_bytes, "the weights", &p->weights));
+    if (!p->weights) MQ_TRY(mq_alloc_aligned(err, 1, p->weights_bytes, "the weights", &p->weights));
     MQ_TRY(mq_calloc(err, threads, sizeof *load.errs, "the weights", &load.errs));
     mq_parallel_for(threads, load_steps, &load);
     for (size_t i = 0; i < threads; i++)

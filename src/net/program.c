@@ -58,6 +58,7 @@ mq_status mq_program_create(mq_err *err, const mq_program_plan *plan, mq_program
                plan->imgsz);
     MQ_TRY(mq_calloc(err, 1, sizeof *p, "a program", &p));
     MQ_TRY(mq_dnn_create(err, &p->dnn));
+    MQ_TRY(mq_strdup(err, plan->prefix, &p->prefix));
     MQ_TRY(mq_lower_infer(err, plan, p));
     MQ_TRY(make_workers(err, plan->batch, p));
     snprintf(p->key, sizeof p->key, "infer %s onednn %s %s", mq_dtype_name(plan->dtype), mq_dnn_version(),
@@ -67,6 +68,11 @@ mq_status mq_program_create(mq_err *err, const mq_program_plan *plan, mq_program
 cleanup:
     mq_program_free(&p);
     return status;
+}
+
+mq_status mq_program_update(mq_err *err, mq_program *p, const mq_bundle *weights) {
+    const mq_program_plan plan = {.size = sizeof plan, .weights = weights, .prefix = p->prefix};
+    return mq_lower_weights(err, &plan, p);
 }
 
 static void free_worker(mq_worker *w, size_t calls) {
@@ -85,6 +91,7 @@ void mq_program_free(mq_program **program) {
     free(p->steps);
     free(p->buffers);
     free(p->weights);
+    free(p->prefix);
     mq_dnn_free(&p->dnn);
     mq_graph_free(&p->graph);
     free(p);

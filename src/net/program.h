@@ -14,10 +14,10 @@ typedef struct {
         *weights;       /* borrowed during creation: tensors under Keras' names; behind a prefix in models */
     const char *prefix; /* such as "trunk/"; "" for plain weights */
     uint32_t imgsz;
-    size_t batch;   /* pictures in a run: more threads than these never work */
-    mq_dtype dtype; /* MQ_F32 or MQ_BF16 */
-    const char
-        *output; /* the node whose tensor is the result, such as "block13_pool"; NULL: the pooled features */
+    size_t batch;       /* pictures in a run: more threads than these never work */
+    mq_dtype dtype;     /* MQ_F32 or MQ_BF16 */
+    const char *input;  /* the node whose tensor comes in, such as "add_7"; NULL: pictures */
+    const char *output; /* the node whose tensor is the result; NULL: the pooled features */
 } mq_program_plan;
 
 /* Lowers the trunk for inference. Missing or wrong tensors: MQ_BAD_DATA with the differences; bf16 without
@@ -25,14 +25,20 @@ typedef struct {
 MQ_MUST_USE mq_status mq_program_create(mq_err *err, const mq_program_plan *plan, mq_program **program);
 void mq_program_free(mq_program **program);
 
-/* Runs count pictures, any number: pixels [count, imgsz, imgsz, 3] NHWC f32 -> features [count,
- * arch->features] f32, or what mq_program_output says (in bf16 programs rounded to bf16). A picture's result
- * does not depend on its place among the others. */
+/* Takes the weights again, from a bundle of the same shapes. */
+MQ_MUST_USE mq_status mq_program_update(mq_err *err, mq_program *program, const mq_bundle *weights);
+
+/* Runs count pictures, any number: pixels [count, imgsz, imgsz, 3] (or plan.input's tensor) NHWC f32 ->
+ * features [count, arch->features] f32, or what mq_program_output says (in bf16 programs rounded to bf16). A
+ * picture's result does not depend on its place among the others. */
 MQ_MUST_USE mq_status mq_program_run(mq_err *err, mq_program *program, const float *pixels, size_t count,
                                      float *features);
 
 /* The shape of one picture's result. */
 mq_shape mq_program_output(const mq_program *program);
+
+/* The same of plan's result, without making it. */
+MQ_MUST_USE mq_status mq_program_shape(mq_err *err, const mq_program_plan *plan, mq_shape *shape);
 
 /* Bytes the program holds: weights, arena, library scratch. */
 size_t mq_program_memory(const mq_program *program);

@@ -47,6 +47,7 @@ struct mq_program {
     size_t in_size;  /* numbers of one picture */
     mq_shape output; /* of one result */
     char key[192];
+    char *prefix; /* owned */
 };
 
 /* Fills an empty program with steps, places of buffers and weights. */

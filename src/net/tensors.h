@@ -2,6 +2,7 @@
 #ifndef MQ_TENSORS_H
 #define MQ_TENSORS_H
 
+#include "base/digest.h"
 #include "net/bundle.h"
 #include "net/graph.h"
 
@@ -9,6 +10,11 @@
  * differences and their number. */
 MQ_MUST_USE mq_status mq_tensors_check(mq_err *err, const mq_graph *graph, const mq_bundle *weights,
                                        const char *prefix);
+
+/* SHA-256 (hex) over the parameters of the nodes up to and with `last`, of a checked bundle: their names and
+ * numbers. */
+MQ_MUST_USE mq_status mq_tensors_digest(mq_err *err, const mq_graph *graph, const mq_bundle *weights,
+                                        size_t last, char hex[MQ_HEX_SIZE]);
 
 /* Numbers of one parameter of a checked bundle, borrowed from it; NULL when there is none of that name. */
 const float *mq_tensors_get(const mq_bundle *weights, const char *prefix, const mq_node *node,

@@ -397,3 +397,7 @@ size_t mq_trainable_memory(const mq_trainable *t) {
     return t->arena_bytes + t->worker_count * t->worker_bytes + t->weights_bytes +
            (2 * t->count + t->moving_count) * sizeof(float);
 }
+
+size_t mq_trainable_memory_picture(const mq_trainable *t) {
+    return t->arena_bytes / (t->lanes * t->lane);
+}

@@ -63,8 +63,9 @@ bool mq_trainable_tensor_at(const mq_trainable *trainable, bool moving, size_t i
 const char *mq_trainable_boundary(const mq_trainable *trainable);
 mq_shape mq_trainable_input(const mq_trainable *trainable);
 
-/* Bytes the trainable holds. */
+/* Bytes the trainable holds, and how many of them each picture of a batch adds. */
 size_t mq_trainable_memory(const mq_trainable *trainable);
+size_t mq_trainable_memory_picture(const mq_trainable *trainable);
 
 /* Appends a table for people: phases, kernels, layouts, and the lifetimes and places of all buffers. */
 MQ_MUST_USE mq_status mq_trainable_describe(mq_err *err, const mq_trainable *trainable, mq_buf *text);

@@ -65,20 +65,22 @@ cleanup:
     return status;
 }
 
-/* One pass over a block: a sum is not finite where any of its numbers is not (a finite overflow would be as
- * bad). */
-static const char *bad_layer(const mq_trainable *t, bool moving, const float *block) {
-    mq_trainable_tensor tensor;
-    for (size_t i = 0; mq_trainable_tensor_at(t, moving, i, &tensor); i++) {
-        double sum = 0;
-        for (size_t k = 0; k < tensor.count; k++) sum += (double)block[tensor.at + k];
-        if (!isfinite(sum)) return tensor.layer;
-    }
-    return NULL;
+/* A sum is not finite where any of its numbers is not. */
+static bool is_finite(const float *numbers, size_t count) {
+    double sum = 0;
+    for (size_t i = 0; i < count; i++) sum += (double)numbers[i];
+    return isfinite(sum);
 }
 
+/* In the order in which numbers come about: forward through the network, then back. */
 const char *mq_trainable_bad_layer(const mq_trainable *t) {
-    const char *layer = bad_layer(t, false, t->params);
-    if (!layer) layer = bad_layer(t, true, t->moving);
-    return layer ? layer : bad_layer(t, false, t->grads);
+    for (size_t i = t->name_count; i-- > 0;)
+        if (!is_finite(t->params + t->names[i].at, t->names[i].count)) return t->names[i].layer;
+    for (size_t i = 0; i < t->norm_count; i++)
+        if (!is_finite(t->norms[i].scale, t->norms[i].channels) ||
+            !is_finite(t->norms[i].mean, t->norms[i].channels))
+            return t->norms[i].node->name;
+    for (size_t i = 0; i < t->name_count; i++)
+        if (!is_finite(t->grads + t->names[i].at, t->names[i].count)) return t->names[i].layer;
+    return NULL;
 }

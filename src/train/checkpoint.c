@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { STATE_NUMBERS = 12, TEXTS = 3, NAME_SIZE = 64 };
+enum { STATE_NUMBERS = 13, TEXTS = 3, NAME_SIZE = 64 };
 static const char FORMAT[] = "2", STATE[] = "state", NAME[] = "checkpoint-%010" PRIu64 ".safetensors";
 static const char *const keys[TEXTS] = {"marque.checkpoint", "config", "environment"};
 
@@ -46,6 +46,7 @@ static void pack_state(const mq_progress_state *s, int64_t out[STATE_NUMBERS]) {
                                             (int64_t)s->right,
                                             s->best_epoch,
                                             bits_of(s->best_top1),
+                                            bits_of(s->best_top5),
                                             bits_of(s->best_loss),
                                             bits_of(s->seconds)};
     memcpy(out, numbers, sizeof numbers);
@@ -64,8 +65,9 @@ static mq_progress_state unpack_state(const void *data) {
                                .right = (uint64_t)in[7],
                                .best_epoch = (uint32_t)in[8],
                                .best_top1 = double_of(in[9]),
-                               .best_loss = double_of(in[10]),
-                               .seconds = double_of(in[11])};
+                               .best_top5 = double_of(in[10]),
+                               .best_loss = double_of(in[11]),
+                               .seconds = double_of(in[12])};
 }
 
 static int by_name(const void *left, const void *right) {

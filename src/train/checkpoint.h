@@ -19,7 +19,7 @@ typedef struct {
     double loss_sum;       /* over the present epoch's pictures */
     uint64_t right;        /* pictures of the present epoch answered rightly */
     uint32_t best_epoch;   /* counted from 1; 0: none yet */
-    double best_top1, best_loss;
+    double best_top1, best_top5, best_loss;
     double seconds; /* worked so far */
 } mq_progress_state;
 

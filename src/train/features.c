@@ -14,13 +14,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CHUNK = 64, FOOTER = 4 };
+enum { CHUNK = 64, CHUNK_LARGE = 16, LARGE = 1 << 17, FOOTER = 4 };
 
 struct mq_features {
     size_t count, width, views; /* views: 1, or 2 with mirror images */
     mq_dtype dtype;
-    size_t row;   /* bytes of one view */
-    size_t chunk; /* bytes of a full chunk with its checksum */
+    size_t row;      /* bytes of one view */
+    size_t pictures; /* in a full chunk */
+    size_t chunk;    /* bytes of a full chunk with its checksum */
     char *path;
     mq_lock *lock;
     int fd;
@@ -32,10 +33,15 @@ static size_t views_of(const mq_features_plan *plan) {
     return plan->flips ? 2 : 1;
 }
 
+/* Pictures in a full chunk: fewer of large tensors, since a chunk is kept in memory while it is filled. */
+static size_t chunk_pictures(const mq_features_plan *plan) {
+    return plan->width * mq_dtype_size(plan->dtype) >= LARGE ? CHUNK_LARGE : CHUNK;
+}
+
 uint64_t mq_features_bytes(const mq_features_plan *plan) {
-    const uint64_t count = plan->count;
+    const uint64_t count = plan->count, chunk = chunk_pictures(plan);
     return count * views_of(plan) * plan->width * mq_dtype_size(plan->dtype) +
-           (count + CHUNK - 1) / CHUNK * FOOTER;
+           (count + chunk - 1) / chunk * FOOTER;
 }
 
 mq_status mq_features_folder(mq_err *err, char **path) {
@@ -105,8 +111,8 @@ cleanup:
 }
 
 static size_t pictures_in_chunk(const mq_features *f, size_t chunk) {
-    const size_t left = f->count - chunk * CHUNK;
-    return left < CHUNK ? left : CHUNK;
+    const size_t left = f->count - chunk * f->pictures;
+    return left < f->pictures ? left : f->pictures;
 }
 
 /* Pictures in whole, sound chunks at the start of the file; what follows them is cut off. */
@@ -123,8 +129,8 @@ static mq_status count_done(mq_err *err, mq_features *f, size_t *done) {
         if (memcmp(&crc, f->block + bytes, FOOTER) != 0) break;
         *done += pictures;
     }
-    const uint64_t sound = (uint64_t)(*done / CHUNK) * f->chunk +
-                           (*done % CHUNK ? *done % CHUNK * f->views * f->row + FOOTER : 0);
+    const uint64_t sound = (uint64_t)(*done / f->pictures) * f->chunk +
+                           (*done % f->pictures ? *done % f->pictures * f->views * f->row + FOOTER : 0);
     if ((uint64_t)size > sound)
         MQ_REQUIRE(ftruncate(f->fd, (off_t)sound) == 0, err, MQ_IO, "%s: %s", f->path, strerror(errno));
 cleanup:
@@ -177,7 +183,7 @@ static mq_status write_chunk(mq_err *err, mq_features *f, size_t chunk) {
     return MQ_OK;
 }
 
-/* Computes pictures `done` to the end. done is a multiple of CHUNK, and CHUNK of the batch. */
+/* Computes pictures `done` to the end. done is a multiple of a chunk, and a chunk of the batch. */
 static mq_status fill(mq_err *err, mq_features *f, const mq_features_plan *plan, size_t done) {
     mq_status status = MQ_OK;
     mq_loader *loader = NULL;
@@ -203,13 +209,15 @@ static mq_status fill(mq_err *err, mq_features *f, const mq_features_plan *plan,
         const float *pixels = NULL;
         size_t count = 0;
         MQ_TRY(mq_loader_next(err, loader, &pixels, &count));
-        MQ_TRY(add_rows(err, f, plan, pixels, count, done % CHUNK));
+        MQ_TRY(add_rows(err, f, plan, pixels, count, done % f->pictures));
         done += count;
-        if (done % CHUNK == 0 || done == f->count) MQ_TRY(write_chunk(err, f, (done - 1) / CHUNK));
+        if (done % f->pictures == 0 || done == f->count)
+            MQ_TRY(write_chunk(err, f, (done - 1) / f->pictures));
         if (plan->progress)
             plan->progress(plan->user, done, done - first, mq_seconds() - start, mq_loader_waited(loader));
         MQ_REQUIRE(!plan->stop || !plan->stop(plan->user) || done == f->count, err, MQ_INTERRUPTED,
-                   "stopped; the features of %zu of %zu pictures are kept", done / CHUNK * CHUNK, f->count);
+                   "stopped; the features of %zu of %zu pictures are kept", done / f->pictures * f->pictures,
+                   f->count);
     }
     MQ_REQUIRE(fdatasync(f->fd) == 0, err, MQ_IO, "%s: cannot be written to disk: %s", f->path,
                strerror(errno));
@@ -224,8 +232,8 @@ mq_status mq_features_open(mq_err *err, const mq_features_plan *plan, mq_feature
     mq_features *f = NULL;
     char *folder = NULL;
     size_t done = 0;
-    MQ_REQUIRE(plan->size == sizeof *plan && plan->batch && CHUNK % plan->batch == 0, err, MQ_INTERNAL,
-               "the feature cache needs a batch that divides %d", CHUNK);
+    MQ_REQUIRE(plan->size == sizeof *plan && plan->batch && chunk_pictures(plan) % plan->batch == 0, err,
+               MQ_INTERNAL, "the feature cache needs a batch that divides %zu", chunk_pictures(plan));
     MQ_TRY(mq_calloc(err, 1, sizeof *f, "the feature cache", &f));
     f->fd = -1;
     f->count = plan->count;
@@ -233,7 +241,8 @@ mq_status mq_features_open(mq_err *err, const mq_features_plan *plan, mq_feature
     f->views = views_of(plan);
     f->dtype = plan->dtype;
     f->row = f->width * mq_dtype_size(f->dtype);
-    f->chunk = CHUNK * f->views * f->row + FOOTER;
+    f->pictures = chunk_pictures(plan);
+    f->chunk = f->pictures * f->views * f->row + FOOTER;
     MQ_TRY(mq_calloc(err, 1, f->chunk, "the feature cache", &f->block));
     MQ_TRY(make_folder(err, plan, &folder));
     MQ_TRY(mq_lock_folder(err, folder, &f->lock));
@@ -256,8 +265,8 @@ mq_status mq_features_read(mq_err *err, const mq_features *f, size_t index, bool
     mq_status status = MQ_OK;
     MQ_REQUIRE(index < f->count && (!flip || f->views == 2), err, MQ_INTERNAL, "%s: no row %zu", f->path,
                index);
-    const uint64_t offset = (uint64_t)(index / CHUNK) * f->chunk +
-                            ((index % CHUNK) * f->views + flip) * f->row;
+    const uint64_t offset = (uint64_t)(index / f->pictures) * f->chunk +
+                            ((index % f->pictures) * f->views + flip) * f->row;
     if (f->dtype == MQ_F32) {
         MQ_TRY(mq_file_pread(err, f->fd, f->path, row, f->row, offset));
         return status;

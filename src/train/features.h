@@ -1,7 +1,8 @@
-/* features.h: what a frozen trunk says of every picture, computed once and kept on disk.
+/* features.h: what the frozen part of a network says of every picture, computed once and kept on disk: the
+ * pooled features, or the tensor below the first thawed layer.
  *
  * One file for one key (weights, recipe, network, dtype, instruction set,
- * library version, threads, data set and part): chunks of 64 pictures, each
+ * library version, data set and part): chunks of 64 pictures (16 of rows of 128 kB and more), each
  * ended by a CRC-32C, so that an interrupted file goes on behind its last whole
  * chunk. docs/FORMATS.md describes it. */
 #ifndef MQ_FEATURES_H
@@ -25,7 +26,7 @@ typedef struct {
     bool flips;             /* both the picture and its mirror image */
     const mq_recipe *recipe;
     mq_program *program;        /* the trunk; NULL is enough for mq_features_bytes */
-    const char *weights_digest; /* of the trunk's weights */
+    const char *weights_digest; /* of the weights of the frozen part */
     size_t width;               /* numbers a picture */
     mq_dtype dtype;             /* of the trunk, and of the numbers on disk: MQ_F32 or MQ_BF16 */
     size_t batch, workers;

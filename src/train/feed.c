@@ -5,7 +5,6 @@
 #include "base/mem.h"
 #include "data/loader.h"
 
-#include <math.h>
 #include <string.h>
 
 struct mq_feed {
@@ -71,11 +70,12 @@ mq_status mq_feed_begin(mq_err *err, mq_feed *f, const uint32_t *order, const ui
     f->count = count;
     f->rows = rows;
     f->position = 0;
-    if (rows > f->capacity) {
+    if (rows > f->capacity) { /* pictures as they are need no room here */
+        const size_t width = f->cache || f->plan.program ? f->plan.width : 0;
         free(f->x);
         free(f->labels);
         f->x = NULL, f->labels = NULL, f->capacity = 0;
-        MQ_TRY(mq_alloc_aligned(err, rows * f->plan.width, sizeof *f->x, "a batch of features", &f->x));
+        MQ_TRY(mq_alloc_aligned(err, rows * width, sizeof *f->x, "a batch of features", &f->x));
         MQ_TRY(mq_calloc(err, rows, sizeof *f->labels, "a batch of labels", &f->labels));
         f->capacity = rows;
     }
@@ -114,7 +114,10 @@ mq_status mq_feed_next(mq_err *err, mq_feed *f, const float **x, const uint32_t 
     } else {
         const float *pixels = NULL;
         MQ_TRY(mq_loader_next(err, f->loader, &pixels, n));
-        MQ_TRY(mq_program_run(err, f->plan.program, pixels, *n, f->x));
+        if (f->plan.program)
+            MQ_TRY(mq_program_run(err, f->plan.program, pixels, *n, f->x));
+        else
+            *x = pixels;
     }
     f->position += *n;
 cleanup:
@@ -123,48 +126,4 @@ cleanup:
 
 double mq_feed_waited(const mq_feed *f) {
     return f->waited + (f->loader ? mq_loader_waited(f->loader) : 0);
-}
-
-/* Adds the features of one pass, all mirrored or none, to the sums [width]. */
-static mq_status add_pass(mq_err *err, mq_feed *f, const uint8_t *flips, double *sum, double *squares) {
-    enum { ROWS = 64 };
-    mq_status status = MQ_OK;
-    const size_t width = f->plan.width;
-    const float *x;
-    const uint32_t *labels;
-    size_t n;
-    MQ_TRY(mq_feed_begin(err, f, NULL, flips, f->plan.count, ROWS));
-    do {
-        MQ_TRY(mq_feed_next(err, f, &x, &labels, &n));
-        MQ_REQUIRE(!f->plan.stop || !f->plan.stop(f->plan.user), err, MQ_INTERRUPTED,
-                   "stopped while the features were measured");
-        for (size_t i = 0; i < n * width; i++) {
-            sum[i % width] += (double)x[i];
-            squares[i % width] += (double)x[i] * (double)x[i];
-        }
-    } while (n);
-cleanup:
-    return status;
-}
-
-mq_status mq_feed_statistics(mq_err *err, mq_feed *f, float *mean, float *scale) {
-    mq_status status = MQ_OK;
-    const size_t width = f->plan.width;
-    double *sums = NULL; /* [2, width] */
-    uint8_t *mirrored = NULL;
-    MQ_TRY(mq_calloc(err, 2 * width, sizeof *sums, "statistics", &sums));
-    MQ_TRY(mq_calloc(err, f->plan.count, 1, "statistics", &mirrored));
-    memset(mirrored, 1, f->plan.count);
-    MQ_TRY(add_pass(err, f, NULL, sums, sums + width));
-    if (f->plan.flips) MQ_TRY(add_pass(err, f, mirrored, sums, sums + width));
-    const double n = (double)f->plan.count * (f->plan.flips ? 2 : 1);
-    for (size_t j = 0; j < width; j++) {
-        const double m = sums[j] / n, variance = sums[width + j] / n - m * m;
-        mean[j] = (float)m;
-        scale[j] = variance > 1e-12 ? (float)(1 / sqrt(variance)) : 1;
-    }
-cleanup:
-    free(sums);
-    free(mirrored);
-    return status;
 }

@@ -1,5 +1,5 @@
-/* feed.h: batches of features and labels for the classifier, from the feature cache or straight from the
- * trunk. Both ways give the same bytes. */
+/* feed.h: batches of tensors and labels, from the feature cache or straight from the frozen part of the
+ * network, or of pictures where nothing is frozen. Cached or not, the same bytes. */
 #ifndef MQ_FEED_H
 #define MQ_FEED_H
 
@@ -7,8 +7,8 @@
 
 typedef struct mq_feed mq_feed;
 
-/* Opens a source of features for plan; cached fills the cache first. *feed is the caller's; what plan borrows
- * must outlive it. */
+/* Opens a source for plan; cached fills the cache first; without plan.program it gives the pictures
+ * themselves. *feed is the caller's; what plan borrows must outlive it. */
 MQ_MUST_USE mq_status mq_feed_open(mq_err *err, const mq_features_plan *plan, bool cached, mq_feed **feed);
 void mq_feed_free(mq_feed **feed);
 
@@ -23,9 +23,5 @@ MQ_MUST_USE mq_status mq_feed_next(mq_err *err, mq_feed *feed, const float **x, 
 
 /* Seconds spent waiting for pictures since it was opened. */
 double mq_feed_waited(const mq_feed *feed);
-
-/* Mean and 1 / standard deviation of each feature over all pictures (and mirror images, where the plan has
- * them); [width] each. A feature that never changes gets scale 1. Stopped: MQ_INTERRUPTED. */
-MQ_MUST_USE mq_status mq_feed_statistics(mq_err *err, mq_feed *feed, float *mean, float *scale);
 
 #endif

@@ -16,6 +16,7 @@ void mq_head_trainer_free(mq_head_trainer **trainer) {
     free(t->v);
     free(t->dlogits);
     free(t->dhidden);
+    free(t->dinput);
     free(t);
     *trainer = NULL;
 }
@@ -32,6 +33,7 @@ mq_status mq_head_trainer_create(mq_err *err, mq_head *head, size_t rows, mq_hea
     MQ_TRY(mq_calloc(err, head->count, size, "Adam's moments", &t->v));
     MQ_TRY(mq_alloc_aligned(err, rows * head->classes, size, "gradients", &t->dlogits));
     if (head->hidden) MQ_TRY(mq_alloc_aligned(err, rows * head->hidden, size, "gradients", &t->dhidden));
+    MQ_TRY(mq_alloc_aligned(err, rows * head->features, size, "gradients", &t->dinput));
     *trainer = t;
     t = NULL;
 cleanup:
@@ -48,11 +50,13 @@ mq_status mq_head_gradient(mq_err *err, mq_head_trainer *t, const float *x, cons
     mq_softmax_xent_backward(t->dlogits, t->work->p, labels, n, head->classes);
     const float *inner = head->hidden ? t->work->hidden : t->work->input; /* what the last layer saw */
     const size_t width = head->hidden ? head->hidden : head->features;
-    MQ_TRY(mq_dense_backward(err, (mq_dense_grads){t->dhidden, g.w2, g.b2}, inner, w.w2, t->dlogits,
-                             (mq_dense_shape){n, width, head->classes}));
+    float *dinput = t->thawed ? t->dinput : NULL;
+    MQ_TRY(mq_dense_backward(err, (mq_dense_grads){head->hidden ? t->dhidden : dinput, g.w2, g.b2}, inner,
+                             w.w2, t->dlogits, (mq_dense_shape){n, width, head->classes}));
+    for (size_t i = 0; head->mean && dinput && i < n * width; i++) dinput[i] *= head->scale[i % width];
     if (!head->hidden) goto cleanup;
     mq_relu_backward(t->dhidden, t->work->hidden, t->dhidden, n * width);
-    MQ_TRY(mq_dense_backward(err, (mq_dense_grads){NULL, g.w1, g.b1}, x, w.w1, t->dhidden,
+    MQ_TRY(mq_dense_backward(err, (mq_dense_grads){dinput, g.w1, g.b1}, x, w.w1, t->dhidden,
                              (mq_dense_shape){n, head->features, width}));
 cleanup:
     return status;

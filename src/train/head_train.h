@@ -11,6 +11,8 @@ typedef struct {
     float *grad, *m, *v; /* [head->count], owned */
     float *dlogits;      /* [rows, classes], owned */
     float *dhidden;      /* [rows, hidden], owned; 1024 only */
+    float *dinput;       /* [rows, features], owned: the gradient of what came in, where wanted */
+    bool thawed;         /* whether dinput is wanted; false at first */
     uint64_t step;       /* steps taken */
 } mq_head_trainer;
 
@@ -19,7 +21,8 @@ MQ_MUST_USE mq_status mq_head_trainer_create(mq_err *err, mq_head *head, size_t 
                                              mq_head_trainer **trainer);
 void mq_head_trainer_free(mq_head_trainer **trainer);
 
-/* Fills trainer->grad with the gradient of the mean cross-entropy over n rows; work holds p and loss. */
+/* Fills trainer->grad (and dinput) with the gradient of the mean cross-entropy over n rows; work holds p and
+ * loss. */
 MQ_MUST_USE mq_status mq_head_gradient(mq_err *err, mq_head_trainer *trainer, const float *x,
                                        const uint32_t *labels, size_t n);
 

@@ -135,8 +135,8 @@ static double tf_auc(const mq_metrics *m) {
 }
 
 /* E. Wilson, Probable inference, the law of succession, and statistical inference, 1927; z = 1.96. */
-static void wilson(double share, double n, double *low, double *high) {
-    const double z = 1.959964, d = 1 + z * z / n;
+void mq_wilson(double share, size_t pictures, double *low, double *high) {
+    const double z = 1.959964, n = (double)pictures, d = 1 + z * z / n;
     const double middle = share + z * z / (2 * n),
                  half = z * sqrt(share * (1 - share) / n + z * z / (4 * n * n));
     *low = n > 0 ? (middle - half) / d : NAN;
@@ -169,7 +169,7 @@ void mq_metrics_scores(const mq_metrics *m, mq_scores *scores) {
                           .mae = m->absolute / (n * (double)m->classes),
                           .auc_tf200 = tf_auc(m)};
     scores->auc = exact_auc(m, &scores->auc_error);
-    wilson(scores->top1, n, &scores->top1_low, &scores->top1_high);
+    mq_wilson(scores->top1, scores->pictures, &scores->top1_low, &scores->top1_high);
     double filled = 0;
     for (size_t i = 0; i < m->classes; i++) {
         mq_class_scores one;

@@ -26,6 +26,9 @@ typedef struct {
     double precision, recall, f1; /* macro over classes with pictures; a precision of 0/0 counts as 0 */
 } mq_scores;
 
+/* Wilson's 95 % interval of a share among pictures (E. Wilson, 1927). */
+void mq_wilson(double share, size_t pictures, double *low, double *high);
+
 /* NaN stands for undefined (no pictures). */
 void mq_metrics_scores(const mq_metrics *metrics, mq_scores *scores);
 

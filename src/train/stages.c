@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { EPOCHS_MAX = 100000, EPOCHS = 20, TEXT_MAX = 1 << 16 };
-static const double LR = 1e-3;
+enum { EPOCHS_MAX = 100000, EPOCHS = 20, THAWED_EPOCHS = 5, TEXT_MAX = 1 << 16 };
+static const double LR = 1e-3, THAWED_LR = 1e-4;
 
 /* A whole number of epochs or a learning rate, the whole of text. */
 static mq_status parse_epochs(mq_err *err, const char *text, mq_stage *stage) {
@@ -30,27 +30,45 @@ static mq_status parse_lr(mq_err *err, const char *text, mq_stage *stage) {
     return MQ_OK;
 }
 
-/* One stage, "NAME[:EPOCHS][@LR]"; text is cut up. */
+bool mq_stage_is_head(const mq_stage *stage) {
+    return strcmp(stage->thaw, "head") == 0;
+}
+
+/* "stored" or "train" behind a slash. */
+static mq_status parse_bn(mq_err *err, const char *text, mq_stage *stage) {
+    mq_status status = MQ_OK;
+    const bool train = strcmp(text, "train") == 0;
+    MQ_REQUIRE(train || strcmp(text, "stored") == 0, err, MQ_USAGE,
+               "\"/%.40s\": batch norm is /stored or /train, as in block9+:5@1e-4/stored", text);
+    MQ_REQUIRE(!train || !mq_stage_is_head(stage), err, MQ_USAGE,
+               "the stage head thaws no batch norm: it always uses the stored statistics");
+    stage->batch_statistics = train;
+cleanup:
+    return status;
+}
+
+/* Cuts text at the first of mark; what stands behind it, or NULL. */
+static char *cut(char *text, char mark) {
+    char *at = strchr(text, mark);
+    if (at) *at++ = 0;
+    return at;
+}
+
+/* One stage, "NAME[:EPOCHS][@LR][/BN]"; text is cut up. */
 static mq_status parse_stage(mq_err *err, char *text, mq_stage *stage) {
     mq_status status = MQ_OK;
-    char *at = strchr(text, '@'), *colon = strchr(text, ':');
-    *stage = (mq_stage){.epochs = EPOCHS, .lr = LR};
-    if (at) *at = 0;
-    if (colon && at && colon > at) colon = NULL;
-    if (colon) *colon = 0;
-    MQ_REQUIRE(strlen(text) < sizeof stage->thaw && *text, err, MQ_USAGE,
+    const char *bn = cut(text, '/'), *lr = cut(text, '@'), *epochs = cut(text, ':');
+    const size_t length = strlen(text);
+    MQ_REQUIRE(length && length < sizeof stage->thaw, err, MQ_USAGE,
                "\"%.40s\" is no stage; a stage is head, BLOCK+ or all, as in head:20@1e-3", text);
+    *stage = (mq_stage){.epochs = THAWED_EPOCHS, .lr = THAWED_LR, .batch_statistics = true};
     snprintf(stage->thaw, sizeof stage->thaw, "%s", text);
-    if (colon) MQ_TRY(parse_epochs(err, colon + 1, stage));
-    if (at) MQ_TRY(parse_lr(err, at + 1, stage));
-    const size_t length = strlen(stage->thaw);
-    const bool head = strcmp(stage->thaw, "head") == 0, all = strcmp(stage->thaw, "all") == 0;
-    MQ_REQUIRE(head || all || (length > 1 && stage->thaw[length - 1] == '+'), err, MQ_USAGE,
-               "%s is no stage; a stage is head, BLOCK+ or all, as in head:20@1e-3", stage->thaw);
-    MQ_REQUIRE(
-        strcmp(stage->thaw, "head") == 0, err, MQ_UNAVAILABLE,
-        "the stage %s thaws layers, which this version of marque cannot train yet; use --stages head:%u@%g",
-        stage->thaw, stage->epochs, stage->lr);
+    MQ_REQUIRE(mq_stage_is_head(stage) || strcmp(text, "all") == 0 || (length > 1 && text[length - 1] == '+'),
+               err, MQ_USAGE, "%s is no stage; a stage is head, BLOCK+ or all, as in head:20@1e-3", text);
+    if (mq_stage_is_head(stage)) stage->epochs = EPOCHS, stage->lr = LR, stage->batch_statistics = false;
+    if (epochs) MQ_TRY(parse_epochs(err, epochs, stage));
+    if (lr) MQ_TRY(parse_lr(err, lr, stage));
+    if (bn) MQ_TRY(parse_bn(err, bn, stage));
 cleanup:
     return status;
 }
@@ -77,19 +95,22 @@ cleanup:
     return status;
 }
 
-mq_status mq_stages_parse(mq_err *err, const char *text, const char *epochs, const char *lr,
-                          mq_stage stages[MQ_STAGES_MAX], size_t *count) {
+mq_status mq_stages_parse(mq_err *err, const mq_stages_words *words, mq_stage stages[MQ_STAGES_MAX],
+                          size_t *count) {
     mq_status status = MQ_OK;
     char *copy = NULL, *rest = NULL;
     *count = 0;
-    MQ_TRY(mq_strdup(err, text, &copy));
+    MQ_TRY(mq_strdup(err, words->stages, &copy));
     for (char *word = strtok_r(copy, ",", &rest); word; word = strtok_r(NULL, ",", &rest)) {
         MQ_REQUIRE(*count < MQ_STAGES_MAX, err, MQ_USAGE, "more than %d stages", MQ_STAGES_MAX);
         MQ_TRY(parse_stage(err, word, &stages[(*count)++]));
     }
     MQ_REQUIRE(*count, err, MQ_USAGE, "--stages names no stage; try --stages head:%d@%g", EPOCHS, LR);
-    MQ_TRY(parse_list(err, "epochs", epochs, parse_epochs, stages, *count));
-    MQ_TRY(parse_list(err, "lr", lr, parse_lr, stages, *count));
+    MQ_TRY(parse_list(err, "epochs", words->epochs, parse_epochs, stages, *count));
+    MQ_TRY(parse_list(err, "lr", words->lr, parse_lr, stages, *count));
+    for (size_t i = 0; i < *count; i++)
+        if (words->bn != MQ_BN_AUTO && !mq_stage_is_head(&stages[i]))
+            stages[i].batch_statistics = words->bn == MQ_BN_TRAIN;
 cleanup:
     free(copy);
     return status;
@@ -99,8 +120,11 @@ mq_status mq_stages_text(mq_err *err, const mq_stage *stages, size_t count, char
     mq_status status = MQ_OK;
     mq_buf out = mq_buf_init(TEXT_MAX);
     for (size_t i = 0; i < count; i++)
-        MQ_TRY(mq_buf_printf(err, &out, "%s%s:%u@%.9g", i ? "," : "", stages[i].thaw, stages[i].epochs,
-                             stages[i].lr));
+        MQ_TRY(mq_buf_printf(err, &out, "%s%s:%u@%.9g%s", i ? "," : "", stages[i].thaw, stages[i].epochs,
+                             stages[i].lr,
+                             mq_stage_is_head(&stages[i]) ? ""
+                             : stages[i].batch_statistics ? "/train"
+                                                          : "/stored"));
     *text = (char *)out.data;
     out.data = NULL;
 cleanup:

@@ -2,17 +2,17 @@
 #ifndef MQ_TRAIN_H
 #define MQ_TRAIN_H
 
-#include "train/features.h"
 #include "train/head_train.h"
 #include "train/metrics.h"
 #include "train/run.h"
-#include "train/stages.h"
+#include "train/trunk.h"
 
 typedef enum { MQ_MONITOR_TOP1, MQ_MONITOR_LOSS } mq_monitor;
 
 typedef enum {
-    MQ_PHASE_FEATURES, /* the trunk runs over the pictures of a split */
+    MQ_PHASE_FEATURES, /* the frozen part runs over the pictures of a split */
     MQ_PHASE_TRAIN,    /* within an epoch */
+    MQ_PHASE_VALIDATE, /* behind an epoch */
     MQ_PHASE_EPOCH,    /* an epoch has ended; row is set */
 } mq_phase;
 
@@ -35,7 +35,7 @@ typedef struct {
     size_t size;               /* sizeof(mq_train_plan) */
     const mq_dataset *dataset; /* borrowed, as is all of the plan, until mq_train returns */
     const mq_arch *arch;
-    const mq_bundle *weights;
+    mq_bundle *weights; /* what is thawed is changed in it */
     const mq_recipe *recipe;
     mq_run *run;
     const char *config; /* digest of the settings that decide the numbers */
@@ -71,8 +71,9 @@ typedef struct {
 MQ_MUST_USE mq_status mq_train_subset(mq_err *err, const mq_dataset *dataset, double fraction,
                                       uint32_t **subset, size_t *count);
 
-/* Bytes of feature cache that the plan takes on disk. */
-MQ_MUST_USE mq_status mq_train_disk(mq_err *err, const mq_train_plan *plan, uint64_t *bytes);
+/* What a stage of the plan takes, from measurements; text as for mq_trunk_measure. */
+MQ_MUST_USE mq_status mq_train_measure(mq_err *err, const mq_train_plan *plan, size_t stage,
+                                       mq_trunk_cost *cost, mq_buf *text);
 
 /* Trains. Stopped: MQ_INTERRUPTED after a checkpoint; the same run goes on with resume. */
 MQ_MUST_USE mq_status mq_train(mq_err *err, const mq_train_plan *plan, mq_train_result *result);

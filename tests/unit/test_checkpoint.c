@@ -67,6 +67,7 @@ static mq_status save(mq_err *err, const place *here, unsigned steps, size_t kee
                                      .right = 7,
                                      .best_epoch = 8,
                                      .best_top1 = 0.3,
+                                     .best_top5 = 0.4,
                                      .best_loss = 0.7,
                                      .seconds = 1e9 + 0.1};
     return mq_checkpoint_save(err, &where, tensors, 2, &state);
@@ -109,7 +110,8 @@ static void test_comes_back(void **state) {
     const mq_progress_state *s = mq_checkpoint_state(c);
     assert_true(s->stage == 1 && s->epoch == 2 && s->epochs_done == 3 && s->position == 4 && s->step == 5);
     assert_true(s->steps_done == 9 && s->right == 7 && s->best_epoch == 8);
-    assert_true(s->loss_sum == 0.1 && s->best_top1 == 0.3 && s->best_loss == 0.7 && s->seconds == 1e9 + 0.1);
+    assert_true(s->loss_sum == 0.1 && s->best_top1 == 0.3 && s->best_top5 == 0.4 && s->best_loss == 0.7 &&
+                s->seconds == 1e9 + 0.1);
     assert_true(mq_checkpoint_has(c, "a/kernel") && !mq_checkpoint_has(c, "a/bias"));
     assert_int_equal(mq_checkpoint_read(&err, c, "a/bias", w, COUNT), MQ_BAD_DATA);
     assert_non_null(strstr(err.text, "checkpoint-0000000009.safetensors: the tensor a/bias is missing"));

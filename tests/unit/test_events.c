@@ -443,7 +443,7 @@ static const mq_run_row ROW = {.epoch = 1,
                                .val_mae = 0.125,
                                .lr = 0.0625,
                                .img_s = 100};
-static const mq_stage STAGE = {"head", 2, 0.0625};
+static const mq_stage STAGE = {.thaw = "head", .epochs = 2, .lr = 0.0625};
 
 /* A new run of four steps, recorded every second one, that is stopped. */
 static void first_run(mq_run **run) {

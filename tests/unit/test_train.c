@@ -207,30 +207,39 @@ static void test_stages(void **state) {
     mq_stage stages[MQ_STAGES_MAX];
     size_t count;
     char *text = NULL;
-    assert_ok(err, mq_stages_parse(&err, "head:7@1e-2,head:3", NULL, NULL, stages, &count));
+    assert_ok(err, mq_stages_parse(&err, &(mq_stages_words){.stages = "head:7@1e-2,head:3"}, stages, &count));
     assert_true(count == 2 && stages[0].epochs == 7 && stages[0].lr == 1e-2 && stages[1].lr == 1e-3);
-    assert_ok(err, mq_stages_parse(&err, "head,head", "9", "1e-4,2e-4", stages, &count));
+    assert_ok(err, mq_stages_parse(&err, &(mq_stages_words){"head,head", "9", "1e-4,2e-4", MQ_BN_AUTO},
+                                   stages, &count));
     assert_true(stages[0].epochs == 20 && stages[1].epochs == 9 && stages[0].lr == 1e-4 &&
                 stages[1].lr == 2e-4);
     assert_ok(err, mq_stages_text(&err, stages, count, &text));
     assert_string_equal(text, "head:20@0.0001,head:9@0.0002");
     free(text);
+    assert_ok(err, mq_stages_parse(&err, &(mq_stages_words){.stages = "head,block9+/stored,all:3@1e-5"},
+                                   stages, &count));
+    assert_true(count == 3 && !stages[0].batch_statistics && !stages[1].batch_statistics &&
+                stages[2].batch_statistics);
+    assert_true(stages[1].epochs == 5 && stages[1].lr == 1e-4);
+    assert_ok(err, mq_stages_text(&err, stages, count, &text));
+    assert_string_equal(text, "head:20@0.001,block9+:5@0.0001/stored,all:3@1e-05/train");
+    free(text);
+    assert_ok(err, mq_stages_parse(
+                       &err, &(mq_stages_words){.stages = "head,block9+/train,all/train", .bn = MQ_BN_STORED},
+                       stages, &count));
+    assert_true(!stages[0].batch_statistics && !stages[1].batch_statistics && !stages[2].batch_statistics);
     static const struct {
         const char *stages, *epochs;
         mq_status wanted;
-    } bad[] = {{"head:0@1e-3", NULL, MQ_USAGE},
-               {"head@x", NULL, MQ_USAGE},
-               {"", NULL, MQ_USAGE},
-               {"head", "1,2", MQ_USAGE},
-               {"head:2.5", NULL, MQ_USAGE},
-               {"all:5@1e-5", NULL, MQ_UNAVAILABLE},
-               {":5", NULL, MQ_USAGE},
-               {"head:5@-1", NULL, MQ_USAGE},
-               {"foo", NULL, MQ_USAGE},
-               {"block13+", NULL, MQ_UNAVAILABLE}};
+    } bad[] = {{"head:0@1e-3", NULL, MQ_USAGE}, {"head@x", NULL, MQ_USAGE},   {"", NULL, MQ_USAGE},
+               {"head", "1,2", MQ_USAGE},       {"head:2.5", NULL, MQ_USAGE}, {"head/train", NULL, MQ_USAGE},
+               {"all/on", NULL, MQ_USAGE},      {":5", NULL, MQ_USAGE},       {"head:5@-1", NULL, MQ_USAGE},
+               {"foo", NULL, MQ_USAGE},         {"+", NULL, MQ_USAGE}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         mq_err one = {0};
-        assert_int_equal(mq_stages_parse(&one, bad[i].stages, bad[i].epochs, NULL, stages, &count),
+        assert_int_equal(mq_stages_parse(&one,
+                                         &(mq_stages_words){bad[i].stages, bad[i].epochs, NULL, MQ_BN_AUTO},
+                                         stages, &count),
                          bad[i].wanted);
     }
 }

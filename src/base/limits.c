@@ -1,0 +1,39 @@
+/* limits.c: reads the limits the kernel tells. Called before long work is
+ * planned. Owns nothing. Invariant: what cannot be read does not limit. */
+#include "base/limits.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+/* The number behind name at the start of a line, times unit; UINT64_MAX: none. */
+static uint64_t read_field(const char *path, const char *name, uint64_t unit) {
+    FILE *file = fopen(path, "re");
+    uint64_t value = UINT64_MAX, number;
+    char line[256];
+    while (file && value == UINT64_MAX && fgets(line, sizeof line, file))
+        if (strncmp(line, name, strlen(name)) == 0 && sscanf(line + strlen(name), "%" SCNu64, &number) == 1)
+            value = number * unit;
+    if (file) fclose(file);
+    return value;
+}
+
+/* What is left of limit when used is taken; an unknown limit leaves everything. */
+static uint64_t rest(uint64_t limit, uint64_t used) {
+    if (limit == UINT64_MAX || used == UINT64_MAX) return UINT64_MAX;
+    return used < limit ? limit - used : 0;
+}
+
+uint64_t mq_memory_available(void) {
+    uint64_t least = read_field("/proc/meminfo", "MemAvailable:", 1024);
+    const uint64_t group = rest(read_field("/sys/fs/cgroup/memory.max", "", 1),
+                                read_field("/sys/fs/cgroup/memory.current", "", 1));
+    if (group < least) least = group;
+    struct rlimit space;
+    if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY) {
+        const uint64_t left = rest(space.rlim_cur, read_field("/proc/self/status", "VmSize:", 1024));
+        if (left < least) least = left;
+    }
+    return least;
+}

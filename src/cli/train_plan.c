@@ -1,0 +1,116 @@
+/* train_plan.c: the table of stages with time, memory and disk, from a few
+ * measured batches. Called by cmd_train.c. Owns nothing. Invariant: nothing is
+ * promised that was not measured or counted on this machine. */
+#include "cli/train_plan.h"
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/par.h"
+#include "cli/cli.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { DETAILS_LIMIT = 64 << 20 };
+
+/* What the process holds beside the stage: the weights file, the loader, the program itself. */
+static const double BESIDE = 250e6;
+
+static void print_head(const mq_train_plan *plan, const mq_trunk_cost *first, size_t count) {
+    fprintf(stderr, "%s %u px, %s, %d %s (%.1f img/s forward), %zu classes, train %zu, val %zu\n",
+            plan->arch->name, plan->recipe->imgsz, mq_dtype_name(plan->dtype), mq_par_threads(),
+            mq_par_threads() == 1 ? "core" : "cores", 1 / (first->frozen + first->validation),
+            mq_dataset_classes(plan->dataset), count, mq_dataset_count(plan->dataset, MQ_VAL));
+    fprintf(stderr, "%-10s%-20s%9s%8s%9s  %-7s%9s%9s%9s\n", "stage", "thawed", "params", "epochs", "lr", "BN",
+            "time", "memory", "disk");
+}
+
+/* "block13 and above" and the like. */
+static const char *thawed_text(const mq_stage *stage, char out[48]) {
+    if (mq_stage_is_head(stage)) return "classifier";
+    if (strcmp(stage->thaw, "all") == 0) return "everything";
+    snprintf(out, 48, "%.*s and above", (int)strlen(stage->thaw) - 1, stage->thaw);
+    return out;
+}
+
+/* Seconds of a stage: the frozen part once where it is cached, else in every epoch. */
+static double seconds_of(const mq_train_plan *plan, const mq_stage *stage, const mq_trunk_cost *cost,
+                         size_t count) {
+    const double train = (double)count, val = (double)mq_dataset_count(plan->dataset, MQ_VAL);
+    const double epochs = (double)stage->epochs;
+    const double frozen = cost->disk ? 2 * train + val : epochs * (train + val);
+    return cost->frozen * frozen + epochs * (train * (cost->thawed + cost->head) + val * cost->validation);
+}
+
+static void print_stage(const mq_train_plan *plan, const mq_stage *stage, const mq_trunk_cost *cost,
+                        size_t count) {
+    char time[32], thawed[48];
+    const double disk = (double)cost->disk / 1e6;
+    fprintf(stderr, "%-10s%-20s%7.1f M%8u%9.0e  %-7s%9s%6.1f GB%6.*f %s\n", stage->thaw,
+            thawed_text(stage, thawed), (double)(cost->params + cost->head_params) / 1e6, stage->epochs,
+            stage->lr, stage->batch_statistics ? "train" : "stored",
+            mq_duration(seconds_of(plan, stage, cost, count), time), ((double)cost->memory + BESIDE) / 1e9,
+            disk < 1000 ? 0 : 1, disk < 1000 ? disk : disk / 1e3, disk < 1000 ? "MB" : "GB");
+}
+
+/* Said before the first step, with a batch that fits. */
+static mq_status check_memory(mq_err *err, const mq_train_plan *plan, const mq_stage *stage,
+                              const mq_trunk_cost *cost) {
+    mq_status status = MQ_OK;
+    const uint64_t available = mq_memory_available();
+    const double wanted = (double)cost->memory + BESIDE, free_now = (double)available;
+    const double fixed = wanted - (double)plan->batch * (double)cost->memory_picture;
+    const double fits = floor((free_now - fixed) / (double)cost->memory_picture);
+    if (available == UINT64_MAX || wanted <= free_now) return MQ_OK;
+    MQ_REQUIRE(
+        fits < 1, err, MQ_NO_MEMORY,
+        "the stage %s takes %.1f GB with batches of %zu and %.1f GB are free; batches of %.0f fit: -b %.0f",
+        stage->thaw, wanted / 1e9, plan->batch, free_now / 1e9, fits, fits);
+    MQ_REQUIRE(false, err, MQ_NO_MEMORY,
+               "the stage %s takes %.1f GB and %.1f GB are free; thaw fewer blocks or take smaller pictures "
+               "(--imgsz)",
+               stage->thaw, wanted / 1e9, free_now / 1e9);
+cleanup:
+    return status;
+}
+
+static mq_status check_disk(mq_err *err, double disk) {
+    mq_status status = MQ_OK;
+    char *cache = NULL;
+    MQ_TRY(mq_cache_folder(err, &cache));
+    MQ_TRY(mq_make_folder(err, cache));
+    const uint64_t available = mq_disk_free(cache);
+    MQ_REQUIRE((double)available > disk, err, MQ_IO,
+               "%s: the features need %.0f MB and %.0f MB are free; free some, set XDG_CACHE_HOME or use "
+               "--cache off",
+               cache, disk / 1e6, (double)available / 1e6);
+cleanup:
+    free(cache);
+    return status;
+}
+
+mq_status mq_print_train_plan(mq_err *err, const mq_train_plan *plan, bool details) {
+    mq_status status = MQ_OK;
+    mq_buf text = mq_buf_init(DETAILS_LIMIT);
+    uint32_t *subset = NULL;
+    size_t count = 0;
+    double disk = 0;
+    MQ_TRY(mq_train_subset(err, plan->dataset, plan->fraction, &subset, &count));
+    for (size_t i = 0; i < plan->stage_count; i++) {
+        const mq_stage *stage = &plan->stages[i];
+        mq_trunk_cost cost;
+        if (details) MQ_TRY(mq_buf_printf(err, &text, "%sstage %s\n", i ? "\n" : "", stage->thaw));
+        MQ_TRY(mq_train_measure(err, plan, i, &cost, details ? &text : NULL));
+        if (i == 0) print_head(plan, &cost, count);
+        print_stage(plan, stage, &cost, count);
+        MQ_TRY(check_memory(err, plan, stage, &cost));
+        disk += (double)cost.disk;
+    }
+    MQ_TRY(check_disk(err, disk));
+    if (details && text.size) fputs((const char *)text.data, stdout);
+cleanup:
+    mq_buf_free(&text);
+    free(subset);
+    return status;
+}

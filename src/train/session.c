@@ -1,0 +1,268 @@
+/* session.c: what a run keeps on disk: checkpoints and models. Called by
+ * train.c. Invariant: a checkpoint that knows of a best model is written after
+ * that model, so what it names is there. */
+#include "train/session.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/par.h"
+#include "infer/model.h"
+#include "net/program.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { VALIDATION_ROWS = 64, FIXED_TENSORS = 7, NAME_SIZE = 256 };
+
+bool mq_session_stopped(const mq_session *s) {
+    return s->plan->stop && s->plan->stop(s->plan->user);
+}
+
+void mq_session_close(mq_session *s) {
+    mq_trunk_free(&s->trunk);
+    mq_head_trainer_free(&s->trainer);
+    mq_head_work_free(&s->val_work);
+    mq_head_free(&s->head);
+    mq_metrics_free(&s->metrics);
+    mq_checkpoint_free(&s->checkpoint);
+    free(s->subset);
+    free(s->best);
+    free(s->order);
+    free(s->flips);
+    free(s->checkpoints);
+    free(s->environment);
+}
+
+static mq_checkpoint_place place_of(const mq_session *s) {
+    return (mq_checkpoint_place){s->checkpoints, s->plan->config, s->environment, s->plan->keep};
+}
+
+/* Trunk weights by the names they have in checkpoints. */
+static const char *saved_name(const mq_tensor *tensor, char name[NAME_SIZE]) {
+    snprintf(name, NAME_SIZE, "trunk/%s", tensor->name);
+    return name;
+}
+
+static mq_status read_head(mq_err *err, mq_session *s) {
+    mq_status status = MQ_OK;
+    mq_head *h = s->head;
+    MQ_TRY(mq_checkpoint_read(err, s->checkpoint, "head/params", h->params, h->count));
+    MQ_TRY(mq_checkpoint_read(err, s->checkpoint, "head/m", s->trainer->m, h->count));
+    MQ_TRY(mq_checkpoint_read(err, s->checkpoint, "head/v", s->trainer->v, h->count));
+    if (!h->mean) return MQ_OK;
+    MQ_TRY(mq_checkpoint_read(err, s->checkpoint, "head/mean", h->mean, h->features));
+    MQ_TRY(mq_checkpoint_read(err, s->checkpoint, "head/scale", h->scale, h->features));
+cleanup:
+    return status;
+}
+
+static mq_status read_trunk(mq_err *err, mq_session *s) {
+    mq_status status = MQ_OK;
+    char name[NAME_SIZE];
+    const size_t count = mq_bundle_count(s->plan->weights);
+    s->changed = count &&
+                 mq_checkpoint_has(s->checkpoint, saved_name(mq_bundle_at(s->plan->weights, 0), name));
+    for (size_t i = 0; i < count && s->changed; i++) {
+        const mq_tensor *t = mq_bundle_at(s->plan->weights, i);
+        float *data = mq_bundle_data(s->plan->weights, t->name);
+        MQ_TRY(mq_checkpoint_read(err, s->checkpoint, saved_name(t, name), data, t->bytes / sizeof *data));
+    }
+cleanup:
+    return status;
+}
+
+/* Goes back to where the newest checkpoint stood; without any the run starts at its beginning. */
+static mq_status resume(mq_err *err, mq_session *s) {
+    mq_status status = MQ_OK;
+    const mq_checkpoint_place place = place_of(s);
+    mq_err none = {0};
+    const mq_status found = mq_checkpoint_open(&none, &place, s->plan->inexact, &s->checkpoint);
+    if (found == MQ_NO_INPUT) {
+        mq_note("no checkpoint yet: the run starts at its beginning");
+        return MQ_OK;
+    }
+    MQ_REQUIRE(found == MQ_OK, err, found, "%s", none.text);
+    s->state = *mq_checkpoint_state(s->checkpoint);
+    MQ_REQUIRE(s->state.stage < s->plan->stage_count && s->state.position <= s->count, err, MQ_BAD_DATA,
+               "%s: a checkpoint stands where this run has no stage or no picture", s->checkpoints);
+    MQ_TRY(read_head(err, s));
+    MQ_TRY(read_trunk(err, s));
+    s->trainer->step = s->state.step;
+cleanup:
+    return status;
+}
+
+mq_status mq_session_open(mq_err *err, const mq_train_plan *plan, mq_session *s) {
+    mq_status status = MQ_OK;
+    const size_t classes = mq_dataset_classes(plan->dataset);
+    s->plan = plan;
+    s->resumed = s->checkpointed = mq_seconds();
+    s->validation = mq_dataset_count(plan->dataset, MQ_VAL);
+    MQ_TRY(mq_train_subset(err, plan->dataset, plan->fraction, &s->subset, &s->count));
+    MQ_REQUIRE(s->count, err, MQ_BAD_DATA, "%s: no pictures to train on", mq_dataset_folder(plan->dataset));
+    /* The network's numbers do not depend on the threads, but the sums of the classifier's gradients may. */
+    MQ_TRY(mq_format(err, &s->environment, "%s onednn %s %s, %d threads", mq_dtype_name(plan->dtype),
+                     mq_dnn_version(), mq_dnn_isa(), mq_par_threads()));
+    MQ_TRY(mq_run_path(err, plan->run, "checkpoints", &s->checkpoints));
+    MQ_TRY(mq_head_create(err, plan->head, plan->arch->features, classes, &s->head));
+    MQ_TRY(mq_head_trainer_create(err, s->head, plan->batch, &s->trainer));
+    MQ_TRY(mq_head_work_create(err, s->head, VALIDATION_ROWS, &s->val_work));
+    MQ_TRY(mq_metrics_create(err, classes, &s->metrics));
+    MQ_TRY(mq_calloc(err, s->head->count, sizeof *s->best, "the best classifier", &s->best));
+    MQ_TRY(mq_calloc(err, s->count, sizeof *s->order, "the order of pictures", &s->order));
+    MQ_TRY(mq_calloc(err, s->count, sizeof *s->flips, "the flips of pictures", &s->flips));
+    mq_head_init(s->head, plan->seed);
+    if (plan->resume) MQ_TRY(resume(err, s));
+cleanup:
+    return status;
+}
+
+mq_status mq_session_restore(mq_err *err, mq_session *s) {
+    mq_status status = MQ_OK;
+    float *m, *v;
+    const size_t slots = mq_trunk_slots(s->trunk, &m, &v);
+    if (slots && s->checkpoint && mq_checkpoint_has(s->checkpoint, "trunk.m")) {
+        MQ_TRY(mq_checkpoint_read(err, s->checkpoint, "trunk.m", m, slots));
+        MQ_TRY(mq_checkpoint_read(err, s->checkpoint, "trunk.v", v, slots));
+    }
+    mq_checkpoint_free(&s->checkpoint);
+cleanup:
+    return status;
+}
+
+static mq_tensor block(const char *name, const float *data, size_t count) {
+    return (mq_tensor){.name = name,
+                       .dtype = MQ_F32,
+                       .rank = 1,
+                       .shape = {count},
+                       .data = data,
+                       .bytes = count * sizeof *data};
+}
+
+/* Everything that training has changed. names holds the trunk's. */
+static size_t list_tensors(const mq_session *s, mq_tensor *list, char (*names)[NAME_SIZE]) {
+    const mq_head *h = s->head;
+    size_t count = 0;
+    float *m = NULL, *v = NULL;
+    const size_t slots = s->trunk ? mq_trunk_slots(s->trunk, &m, &v) : 0;
+    list[count++] = block("head/params", h->params, h->count);
+    list[count++] = block("head/m", s->trainer->m, h->count);
+    list[count++] = block("head/v", s->trainer->v, h->count);
+    if (h->mean) {
+        list[count++] = block("head/mean", h->mean, h->features);
+        list[count++] = block("head/scale", h->scale, h->features);
+    }
+    if (slots) {
+        list[count++] = block("trunk.m", m, slots);
+        list[count++] = block("trunk.v", v, slots);
+    }
+    for (size_t i = 0; s->changed && i < mq_bundle_count(s->plan->weights); i++) {
+        list[count] = *mq_bundle_at(s->plan->weights, i);
+        list[count].name = saved_name(&list[count], names[i]);
+        count++;
+    }
+    return count;
+}
+
+static mq_status write_model(mq_err *err, mq_session *s, const char *name, const mq_scores *scores) {
+    mq_status status = MQ_OK;
+    const mq_dataset *data = s->plan->dataset;
+    const size_t count = mq_dataset_classes(data);
+    const char **classes = NULL;
+    char *path = NULL;
+    mq_json *metrics = NULL;
+    if (s->trunk) mq_trunk_export(s->trunk);
+    MQ_TRY(mq_calloc(err, count, sizeof *classes, "class names", &classes));
+    for (size_t i = 0; i < count; i++) classes[i] = mq_dataset_class(data, i);
+    if (s->validation)
+        MQ_TRY(mq_json_pack(err, &metrics, "{s:s, s:f, s:f, s:f}", "split", "val", "top1", scores->top1,
+                            "top5", scores->top5, "loss", scores->loss));
+    const mq_model_parts parts = {.size = sizeof parts,
+                                  .arch = s->plan->arch,
+                                  .weights = s->plan->weights,
+                                  .head = s->head,
+                                  .recipe = s->plan->recipe,
+                                  .classes = classes,
+                                  .metrics = metrics,
+                                  .data_digest = mq_dataset_digest(data),
+                                  .boxes = mq_dataset_has_boxes(data) && s->plan->recipe->crop};
+    MQ_TRY(mq_run_path(err, s->plan->run, name, &path));
+    MQ_TRY(mq_model_write(err, path, &parts));
+cleanup:
+    mq_json_free(&metrics);
+    free(path);
+    free(classes);
+    return status;
+}
+
+static void swap(float *a, float *b, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        const float kept = a[i];
+        a[i] = b[i];
+        b[i] = kept;
+    }
+}
+
+/* Writes the best model, whose classifier waits in best. */
+static mq_status write_pending(mq_err *err, mq_session *s) {
+    const mq_scores scores = {
+        .top1 = s->state.best_top1, .top5 = s->state.best_top5, .loss = s->state.best_loss};
+    if (!s->best_pending) return MQ_OK;
+    swap(s->head->params, s->best, s->head->count);
+    const mq_status status = write_model(err, s, "weights/best.safetensors", &scores);
+    swap(s->head->params, s->best, s->head->count);
+    s->best_pending = status != MQ_OK;
+    return status;
+}
+
+mq_status mq_session_keep_best(mq_err *err, mq_session *s) {
+    memcpy(s->best, s->head->params, s->head->count * sizeof *s->best);
+    s->best_pending = true;
+    /* A frozen trunk is the same at the next checkpoint; a thawed one is not. */
+    return mq_trunk_thawed(s->trunk) ? write_pending(err, s) : MQ_OK;
+}
+
+mq_status mq_session_save(mq_err *err, mq_session *s) {
+    mq_status status = MQ_OK;
+    const mq_checkpoint_place place = place_of(s);
+    const double now = mq_seconds();
+    const size_t most = FIXED_TENSORS + mq_bundle_count(s->plan->weights);
+    mq_progress_state state = s->state;
+    mq_tensor *tensors = NULL;
+    char(*names)[NAME_SIZE] = NULL;
+    if (s->validation) MQ_TRY(write_pending(err, s));
+    MQ_TRY(mq_calloc(err, most, sizeof *tensors, "a checkpoint", &tensors));
+    MQ_TRY(mq_calloc(err, most, sizeof *names, "a checkpoint", &names));
+    if (s->trunk) mq_trunk_export(s->trunk);
+    state.seconds += now - s->resumed;
+    s->checkpointed = now;
+    MQ_TRY(mq_checkpoint_save(err, &place, tensors, list_tensors(s, tensors, names), &state));
+    mq_records_event(s->records, "checkpoint", NULL);
+cleanup:
+    free(tensors);
+    free(names);
+    return status;
+}
+
+void mq_session_save_or_warn(mq_session *s) {
+    mq_err err = {0};
+    if (mq_session_save(&err, s) == MQ_OK) return;
+    mq_warn("no checkpoint: %s; training goes on", err.text);
+    mq_records_warning(s->records, err.text);
+}
+
+mq_status mq_session_write_models(mq_err *err, mq_session *s, const mq_scores *last) {
+    mq_status status = MQ_OK;
+    static const char *const names[] = {"weights/last.safetensors", "weights/best.safetensors"};
+    for (size_t i = 0; i < 2; i++) {
+        MQ_REQUIRE(!mq_session_stopped(s), err, MQ_INTERRUPTED,
+                   "stopped before %s was written; a checkpoint is written", names[i]);
+        if (i == 0 || !s->validation)
+            MQ_TRY(write_model(err, s, names[i], last));
+        else
+            MQ_TRY(write_pending(err, s));
+    }
+cleanup:
+    return status;
+}

@@ -1,0 +1,361 @@
+/* trunk.c: one stage's network below the classifier. Called by train.c. Owns
+ * the programs, feeds and optimizer slots of the stage. Invariant: the thawed
+ * part's input is the frozen part's output to the last bit, from the cache or not. */
+#include "train/trunk.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "net/tensors.h"
+#include "train/adam.h"
+#include "train/feed.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { PROGRAM_BATCH = 16, VALIDATION_ROWS = 64, MEASURED = 4, SPLITS = 2 };
+
+struct mq_trunk {
+    mq_trunk_plan plan;
+    const char *boundary; /* node between both parts; NULL: all is frozen. Borrowed from graph */
+    size_t boundary_index;
+    size_t width;             /* numbers of its tensor */
+    char first[32];           /* the lowest thawed block */
+    char digest[MQ_HEX_SIZE]; /* of the frozen part */
+    mq_graph *graph;
+    mq_program *frozen;     /* NULL: nothing is frozen, or all is cached */
+    mq_program *rest;       /* the thawed part in use; NULL: nothing is thawed */
+    mq_trainable *thawed;   /* NULL: nothing is thawed */
+    mq_feed *feeds[SPLITS]; /* MQ_TRAIN, MQ_VAL; NULL: the part is empty */
+    mq_split filling;       /* whose cache is being filled */
+    float *features;        /* [batch or VALIDATION_ROWS, arch->features] of the thawed part */
+    float *m, *v;           /* [mq_trainable_count] */
+};
+
+void mq_trunk_free(mq_trunk **trunk) {
+    mq_trunk *t = *trunk;
+    if (!t) return;
+    for (size_t i = 0; i < SPLITS; i++) mq_feed_free(&t->feeds[i]);
+    mq_program_free(&t->frozen);
+    mq_program_free(&t->rest);
+    mq_trainable_free(&t->thawed);
+    mq_graph_free(&t->graph);
+    free(t->features);
+    free(t->m);
+    free(t->v);
+    free(t);
+    *trunk = NULL;
+}
+
+/* Where the stage cuts the network. */
+static mq_status find_boundary(mq_err *err, mq_trunk *t) {
+    mq_status status = MQ_OK;
+    const char *thaw = t->plan.stage->thaw;
+    MQ_TRY(t->plan.arch->build(err, t->plan.recipe->imgsz, &t->graph));
+    t->boundary_index = mq_graph_size(t->graph) - 1;
+    if (strcmp(thaw, "head") != 0) {
+        const bool all = strcmp(thaw, "all") == 0;
+        const int length = (int)strlen(thaw) - 1; /* without the '+' */
+        snprintf(t->first, sizeof t->first, "%.*s", all ? 31 : length,
+                 all ? mq_graph_node(t->graph, 0)->block : thaw);
+        MQ_TRY(mq_graph_boundary(err, t->graph, t->first, &t->boundary_index));
+        t->boundary = mq_graph_node(t->graph, t->boundary_index)->name;
+    }
+    const mq_shape s = mq_graph_node(t->graph, t->boundary_index)->shape;
+    t->width = s.h * s.w * s.c;
+cleanup:
+    return status;
+}
+
+static mq_program_plan program_of(const mq_trunk *t) {
+    return (mq_program_plan){.size = sizeof(mq_program_plan),
+                             .arch = t->plan.arch,
+                             .weights = t->plan.weights,
+                             .prefix = "",
+                             .imgsz = t->plan.recipe->imgsz,
+                             .batch = PROGRAM_BATCH,
+                             .dtype = t->plan.dtype};
+}
+
+static mq_status make_programs(mq_err *err, mq_trunk *t) {
+    mq_status status = MQ_OK;
+    mq_program_plan frozen = program_of(t), rest = program_of(t);
+    MQ_TRY(find_boundary(err, t));
+    frozen.output = rest.input = t->boundary;
+    if (t->boundary_index > 0) MQ_TRY(mq_program_create(err, &frozen, &t->frozen));
+    if (!t->boundary) return MQ_OK;
+    const mq_trainable_plan plan = {.size = sizeof plan,
+                                    .arch = t->plan.arch,
+                                    .weights = t->plan.weights,
+                                    .prefix = "",
+                                    .imgsz = t->plan.recipe->imgsz,
+                                    .batch = t->plan.batch,
+                                    .dtype = t->plan.dtype,
+                                    .first = t->first,
+                                    .batch_statistics = t->plan.stage->batch_statistics};
+    MQ_TRY(mq_trainable_create(err, &plan, &t->thawed));
+    MQ_TRY(mq_program_create(err, &rest, &t->rest));
+cleanup:
+    return status;
+}
+
+static void tell_filling(void *user, size_t done, size_t fresh, double seconds, double waited) {
+    const mq_trunk *t = user;
+    if (t->plan.progress) t->plan.progress(t->plan.user, t->filling, done, fresh, seconds, waited);
+}
+
+static bool stop_filling(void *user) {
+    const mq_trunk *t = user;
+    return t->plan.stop && t->plan.stop(t->plan.user);
+}
+
+static mq_features_plan features_of(mq_trunk *t, mq_split split) {
+    const mq_trunk_plan *plan = &t->plan;
+    const size_t all = mq_dataset_count(plan->dataset, split);
+    const bool train = split == MQ_TRAIN;
+    return (mq_features_plan){.size = sizeof(mq_features_plan),
+                              .dataset = plan->dataset,
+                              .split = split,
+                              .subset = train && plan->count < all ? plan->subset : NULL,
+                              .count = train ? plan->count : all,
+                              .flips = train,
+                              .recipe = plan->recipe,
+                              .program = t->frozen,
+                              .weights_digest = t->digest,
+                              .width = t->width,
+                              .dtype = plan->dtype,
+                              .batch = PROGRAM_BATCH,
+                              .workers = plan->workers,
+                              .stop = stop_filling,
+                              .progress = tell_filling,
+                              .user = t};
+}
+
+static bool is_cached(const mq_trunk *t) {
+    return t->plan.cache && t->boundary_index > 0;
+}
+
+static mq_status open_feeds(mq_err *err, mq_trunk *t) {
+    mq_status status = MQ_OK;
+    MQ_TRY(mq_tensors_digest(err, t->graph, t->plan.weights, t->boundary_index, t->digest));
+    for (mq_split split = MQ_TRAIN; split <= MQ_VAL; split++) {
+        const mq_features_plan features = features_of(t, split);
+        t->filling = split;
+        if (features.count) MQ_TRY(mq_feed_open(err, &features, is_cached(t), &t->feeds[split]));
+    }
+    if (is_cached(t)) mq_program_free(&t->frozen);
+cleanup:
+    return status;
+}
+
+static mq_status create(mq_err *err, const mq_trunk_plan *plan, mq_trunk **trunk) {
+    mq_status status = MQ_OK;
+    mq_trunk *t = NULL;
+    const size_t rows = plan->batch > VALIDATION_ROWS ? plan->batch : VALIDATION_ROWS;
+    MQ_REQUIRE(plan->size == sizeof *plan, err, MQ_INTERNAL, "a trunk plan of %zu bytes", plan->size);
+    MQ_TRY(mq_calloc(err, 1, sizeof *t, "the network", &t));
+    t->plan = *plan;
+    MQ_TRY(make_programs(err, t));
+    if (t->thawed) {
+        MQ_TRY(mq_alloc_aligned(err, rows * plan->arch->features, sizeof *t->features, "features",
+                                &t->features));
+        MQ_TRY(mq_calloc(err, mq_trainable_count(t->thawed), sizeof *t->m, "Adam's moments", &t->m));
+        MQ_TRY(mq_calloc(err, mq_trainable_count(t->thawed), sizeof *t->v, "Adam's moments", &t->v));
+    }
+    *trunk = t;
+    t = NULL;
+cleanup:
+    mq_trunk_free(&t);
+    return status;
+}
+
+mq_status mq_trunk_open(mq_err *err, const mq_trunk_plan *plan, mq_trunk **trunk) {
+    mq_status status = create(err, plan, trunk);
+    if (status == MQ_OK) status = open_feeds(err, *trunk);
+    if (status != MQ_OK) mq_trunk_free(trunk);
+    return status;
+}
+
+/* Seconds a picture of a program on grey tensors; the second of two rounds, the first warms up. */
+static mq_status time_program(mq_err *err, mq_program *program, const float *in, float *out,
+                              double *seconds) {
+    mq_status status = MQ_OK;
+    for (int round = 0; round < 2; round++) {
+        const double start = mq_seconds();
+        MQ_TRY(mq_program_run(err, program, in, PROGRAM_BATCH, out));
+        *seconds = (mq_seconds() - start) / PROGRAM_BATCH;
+    }
+cleanup:
+    return status;
+}
+
+static mq_status time_training(mq_err *err, mq_trunk *t, const float *in, double *seconds) {
+    mq_status status = MQ_OK;
+    const size_t n = t->plan.batch < MEASURED ? t->plan.batch : MEASURED;
+    for (int round = 0; round < 2; round++) {
+        const double start = mq_seconds();
+        MQ_TRY(mq_trainable_forward(err, t->thawed, in, n, t->features));
+        MQ_TRY(mq_trainable_backward(err, t->thawed, t->features));
+        *seconds = (mq_seconds() - start) / (double)n;
+        MQ_REQUIRE(!stop_filling(t), err, MQ_INTERRUPTED, "stopped before the run began");
+    }
+cleanup:
+    return status;
+}
+
+static void count_cost(mq_trunk *t, mq_trunk_cost *cost) {
+    for (mq_split split = MQ_TRAIN; split <= MQ_VAL && is_cached(t); split++) {
+        const mq_features_plan features = features_of(t, split);
+        cost->disk += mq_features_bytes(&features);
+    }
+    if (t->frozen) cost->memory += mq_program_memory(t->frozen);
+    if (t->rest) cost->memory += mq_program_memory(t->rest);
+    cost->memory_picture = t->width * sizeof(float);
+    cost->memory += t->plan.batch * cost->memory_picture;
+    if (!t->thawed) return;
+    cost->params = mq_trainable_count(t->thawed);
+    cost->memory += mq_trainable_memory(t->thawed) + 2 * cost->params * sizeof(float);
+    cost->memory_picture += mq_trainable_memory_picture(t->thawed);
+}
+
+mq_status mq_trunk_measure(mq_err *err, const mq_trunk_plan *plan, mq_trunk_cost *cost, mq_buf *text) {
+    mq_status status = MQ_OK;
+    mq_trunk *t = NULL;
+    float *in = NULL, *out = NULL;
+    *cost = (mq_trunk_cost){0};
+    MQ_TRY(create(err, plan, &t));
+    const size_t pixels = (size_t)plan->recipe->imgsz * plan->recipe->imgsz * 3;
+    const size_t numbers = t->width > pixels ? t->width : pixels; /* of the larger end of either program */
+    MQ_TRY(mq_calloc(err, PROGRAM_BATCH * numbers, sizeof *in, "pictures", &in));
+    MQ_TRY(mq_calloc(err, PROGRAM_BATCH * numbers, sizeof *out, "pictures", &out));
+    if (t->frozen) MQ_TRY(time_program(err, t->frozen, in, out, &cost->frozen));
+    if (t->rest) MQ_TRY(time_program(err, t->rest, in, out, &cost->validation));
+    if (t->thawed) MQ_TRY(time_training(err, t, in, &cost->thawed));
+    if (t->thawed && text) MQ_TRY(mq_trainable_describe(err, t->thawed, text));
+    count_cost(t, cost);
+cleanup:
+    mq_trunk_free(&t);
+    free(in);
+    free(out);
+    return status;
+}
+
+mq_status mq_trunk_begin(mq_err *err, mq_trunk *t, mq_split split, const uint32_t *order,
+                         const uint8_t *flips, size_t count) {
+    mq_status status = MQ_OK;
+    if (split == MQ_VAL && t->rest) {
+        mq_trunk_export(t);
+        MQ_TRY(mq_program_update(err, t->rest, t->plan.weights));
+    }
+    MQ_TRY(mq_feed_begin(err, t->feeds[split], order, flips, count,
+                         split == MQ_VAL ? VALIDATION_ROWS : t->plan.batch));
+cleanup:
+    return status;
+}
+
+mq_status mq_trunk_next(mq_err *err, mq_trunk *t, mq_split split, const float **x, const uint32_t **labels,
+                        size_t *n) {
+    mq_status status = MQ_OK;
+    MQ_TRY(mq_feed_next(err, t->feeds[split], x, labels, n));
+    if (!*n || !t->thawed) return MQ_OK;
+    if (split == MQ_VAL)
+        MQ_TRY(mq_program_run(err, t->rest, *x, *n, t->features));
+    else
+        MQ_TRY(mq_trainable_forward(err, t->thawed, *x, *n, t->features));
+    *x = t->features;
+cleanup:
+    return status;
+}
+
+bool mq_trunk_thawed(const mq_trunk *t) {
+    return t->thawed != NULL;
+}
+
+const char *mq_trunk_bad_layer(const mq_trunk *t) {
+    return t->thawed ? mq_trainable_bad_layer(t->thawed) : NULL;
+}
+
+mq_status mq_trunk_step(mq_err *err, mq_trunk *t, const float *gradient, double lr, uint64_t step) {
+    mq_status status = MQ_OK;
+    MQ_TRY(mq_trainable_backward(err, t->thawed, gradient));
+    const mq_adam_block block = {mq_trainable_params(t->thawed), t->m, t->v, mq_trainable_grads(t->thawed),
+                                 mq_trainable_count(t->thawed)};
+    if (!mq_adam_step(&block, lr, step)) {
+        const char *layer = mq_trunk_bad_layer(t);
+        MQ_REQUIRE(false, err, MQ_BAD_DATA,
+                   "training has come apart: the numbers of layer %s are not finite after step %llu; begin "
+                   "another run "
+                   "with a lower learning rate than %g",
+                   layer ? layer : "?", (unsigned long long)step, lr);
+    }
+    MQ_TRY(mq_trainable_changed(err, t->thawed));
+cleanup:
+    return status;
+}
+
+void mq_trunk_export(const mq_trunk *t) {
+    mq_trainable_tensor tensor;
+    for (int moving = 0; t->thawed && moving < 2; moving++)
+        for (size_t i = 0; mq_trainable_tensor_at(t->thawed, moving, i, &tensor); i++) {
+            const float *from = moving ? mq_trainable_moving(t->thawed) : mq_trainable_params(t->thawed);
+            char name[256];
+            snprintf(name, sizeof name, "%s/%s", tensor.layer, tensor.param);
+            memcpy(mq_bundle_data(t->plan.weights, name), from + tensor.at, tensor.count * sizeof *from);
+        }
+}
+
+size_t mq_trunk_slots(const mq_trunk *t, float **m, float **v) {
+    *m = t->m;
+    *v = t->v;
+    return t->thawed ? mq_trainable_count(t->thawed) : 0;
+}
+
+/* Adds the features of one pass over the training part, all mirrored or none, to the sums [2, width]. */
+static mq_status add_pass(mq_err *err, mq_trunk *t, const uint8_t *flips, double *sums) {
+    mq_status status = MQ_OK;
+    const size_t width = t->plan.arch->features;
+    const float *x;
+    const uint32_t *labels;
+    size_t n;
+    MQ_TRY(mq_feed_begin(err, t->feeds[MQ_TRAIN], NULL, flips, t->plan.count, VALIDATION_ROWS));
+    for (;;) {
+        MQ_TRY(mq_feed_next(err, t->feeds[MQ_TRAIN], &x, &labels, &n));
+        if (!n) break;
+        MQ_REQUIRE(!stop_filling(t), err, MQ_INTERRUPTED, "stopped while the features were measured");
+        if (t->rest) {
+            MQ_TRY(mq_program_run(err, t->rest, x, n, t->features));
+            x = t->features;
+        }
+        for (size_t i = 0; i < n * width; i++) {
+            sums[i % width] += (double)x[i];
+            sums[width + i % width] += (double)x[i] * (double)x[i];
+        }
+    }
+cleanup:
+    return status;
+}
+
+mq_status mq_trunk_statistics(mq_err *err, mq_trunk *t, float *mean, float *scale) {
+    mq_status status = MQ_OK;
+    const size_t width = t->plan.arch->features;
+    double *sums = NULL; /* [2, width] */
+    uint8_t *mirrored = NULL;
+    MQ_TRY(mq_calloc(err, 2 * width, sizeof *sums, "statistics", &sums));
+    MQ_TRY(mq_calloc(err, t->plan.count, 1, "statistics", &mirrored));
+    memset(mirrored, 1, t->plan.count);
+    MQ_TRY(add_pass(err, t, NULL, sums));
+    MQ_TRY(add_pass(err, t, mirrored, sums));
+    const double n = 2 * (double)t->plan.count;
+    for (size_t j = 0; j < width; j++) {
+        const double m = sums[j] / n, variance = sums[width + j] / n - m * m;
+        mean[j] = (float)m;
+        scale[j] = variance > 1e-12 ? (float)(1 / sqrt(variance)) : 1;
+    }
+cleanup:
+    free(sums);
+    free(mirrored);
+    return status;
+}
+
+double mq_trunk_waited(const mq_trunk *t) {
+    return mq_feed_waited(t->feeds[MQ_TRAIN]);
+}

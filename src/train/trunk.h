@@ -1,0 +1,85 @@
+/* trunk.h: the network below the classifier during one stage: a frozen part whose tensors may be cached, and
+ * a thawed part in training above it. Either may be missing. */
+#ifndef MQ_TRUNK_H
+#define MQ_TRUNK_H
+
+#include "net/trainable.h"
+#include "train/features.h"
+#include "train/stages.h"
+
+typedef struct mq_trunk mq_trunk;
+
+typedef struct {
+    size_t size;               /* sizeof(mq_trunk_plan) */
+    const mq_dataset *dataset; /* borrowed, as is all of the plan while the trunk lives */
+    const mq_arch *arch;
+    mq_bundle *weights; /* mq_trunk_export writes thawed layers back into it */
+    const mq_recipe *recipe;
+    const uint32_t *subset; /* [count] training pictures as indexes into the training part */
+    size_t count;
+    const mq_stage *stage;
+    mq_dtype dtype;
+    size_t batch, workers;
+    bool cache;
+    bool (*stop)(void *user);
+    /* Told of the frozen part's work on a split, as mq_features_progress. */
+    void (*progress)(void *user, mq_split split, size_t done, size_t fresh, double seconds, double waited);
+    void *user;
+} mq_trunk_plan;
+
+/* What a stage takes, known before it begins. */
+typedef struct {
+    size_t params;         /* thawed, without the classifier's */
+    size_t head_params;    /* the classifier's; filled by mq_train_measure */
+    double head;           /* seconds of its training step a picture; likewise */
+    size_t memory;         /* bytes: programs and training */
+    size_t memory_picture; /* of them for each picture of a batch */
+    uint64_t disk;         /* bytes of cache */
+    double frozen;         /* seconds of the frozen part a picture */
+    double thawed;         /* seconds of a training step a picture; 0: nothing is thawed */
+    double validation;     /* seconds of the thawed part a picture, forward */
+} mq_trunk_cost;
+
+/* Makes the programs of the stage and, when it has anything to cache, fills or finds the cache. *trunk is the
+ * caller's. */
+MQ_MUST_USE mq_status mq_trunk_open(mq_err *err, const mq_trunk_plan *plan, mq_trunk **trunk);
+void mq_trunk_free(mq_trunk **trunk);
+
+/* Measures a few grey pictures; text, where wanted, gets mq_trainable_describe. Writes nothing to disk. */
+MQ_MUST_USE mq_status mq_trunk_measure(mq_err *err, const mq_trunk_plan *plan, mq_trunk_cost *cost,
+                                       mq_buf *text);
+
+/* Begins a pass. MQ_TRAIN: order [count] are places in the subset, flips [count] 0 or 1; both borrowed until
+ * the pass ends. MQ_VAL: NULL and all pictures. */
+MQ_MUST_USE mq_status mq_trunk_begin(mq_err *err, mq_trunk *trunk, mq_split split, const uint32_t *order,
+                                     const uint8_t *flips, size_t count);
+
+/* The next batch: features x [*n, arch->features] and labels [*n], borrowed until the next call; *n 0 at the
+ * end. In MQ_TRAIN the thawed part runs as training does, in MQ_VAL as use does. */
+MQ_MUST_USE mq_status mq_trunk_next(mq_err *err, mq_trunk *trunk, mq_split split, const float **x,
+                                    const uint32_t **labels, size_t *n);
+
+/* Whether gradients of the features are wanted; if so, one step of Adam (step counts from 1) from the
+ * gradient [n, arch->features] of the last batch of MQ_TRAIN. Numbers that are not finite: MQ_BAD_DATA,
+ * naming the layer. */
+bool mq_trunk_thawed(const mq_trunk *trunk);
+MQ_MUST_USE mq_status mq_trunk_step(mq_err *err, mq_trunk *trunk, const float *gradient, double lr,
+                                    uint64_t step);
+
+/* Names the first layer whose numbers are not finite; NULL: none. */
+const char *mq_trunk_bad_layer(const mq_trunk *trunk);
+
+/* Writes parameters and moving statistics back into the plan's weights. */
+void mq_trunk_export(const mq_trunk *trunk);
+
+/* Adam's moments of the thawed parameters [count]; borrowed, may be written. */
+size_t mq_trunk_slots(const mq_trunk *trunk, float **m, float **v);
+
+/* Mean and 1 / deviation of each feature over the training part with the trunk as it was when the stage
+ * began. */
+MQ_MUST_USE mq_status mq_trunk_statistics(mq_err *err, mq_trunk *trunk, float *mean, float *scale);
+
+/* Seconds spent waiting for pictures. */
+double mq_trunk_waited(const mq_trunk *trunk);
+
+#endif
