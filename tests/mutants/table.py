@@ -82,7 +82,7 @@ MUTANTS = [
      "t->work->hidden : t->work->input;", "t->work->hidden : x;", ["test_train"]),
     ("head: linear features are not standardised in use", "src/infer/head.c", "        inner = work->input;", "", ["test_train"]),
     ("metrics: mae not divided by the classes", "src/train/metrics.c", "(n * (double)m->classes)", "n", ["test_train"]),
-    ("metrics: of equals the last comes first", "src/train/metrics.c", "p[j] > p[best[place - 1]]",
+    ("metrics: of equals the last comes first", "src/infer/head.c", "p[j] > p[best[place - 1]]",
      "p[j] >= p[best[place - 1]]", ["test_train"]),
     ("metrics: ties count as won", "src/train/metrics.c", "tied += p * n / 2;", "tied += p * n;", ["test_train"]),
     ("softmax: half the gradient of the true class", "src/net/op_softmax.c", "(j == a->labels[i] ? 1.0f : 0.0f)",
