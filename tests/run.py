@@ -161,6 +161,12 @@ def stage_mutants(report, build):
     report.add(run_tap("mutants", [PYTHON, ROOT / "tests/mutants/mutants.py"], None, 1200))
 
 
+def stage_install(report, build):
+    folder = build.get("release")
+    if folder and report.step("the weights", [ROOT / "scripts/fetch-weights"]):
+        run_scripts(report, folder, "install", timeout=1200)
+
+
 def stage_job(report, build):
     folder = build.get("release")
     if folder and report.step("the weights", [ROOT / "scripts/fetch-weights"]):
@@ -205,6 +211,7 @@ STAGES = {
     "asan": (stage_asan, "unit and command-line tests under the address and undefined-behaviour sanitizers"),
     "tsan": (stage_tsan, "threaded tests under the thread sanitizer"),
     "mutants": (stage_mutants, "one-line faults, each of which must turn a test red"),
+    "install": (stage_install, "the installed program and library, and the Debian package in a clean Debian"),
     "job": (stage_job, "the main job on real pictures with the real weights"),
     "oracle": (stage_oracle, "live comparison with Keras, TensorFlow and Pillow (with --oracle)"),
 }
