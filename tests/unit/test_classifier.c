@@ -8,6 +8,7 @@
 #include "infer/predict.h"
 #include "net/seeded.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -134,6 +135,48 @@ static void test_batches(void **state) {
     mq_classifier_free(&wide);
 }
 
+typedef struct {
+    const mq_image *images;
+    mq_guess best[IMAGES];
+    mq_err err;
+    mq_status status;
+    int threads;
+} user;
+
+/* A thread with a classifier of its own. */
+static void *use(void *argument) {
+    user *u = argument;
+    mq_classifier *c = NULL;
+    const mq_classifier_plan plan = {.size = sizeof plan,
+                                     .model = model_path,
+                                     .batch = 2,
+                                     .threads = u->threads,
+                                     .numbers = MQ_NUMBERS_F32};
+    u->status = mq_classifier_open(&u->err, &plan, &c);
+    if (u->status == MQ_OK) u->status = mq_classify(&u->err, c, u->images, IMAGES, 1, u->best);
+    mq_classifier_free(&c);
+    return NULL;
+}
+
+static void test_two_at_once(void **state) {
+    (void)state;
+    mq_image images[IMAGES];
+    make_images(images, frames);
+    user users[3] = {
+        {.images = images, .threads = 1}, {.images = images, .threads = 2}, {.images = images, .threads = 1}};
+    pthread_t thread[2];
+    for (int i = 0; i < 2; i++) assert_int_equal(pthread_create(&thread[i], NULL, use, &users[i]), 0);
+    for (int i = 0; i < 2; i++) assert_int_equal(pthread_join(thread[i], NULL), 0);
+    use(&users[2]); /* the same alone */
+    for (int i = 0; i < 3; i++) {
+        assert_ok(users[i].err, users[i].status);
+        for (size_t k = 0; k < IMAGES; k++) {
+            assert_int_equal(users[i].best[k].index, users[2].best[k].index);
+            assert_true(users[i].best[k].probability == users[2].best[k].probability);
+        }
+    }
+}
+
 /* A box counts, also though the model's recipe does without. */
 static void test_box(void **state) {
     (void)state;
@@ -214,7 +257,8 @@ static void test_wrong_images(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_as_model), cmocka_unit_test(test_batches),      cmocka_unit_test(test_box),
+        cmocka_unit_test(test_same_as_model), cmocka_unit_test(test_batches),
+        cmocka_unit_test(test_two_at_once),   cmocka_unit_test(test_box),
         cmocka_unit_test(test_wrong_plans),   cmocka_unit_test(test_wrong_images),
     };
     return cmocka_run_group_tests(tests, write_model, remove_model);
