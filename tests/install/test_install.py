@@ -39,7 +39,8 @@ def works(tap, name, argv, **how):
 def test_files(tap, prefix):
     found = {str(p.relative_to(prefix)) for p in prefix.rglob("*") if not p.is_dir()}
     tap.check("exactly the files that belong there", found == INSTALLED, sorted(found ^ INSTALLED))
-    told = [name for name in found if str(ROOT).encode() in (prefix / name).read_bytes()]
+    places = [f"{ROOT}/{folder}".encode() for folder in ("build", "src", "include")]
+    told = [name for name in found if any(place in (prefix / name).read_bytes() for place in places)]
     tap.check("none knows where it was built", not told, told)
     for name in ("bin/marque", "libexec/marque/marque-convert", "lib/libmarque.so"):
         dynamic = works(tap, f"{name} is read", ["readelf", "-dW", prefix / name])
