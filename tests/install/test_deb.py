@@ -1,8 +1,7 @@
 """test_deb.py: the Debian package, from cpack to a prediction in a Debian that has nothing but its essential packages.
 
 That Debian is made by debootstrap from the mirror of this machine's own apt, kept in build/debian together with the
-packages fetched into it, and copied for each run. Needs root for it, and to mount;
-skipped without.
+packages fetched into it, and copied for each run. Needs root, and to mount /proc in it; skipped without.
 """
 import os
 import re
