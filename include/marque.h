@@ -1,8 +1,30 @@
-/* marque.h: the one header of the marque library.
+/* marque.h: the one header of the marque library: loads a model that `marque train` made and says what
+ * pictures show. Decoding, cutting, resizing and computing are the very code of `marque predict`, so that the
+ * same pixels get the same numbers to the last bit.
  *
- * Nothing here prints, exits or keeps global state but the log callback.
- * Every function that can fail takes an mq_err first and returns its status;
- * the first error wins. */
+ *     mq_err err = {0};
+ *     mq_classifier *classifier = NULL;
+ *     const mq_classifier_plan plan = {.size = sizeof plan, .model = "model.safetensors"};
+ *     if (mq_classifier_open(&err, &plan, &classifier) != MQ_OK) ... err.text says why ...
+ *     const mq_image image = {.size = sizeof image, .data = frame, .data_size = bytes, .width = 1920,
+ *                             .height = 1080, .stride = 5760, .format = MQ_PIXELS_BGR};
+ *     mq_guess best[5];
+ *     if (mq_classify(&err, classifier, &image, 1, 5, best) == MQ_OK) puts(best[0].name);
+ *     mq_classifier_free(&classifier);
+ *
+ * Errors: every function that can fail takes an mq_err first, zeroed by the caller, and returns its status;
+ * the first error wins, so zero it again before the next call. Nothing here prints or ends the process.
+ *
+ * Structs that a caller fills begin with their size (sizeof), and members not named must be zero: so they can
+ * grow. mq_err, mq_box and mq_guess have none and stay as they are.
+ *
+ * Threads: a classifier serves one call at a time, from any thread. Different classifiers may be used by
+ * different threads at the same time; each has memory of its own. Nothing is global but the log callback.
+ *
+ * OpenMP: the computing threads are those of OpenMP (libgomp), shared with the rest of the process, and they
+ * spin while they wait for each other. Where the processor has other work too, start the program with
+ * OMP_WAIT_POLICY=passive in its environment; setting it inside the program is too late. OpenMP does not
+ * survive fork(): a child that goes on without exec must not call the library if its parent did. */
 #ifndef MARQUE_H
 #define MARQUE_H
 
@@ -33,6 +55,9 @@ typedef enum {
 /* Stands before every function that returns mq_status (gcc 12 has no must-use types in C17). */
 #define MQ_MUST_USE __attribute__((warn_unused_result))
 
+/* Stands before every function of this header: the shared library shows these and no others. */
+#define MQ_API __attribute__((visibility("default")))
+
 typedef struct {
     mq_status code;
     char text[1024]; /* one sentence: which file and row, what is wrong, what to do */
@@ -43,11 +68,86 @@ typedef enum { MQ_LOG_NOTE, MQ_LOG_WARNING } mq_log_level;
 /* Receives every message of the library; text is borrowed until it returns. Called from any thread. */
 typedef void (*mq_log_fn)(void *user, mq_log_level level, const char *text);
 
-/* Sets the callback for the whole process; NULL drops messages (the state at start). user is borrowed. */
-void mq_log_set(mq_log_fn fn, void *user);
+/* Sets the callback for the whole process, before any other call; NULL drops messages (the state at start).
+ * user is borrowed. */
+MQ_API void mq_log_set(mq_log_fn fn, void *user);
 
 /* The version of the library, such as "0.1.0". Static. */
-const char *mq_version(void);
+MQ_API const char *mq_version(void);
+
+/* A box in pixels of the picture as stored, before its EXIF orientation: [x1,x2) x [y1,y2). */
+typedef struct {
+    int32_t x1, y1, x2, y2;
+} mq_box;
+
+/* How the bytes of an image lie. */
+typedef enum {
+    MQ_PIXELS_ENCODED, /* a JPEG, PNG or WebP file, told apart by its first bytes */
+    MQ_PIXELS_RGB,     /* 8 bits a channel from here on */
+    MQ_PIXELS_BGR,
+    MQ_PIXELS_RGBA, /* not premultiplied; laid over the background of the model, as a PNG with alpha is */
+    MQ_PIXELS_BGRA,
+    MQ_PIXELS_GRAY,
+} mq_pixel_format;
+
+/* A picture to classify; all borrowed during the call. */
+typedef struct {
+    size_t size; /* sizeof(mq_image) */
+    const void *data;
+    size_t data_size; /* bytes that may be read from data on */
+    mq_pixel_format format;
+    /* The rest but box is for raw frames; those are taken as upright. */
+    uint32_t width, height;
+    ptrdiff_t stride;  /* bytes from a row to the next, at least those of a row; 0: rows lie without gaps;
+                          negative: data begins with the bottom row */
+    const mq_box *box; /* where the thing stands; cut at the edges; NULL: the whole picture */
+} mq_image;
+
+/* A class, and how sure the model is of it. */
+typedef struct {
+    size_t index;      /* of the class, from 0, in the order of labels.txt */
+    const char *name;  /* as the model file has it, so it may hold any characters; the classifier's */
+    float probability; /* 0 to 1; those of all classes add up to 1 */
+} mq_guess;
+
+/* Numbers that the network computes in. */
+typedef enum {
+    MQ_NUMBERS_AUTO, /* bf16 where the processor has it */
+    MQ_NUMBERS_F32,
+    MQ_NUMBERS_BF16,
+} mq_numbers;
+
+typedef struct {
+    size_t size;       /* sizeof(mq_classifier_plan) */
+    const char *model; /* a model file or a run's folder; borrowed during mq_classifier_open */
+    size_t batch;      /* images computed at once, each takes 1 MB at 299 pixels; 0: one */
+    int threads;       /* that compute, at most 256; a thread takes an image, so more than batch are never
+                          used; 0: one for each processor */
+    mq_numbers numbers;
+} mq_classifier_plan;
+
+typedef struct mq_classifier mq_classifier;
+
+/* Reads a model and makes it ready. The file may change or go afterwards. *classifier is the caller's; it is
+ * set on success only. */
+MQ_API MQ_MUST_USE mq_status mq_classifier_open(mq_err *err, const mq_classifier_plan *plan,
+                                                mq_classifier **classifier);
+
+/* Gives everything back and sets *classifier to NULL; NULL in it is fine. */
+MQ_API void mq_classifier_free(mq_classifier **classifier);
+
+/* How many classes there are, and the name of one: the classifier's; NULL for an index that is too large. */
+MQ_API size_t mq_classifier_classes(const mq_classifier *classifier);
+MQ_API const char *mq_classifier_class(const mq_classifier *classifier, size_t index);
+
+/* Whether it was trained on pictures cut to boxes: whole pictures may then do worse. */
+MQ_API bool mq_classifier_on_boxes(const mq_classifier *classifier);
+
+/* Says what each of count images shows: its best_count likeliest classes, the likeliest first, equals in the
+ * order of classes, into best [count x best_count]. best_count is at most the number of classes. One image
+ * that cannot be used fails the call: err names it by its place ("image 2"). */
+MQ_API MQ_MUST_USE mq_status mq_classify(mq_err *err, mq_classifier *classifier, const mq_image *images,
+                                         size_t count, size_t best_count, mq_guess *best);
 
 #ifdef __cplusplus
 }

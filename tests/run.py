@@ -167,6 +167,12 @@ def stage_faults(report, build):
         run_scripts(report, folder, "faults", timeout=600)
 
 
+def stage_install(report, build):
+    folder = build.get("release")
+    if folder and report.step("the weights", [ROOT / "scripts/fetch-weights"]):
+        run_scripts(report, folder, "install", timeout=1200)
+
+
 def stage_job(report, build):
     folder = build.get("release")
     if folder and report.step("the weights", [ROOT / "scripts/fetch-weights"]):
@@ -212,6 +218,7 @@ STAGES = {
     "tsan": (stage_tsan, "threaded tests under the thread sanitizer"),
     "mutants": (stage_mutants, "one-line faults, each of which must turn a test red"),
     "faults": (stage_faults, "runs killed, stopped, damaged and short of disk at every turn, then resumed"),
+    "install": (stage_install, "the installed program and library, and the Debian package in a clean Debian"),
     "job": (stage_job, "the main job on real pictures with the real weights"),
     "oracle": (stage_oracle, "live comparison with Keras, TensorFlow and Pillow (with --oracle)"),
 }

@@ -5,11 +5,6 @@
 
 #include "base/json.h"
 
-/* A box in pixels of the picture as stored, before its EXIF orientation: [x1,x2) x [y1,y2). */
-typedef struct {
-    int32_t x1, y1, x2, y2;
-} mq_box;
-
 typedef enum {
     MQ_FILTER_PILLOW, /* bilinear with support stretched when shrinking (antialiased), Pillow's fixed point */
     MQ_FILTER_TENSORFLOW, /* tf.image.resize: bilinear between four pixels, half-pixel centres, no

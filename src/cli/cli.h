@@ -26,8 +26,16 @@ typedef struct {
     size_t args_min, args_max; /* checked before run */
     const char *examples;      /* whole lines, two spaces before each */
     bool resumable;            /* MQ_INTERRUPTED exits 75 (what is done is saved) instead of by the signal */
+    bool hidden; /* for those who build marque: not in the overview, manual page and completions */
     mq_status (*run)(mq_err *err, const mq_call *call);
 } mq_command;
+
+/* Every command in the order of the overview, then NULL. Static. */
+const mq_command *const *mq_commands(void);
+
+/* What the overview and the manual page both say. */
+extern const char mq_purpose[];     /* the sentence "marque ..." without its first word and full stop */
+extern const char mq_first_steps[]; /* whole lines, two spaces before each */
 
 /* True once the user (SIGINT) or the system (SIGTERM, SIGUSR1) asked to stop; a second signal ends the
  * process at once. Any thread; user is ignored, so that it can serve as a stop callback. */

@@ -13,14 +13,24 @@
 #include <unistd.h>
 
 extern const mq_command mq_cmd_import, mq_cmd_pull, mq_cmd_train, mq_cmd_eval, mq_cmd_predict, mq_cmd_inspect,
-    mq_cmd_cache, mq_cmd_doctor;
+    mq_cmd_cache, mq_cmd_doctor, mq_cmd_docs;
 
 static const mq_command *const commands[] = {
-    &mq_cmd_pull,    &mq_cmd_import,  &mq_cmd_train, &mq_cmd_eval,
-    &mq_cmd_predict, &mq_cmd_inspect, &mq_cmd_cache, &mq_cmd_doctor,
+    &mq_cmd_pull,    &mq_cmd_import, &mq_cmd_train,  &mq_cmd_eval, &mq_cmd_predict,
+    &mq_cmd_inspect, &mq_cmd_cache,  &mq_cmd_doctor, &mq_cmd_docs, NULL,
 };
 
-enum { COMMANDS = sizeof commands / sizeof *commands, HELP_LIMIT = 1 << 16 };
+enum { COMMANDS = sizeof commands / sizeof *commands - 1, HELP_LIMIT = 1 << 16 };
+
+const char mq_purpose[] = "teaches an ImageNet network to tell fine-grained things apart";
+const char mq_first_steps[] = "  marque pull xception\n"
+                              "  marque import pictures -o pictures.mq\n"
+                              "  marque train pictures.mq\n"
+                              "  marque predict runs/pictures-xception photo.jpg\n";
+
+const mq_command *const *mq_commands(void) {
+    return commands;
+}
 
 static const mq_command *find_command(const char *name) {
     for (size_t i = 0; i < COMMANDS; i++) {
@@ -31,18 +41,14 @@ static const mq_command *find_command(const char *name) {
 }
 
 static void print_overview(FILE *out) {
-    fprintf(out, "marque %s teaches an ImageNet network to tell fine-grained things apart.\n\n",
-            mq_version());
+    fprintf(out, "marque %s %s.\n\n", mq_version(), mq_purpose);
     fputs("usage: marque COMMAND [options]\n\n", out);
     for (size_t i = 0; i < COMMANDS; i++)
-        fprintf(out, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
-    fputs("\nFirst steps, from a folder that holds one folder of pictures for each class:\n"
-          "  marque pull xception\n"
-          "  marque import pictures -o pictures.mq\n"
-          "  marque train pictures.mq\n"
-          "  marque predict runs/pictures-xception photo.jpg\n\n"
-          "marque COMMAND --help shows a command's options and examples.\n",
-          out);
+        if (!commands[i]->hidden) fprintf(out, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
+    fprintf(out,
+            "\nFirst steps, from a folder that holds one folder of pictures for each class:\n%s\n"
+            "marque COMMAND --help shows a command's options and examples.\n",
+            mq_first_steps);
 }
 
 static mq_status print_help(mq_err *err, const mq_command *command) {
@@ -59,8 +65,10 @@ static mq_status print_help(mq_err *err, const mq_command *command) {
 
 static mq_status unknown_command(mq_err *err, const char *name) {
     const char *names[COMMANDS + 1];
-    for (size_t i = 0; i < COMMANDS; i++) names[i] = commands[i]->name;
-    names[COMMANDS] = NULL;
+    size_t count = 0;
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (!commands[i]->hidden) names[count++] = commands[i]->name;
+    names[count] = NULL;
     char safe[64];
     mq_text_safe(name, safe, sizeof safe);
     const char *nearest = mq_text_nearest(name, names);

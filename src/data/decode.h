@@ -1,5 +1,5 @@
-/* decode.h: what a decoder of one picture format offers to picture.c. Only src/data/decode_*.c and picture.c
- * include this. */
+/* decode.h: what a decoder of one picture format offers to picture.c. Only src/data/decode_*.c, picture.c
+ * and frame.c include this. */
 #ifndef MQ_DECODE_H
 #define MQ_DECODE_H
 

@@ -3,6 +3,7 @@
  * from pixels to a network's input, so training and use see the same bytes. */
 #include "data/prepare.h"
 #include "base/mem.h"
+#include "data/frame.h"
 #include "data/resize.h"
 
 #include <math.h>
@@ -164,6 +165,23 @@ mq_status mq_prepare(mq_err *err, const mq_recipe *recipe, const mq_encoded *in,
 cleanup:
     mq_pixels_free(&stored);
     mq_pixels_free(&upright);
+    return status;
+}
+
+mq_status mq_prepare_image(mq_err *err, const mq_recipe *recipe, const char *name, const mq_image *image,
+                           float *out) {
+    mq_status status = MQ_OK;
+    mq_pixels pixels = {0};
+    MQ_REQUIRE(image->data, err, MQ_USAGE, "%s: has no data", name);
+    if (image->format == MQ_PIXELS_ENCODED)
+        return mq_prepare(err, recipe, &(mq_encoded){name, image->data, image->data_size}, image->box, false,
+                          out);
+    MQ_TRY(mq_frame_pixels(err, name, image, recipe->background, &pixels));
+    mq_view view = mq_view_of(&pixels);
+    if (recipe->crop && image->box) MQ_TRY(cut(err, recipe, name, image->box, &view));
+    MQ_TRY(prepare_view(err, recipe, view, false, out));
+cleanup:
+    mq_pixels_free(&pixels);
     return status;
 }
 

@@ -12,6 +12,11 @@
 MQ_MUST_USE mq_status mq_prepare(mq_err *err, const mq_recipe *recipe, const mq_encoded *in,
                                  const mq_box *box, bool flip, float *out);
 
+/* The same without flip from what the library's callers give: an encoded picture, or a raw frame, which has
+ * no EXIF orientation. name is for messages; image is borrowed. */
+MQ_MUST_USE mq_status mq_prepare_image(mq_err *err, const mq_recipe *recipe, const char *name,
+                                       const mq_image *image, float *out);
+
 /* The same from pixels that are already upright and cut; pixels is borrowed. */
 MQ_MUST_USE mq_status mq_prepare_pixels(mq_err *err, const mq_recipe *recipe, const mq_pixels *pixels,
                                         bool flip, float *out);

@@ -178,3 +178,15 @@ cleanup:
     mq_head_free(&h);
     return status;
 }
+
+void mq_top_k(const float *p, size_t classes, size_t k, size_t *best) {
+    size_t count = 0;
+    for (size_t j = 0; j < classes; j++) {
+        size_t place = count;
+        while (place > 0 && p[j] > p[best[place - 1]]) place--;
+        if (place >= k) continue;
+        if (count < k) count++;
+        for (size_t i = count - 1; i > place; i--) best[i] = best[i - 1];
+        best[place] = j;
+    }
+}

@@ -55,6 +55,9 @@ void mq_head_work_free(mq_head_work **work);
 MQ_MUST_USE mq_status mq_head_forward(mq_err *err, const mq_head *head, mq_head_work *work, const float *x,
                                       const uint32_t *labels, size_t n);
 
+/* Places of the k largest of p [classes] into best, largest first, equal ones by class. */
+void mq_top_k(const float *p, size_t classes, size_t k, size_t *best);
+
 /* The head as tensors named head/... for a bundle; data borrowed from head. Returns how many. */
 size_t mq_head_tensors(const mq_head *head, mq_tensor tensors[MQ_HEAD_TENSORS]);
 

@@ -32,14 +32,19 @@ static mq_status read_stdin(mq_err *err, mq_buf *buf) {
     }
 }
 
+mq_recipe mq_predict_recipe(const mq_model *model, const mq_box *box) {
+    mq_recipe recipe = *mq_model_recipe(model);
+    if (box) recipe.crop = true;
+    return recipe;
+}
+
 static mq_status prepare_item(mq_err *err, void *ctx, size_t item, size_t slot, size_t worker) {
     mq_status status = MQ_OK;
     const predict_work *work = ctx;
     const mq_predict_plan *plan = work->plan;
     const char *path = plan->paths[item];
     mq_buf *file = &work->files[worker];
-    mq_recipe recipe = *mq_model_recipe(plan->model);
-    if (plan->box) recipe.crop = true; /* a box that is asked for counts, also with a model trained without */
+    const mq_recipe recipe = mq_predict_recipe(plan->model, plan->box);
     mq_buf_clear(file);
     if (strcmp(path, "-") == 0) {
         path = "standard input";

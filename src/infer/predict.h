@@ -4,6 +4,10 @@
 
 #include "infer/model.h"
 
+/* The model's recipe, where a box that is asked for counts, also with a model trained without. box may be
+ * NULL. */
+mq_recipe mq_predict_recipe(const mq_model *model, const mq_box *box);
+
 /* One file's answer; borrowed until the callback returns. */
 typedef struct {
     const char *path;

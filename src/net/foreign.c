@@ -105,6 +105,10 @@ mq_status mq_foreign_find(mq_err *err, char **path) {
     program[n] = 0;
     *strrchr(program, '/') = 0;
     MQ_TRY(mq_path_join(err, program, "marque-convert", path));
+    if (access(*path, X_OK) == 0) return MQ_OK;
+    free(*path);
+    *path = NULL;
+    MQ_TRY(mq_path_join(err, program, MARQUE_LIBEXEC "/marque-convert", path));
     MQ_REQUIRE(access(*path, X_OK) == 0, err, MQ_UNAVAILABLE,
                "%s is missing; marque needs it to read Keras' files", *path);
 cleanup:

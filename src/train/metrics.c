@@ -184,15 +184,3 @@ void mq_metrics_scores(const mq_metrics *m, mq_scores *scores) {
     scores->recall /= filled;
     scores->f1 /= filled;
 }
-
-void mq_top_k(const float *p, size_t classes, size_t k, size_t *best) {
-    size_t count = 0;
-    for (size_t j = 0; j < classes; j++) {
-        size_t place = count;
-        while (place > 0 && p[j] > p[best[place - 1]]) place--;
-        if (place >= k) continue;
-        if (count < k) count++;
-        for (size_t i = count - 1; i > place; i--) best[i] = best[i - 1];
-        best[place] = j;
-    }
-}

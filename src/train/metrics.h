@@ -42,7 +42,4 @@ typedef struct {
 
 void mq_metrics_class(const mq_metrics *metrics, size_t index, mq_class_scores *scores);
 
-/* Places of the k largest of p [classes] into best, largest first, equal ones by class. */
-void mq_top_k(const float *p, size_t classes, size_t k, size_t *best);
-
 #endif

@@ -24,7 +24,7 @@ TIME_LIMIT = 60
 
 def copy_sources():
     """The tree as it stands, except files that did not change: their time stamps keep the build small."""
-    wanted = [f for f in tracked_files() if f.startswith(("src/", "include/", "tests/", "CMake"))]
+    wanted = [f for f in tracked_files() if f.startswith(("src/", "include/", "tests/", "CMake", "cmake/"))]
     for old in COPY.rglob("*"):
         if old.is_file() and str(old.relative_to(COPY)) not in wanted:
             old.unlink()

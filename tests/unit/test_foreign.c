@@ -285,6 +285,25 @@ static void test_no_converter(void **state) {
     assert_non_null(strstr(err.text, "marque-convert is missing"));
 }
 
+/* Installed, the converter lies in libexec as seen from the program's folder. */
+static void test_installed_converter(void **state) {
+    mq_err err = {0};
+    char beside[4096], folder[4200], path[4300], *found = NULL;
+    converter(beside);
+    snprintf(folder, sizeof folder, "%.*s/" MARQUE_LIBEXEC, (int)(strrchr(beside, '/') - beside), beside);
+    snprintf(path, sizeof path, "%s/marque-convert", folder);
+    assert_ok(err, mq_make_folder(&err, folder));
+    unlink(path);
+    assert_int_equal(symlink("../../marque-convert", path), 0);
+    unlink(beside);
+    const mq_status status = mq_foreign_find(&err, &found);
+    unlink(path);
+    assert_int_equal(link_converter(state), 0);
+    if (status != MQ_OK) fail_msg("%s", err.text);
+    assert_string_equal(found, path);
+    free(found);
+}
+
 static void test_check(void **state) {
     (void)state;
     mq_bundle *bundle = NULL;
@@ -304,7 +323,8 @@ int main(void) {
         cmocka_unit_test(test_mini),         cmocka_unit_test(test_bad_files),
         cmocka_unit_test(test_no_file),      cmocka_unit_test(test_other_network),
         cmocka_unit_test(test_damage),       cmocka_unit_test(test_mad_children),
-        cmocka_unit_test(test_no_converter), cmocka_unit_test(test_check),
+        cmocka_unit_test(test_no_converter), cmocka_unit_test(test_installed_converter),
+        cmocka_unit_test(test_check),
     };
     return cmocka_run_group_tests(tests, link_converter, NULL);
 }
