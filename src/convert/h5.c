@@ -187,9 +187,10 @@ mq_status mq_h5_list(mq_err *err, mq_h5 *file, const char *path, mq_texts *names
     listing l = {err, names};
     MQ_TRY(walk(err, file, path, &group));
     MQ_REQUIRE(group >= 0 && H5Gget_info(group, &info) >= 0 && info.nlinks <= LINKS_MAX, err, MQ_BAD_DATA,
-               "%s: its group " NAMED " cannot be read, or has too many entries", file->what, path);
+               "%s: its group " NAMED " cannot be read, or has too many entries", file->what,
+               *path ? path : "/");
     MQ_REQUIRE(H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, NULL, list_one, &l) >= 0, err, MQ_BAD_DATA,
-               "%s: its group " NAMED " cannot be read; the file is damaged", file->what, path);
+               "%s: its group " NAMED " cannot be read; the file is damaged", file->what, *path ? path : "/");
 cleanup:
     if (group >= 0) H5Oclose(group);
     return status;
@@ -236,8 +237,9 @@ static mq_status read_texts(mq_err *err, mq_h5 *file, hid_t group, const char *n
                             bool *found) {
     mq_status status = MQ_OK;
     hid_t attribute = -1, type = -1, space = -1;
-    *found = H5Aexists(group, name) > 0;
-    if (!*found) return MQ_OK;
+    const htri_t exists = H5Aexists(group, name);
+    *found = exists > 0;
+    if (exists == 0) return MQ_OK;
     attribute = H5Aopen(group, name, H5P_DEFAULT);
     type = attribute >= 0 ? H5Aget_type(attribute) : -1;
     space = attribute >= 0 ? H5Aget_space(attribute) : -1;

@@ -116,14 +116,14 @@ def keras1_whole(file):
     write_model(file.create_group("model_weights"), keras1_names(former()), "{param}")
 
 
-def keras1_counted(file):
-    """Built second in a session: TensorFlow counted the variables on; as Keras' published VGG16."""
-    write_model(file, keras1_names(former(), "_1:0"), "{param}")
-
-
-def keras1_nested(file):
-    rows = [(f"{layer}_{KERAS1.get(p, p)}:0", data) for layer, p, data in trainable_first(former())]
+def keras1_nested(file, end=":0"):
+    rows = [(f"{layer}_{KERAS1.get(p, p)}{end}", data) for layer, p, data in trainable_first(former())]
     write_nested(file, "model_1", rows)
+
+
+def keras1_counted(file):
+    """Built second in a session: TensorFlow counted the variables on, as in Keras' published VGG16."""
+    keras1_nested(file, "_1:0")
 
 
 def keras1_places(file):
@@ -171,12 +171,18 @@ def tf2_deep(file):
 
 
 def tf2_scopes(file):
-    """The same in a subclassed model: scopes tell the models. Another scope holds the half of a second network."""
+    """The same in a subclassed model: scopes tell the models."""
     own, inner, behind = around_rows()
     rows = [(f"net/{layer}/{p}:0", data) for layer, p, data in own]
     rows += [(f"net/xception/{layer}/{p}:0", data) for layer, p, data in inner]
-    rows += [(f"net/second/{layer}/{p}:0", data + 100) for layer, p, data in trainable_first(renumbered(8)[2:])]
     write_nested(file, "net", rows + [(f"net/{layer}/{p}:0", data) for layer, p, data in behind])
+
+
+def tf2_half(file):
+    """Beside the network the half of a second one, of the same names in another scope."""
+    rows = [("one", *row) for row in trainable_first(renumbered(8))]
+    rows += [("two", layer, p, data + 100) for layer, p, data in trainable_first(renumbered(8)[2:])]
+    write_nested(file, "net", [(f"net/{scope}/{layer}/{p}:0", data) for scope, layer, p, data in rows])
 
 
 def tf113(file):
@@ -287,7 +293,7 @@ def links(file):
 
 
 GOOD = (keras1_whole, keras1_counted, keras1_nested, keras1_places, keras2_whole, keras2_nested, keras2_distributed,
-        tf2_deep, tf2_scopes, tf113, keras3, split, unlisted, unlisted_nested, list_in_list, storage, links)
+        tf2_deep, tf2_scopes, tf2_half, tf113, keras3, split, unlisted, unlisted_nested, list_in_list, storage, links)
 
 
 def two_networks(file):
