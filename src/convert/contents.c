@@ -1,11 +1,12 @@
 /* contents.c: the lists of models, layers and variables that the two layouts
- * fill. Owns their names. Invariant: at most LAYERS_MAX layers in all. */
+ * fill. Owns their names. Invariant: at most LAYERS_MAX layers in a model. */
 #include "convert/contents.h"
 #include "base/mem.h"
 
 #include <string.h>
 
-enum { MODELS_MAX = 256, LAYERS_MAX = 8192, VARS_MAX = 65536 };
+/* A real model is far below every limit here: only a hostile file gets near them. */
+enum { MODELS_MAX = 1024, LAYERS_MAX = 8192 };
 
 void mq_contents_free(mq_contents *contents) {
     for (size_t m = 0; m < contents->count; m++) {
@@ -27,17 +28,16 @@ void mq_contents_free(mq_contents *contents) {
     *contents = (mq_contents){0};
 }
 
-/* A real model is far below every limit here: only a hostile file gets near them. */
-static mq_status too_many(mq_err *err, const char *what) {
-    return mq_fail(err, MQ_BAD_DATA, "the file has more %s than marque reads", what);
+static mq_status too_many(mq_err *err, const char *file, const char *what) {
+    return mq_fail(err, MQ_BAD_DATA, "%s: has more %s than marque reads", file, what);
 }
 
 mq_status mq_add_model(mq_err *err, mq_contents *contents, const char *path, mq_stored_model **item) {
     mq_status status = MQ_OK;
-    if (contents->count == MODELS_MAX) return too_many(err, "models");
+    if (contents->count == MODELS_MAX) return too_many(err, contents->what, "models");
     MQ_TRY(mq_grow(err, &contents->models, &contents->capacity, contents->count + 1, sizeof **item));
     *item = &contents->models[contents->count++];
-    **item = (mq_stored_model){0};
+    **item = (mq_stored_model){.what = contents->what};
     MQ_TRY(mq_strdup(err, path, &(*item)->path));
 cleanup:
     return status;
@@ -45,7 +45,7 @@ cleanup:
 
 mq_status mq_add_layer(mq_err *err, mq_stored_model *model, const char *name, mq_stored_layer **item) {
     mq_status status = MQ_OK;
-    if (model->count == LAYERS_MAX) return too_many(err, "layers");
+    if (model->count == LAYERS_MAX) return too_many(err, model->what, "layers");
     MQ_TRY(mq_grow(err, &model->layers, &model->capacity, model->count + 1, sizeof **item));
     *item = &model->layers[model->count++];
     **item = (mq_stored_layer){0};
@@ -56,7 +56,6 @@ cleanup:
 
 mq_status mq_add_var(mq_err *err, mq_stored_layer *layer, const char *name, const char *path) {
     mq_status status = MQ_OK;
-    if (layer->var_count == VARS_MAX) return too_many(err, "variables");
     MQ_TRY(mq_grow(err, &layer->vars, &layer->var_capacity, layer->var_count + 1, sizeof *layer->vars));
     mq_stored_var *var = &layer->vars[layer->var_count++];
     *var = (mq_stored_var){0};

@@ -42,17 +42,53 @@ static bool same_plain(const char *a, const char *a_end, const char *b) {
     }
 }
 
-/* The counter is cut off, then kind and name are compared without regard to underscores and capitals. */
-bool mq_is_unnamed(const char *name, const char *kind, size_t *number) {
-    const char *end = name + strlen(name), *digits = end;
+/* Whether [name, end) is kind: with Keras 1's "convolution" for "conv", with a version behind it, and without
+ * regard to underscores and capitals. */
+static bool is_kind(const char *name, const char *end, const char *kind) {
+    char former[96];
+    if (end - name > 3 && end[-3] == '_' && end[-2] == 'v' && (end[-1] == '1' || end[-1] == '2')) end -= 3;
+    if (same_plain(name, end, kind)) return true;
+    const char *conv = strstr(kind, "conv");
+    if (!conv) return false;
+    snprintf(former, sizeof former, "%.*sconvolution%s", (int)(conv - kind), kind, conv + strlen("conv"));
+    return same_plain(name, end, former);
+}
+
+/* Cuts "_12" off [name, *end) and gives 12; false where there is none. */
+static bool cut_number(const char *name, const char **end, size_t *number) {
+    const char *digits = *end;
     while (digits > name && isdigit((unsigned char)digits[-1])) digits--;
-    if (number) *number = 0;
-    if (digits > name && digits < end && end - digits <= 6 && digits[-1] == '_') {
-        if (number) *number = strtoul(digits, NULL, 10);
-        end = digits - 1;
+    if (digits == *end || *end - digits > 6 || digits - name < 2 || digits[-1] != '_') return false;
+    *number = strtoul(digits, NULL, 10);
+    *end = digits - 1;
+    return true;
+}
+
+bool mq_is_unnamed(const char *name, const char *kind, size_t *number) {
+    const char *end = name + strlen(name);
+    size_t first = 0, second = 0;
+    bool fits = is_kind(name, end, kind);
+    if (!fits && cut_number(name, &end, &first)) fits = is_kind(name, end, kind);
+    if (!fits && end[0] && cut_number(name, &end, &second)) {
+        fits = is_kind(name, end, kind);
+        /* conv2d_5_1 is conv2d_5 in a scope that was taken: the layer's own number stands first */
+        const size_t scope = first;
+        first = second;
+        second = scope;
     }
-    return same_plain(name, end, kind) ||
-           (strcmp(kind, "conv2d") == 0 && same_plain(name, end, "convolution2d"));
+    if (number) *number = fits ? first << 20 | second : 0;
+    return fits;
+}
+
+bool mq_is_counted(const char *name, const char *base) {
+    const char *end = name + strlen(name);
+    size_t number;
+    return cut_number(name, &end, &number) && (size_t)(end - name) == strlen(base) &&
+           memcmp(name, base, (size_t)(end - name)) == 0;
+}
+
+bool mq_same_shape(const mq_param_shape *a, const mq_param_shape *b) {
+    return a->rank == b->rank && memcmp(a->shape, b->shape, a->rank * sizeof *a->shape) == 0;
 }
 
 /* Shapes come from marque itself, but a list that cannot be is refused all the same. */
@@ -93,6 +129,19 @@ cleanup:
     return status;
 }
 
+/* A layer's place among those of its kind. */
+static void count_before(mq_expected *expected, size_t index) {
+    mq_layer_shape *layer = &expected->layers[index];
+    size_t own = 0, other = 0;
+    mq_is_unnamed(layer->name, layer->kind, &own);
+    for (size_t i = 0; i < expected->count; i++) {
+        const mq_layer_shape *l = &expected->layers[i];
+        if (strcmp(l->kind, layer->kind) != 0) continue;
+        layer->same_kind += i < index;
+        if (mq_is_unnamed(l->name, l->kind, &other)) layer->unnamed_ago += other < own;
+    }
+}
+
 mq_status mq_expected_parse(mq_err *err, const void *text, size_t size, mq_expected *expected) {
     mq_status status = MQ_OK;
     mq_json *layers = NULL;
@@ -103,15 +152,8 @@ mq_status mq_expected_parse(mq_err *err, const void *text, size_t size, mq_expec
     MQ_REQUIRE(count >= 1 && count <= LAYERS_MAX, err, MQ_BAD_DATA, "%s: has %zu layers", what, count);
     MQ_TRY(mq_calloc(err, count, sizeof *expected->layers, what, &expected->layers));
     expected->count = count;
-    for (size_t i = 0; i < count; i++) {
-        mq_layer_shape *layer = &expected->layers[i];
-        MQ_TRY(read_layer(err, mq_json_at(layers, i), layer));
-        for (size_t k = 0; k < i; k++) {
-            if (strcmp(expected->layers[k].kind, layer->kind) != 0) continue;
-            layer->same_kind++;
-            layer->unnamed_ago += expected->layers[k].unnamed;
-        }
-    }
+    for (size_t i = 0; i < count; i++) MQ_TRY(read_layer(err, mq_json_at(layers, i), &expected->layers[i]));
+    for (size_t i = 0; i < count; i++) count_before(expected, i);
 cleanup:
     return status;
 }

@@ -24,7 +24,7 @@ typedef struct {
     char kind[64];      /* its class as Keras 3 writes it in paths: "conv2d" */
     bool unnamed;       /* Keras chose the name (conv2d, conv2d_7): another file may have another counter */
     size_t same_kind;   /* layers of this kind before it */
-    size_t unnamed_ago; /* of those, how many are unnamed */
+    size_t unnamed_ago; /* unnamed layers of this kind that Keras numbered before it */
     mq_param_shape *params;
     size_t param_count;
 } mq_layer_shape;
@@ -40,11 +40,18 @@ typedef struct {
 MQ_MUST_USE mq_status mq_expected_parse(mq_err *err, const void *text, size_t size, mq_expected *expected);
 void mq_expected_free(mq_expected *expected);
 
+/* Whether rank and sides are equal. */
+bool mq_same_shape(const mq_param_shape *a, const mq_param_shape *b);
+
 /* A class name as Keras 3 writes it in paths: SeparableConv2D -> separable_conv2d. Returns out. */
 const char *mq_snake_case(const char *class_name, char *out, size_t size);
 
-/* Whether Keras chose name for a layer of kind: the kind itself or kind_NUMBER. Keras 1 wrote
- * convolution2d_1 and batchnormalization_1. The number (0 without) goes to *number unless NULL. */
+/* Whether Keras chose name for a layer of kind: the kind itself or kind_NUMBER; Keras 1 wrote convolution2d_1
+ * and batchnormalization_1, TensorFlow 1.13 batch_normalization_v1_1, and TensorFlow's scopes may add another
+ * _NUMBER. What the numbers sort by goes to *number unless NULL: 0 without, in the order of creation. */
 bool mq_is_unnamed(const char *name, const char *kind, size_t *number);
+
+/* Whether name is base with one _NUMBER behind it. */
+bool mq_is_counted(const char *name, const char *base);
 
 #endif

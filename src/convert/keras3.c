@@ -58,11 +58,11 @@ static mq_status read_layer(mq_err *err, const reading *r, const char *path, mq_
     mq_status status = MQ_OK;
     char vars[PATH_MAX_BYTES + 16], var[PATH_MAX_BYTES + 48];
     mq_texts names = {0}, entries = {0};
-    bool has = false;
+    bool has = false, named = false;
     snprintf(vars, sizeof vars, "%s/vars", path);
     MQ_TRY(mq_h5_has_group(err, r->file, vars, &has));
     if (!has) goto cleanup;
-    MQ_TRY(mq_h5_texts(err, r->file, vars, "name", &names));
+    MQ_TRY(mq_h5_texts(err, r->file, vars, "name", &names, &named));
     if (names.count == 1) {
         free(layer->name);
         layer->name = NULL;
@@ -90,7 +90,7 @@ static mq_status read_entry(mq_err *err, const reading *r, const place *at, cons
     size_t number;
     bool has = false;
     if ((size_t)snprintf(full, sizeof full, "%s/%s", at->path, name) >= sizeof full)
-        return mq_fail(err, MQ_BAD_DATA, "the names in the file are impossibly long");
+        return mq_fail(err, MQ_BAD_DATA, "%s: has names that are impossibly long", r->contents->what);
     MQ_TRY(mq_h5_has_group(err, r->file, full, &has));
     if (!has) goto cleanup;
     kind = strndup(name, split_name(name, &number));
@@ -108,6 +108,26 @@ cleanup:
     return status;
 }
 
+/* The folder of layers of the model at path; *has is false where there is none. */
+static mq_status find_folder(mq_err *err, mq_h5 *file, const char *path, char folder[PATH_MAX_BYTES],
+                             bool *has) {
+    mq_status status = MQ_OK;
+    *has = false;
+    for (size_t i = 0; i < sizeof folders / sizeof *folders && !*has; i++) {
+        MQ_REQUIRE((size_t)snprintf(folder, PATH_MAX_BYTES, "%s%s%s", path, *path ? "/" : "", folders[i]) <
+                       PATH_MAX_BYTES,
+                   err, MQ_BAD_DATA, "%s: has names that are impossibly long", mq_h5_what(file));
+        MQ_TRY(mq_h5_has_group(err, file, folder, has));
+    }
+cleanup:
+    return status;
+}
+
+mq_status mq_is_keras3(mq_err *err, mq_h5 *file, bool *is) {
+    char folder[PATH_MAX_BYTES];
+    return find_folder(err, file, "", folder, is);
+}
+
 /* The model at path, if one is there, and all that are nested in it. */
 static mq_status read_model(mq_err *err, const reading *r, const char *path, const mq_json *config,
                             size_t depth) {
@@ -116,14 +136,10 @@ static mq_status read_model(mq_err *err, const reading *r, const char *path, con
     mq_stored_model *model = NULL;
     mq_texts names = {0};
     bool has = false;
-    for (size_t i = 0; i < sizeof folders / sizeof *folders && !has; i++) {
-        MQ_REQUIRE((size_t)snprintf(folder, sizeof folder, "%s%s%s", path, *path ? "/" : "", folders[i]) <
-                       sizeof folder,
-                   err, MQ_BAD_DATA, "the names in the file are impossibly long");
-        MQ_TRY(mq_h5_has_group(err, r->file, folder, &has));
-    }
+    MQ_TRY(find_folder(err, r->file, path, folder, &has));
     if (!has) goto cleanup;
-    MQ_REQUIRE(depth < DEPTH_MAX, err, MQ_BAD_DATA, "the file nests more than %d models", DEPTH_MAX);
+    MQ_REQUIRE(depth < DEPTH_MAX, err, MQ_BAD_DATA, "%s: nests more than %d models", r->contents->what,
+               DEPTH_MAX);
     /* the index, not the pointer: nested models are added to the same list and may move it */
     const place at = {folder, config, r->contents->count, depth};
     MQ_TRY(mq_add_model(err, r->contents, folder, &model));

@@ -1,7 +1,8 @@
 /* match.c: which stored layer is which expected one. Called by main.c once the
  * file's contents are listed. Invariant: layers with names of their own are
  * found by name where the file tells names; layers that Keras named, by their
- * order among their kind; and every shape is compared before anything is taken. */
+ * order among their kind; every shape is compared before anything is taken, and
+ * where two layers could be meant, none is. */
 #include "base/mem.h"
 #include "base/text.h"
 #include "convert/contents.h"
@@ -15,9 +16,12 @@ typedef struct {
     mq_h5 *file;
     const mq_expected *expected;
     const mq_stored_model *model;
-    const char **paths; /* of all parameters; owned by mq_contents_match */
+    const char **paths;            /* of all parameters; owned by mq_contents_match */
+    const mq_stored_layer **found; /* for each expected layer; NULL: none. Owned by try_model */
     size_t missing, wrong, extra;
-    mq_buf shown; /* the first differences, as text */
+    size_t turned;       /* of the wrong ones, kernels with the channels first */
+    const char *unclear; /* an expected layer that two stored ones fit; NULL: none */
+    mq_buf shown;        /* the first differences, as text */
 } attempt;
 
 /* Adds a name to the sentence while it is short. */
@@ -50,23 +54,6 @@ static bool has_names(const mq_stored_model *model) {
     return true;
 }
 
-/* The stored layer for an expected one; NULL when there is none. */
-static const mq_stored_layer *find_stored(const mq_stored_model *model, const mq_layer_shape *wanted,
-                                          bool named) {
-    const size_t place = named ? wanted->unnamed_ago : wanted->same_kind;
-    size_t seen = 0;
-    for (size_t i = 0; i < model->count; i++) {
-        const mq_stored_layer *stored = &model->layers[i];
-        if (!is_kind(stored, wanted)) continue;
-        if (named && !wanted->unnamed) {
-            if (strcmp(stored->name, wanted->name) == 0) return stored;
-        } else if (!named || mq_is_unnamed(stored->name, wanted->kind, NULL)) {
-            if (seen++ == place) return stored;
-        }
-    }
-    return NULL;
-}
-
 /* The variable for parameter index: by name where the file's names are Keras' of today, else by place. */
 static const char *find_var(const mq_stored_layer *stored, const mq_layer_shape *wanted, size_t index) {
     if (stored->var_count != wanted->param_count) return NULL;
@@ -82,6 +69,172 @@ static const char *find_var(const mq_stored_layer *stored, const mq_layer_shape 
     return known == wanted->param_count ? by_name : stored->vars[index].path;
 }
 
+/* Whether a layer has what is wanted, every shape included. */
+static mq_status layer_fits(mq_err *err, const attempt *a, const mq_stored_layer *stored,
+                            const mq_layer_shape *wanted, bool *fits) {
+    mq_status status = MQ_OK;
+    *fits = true;
+    for (size_t p = 0; p < wanted->param_count && *fits; p++) {
+        mq_param_shape shape = {0};
+        const char *path = find_var(stored, wanted, p);
+        *fits = path != NULL;
+        if (path) MQ_TRY(mq_h5_shape(err, a->file, path, &shape, fits));
+        *fits = *fits && mq_same_shape(&shape, &wanted->params[p]);
+    }
+cleanup:
+    return status;
+}
+
+static bool is_wanted(const mq_expected *expected, const char *name) {
+    for (size_t i = 0; i < expected->count; i++)
+        if (strcmp(expected->layers[i].name, name) == 0) return true;
+    return false;
+}
+
+/* A layer's own name: nested ones stand behind their scopes. */
+static const char *own_name(const mq_stored_model *model, const mq_stored_layer *stored) {
+    const char *slash = model->nested ? strrchr(stored->name, '/') : NULL;
+    return slash ? slash + 1 : stored->name;
+}
+
+/* Whether a stored name is the wanted one. Below scopes TensorFlow counts on where a name was taken before.
+ */
+static bool has_name(const attempt *a, const mq_stored_layer *stored, const char *wanted) {
+    if (strcmp(stored->name, wanted) == 0) return true;
+    if (!a->model->nested) return false;
+    const char *name = own_name(a->model, stored);
+    return strcmp(name, wanted) == 0 || (mq_is_counted(name, wanted) && !is_wanted(a->expected, name));
+}
+
+/* The layer of a name: where several have it, the one that fits; none fits: the first, to tell what is wrong.
+ */
+static mq_status find_named(mq_err *err, attempt *a, size_t index) {
+    mq_status status = MQ_OK;
+    const mq_layer_shape *wanted = &a->expected->layers[index];
+    size_t fitting = 0;
+    for (size_t i = 0; i < a->model->count; i++) {
+        const mq_stored_layer *stored = &a->model->layers[i];
+        bool fits = false;
+        if (!is_kind(stored, wanted) || !has_name(a, stored, wanted->name)) continue;
+        MQ_TRY(layer_fits(err, a, stored, wanted, &fits));
+        if (!a->found[index] || (fits && !fitting)) a->found[index] = stored;
+        fitting += fits;
+    }
+    if (fitting > 1) a->unclear = wanted->name;
+cleanup:
+    return status;
+}
+
+typedef struct {
+    const mq_stored_layer *layer;
+    size_t number;
+} numbered;
+
+static int by_number(const void *left, const void *right) {
+    const numbered *l = left, *r = right;
+    return l->number < r->number ? -1 : l->number > r->number;
+}
+
+/* The stored layers of a kind that Keras named, in the order of their numbers. */
+static size_t list_unnamed(const mq_stored_model *model, const mq_layer_shape *kind, numbered *list) {
+    size_t count = 0;
+    for (size_t i = 0; i < model->count; i++) {
+        numbered item = {&model->layers[i], 0};
+        if (!is_kind(item.layer, kind)) continue;
+        if (mq_is_unnamed(own_name(model, item.layer), kind->kind, &item.number)) list[count++] = item;
+    }
+    qsort(list, count, sizeof *list, by_number);
+    return count;
+}
+
+/* Whether all expected unnamed layers of a kind fit those from the first of list on. */
+static mq_status run_fits(mq_err *err, const attempt *a, const mq_layer_shape *kind, const numbered *list,
+                          bool *fits) {
+    mq_status status = MQ_OK;
+    *fits = true;
+    for (size_t i = 0; i < a->expected->count && *fits; i++) {
+        const mq_layer_shape *wanted = &a->expected->layers[i];
+        if (wanted->unnamed && strcmp(wanted->kind, kind->kind) == 0)
+            MQ_TRY(layer_fits(err, a, list[wanted->unnamed_ago].layer, wanted, fits));
+    }
+cleanup:
+    return status;
+}
+
+/* The layers that Keras named, of the kind of the expected one at index. A network is built in one go, so
+ * they are a run among all such layers of the file: the only one that fits, else the first. */
+static mq_status find_unnamed(mq_err *err, attempt *a, size_t index, numbered *list) {
+    mq_status status = MQ_OK;
+    const mq_layer_shape *kind = &a->expected->layers[index];
+    const size_t count = list_unnamed(a->model, kind, list);
+    size_t wanted = 0, start = 0, fitting = 0;
+    for (size_t i = 0; i < a->expected->count; i++)
+        wanted += a->expected->layers[i].unnamed && strcmp(a->expected->layers[i].kind, kind->kind) == 0;
+    for (size_t from = 0; from + wanted <= count && fitting < 2; from++) {
+        bool fits = false;
+        MQ_TRY(run_fits(err, a, kind, list + from, &fits));
+        if (fits && fitting++ == 0) start = from;
+    }
+    if (fitting > 1) a->unclear = kind->name;
+    for (size_t i = 0; i < a->expected->count; i++) {
+        const mq_layer_shape *layer = &a->expected->layers[i];
+        if (!layer->unnamed || strcmp(layer->kind, kind->kind) != 0) continue;
+        if (start + layer->unnamed_ago < count) a->found[i] = list[start + layer->unnamed_ago].layer;
+    }
+cleanup:
+    return status;
+}
+
+/* In files without names only the order within a kind tells. */
+static const mq_stored_layer *find_placed(const mq_stored_model *model, const mq_layer_shape *wanted) {
+    size_t seen = 0;
+    for (size_t i = 0; i < model->count; i++)
+        if (is_kind(&model->layers[i], wanted) && seen++ == wanted->same_kind) return &model->layers[i];
+    return NULL;
+}
+
+/* Fills a->found. */
+static mq_status find_layers(mq_err *err, attempt *a) {
+    mq_status status = MQ_OK;
+    numbered *list = NULL;
+    const bool named = has_names(a->model);
+    MQ_TRY(mq_calloc(err, a->model->count, sizeof *list, "matching", &list));
+    for (size_t i = 0; i < a->expected->count; i++) {
+        const mq_layer_shape *wanted = &a->expected->layers[i];
+        if (!named)
+            a->found[i] = find_placed(a->model, wanted);
+        else if (!wanted->unnamed)
+            MQ_TRY(find_named(err, a, i));
+        else if (wanted->unnamed_ago == 0) /* once for each kind */
+            MQ_TRY(find_unnamed(err, a, i, list));
+    }
+cleanup:
+    free(list);
+    return status;
+}
+
+/* A kernel as Keras 1 stored it for Theano's order of pictures: (filters, channels, rows, columns). */
+static bool is_turned(const mq_param_shape *stored, const mq_param_shape *wanted) {
+    static const size_t order[] = {3, 2, 0, 1};
+    bool turned = stored->rank == 4 && wanted->rank == 4;
+    for (size_t i = 0; turned && i < 4; i++) turned = stored->shape[i] == wanted->shape[order[i]];
+    return turned;
+}
+
+/* Tells the difference of one parameter, while the sentence is short. */
+static mq_status show_difference(mq_err *err, attempt *a, const mq_layer_shape *wanted, size_t p,
+                                 const mq_param_shape *shape) {
+    mq_status status = MQ_OK;
+    MQ_TRY(show(err, a, wanted->name, wanted->params[p].name));
+    if (!shape || a->missing + a->wrong > SHOWN) goto cleanup;
+    MQ_TRY(mq_buf_add_text(err, &a->shown, " "));
+    MQ_TRY(show_shape(err, a, shape));
+    MQ_TRY(mq_buf_add_text(err, &a->shown, " for "));
+    MQ_TRY(show_shape(err, a, &wanted->params[p]));
+cleanup:
+    return status;
+}
+
 /* Writes the paths of one layer's parameters, and counts what is missing or of another shape. */
 static mq_status compare_layer(mq_err *err, attempt *a, const mq_layer_shape *wanted,
                                const mq_stored_layer *stored, const char **paths) {
@@ -94,15 +247,14 @@ static mq_status compare_layer(mq_err *err, attempt *a, const mq_layer_shape *wa
         if (paths[p]) MQ_TRY(mq_h5_shape(err, a->file, paths[p], &shape, &has));
         if (!has) {
             a->missing++;
-            MQ_TRY(show(err, a, wanted->name, param->name));
-        } else if (shape.rank != param->rank ||
-                   memcmp(shape.shape, param->shape, param->rank * sizeof *param->shape) != 0) {
+            MQ_TRY(show_difference(err, a, wanted, p, NULL));
+            if (stored && stored->var_count != wanted->param_count && a->missing + a->wrong <= SHOWN)
+                MQ_TRY(mq_buf_printf(err, &a->shown, " (its layer has %zu variables for %zu)",
+                                     stored->var_count, wanted->param_count));
+        } else if (!mq_same_shape(&shape, param)) {
             a->wrong++;
-            MQ_TRY(show(err, a, wanted->name, param->name));
-            if (a->missing + a->wrong <= SHOWN) MQ_TRY(mq_buf_add_text(err, &a->shown, " "));
-            MQ_TRY(show_shape(err, a, &shape));
-            if (a->missing + a->wrong <= SHOWN) MQ_TRY(mq_buf_add_text(err, &a->shown, " for "));
-            MQ_TRY(show_shape(err, a, param));
+            a->turned += is_turned(&shape, param);
+            MQ_TRY(show_difference(err, a, wanted, p, &shape));
         }
     }
 cleanup:
@@ -110,11 +262,13 @@ cleanup:
 }
 
 /* Layers with variables that nobody asked for: told about only where others are missing. */
-static mq_status count_extra(mq_err *err, attempt *a, const bool *used) {
+static mq_status count_extra(mq_err *err, attempt *a) {
     mq_status status = MQ_OK;
     for (size_t i = 0; i < a->model->count; i++) {
         const mq_stored_layer *stored = &a->model->layers[i];
-        if (used[i] || !stored->var_count) continue;
+        bool used = false;
+        for (size_t k = 0; k < a->expected->count && !used; k++) used = a->found[k] == stored;
+        if (used || !stored->var_count) continue;
         a->extra++;
         MQ_TRY(show(err, a, stored->name ? stored->name : stored->kind, NULL));
     }
@@ -125,26 +279,34 @@ cleanup:
 /* Holds one model of the file against all expected layers. Other layers, such as a head, do no harm. */
 static mq_status try_model(mq_err *err, attempt *a) {
     mq_status status = MQ_OK;
-    const bool named = has_names(a->model);
     const char **paths = a->paths;
-    bool *used = NULL;
-    MQ_TRY(mq_calloc(err, a->model->count, sizeof *used, "matching", &used));
+    MQ_TRY(mq_calloc(err, a->expected->count, sizeof(mq_stored_layer *), "matching", &a->found));
+    MQ_TRY(find_layers(err, a));
     for (size_t i = 0; i < a->expected->count; i++) {
         const mq_layer_shape *wanted = &a->expected->layers[i];
-        const mq_stored_layer *stored = find_stored(a->model, wanted, named);
-        if (stored) used[stored - a->model->layers] = true;
-        MQ_TRY(compare_layer(err, a, wanted, stored, paths));
+        MQ_TRY(compare_layer(err, a, wanted, a->found[i], paths));
         paths += wanted->param_count;
     }
-    if (a->missing + a->wrong) MQ_TRY(count_extra(err, a, used));
+    if (a->missing + a->wrong) MQ_TRY(count_extra(err, a));
 cleanup:
-    free(used);
+    free(a->found);
+    a->found = NULL;
     return status;
 }
 
 /* The sentence about the model that came nearest. */
 static mq_status refuse(mq_err *err, const char *what, const attempt *best, size_t params) {
     const size_t seen = best->missing + best->wrong + best->extra;
+    if (best->missing + best->wrong == 0)
+        return mq_fail(
+            err, MQ_BAD_DATA,
+            "%s: holds more than one layer that may be %s of %s; marque cannot know which is meant", what,
+            best->unclear, best->expected->network);
+    if (best->turned && best->turned == best->wrong && best->missing == 0)
+        return mq_fail(err, MQ_BAD_DATA,
+                       "%s: %zu of its kernels are stored with the channels first, as Keras 1 did for "
+                       "dim_ordering 'th'; load it in Keras with channels_last and save it again",
+                       what, best->turned);
     return mq_fail(err, MQ_BAD_DATA,
                    "%s: not the weights of %s: of %zu tensors %zu are missing, %zu have another shape, and "
                    "%zu other layers are there: %s%s",
@@ -152,7 +314,14 @@ static mq_status refuse(mq_err *err, const char *what, const attempt *best, size
                    best->shown.data ? (const char *)best->shown.data : "", seen > SHOWN ? ", ..." : "");
 }
 
-mq_status mq_contents_match(mq_err *err, mq_h5 *file, const char *what, const mq_expected *expected,
+/* Two models of one file may be the same one seen twice. */
+static bool same_paths(const char **a, const char **b, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(a[i], b[i]) != 0) return false;
+    return true;
+}
+
+mq_status mq_contents_match(mq_err *err, mq_h5 *file, const mq_expected *expected,
                             const mq_contents *contents, const char ***paths) {
     mq_status status = MQ_OK;
     size_t params = 0, fitting = 0;
@@ -162,10 +331,13 @@ mq_status mq_contents_match(mq_err *err, mq_h5 *file, const char *what, const mq
     MQ_TRY(mq_calloc(err, params, sizeof *found, "matching", &found));
     MQ_TRY(mq_calloc(err, params, sizeof *trial, "matching", &trial));
     for (size_t m = 0; m < contents->count; m++) {
-        a = (attempt){file, expected, &contents->models[m], trial, 0, 0, 0, mq_buf_init(SENTENCE_LIMIT)};
+        a = (attempt){.file = file, .expected = expected, .model = &contents->models[m], .paths = trial};
+        a.shown = mq_buf_init(SENTENCE_LIMIT);
         MQ_TRY(try_model(err, &a));
         /* the first that fits is kept; a second one makes the file ambiguous */
-        if (a.missing + a.wrong == 0 && fitting++ == 0) memcpy(found, trial, params * sizeof *found);
+        const bool fits = a.missing + a.wrong == 0 && !a.unclear;
+        if (fits && fitting == 0) memcpy(found, trial, params * sizeof *found);
+        if (fits) fitting += fitting == 0 || !same_paths(found, trial, params);
         if (a.missing + a.wrong < best.missing + best.wrong) {
             mq_buf_free(&best.shown);
             best = a;
@@ -174,11 +346,11 @@ mq_status mq_contents_match(mq_err *err, mq_h5 *file, const char *what, const mq
         }
         a.shown = mq_buf_init(SENTENCE_LIMIT);
     }
-    MQ_REQUIRE(contents->count, err, MQ_BAD_DATA, "%s: holds no Keras model", what);
-    if (fitting == 0) MQ_TRY(refuse(err, what, &best, params));
+    MQ_REQUIRE(contents->count, err, MQ_BAD_DATA, "%s: holds no Keras model", contents->what);
+    if (fitting == 0) MQ_TRY(refuse(err, contents->what, &best, params));
     MQ_REQUIRE(fitting == 1, err, MQ_BAD_DATA,
-               "%s: holds %zu models with the shape of %s; marque cannot know which is meant", what, fitting,
-               expected->network);
+               "%s: holds %zu models with the shape of %s; marque cannot know which is meant", contents->what,
+               fitting, expected->network);
     *paths = found;
     found = NULL;
 cleanup:
