@@ -20,7 +20,7 @@ BUILD = ROOT / "build"
 PYTHON = sys.executable
 ORACLE = ROOT / ".venv" / "oracle"
 ORACLE_PACKAGES = ["keras==3.15.1", "tensorflow-cpu==2.21.0", "pillow==13.0.0", "h5py==3.14.0", "numpy==2.4.6",
-                   "scipy==1.17.1", "safetensors==0.8.0"]
+                   "scipy==1.17.1", "safetensors==0.8.0", "tensorboard==2.21.0"]
 SHOWN_LINES = 120
 ASAN = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99:allocator_may_return_null=1",
         "UBSAN_OPTIONS": "print_stacktrace=1"}

@@ -30,6 +30,7 @@ def test_settings(tap, m):
     refused("words for a number", ["--batch-size", "many"], 64, 'not "many"')
     refused("a network nobody knows", ["--model", "exception"], 64, "exception")
     refused("a picture size too small", ["--imgsz", "70"], 64, "71")
+    refused("records every -1 steps", ["--summary-steps", "-1"], 64, ["--summary-steps", "a number from 0"])
     refused("a misspelt option names the nearest", ["--epoch", "3"], 64, "did you mean --epochs")
     refused("a value left out", ["--epochs"], 64, "--epochs needs a value")
     refused("a run that is not there", ["--resume", "runs/none"], 64, "--resume takes no DATA")

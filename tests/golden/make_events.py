@@ -7,7 +7,6 @@ call, are set here. TensorFlow frames the records.
 """
 import glob
 import os
-import sys
 import tempfile
 from pathlib import Path
 
@@ -33,18 +32,20 @@ def summary(tag, value):
         return event_pb2.Event.FromString(last.numpy()).summary
 
 
-def main():
+def content():
+    """The bytes of the file."""
     version = event_pb2.Event(wall_time=BEGIN, file_version="brain.Event:2")
     start = event_pb2.Event(wall_time=BEGIN, step=1, session_log=event_pb2.SessionLog(
         status=event_pb2.SessionLog.START))
     scalars = [event_pb2.Event(wall_time=time, step=step, summary=summary(tag, value))
                for time, tag, step, value in SCALARS]
-    TARGET.parent.mkdir(exist_ok=True)
-    with tf.io.TFRecordWriter(str(TARGET)) as out:
-        for event in (version, start, *scalars):
-            out.write(event.SerializeToString(deterministic=True))
-    return 0
+    with tempfile.TemporaryDirectory() as folder:
+        with tf.io.TFRecordWriter(f"{folder}/events") as out:
+            for event in (version, start, *scalars):
+                out.write(event.SerializeToString(deterministic=True))
+        return Path(folder, "events").read_bytes()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    TARGET.parent.mkdir(exist_ok=True)
+    TARGET.write_bytes(content())
