@@ -9,7 +9,7 @@
 
 /* Vectors go by pointer: by value their calling convention would depend on the instruction set. */
 /* FEW pixels are read side by side, so that memory is still read in order. */
-enum { LANES = MQ_ROWS_PAD, FEW = 4, BLOCK = 64, PANEL = 1024 };
+enum { LANES = MQ_ROWS_PAD, FEW = 4, BLOCK = 64, PANEL = 1024, PLACES = 256 };
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef uint32_t words __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef uint8_t bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
@@ -247,79 +247,79 @@ BODY void put_places(const words *place, uint8_t *p, size_t n) {
         for (size_t k = 0; k < n; k++) p[k] = (uint8_t)(*place)[k];
 }
 
-/* The pixel of a that place k of the window at (y, x) reads; false: outside. */
-BODY bool window_pixel(const mq_rows_window *w, size_t y, size_t x, size_t k, size_t *pixel) {
-    const size_t sy = y * w->stride + k / w->kernel - w->top; /* wraps above the edge */
-    const size_t sx = x * w->stride + k % w->kernel - w->left;
-    *pixel = sy * w->w + sx;
-    return sy < w->h && sx < w->w;
-}
-
-/* The largest of a window and its place. */
+/* What meets at one pixel: offsets of the other side's rows, and places in the window. */
 typedef struct {
-    vec best;
-    words place;
-} pool_choice;
+    size_t count, offset[PLACES];
+    uint32_t place[PLACES];
+} pool_meeting;
 
-BODY void pool_vector(const mq_rows_window *w, const void *a, size_t at, size_t c, bool bf16,
-                      pool_choice *out) {
-    vec *best = &out->best;
-    words *place = &out->place;
-    const size_t y = at / w->out_w, x = at % w->out_w, n = lanes_at(c, w->c);
-    size_t pixel;
-    bool first = true;
+/* The pixels that window `at` reads, those outside left out. */
+BODY void meet_window(const mq_rows_window *w, size_t at, pool_meeting *m) {
+    const size_t y = at / w->out_w * w->stride, x = at % w->out_w * w->stride;
+    m->count = 0;
     for (size_t k = 0; k < w->kernel * w->kernel; k++) {
-        if (!window_pixel(w, y, x, k, &pixel)) continue;
-        vec v;
-        get(&v, a, pixel * w->c + c, n, bf16);
-        words more = (words)(v > *best) | (words)(v != v);
-        if (first) more = ~(words){0};
-        const words here = (words){0} + (uint32_t)k;
-        *best = (vec)(((words)v & more) | ((words)*best & ~more));
-        *place = (here & more) | (*place & ~more);
-        first = false;
+        const size_t sy = y + k / w->kernel - w->top,
+                     sx = x + k % w->kernel - w->left; /* wrap above the edge */
+        if (sy >= w->h || sx >= w->w) continue;
+        m->offset[m->count] = (sy * w->w + sx) * w->c;
+        m->place[m->count++] = (uint32_t)k;
     }
 }
 
-BODY void max_pool_body(const mq_rows_window *w, const void *a, void *out, uint8_t *places, bool bf16) {
-    for (size_t at = 0; at < w->out_h * w->out_w; at++)
-        for (size_t c = 0; c < w->c; c += LANES) {
-            const size_t n = lanes_at(c, w->c);
-            pool_choice choice = {{0}, {0}};
-            pool_vector(w, a, at, c, bf16, &choice);
-            put(&choice.best, out, at * w->c + c, n, bf16);
-            put_places(&choice.place, places + at * w->c + c, n);
-        }
-}
-
-/* Windows that read pixel (y, x) have their corner at most kernel - 1 before it; the gradients of those that
- * chose it are added in the order of windows. */
-BODY void pool_back_vector(const mq_rows_window *w, const void *a, const uint8_t *places, size_t i, bool bf16,
-                           vec *sum) {
-    const size_t pixel = i / w->c, c = i % w->c;
-    const size_t y = pixel / w->w + w->top, x = pixel % w->w + w->left, n = lanes_at(c, w->c);
+/* The windows that read a pixel, in order: their corners lie at most kernel - 1 before it. */
+BODY void meet_pixel(const mq_rows_window *w, size_t pixel, pool_meeting *m) {
+    const size_t y = pixel / w->w + w->top, x = pixel % w->w + w->left;
     const size_t y0 = y < w->kernel ? 0 : (y - w->kernel) / w->stride + 1;
     const size_t x0 = x < w->kernel ? 0 : (x - w->kernel) / w->stride + 1;
+    m->count = 0;
     for (size_t wy = y0; wy * w->stride <= y && wy < w->out_h; wy++)
         for (size_t wx = x0; wx * w->stride <= x && wx < w->out_w; wx++) {
-            const size_t at = (wy * w->out_w + wx) * w->c + c;
-            const uint32_t own = (uint32_t)((y - wy * w->stride) * w->kernel + (x - wx * w->stride));
-            vec g;
-            words place = {0};
-            get(&g, a, at, n, bf16);
-            get_places(&place, places + at, n);
-            *sum += (vec)((words)g & (words)(place == own));
+            m->offset[m->count] = (wy * w->out_w + wx) * w->c;
+            m->place[m->count++] = (uint32_t)((y - wy * w->stride) * w->kernel + (x - wx * w->stride));
         }
 }
 
-BODY void max_pool_back_body(const mq_rows_window *w, const void *a, const uint8_t *places, void *out,
-                             bool bf16) {
-    for (size_t pixel = 0; pixel < w->h * w->w; pixel++)
+BODY void max_pool_body(const mq_rows_window *window, const void *a, void *out, uint8_t *places, bool bf16) {
+    const mq_rows_window own = *window, *const w = &own;
+    pool_meeting m;
+    for (size_t at = 0; at < w->out_h * w->out_w; at++) {
+        meet_window(w, at, &m);
         for (size_t c = 0; c < w->c; c += LANES) {
-            vec sum = {0};
-            pool_back_vector(w, a, places, pixel * w->c + c, bf16, &sum);
-            put(&sum, out, pixel * w->c + c, lanes_at(c, w->c), bf16);
+            const size_t n = lanes_at(c, w->c);
+            words place = (words){0} + m.place[0];
+            vec best, v;
+            get(&best, a, m.offset[0] + c, n, bf16);
+            for (size_t k = 1; k < m.count; k++) {
+                get(&v, a, m.offset[k] + c, n, bf16);
+                const words more = (words)(v > best) | (words)(v != v), here = (words){0} + m.place[k];
+                best = (vec)(((words)v & more) | ((words)best & ~more));
+                place = (here & more) | (place & ~more);
+            }
+            put(&best, out, at * w->c + c, n, bf16);
+            put_places(&place, places + at * w->c + c, n);
         }
+    }
+}
+
+/* A pixel gets the gradients of the windows that chose it, added in the order of windows. */
+BODY void max_pool_back_body(const mq_rows_window *window, const void *a, const uint8_t *places, void *out,
+                             bool bf16) {
+    const mq_rows_window own = *window, *const w = &own;
+    pool_meeting m;
+    for (size_t pixel = 0; pixel < w->h * w->w; pixel++) {
+        meet_pixel(w, pixel, &m);
+        for (size_t c = 0; c < w->c; c += LANES) {
+            const size_t n = lanes_at(c, w->c);
+            vec sum = {0}, g;
+            for (size_t k = 0; k < m.count; k++) {
+                words place = {0};
+                get(&g, a, m.offset[k] + c, n, bf16);
+                get_places(&place, places + m.offset[k] + c, n);
+                sum += (vec)((words)g & (words)(place == m.place[k]));
+            }
+            put(&sum, out, pixel * w->c + c, n, bf16);
+        }
+    }
 }
 
 BODY void mean_body(const mq_rows *r, float *means, bool bf16) {

@@ -7,6 +7,7 @@
 #include "net/program.h"
 #include "net/tensors.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/par.h"
 
@@ -134,7 +135,7 @@ void mq_trainable_free(mq_trainable **trainable) {
     free_parts(t);
     void *const blocks[] = {t->workers, t->norms,  t->convs,    t->kernels, t->tensors, t->steps,
                             t->loops,   t->phases, t->finishes, t->laid,    t->names,   t->moving_names,
-                            t->params,  t->grads,  t->moving,   t->weights, t->arena};
+                            t->params,  t->grads,  t->moving,   t->weights, t->arena,   t->times};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
     mq_dnn_free(&t->dnn);
     mq_graph_free(&t->graph);
@@ -261,12 +262,16 @@ MQ_MUST_USE static mq_status run_item(mq_err *err, const run_state *run, const m
                                                   : address(run, w, s->buffers[slot], loop->each, item);
         if (loop->each == MQ_EACH_LANE) clear_missing(run, s, item);
         if (s->grads_at != MQ_NONE) m[MQ_SLOT_DST] = (uint8_t *)(run->t->grads + s->grads_at);
+        const double start = run->t->times ? mq_thread_seconds() : 0;
         if (s->kind == MQ_STEP_KERNEL)
             MQ_TRY(run_kernel(err, run, w, i, m));
         else if (s->kind == MQ_STEP_REDUCE)
             reduce(run, s, m[MQ_SLOT_DST]);
         else
             run_rows(run, s, m, item);
+        if (run->t->times)
+            run->t->times[(size_t)(w - run->t->workers) * run->t->step_count + i] += mq_thread_seconds() -
+                                                                                     start;
     }
 cleanup:
     return status;

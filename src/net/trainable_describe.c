@@ -2,25 +2,27 @@
  * `marque train --plan`. Owns nothing. */
 #include "net/trainable_impl.h"
 
+#include "base/mem.h"
+
 #include <math.h>
 
 static const char *const each_name[] = {"picture", "lane", "worker", "once"};
 
+const char *mq_train_step_name(const mq_trainable *t, const mq_train_step *step) {
+    static const char *const kinds[] = {"reorder", "map",       "sums", "norm gradient", "gradient",
+                                        "pool",    "pool back", "mean", "mean back",     "sum of parts"};
+    static const char *const passes[] = {"forward", "by data", "by weights"};
+    for (size_t i = 0; step->kernel && i < t->conv_count; i++)
+        for (size_t k = 0; k < 3; k++)
+            if (t->convs[i].kernels[k] == step->kernel) return passes[k];
+    return kinds[step->kind];
+}
+
 MQ_MUST_USE static mq_status describe_step(mq_err *err, const mq_trainable *t, const mq_train_step *s,
                                            mq_buf *text) {
-    static const char *const kinds[] = {"",     "map",       "sums", "norm gradient", "gradient",
-                                        "pool", "pool back", "mean", "mean back",     "sum of parts"};
-    static const char *const passes[] = {"forward", "by data", "by weights"};
     mq_status status = MQ_OK;
-    const char *what = kinds[s->kind], *kernel = "rows";
-    if (s->kind == MQ_STEP_KERNEL) {
-        kernel = mq_kernel_name(s->kernel);
-        what = "reorder";
-        for (size_t i = 0; i < t->conv_count; i++)
-            for (size_t k = 0; k < 3; k++)
-                if (t->convs[i].kernels[k] == s->kernel) what = passes[k];
-    }
-    MQ_TRY(mq_buf_printf(err, text, "    %-24s %-14s %-32s", s->name, what, kernel));
+    MQ_TRY(mq_buf_printf(err, text, "    %-24s %-14s %-32s", s->name, mq_train_step_name(t, s),
+                         s->kernel ? mq_kernel_name(s->kernel) : "rows"));
     for (mq_slot slot = 0; slot < MQ_SLOTS; slot++)
         if (s->buffers[slot] != MQ_NONE) MQ_TRY(mq_buf_printf(err, text, " %zu", s->buffers[slot]));
     MQ_TRY(mq_buf_add_text(err, text, "\n"));
@@ -83,4 +85,31 @@ const char *mq_trainable_bad_layer(const mq_trainable *t) {
     for (size_t i = 0; i < t->name_count; i++)
         if (!is_finite(t->grads + t->names[i].at, t->names[i].count)) return t->names[i].layer;
     return NULL;
+}
+
+mq_status mq_trainable_profile(mq_err *err, mq_trainable *t, size_t n, mq_trainable_visit visit, void *user) {
+    mq_status status = MQ_OK;
+    const mq_shape s = mq_trainable_input(t);
+    float *in = NULL, *features = NULL;
+    MQ_TRY(mq_calloc(err, n * s.h * s.w * s.c, sizeof *in, "pictures", &in));
+    MQ_TRY(mq_calloc(err, n * t->features, sizeof *features, "features", &features));
+    for (int round = 0; round < 2; round++) { /* the first one warms up */
+        free(t->times);
+        t->times = NULL;
+        if (round)
+            MQ_TRY(mq_calloc(err, t->worker_count * t->step_count, sizeof *t->times, "times", &t->times));
+        MQ_TRY(mq_trainable_forward(err, t, in, n, features));
+        MQ_TRY(mq_trainable_backward(err, t, features));
+    }
+    for (size_t i = 0; i < t->step_count; i++) {
+        double seconds = 0;
+        for (size_t w = 0; w < t->worker_count; w++) seconds += t->times[w * t->step_count + i];
+        visit(user, t->steps[i].name, mq_train_step_name(t, &t->steps[i]), seconds);
+    }
+cleanup:
+    free(t->times);
+    t->times = NULL;
+    free(in);
+    free(features);
+    return status;
 }

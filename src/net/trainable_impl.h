@@ -147,7 +147,11 @@ struct mq_trainable {
     mq_train_worker *workers;
     size_t worker_count;
     size_t n; /* pictures of the last forward pass; 0: none yet */
+    double *times; /* [workers, steps] seconds; NULL: not measured. Owned */
 };
+
+/* What a step does, for people: "forward", "by data", "sums", ...; static. */
+const char *mq_train_step_name(const mq_trainable *t, const mq_train_step *step);
 
 /* masters.c: finds norms and convolutions, gives parameters their places and first values. */
 MQ_MUST_USE mq_status mq_masters_create(mq_err *err, const mq_trainable_plan *plan, mq_trainable *t);

@@ -97,20 +97,40 @@ static int by_size(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-/* arg: WEIGHTS DTYPE SIZE FIRST BN BATCH STEPS */
-static mq_status bench(mq_err *err, char **arg, bool describe) {
+typedef struct {
+    double *sum;
+    size_t n;
+} profile;
+
+static void print_layer(void *user, const char *layer, const char *what, double seconds) {
+    const profile *p = user;
+    const double ms = seconds * 1e3 / (double)p->n;
+    *p->sum += ms;
+    printf("%9.3f ms  %-24s %s\n", ms, layer, what);
+}
+
+/* arg: WEIGHTS DTYPE SIZE FIRST BN BATCH [STEPS] */
+static mq_status bench(mq_err *err, char **arg, const char *mode) {
     enum { STEPS_MAX = 100 };
     mq_status status = MQ_OK;
     mq_trainable *t = NULL;
     mq_buf text = mq_buf_init(1 << 24);
     float *in = NULL, *features = NULL;
     double times[STEPS_MAX];
+    const bool describe = strcmp(mode, "--bench") != 0;
     const size_t batch = (size_t)atoi(arg[5]), steps = describe ? 0 : (size_t)atoi(arg[6]);
     MQ_TRY(open_trainable(err, arg,
                           (mq_trainable_plan){.batch = batch,
                                               .first = block(arg[3]),
                                               .batch_statistics = strcmp(arg[4], "train") == 0},
                           &t));
+    if (strcmp(mode, "--layers") == 0) {
+        double sum = 0;
+        profile p = {&sum, batch};
+        MQ_TRY(mq_trainable_profile(err, t, batch, print_layer, &p));
+        printf("%9.3f ms  in all\n", sum);
+        goto cleanup;
+    }
     if (describe) {
         MQ_TRY(mq_trainable_describe(err, t, &text));
         fputs((const char *)text.data, stdout);
@@ -146,15 +166,15 @@ int main(int argc, char **argv) {
     mq_status status = MQ_USAGE;
     mq_par_set_threads(0);
     if (argc == 9 && strcmp(argv[1], "--bench") == 0)
-        status = bench(&err, argv + 2, false);
-    else if (argc == 8 && strcmp(argv[1], "--plan") == 0)
-        status = bench(&err, argv + 2, true);
+        status = bench(&err, argv + 2, argv[1]);
+    else if (argc == 8 && (strcmp(argv[1], "--plan") == 0 || strcmp(argv[1], "--layers") == 0))
+        status = bench(&err, argv + 2, argv[1]);
     else if (argc == 10)
         status = run_file(&err, argv + 1);
     else
         fprintf(stderr,
                 "usage: train_probe WEIGHTS DTYPE SIZE FIRST LAST BN IN GRADIENT OUT | --bench WEIGHTS DTYPE "
-                "SIZE FIRST BN BATCH STEPS | --plan WEIGHTS DTYPE SIZE FIRST BN BATCH\n");
+                "SIZE FIRST BN BATCH STEPS | --layers|--plan WEIGHTS DTYPE SIZE FIRST BN BATCH\n");
     if (err.code != MQ_OK) fprintf(stderr, "%s\n", err.text);
     return (int)status;
 }
