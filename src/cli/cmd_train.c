@@ -101,7 +101,7 @@ static mq_status check_blocks(mq_err *err, const train_call *c) {
     mq_status status = MQ_OK;
     mq_graph *graph = NULL;
     size_t node;
-    MQ_TRY(c->arch->build(err, c->recipe.imgsz, &graph));
+    MQ_TRY(c->arch->build(err, (uint32_t)c->options.imgsz, &graph));
     for (size_t i = 0; i < c->stage_count; i++) {
         char block[sizeof c->stages[i].thaw];
         const size_t length = strlen(c->stages[i].thaw);
@@ -149,6 +149,7 @@ static mq_status open_inputs(mq_err *err, train_call *c) {
     MQ_REQUIRE(o->imgsz >= c->arch->imgsz_min, err, MQ_USAGE,
                "--imgsz %lld is too small for %s; it takes %u and more", (long long)o->imgsz, c->arch->name,
                c->arch->imgsz_min);
+    MQ_TRY(check_blocks(err, c));
     MQ_TRY(mq_choose_dtype(err, o->dtype, &c->dtype));
     c->workers = mq_choose_threads(o->threads, o->workers);
     MQ_TRY(mq_dataset_open(err, c->data, &c->dataset));
@@ -160,7 +161,6 @@ static mq_status open_inputs(mq_err *err, train_call *c) {
     c->recipe.filter = (mq_filter)o->filter;
     c->recipe.fit = (mq_fit)o->fit;
     mq_dataset_recipe(c->dataset, &c->recipe);
-    MQ_TRY(check_blocks(err, c));
     MQ_TRY(digest_settings(err, c));
 cleanup:
     free(path);

@@ -146,7 +146,7 @@ struct mq_trainable {
     size_t weights_bytes, arena_bytes, worker_bytes;
     mq_train_worker *workers;
     size_t worker_count;
-    size_t n; /* pictures of the last forward pass; 0: none yet */
+    size_t n;      /* pictures of the last forward pass; 0: none yet */
     double *times; /* [workers, steps] seconds; NULL: not measured. Owned */
 };
 
