@@ -27,9 +27,10 @@ mq_status mq_make_folder(mq_err *err, const char *path) {
         if (*p != '/' && *p != 0) continue;
         const char end = *p;
         *p = 0;
-        MQ_REQUIRE(mkdir(copy, 0777) == 0 || mq_folder_exists(copy), err,
-                   mq_status_of_errno(errno, MQ_CANNOT_CREATE), "%s: the folder cannot be made: %s", copy,
-                   strerror(errno));
+        const bool made = mkdir(copy, 0777) == 0;
+        const int error = errno; /* asking what is there changes it */
+        MQ_REQUIRE(made || mq_folder_exists(copy), err, mq_status_of_errno(error, MQ_CANNOT_CREATE),
+                   "%s: the folder cannot be made: %s", copy, strerror(error));
         *p = end;
         if (!end) break;
     }

@@ -240,7 +240,8 @@ mq_status mq_features_open(mq_err *err, const mq_features_plan *plan, mq_feature
     MQ_TRY(write_meta(err, plan, folder));
     MQ_TRY(mq_path_join(err, folder, "features.bin", &f->path));
     f->fd = open(f->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    MQ_REQUIRE(f->fd >= 0, err, MQ_CANNOT_CREATE, "%s: cannot be written: %s", f->path, strerror(errno));
+    MQ_REQUIRE(f->fd >= 0, err, mq_status_of_errno(errno, MQ_CANNOT_CREATE), "%s: cannot be written: %s",
+               f->path, strerror(errno));
     MQ_TRY(count_done(err, f, &done));
     if (done < f->count) MQ_TRY(fill(err, f, plan, done));
     mq_lock_free(&f->lock); /* complete files are only read */

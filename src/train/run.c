@@ -91,12 +91,29 @@ static bool never_began(const char *folder) {
     return only_ours;
 }
 
+/* Makes the folders of a run, also of one that was copied without its empty ones, and removes what a killed
+ * process left in them. The run's lock is held. */
+static mq_status make_parts(mq_err *err, const mq_run *run) {
+    static const char *const parts[] = {"", "weights", "checkpoints"};
+    mq_status status = MQ_OK;
+    char *path = NULL;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        free(path);
+        path = NULL;
+        MQ_TRY(mq_run_path(err, run, parts[i], &path));
+        MQ_TRY(mq_make_folder(err, path));
+        mq_remove_temporaries(path);
+    }
+cleanup:
+    free(path);
+    return status;
+}
+
 mq_status mq_run_create(mq_err *err, const char *folder, const char *name, const char *data,
                         const char *model, mq_run **run) {
     mq_status status = MQ_OK;
     mq_run *r = NULL;
-    char *stem = NULL, *path = NULL;
-    static const char *const parts[] = {"weights", "checkpoints"};
+    char *stem = NULL;
     MQ_TRY(mq_calloc(err, 1, sizeof *r, "a run", &r));
     if (folder) {
         MQ_REQUIRE(access(folder, F_OK) != 0 || never_began(folder), err, MQ_CANNOT_CREATE,
@@ -117,26 +134,19 @@ mq_status mq_run_create(mq_err *err, const char *folder, const char *name, const
         MQ_TRY(make_numbered(err, stem, &r->folder));
     }
     MQ_TRY(mq_lock_folder(err, r->folder, &r->lock));
-    mq_remove_temporaries(r->folder);
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        free(path);
-        path = NULL;
-        MQ_TRY(mq_run_path(err, r, parts[i], &path));
-        MQ_TRY(mq_make_folder(err, path));
-    }
+    MQ_TRY(make_parts(err, r));
     *run = r;
     r = NULL;
 cleanup:
     mq_run_free(&r);
     free(stem);
-    free(path);
     return status;
 }
 
 mq_status mq_run_open(mq_err *err, const char *folder, mq_run **run) {
     mq_status status = MQ_OK;
     mq_run *r = NULL;
-    char *config = NULL, *weights = NULL;
+    char *config = NULL;
     MQ_REQUIRE(mq_folder_exists(folder), err, MQ_NO_INPUT, "%s: no such run folder", folder);
     MQ_TRY(mq_path_join(err, folder, "config.json", &config));
     MQ_REQUIRE(mq_file_exists(config), err, MQ_NO_INPUT, "%s: not a run folder (it has no config.json)",
@@ -144,14 +154,11 @@ mq_status mq_run_open(mq_err *err, const char *folder, mq_run **run) {
     MQ_TRY(mq_calloc(err, 1, sizeof *r, "a run", &r));
     MQ_TRY(mq_strdup(err, folder, &r->folder));
     MQ_TRY(mq_lock_folder(err, folder, &r->lock));
-    MQ_TRY(mq_run_path(err, r, "weights", &weights));
-    mq_remove_temporaries(folder); /* of a process that was killed; checkpoints/ sees to its own */
-    mq_remove_temporaries(weights);
+    MQ_TRY(make_parts(err, r));
     *run = r;
     r = NULL;
 cleanup:
     mq_run_free(&r);
-    free(weights);
     free(config);
     return status;
 }

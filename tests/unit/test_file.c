@@ -125,6 +125,15 @@ static void test_paths(void **state) {
     assert_int_equal(mq_make_folder(&err, "/proc/marque/x"), MQ_CANNOT_CREATE);
 }
 
+/* What stands in the way of a folder is told, not what was seen while looking for the reason. */
+static void test_folder_says_why(void **state) {
+    const place *here = *state;
+    mq_err err = {0};
+    assert_int_equal(symlink("nowhere", here->path), 0);
+    assert_int_equal(mq_make_folder(&err, here->path), MQ_CANNOT_CREATE);
+    assert_non_null(strstr(err.text, "the folder cannot be made: File exists"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_abort_keeps_the_old, make_place, remove_place),
@@ -132,6 +141,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_special_files, make_place, remove_place),
         cmocka_unit_test_setup_teardown(test_short_file, make_place, remove_place),
         cmocka_unit_test_setup_teardown(test_lock_names_its_holder, make_place, remove_place),
+        cmocka_unit_test_setup_teardown(test_folder_says_why, make_place, remove_place),
         cmocka_unit_test(test_paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
