@@ -75,5 +75,6 @@ def spoil(call, how, argv, cwd, env, timeout=60):
 
 
 def files(folder):
-    """{path below folder: bytes} of all its files."""
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(Path(folder).rglob("*")) if p.is_file()}
+    """{path below folder: bytes} of all its files but the lock, which names whoever had it last."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(Path(folder).rglob("*"))
+            if p.is_file() and p.name != ".lock"}

@@ -20,6 +20,8 @@ from tap import Tap  # noqa: E402
 
 COPY, BUILD = ROOT / "build/mutants/src", ROOT / "build/mutants/build"
 TIME_LIMIT = 60
+# Scripts that need another program than marque.
+PROBES = {"faults/test_checkpoints.py": ["checkpoint_probe"]}
 
 
 def copy_sources():
@@ -44,7 +46,7 @@ def targets(tests):
     """What must be built for these tests."""
     wanted = []
     for test in tests:
-        wanted += ["marque"] if test.startswith("cli/") else [test]
+        wanted += ["marque"] if test.startswith("cli/") else PROBES.get(test, [test])
         if test.startswith("cli/") and list((COPY / "src/convert").glob("*.c")):
             wanted.append("marque-convert")
     return sorted(set(wanted))
@@ -55,7 +57,7 @@ def build(tests):
 
 
 def run_test(test):
-    if test.startswith("cli/"):
+    if test.endswith(".py"):
         return run_tap(test, [sys.executable, COPY / "tests" / test], {"MARQUE_BIN": str(BUILD / "marque")}, TIME_LIMIT)
     return run_tap(test, [BUILD / "tests" / test], None, TIME_LIMIT)
 

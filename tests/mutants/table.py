@@ -1,7 +1,7 @@
 """table.py: one-line faults. Each must turn at least one of its tests red; mutants.py plants them one by one.
 
 (name, file, text that stands there exactly once, the text with the fault, tests that must notice: a unit program by
-its name, or cli/NAME.py)
+its name, cli/NAME.py or faults/test_checkpoints.py)
 """
 
 MUTANTS = [
@@ -117,4 +117,32 @@ MUTANTS = [
      ["test_program"]),
     ("network: nothing comes past the residual", "src/net/dnn_make.c", "append_sum(ops, 1.0f);",
      "append_sum(ops, 0.0f);", ["test_program"]),
+    # Checkpoints, files and what keeps a run from being lost.
+    ("checkpoint: its digest leaves out the numbers", "src/train/checkpoint.c",
+     "mq_digest_add(digest, t->data, t->bytes);", "", ["test_checkpoint"]),
+    ("checkpoint: its digest leaves out the settings", "src/train/checkpoint.c",
+     "for (size_t i = 0; i < TEXTS; i++) mq_digest_add", "for (size_t i = 0; i < 1; i++) mq_digest_add",
+     ["test_checkpoint"]),
+    ("checkpoint: a damaged one pushes out a sound one", "src/train/checkpoint.c",
+     "(steps[i] < saved && kept < place->keep)", "kept < place->keep", ["test_checkpoint"]),
+    ("checkpoint: none sound passes for none at all", "src/train/checkpoint.c", "MQ_REQUIRE(sound, err, MQ_BAD_DATA,",
+     "MQ_REQUIRE(sound, err, MQ_NO_INPUT,", ["test_checkpoint"]),
+    ("checkpoint: other threads go on in silence", "src/train/checkpoint.c",
+     "inexact || strcmp(environment, place->environment) == 0, err", "true, err", ["test_checkpoint"]),
+    ("checkpoint: the oldest is taken", "src/train/checkpoint.c", "return (l < r) - (l > r);",
+     "return (l > r) - (l < r);", ["test_checkpoint"]),
+    ("checkpoint: a folder that cannot be opened passes for an empty one", "src/train/checkpoint.c",
+     "errno == ENOENT ? MQ_NO_INPUT : MQ_IO", "MQ_NO_INPUT", ["faults/test_checkpoints.py"]),
+    ("checkpoint: a folder that cannot be read passes for an empty one", "src/train/checkpoint.c",
+     "MQ_REQUIRE(entry || !errno, err", "MQ_REQUIRE(true, err", ["faults/test_checkpoints.py"]),
+    ("file: what killed writers left stays", "src/base/file.c", "unlinkat(dirfd(dir), entry->d_name, 0);", "(void)0;",
+     ["test_checkpoint"]),
+    ("file: any file with .tmp- in its name is removed", "src/base/file.c",
+     'strspn(mark + 5, "0123456789") == strlen(mark + 5)', "true", ["test_checkpoint"]),
+    ("file: its name is on disk before its content", "src/base/file.c", "MQ_REQUIRE(fsync(w->fd) == 0,",
+     "MQ_REQUIRE(true,", ["faults/test_checkpoints.py"]),
+    ("folder: another reason than the true one", "src/base/folder.c", "copy, strerror(error));",
+     "copy, strerror(errno));", ["test_file"]),
+    ("adam: weights that are no numbers pass", "src/train/adam.c", "!(fabsf(w[i]) <= FLT_MAX) |", "", ["test_train"]),
+    ("adam: an infinite moment passes", "src/train/adam.c", "| !(v[i] <= FLT_MAX)", "", ["test_train"]),
 ]

@@ -1,0 +1,154 @@
+"""test_disk.py: no space and failing disks under marque train: it goes on, or ends with one sentence and 74; nothing
+older is damaged, and with space again it goes on to the bytes of a run that nothing disturbed."""
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from inject import available, files, spoil, trace  # noqa: E402
+from tap import Tap  # noqa: E402
+from workshop import STAGES, Workshop, root  # noqa: E402
+
+IO = 74
+EVERY_BATCH = ["--checkpoint-every", "0"]
+# (call, what its path ends with, which of them: an index or a share, may the run go on)
+PLACES = [("write", r"config\.json\.tmp", 0, False), ("mkdir", r"hurt/checkpoints", 0, False),
+          ("write", r"checkpoint-\d+\.\w+\.tmp", 0.5, True), ("fsync", r"checkpoint-\d+\.\w+\.tmp", -1, False),
+          ("close", r"checkpoint-\d+\.\w+\.tmp", 0.5, True), ("rename", r"checkpoint-\d+", 0.5, True),
+          ("write", r"results\.csv\.tmp", 0.5, False), ("rename", r"results\.csv", -1, False),
+          ("write", r"last\.safetensors\.tmp", 0.5, False), ("fsync", r"best\.safetensors\.tmp", 0, False),
+          ("rename", r"best\.safetensors", 0, False)]
+CACHE_PLACES = [("openat", r"features\.bin.*O_CREAT", 0, False), ("write", r"meta\.json\.tmp", 0, False),
+                ("pwrite64", r"features\.bin", 0, False), ("pwrite64", r"features\.bin", 1, False),
+                ("fdatasync", r"features\.bin", 0, False)]
+
+
+def one_sentence(text):
+    """Whether the error is told once, names a file and a reason."""
+    told = re.findall(r"^marque: .*$", text, re.M)
+    return len(told) == 1 and re.search(r"\S+: .*(No space left|Input/output error)", told[0])
+
+
+def problem_at(w, call, error, args, may_go_on):
+    done = spoil(call, f"error={error}", w.line(args), w.folder, w.environment(None))
+    if "INJECTED" not in done.log:
+        return "the call was not met"
+    if done.code == 0 and may_go_on:
+        if "training goes on" not in done.err:
+            return f"no warning: {done.err}"
+    elif done.code != IO or not one_sentence(done.err):
+        return f"exit code {done.code}: {done.err[-500:]}"
+    return w.problem("hurt")
+
+
+def sweep(tap, w, name, calls, places, prepare=lambda: None):
+    bad = []
+    for number, (kind, path, at, may_go_on) in enumerate(places):
+        same = [c for c in calls if c.name == kind and re.search(path, c.text)]
+        if not same:
+            bad.append(f"no {kind} of {path}")
+            continue
+        prepare()
+        w.drop("hurt")
+        error = ("ENOSPC", "EIO")[number % 2]
+        call = same[int(len(same) * at) if isinstance(at, float) else at]
+        problem = problem_at(w, call, error, w.args("hurt", *EVERY_BATCH), may_go_on)
+        if problem:
+            bad.append(f"{error} at {call}: {problem}")
+    tap.check(f"{w.stages}: {len(places)} failing calls {name}", not bad, "\n".join(bad))
+
+
+def test_failing_calls(tap, w):
+    w.drop("hurt")
+    calls = trace(w.line(w.args("hurt", *EVERY_BATCH)), w.folder, w.environment(None))
+    sweep(tap, w, "on the run", calls, PLACES)
+    w.drop("hurt")
+    w.drop_cache()
+    calls = trace(w.line(w.args("hurt", *EVERY_BATCH)), w.folder, w.environment(None))
+    sweep(tap, w, "on the cache", calls, CACHE_PLACES, w.drop_cache)
+    w.drop("hurt")
+
+
+class Disk:
+    """A file system of its own on a folder."""
+
+    def __init__(self, folder, size):
+        self.folder = folder
+        folder.mkdir()
+        self.mounted = root() and self._mount(f"size={size}", "tmpfs", "-t", "tmpfs")
+
+    def _mount(self, options, *words):
+        return subprocess.run(["mount", "-o", options, *words, str(self.folder)], capture_output=True).returncode == 0
+
+    def grow(self, size):
+        return self._mount(f"remount,size={size}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.mounted:
+            subprocess.run(["umount", str(self.folder)], check=True)
+
+
+def test_full_disk(tap, w):
+    """A file system that is really full: for the checkpoint, for the models, for the cache."""
+    # A checkpoint of the linear classifier has 100 kB, a model 84 MB.
+    for what, size, words in (("the first checkpoint", "64k", "checkpoint"), ("the models", "8m", "safetensors")):
+        with Disk(w.folder / "disk", size) as disk:
+            if not disk.mounted:
+                tap.skip(f"a disk too small for {what}", "no file system can be mounted here")
+                disk.folder.rmdir()
+                continue
+            done = w.run(w.args("disk/hurt", *EVERY_BATCH))
+            tap.check(f"{w.stages}: a disk too small for {what}: 74, one sentence and the way on", done.code == IO and
+                      one_sentence(done.err) and words in done.err and "--resume disk/hurt" in done.err, done)
+            before = files(w.path("disk/hurt"))
+            again = w.run(["train", "--resume", "disk/hurt"])
+            tap.check("it stays so while the disk is full", again.code == IO and one_sentence(again.err), again)
+            now = files(w.path("disk/hurt"))
+            kept = [name for name in before if name.startswith("checkpoints/")]
+            tap.check("and no checkpoint is lost", kept == [n for n in now if n.startswith("checkpoints/")] and not any(
+                ".tmp-" in name for name in now), (sorted(before), sorted(now)))
+            disk.grow("400m")
+            problem = w.problem("disk/hurt")
+            tap.check(f"{w.stages}: with space again it ends as it should", not problem, problem)
+        disk.folder.rmdir()
+
+
+def test_full_cache(tap, w):
+    with Disk(w.folder / "small", "1m") as disk:
+        if not disk.mounted:
+            tap.skip("a disk too small for the cache", "no file system can be mounted here")
+            return
+        place = {"XDG_CACHE_HOME": str(disk.folder)}
+        (disk.folder / "marque").mkdir()
+        (disk.folder / "marque/weights").symlink_to((w.cache / "marque/weights").resolve())
+        w.drop("hurt")
+        done = w.run(w.args("hurt"), env=place)
+        tap.check("a disk too small for the features is told before the run begins", done.code == IO and
+                  "--cache off" in done.err and not w.path("hurt").exists(), done)
+        done = w.run(w.args("hurt", "--cache", "off"), env=place)
+        problem = "" if done.code == 0 and w.result("hurt") == w.wanted else done
+        tap.check("and without a cache it trains to the same bytes", not problem, problem)
+        w.drop("hurt")
+
+
+def main():
+    tap = Tap()
+    with Workshop() as w:
+        for stages in STAGES:
+            w.plain(stages)
+            if available():
+                test_failing_calls(tap, w)
+            else:
+                tap.skip(f"{stages}: failing calls", "strace cannot trace here")
+            test_full_disk(tap, w)
+        test_full_cache(tap, w)
+    return tap.done()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
