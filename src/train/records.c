@@ -240,6 +240,10 @@ void mq_records_close(mq_records **records, mq_status status, const mq_err *err)
     mq_err packing = {0};
     mq_json *members = NULL;
     if (!*records) return;
+    if ((*records)->resumed && !(*records)->first) { /* refused: the run is as it was */
+        free_records(records);
+        return;
+    }
     const mq_status packed = status == MQ_OK ? mq_json_pack(&packing, &members, "{s:I}", "epochs",
                                                             (long long)(*records)->epochs)
                                              : mq_json_pack(&packing, &members, "{s:i, s:o}", "code",

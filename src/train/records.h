@@ -36,7 +36,8 @@ void mq_records_stage(mq_records *records, uint32_t number, const mq_stage *stag
 void mq_records_event(mq_records *records, const char *event, mq_json *members);
 void mq_records_warning(mq_records *records, const char *text);
 
-/* Writes "end" when status is MQ_OK, else "stop" with the code and the sentence; frees and sets NULL. */
+/* Writes "end" when status is MQ_OK, else "stop" with the code and the sentence; nothing for a resume that
+ * never began. Frees and sets NULL. */
 void mq_records_close(mq_records **records, mq_status status, const mq_err *err);
 
 #endif
