@@ -150,8 +150,19 @@ static void check_gradient(mq_head_kind kind) {
     mq_head_init(head, 5);
     for (size_t i = 0; head->mean && i < FEATURES; i++) head->mean[i] = 0.1f, head->scale[i] = 1.5f;
     assert_ok(err, mq_head_trainer_create(&err, head, N, &t));
+    t->thawed = true;
     assert_ok(err, mq_head_gradient(&err, t, x, labels, N));
     size_t checked = 0;
+    for (size_t i = 0; i < N * FEATURES; i++) {
+        const float kept = x[i], step = 1e-3f;
+        x[i] = kept + step;
+        const double up = loss_of(t, x, labels, N);
+        x[i] = kept - step;
+        const double down = loss_of(t, x, labels, N);
+        x[i] = kept;
+        const double numeric = (up - down) / (2 * (double)step);
+        assert_true(fabs(numeric - (double)t->dinput[i]) < 3e-4 + 5e-3 * fabs(numeric));
+    }
     for (size_t i = 0; i < head->count; i += 1 + head->count / 97) {
         const float kept = head->params[i], step = 1e-3f;
         head->params[i] = kept + step;

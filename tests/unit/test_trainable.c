@@ -11,6 +11,8 @@
 #include "net/zoo.h"
 #include "unit/ref_train.h"
 
+#include <stdio.h>
+
 enum { SEED = 2017, BATCH = 5 };
 
 static bool has_bf16(void) {
@@ -180,6 +182,8 @@ static void check_grads(const pass *p, const mq_trainable *t, const ref_net *r) 
     size_t params = 0;
     double off_all = 0, all = 0;
     for (size_t i = 0; mq_trainable_tensor_at(t, false, i, &tensor); i++) {
+        const char *block = mq_graph_find(r->graph, tensor.layer)->block;
+        if (p->last) assert_true(strcmp(block, p->first) == 0 || strcmp(block, p->last) == 0);
         params += tensor.count;
         const double *want = ref_grad(r, &tensor);
         double size = 0;
@@ -234,7 +238,7 @@ static void run(const pass *p) {
                                     .weights = weights,
                                     .prefix = "",
                                     .imgsz = p->side,
-                                    .batch = BATCH,
+                                    .batch = p->n > BATCH ? p->n : BATCH,
                                     .dtype = p->dtype,
                                     .first = p->first,
                                     .last = p->last,
@@ -334,6 +338,7 @@ static void test_small(void **state) {
 
 static void test_parts(void **state) {
     (void)state;
+    run(&(pass){&blocks_arch, 17, 11, NULL, NULL, true, MQ_F32, 1e-5, 1e-5}); /* two lanes */
     run(&(pass){&blocks_arch, 17, 5, "block2", NULL, true, MQ_F32, 1e-5, 1e-5});
     run(&(pass){&blocks_arch, 17, 5, "block3", NULL, true, MQ_F32, 1e-5, 1e-5});
     run(&(pass){&blocks_arch, 17, 4, "block4", NULL, true, MQ_F32, 1e-5, 1e-5});
@@ -349,6 +354,167 @@ static void test_xception(void **state) {
     run(&(pass){&quarter_arch, 71, 3, "block13", NULL, true, MQ_F32, 1e-5, 1e-4});
 }
 
+static mq_trainable *open_blocks(const mq_bundle *weights, mq_dtype dtype, bool batch) {
+    mq_err err = {0};
+    mq_trainable *t = NULL;
+    const mq_trainable_plan plan = {.size = sizeof plan,
+                                    .arch = &blocks_arch,
+                                    .weights = weights,
+                                    .prefix = "",
+                                    .imgsz = 20,
+                                    .batch = 19,
+                                    .dtype = dtype,
+                                    .first = "block2",
+                                    .batch_statistics = batch};
+    assert_ok(err, mq_trainable_create(&err, &plan, &t));
+    return t;
+}
+
+static mq_bundle *blocks_weights(void) {
+    mq_err err = {0};
+    mq_graph *graph = NULL;
+    mq_bundle *weights = NULL;
+    assert_ok(err, blocks(&err, 20, &graph));
+    assert_ok(err, mq_seeded_weights(&err, graph, SEED, &weights));
+    mq_graph_free(&graph);
+    return weights;
+}
+
+/* 19 pictures make three lanes of 7, the last one not full: the same bytes with one thread and with five. */
+static void check_threads(mq_dtype dtype, bool batch) {
+    enum { N = 19 };
+    mq_err err = {0};
+    mq_bundle *weights = blocks_weights();
+    mq_trainable *t[2];
+    float *features[2];
+    for (int i = 0; i < 2; i++) {
+        mq_par_set_threads(i ? 5 : 1);
+        t[i] = open_blocks(weights, dtype, batch);
+        const mq_shape s = mq_trainable_input(t[i]);
+        float *x = draws(1, N * s.h * s.w * s.c), *gradient = draws(2, N * 9);
+        features[i] = calloc(N * 9, sizeof(float));
+        for (int step = 0; step < 2; step++) {
+            assert_ok(err, mq_trainable_forward(&err, t[i], x, step ? N : N - 4, features[i]));
+            assert_ok(err, mq_trainable_backward(&err, t[i], gradient));
+            for (size_t k = 0; k < mq_trainable_count(t[i]); k++)
+                mq_trainable_params(t[i])[k] -= 1e-3f * mq_trainable_grads(t[i])[k];
+            assert_ok(err, mq_trainable_changed(&err, t[i]));
+        }
+        free(x);
+        free(gradient);
+    }
+    mq_par_set_threads(0);
+    assert_memory_equal(features[0], features[1], N * 9 * sizeof(float));
+    assert_memory_equal(mq_trainable_params(t[0]), mq_trainable_params(t[1]),
+                        mq_trainable_count(t[0]) * sizeof(float));
+    assert_memory_equal(mq_trainable_moving(t[0]), mq_trainable_moving(t[1]),
+                        mq_trainable_moving_count(t[0]) * sizeof(float));
+    for (int i = 0; i < 2; i++) {
+        mq_trainable_free(&t[i]);
+        free(features[i]);
+    }
+    mq_bundle_free(&weights);
+}
+
+/* Parameters changed in place count as those a trainable is made with. */
+static void test_changed(void **state) {
+    (void)state;
+    mq_err err = {0};
+    mq_bundle *weights = blocks_weights();
+    mq_trainable *t = open_blocks(weights, MQ_F32, false), *other = NULL;
+    const mq_shape s = mq_trainable_input(t);
+    float *x = draws(1, s.h * s.w * s.c), features[3][9];
+    mq_trainable_tensor tensor;
+    assert_ok(err, mq_trainable_forward(&err, t, x, 1, features[0]));
+    for (size_t i = 0; mq_trainable_tensor_at(t, false, i, &tensor); i++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s/%s", tensor.layer, tensor.param);
+        float *own = mq_trainable_params(t) + tensor.at, *file = mq_bundle_data(weights, name);
+        for (size_t k = 0; k < tensor.count; k++) own[k] = file[k] = own[k] * 1.25f;
+    }
+    assert_ok(err, mq_trainable_changed(&err, t));
+    assert_ok(err, mq_trainable_forward(&err, t, x, 1, features[1]));
+    other = open_blocks(weights, MQ_F32, false);
+    assert_ok(err, mq_trainable_forward(&err, other, x, 1, features[2]));
+    assert_memory_equal(features[1], features[2], sizeof features[1]);
+    assert_true(memcmp(features[0], features[1], sizeof features[0]) != 0);
+    mq_trainable_free(&t);
+    mq_trainable_free(&other);
+    mq_bundle_free(&weights);
+    free(x);
+}
+
+static void test_threads(void **state) {
+    (void)state;
+    check_threads(MQ_F32, true);
+    check_threads(MQ_F32, false);
+    if (has_bf16()) check_threads(MQ_BF16, true);
+}
+
+/* The first layer whose numbers are broken, on the way there and back. */
+static void test_bad_layer(void **state) {
+    (void)state;
+    mq_err err = {0};
+    mq_bundle *weights = blocks_weights();
+    mq_trainable *t = open_blocks(weights, MQ_F32, true);
+    const mq_shape s = mq_trainable_input(t);
+    float *x = draws(1, 2 * s.h * s.w * s.c), *gradient = draws(2, 2 * 9), features[2 * 9];
+    assert_ok(err, mq_trainable_forward(&err, t, x, 2, features));
+    assert_ok(err, mq_trainable_backward(&err, t, gradient));
+    assert_null(mq_trainable_bad_layer(t));
+    for (size_t i = 0; i < 2 * 9; i++) gradient[i] = INFINITY; /* some of it passes the ReLU */
+    assert_ok(err, mq_trainable_backward(&err, t, gradient));
+    assert_string_equal(mq_trainable_bad_layer(t), "f_bn"); /* the first one on the way back */
+    x[5] = NAN;
+    assert_ok(err, mq_trainable_forward(&err, t, x, 2, features));
+    const char *layer = mq_trainable_bad_layer(t);
+    assert_true(strcmp(layer, "r_bn") == 0 ||
+                strcmp(layer, "b_bn") == 0); /* the first ones on the way there */
+    mq_trainable_tensor tensor;
+    for (size_t i = 0; mq_trainable_tensor_at(t, false, i, &tensor); i++)
+        if (strcmp(tensor.layer, "c") == 0) mq_trainable_params(t)[tensor.at] = NAN;
+    assert_string_equal(mq_trainable_bad_layer(t), "c");
+    mq_trainable_free(&t);
+    mq_bundle_free(&weights);
+    free(x);
+    free(gradient);
+}
+
+static void test_description(void **state) {
+    (void)state;
+    mq_err err = {0};
+    mq_bundle *weights = blocks_weights();
+    mq_trainable *t = open_blocks(weights, MQ_F32, true);
+    mq_buf text = mq_buf_init(1 << 20);
+    assert_ok(err, mq_trainable_describe(&err, t, &text));
+    assert_non_null(strstr((const char *)text.data, "training from a_act on"));
+    assert_non_null(strstr((const char *)text.data, "batch 19 in 3 lanes of 7"));
+    assert_non_null(strstr((const char *)text.data, "by weights"));
+    mq_buf_free(&text);
+    mq_trainable_free(&t);
+    mq_bundle_free(&weights);
+}
+
+static void test_refusals(void **state) {
+    (void)state;
+    mq_err err = {0}, other = {0};
+    mq_bundle *weights = blocks_weights();
+    mq_trainable *t = NULL;
+    mq_trainable_plan plan = {.size = sizeof plan,
+                              .arch = &blocks_arch,
+                              .weights = weights,
+                              .prefix = "",
+                              .imgsz = 20,
+                              .batch = 2,
+                              .first = "block9"};
+    assert_int_equal(mq_trainable_create(&err, &plan, &t), MQ_USAGE);
+    assert_non_null(strstr(err.text, "block1 to block4"));
+    plan.first = "block2";
+    plan.prefix = "nowhere/";
+    assert_int_equal(mq_trainable_create(&other, &plan, &t), MQ_BAD_DATA);
+    mq_bundle_free(&weights);
+}
+
 static void test_bf16(void **state) {
     (void)state;
     if (!has_bf16()) skip();
@@ -360,8 +526,10 @@ static void test_bf16(void **state) {
 int main(void) {
     mq_par_set_threads(0);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_loops),    cmocka_unit_test(test_small), cmocka_unit_test(test_parts),
-        cmocka_unit_test(test_xception), cmocka_unit_test(test_bf16),
+        cmocka_unit_test(test_loops),    cmocka_unit_test(test_small),     cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_xception), cmocka_unit_test(test_bf16),      cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_changed),  cmocka_unit_test(test_bad_layer), cmocka_unit_test(test_description),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
