@@ -100,12 +100,14 @@ mq_status mq_print_train_plan(mq_err *err, const mq_train_plan *plan, bool detai
     for (size_t i = 0; i < plan->stage_count; i++) {
         const mq_stage *stage = &plan->stages[i];
         mq_trunk_cost cost;
-        if (details) MQ_TRY(mq_buf_printf(err, &text, "%sstage %s\n", i ? "\n" : "", stage->thaw));
-        MQ_TRY(mq_train_measure(err, plan, i, &cost, details ? &text : NULL));
+        MQ_TRY(mq_train_measure(err, plan, i, &cost));
         if (i == 0) print_head(plan, &cost, count);
         print_stage(plan, stage, &cost, count);
         MQ_TRY(check_memory(err, plan, stage, &cost));
         disk += (double)cost.disk;
+        if (!details) continue;
+        MQ_TRY(mq_buf_printf(err, &text, "%sstage %s\n", i ? "\n" : "", stage->thaw));
+        MQ_TRY(mq_train_describe(err, plan, i, &text));
     }
     MQ_TRY(check_disk(err, disk));
     if (details && text.size) fputs((const char *)text.data, stdout);

@@ -98,17 +98,22 @@ cleanup:
     return status;
 }
 
-mq_status mq_train_measure(mq_err *err, const mq_train_plan *plan, size_t stage, mq_trunk_cost *cost,
-                           mq_buf *text) {
+mq_status mq_train_measure(mq_err *err, const mq_train_plan *plan, size_t stage, mq_trunk_cost *cost) {
     mq_status status = MQ_OK;
     mq_session s = {.plan = plan};
     MQ_TRY(mq_train_subset(err, plan->dataset, plan->fraction, &s.subset, &s.count));
     const mq_trunk_plan trunk = trunk_of(&s, stage);
-    MQ_TRY(mq_trunk_measure(err, &trunk, cost, text));
+    MQ_TRY(mq_trunk_measure(err, &trunk, cost));
     MQ_TRY(measure_head(err, plan, cost));
 cleanup:
     free(s.subset);
     return status;
+}
+
+mq_status mq_train_describe(mq_err *err, const mq_train_plan *plan, size_t stage, mq_buf *text) {
+    mq_session s = {.plan = plan};
+    const mq_trunk_plan trunk = trunk_of(&s, stage);
+    return mq_trunk_describe(err, &trunk, text);
 }
 
 /* The order and flips of the present epoch, functions of seed and epoch alone. */

@@ -71,9 +71,12 @@ typedef struct {
 MQ_MUST_USE mq_status mq_train_subset(mq_err *err, const mq_dataset *dataset, double fraction,
                                       uint32_t **subset, size_t *count);
 
-/* What a stage of the plan takes, from measurements; text as for mq_trunk_measure. */
+/* What a stage of the plan takes, from measurements. */
 MQ_MUST_USE mq_status mq_train_measure(mq_err *err, const mq_train_plan *plan, size_t stage,
-                                       mq_trunk_cost *cost, mq_buf *text);
+                                       mq_trunk_cost *cost);
+
+/* Appends what mq_trunk_describe says of a stage. */
+MQ_MUST_USE mq_status mq_train_describe(mq_err *err, const mq_train_plan *plan, size_t stage, mq_buf *text);
 
 /* Trains. Stopped: MQ_INTERRUPTED after a checkpoint; the same run goes on with resume. */
 MQ_MUST_USE mq_status mq_train(mq_err *err, const mq_train_plan *plan, mq_train_result *result);

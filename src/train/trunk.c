@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PROGRAM_BATCH = 16, VALIDATION_ROWS = 64, MEASURED = 4, SPLITS = 2 };
+enum { PROGRAM_BATCH = 16, VALIDATION_ROWS = 64, MEASURED = 4, SMALL = 8, SPLITS = 2 };
 
 struct mq_trunk {
     mq_trunk_plan plan;
@@ -202,7 +202,8 @@ cleanup:
     return status;
 }
 
-static void count_cost(mq_trunk *t, mq_trunk_cost *cost) {
+/* Of the plan, from a trunk made for fewer pictures. */
+static void count_cost(mq_trunk *t, const mq_trunk_plan *plan, mq_trunk_cost *cost) {
     for (mq_split split = MQ_TRAIN; split <= MQ_VAL && is_cached(t); split++) {
         const mq_features_plan features = features_of(t, split);
         cost->disk += mq_features_bytes(&features);
@@ -210,19 +211,33 @@ static void count_cost(mq_trunk *t, mq_trunk_cost *cost) {
     if (t->frozen) cost->memory += mq_program_memory(t->frozen);
     if (t->rest) cost->memory += mq_program_memory(t->rest);
     cost->memory_picture = t->width * sizeof(float);
-    cost->memory += t->plan.batch * cost->memory_picture;
-    if (!t->thawed) return;
-    cost->params = mq_trainable_count(t->thawed);
-    cost->memory += mq_trainable_memory(t->thawed) + 2 * cost->params * sizeof(float);
-    cost->memory_picture += mq_trainable_memory_picture(t->thawed);
+    if (t->thawed) {
+        cost->params = mq_trainable_count(t->thawed);
+        cost->memory += mq_trainable_memory(t->thawed) + 2 * cost->params * sizeof(float);
+        cost->memory_picture += mq_trainable_memory_picture(t->thawed);
+        cost->memory -= t->plan.batch * mq_trainable_memory_picture(t->thawed);
+    }
+    cost->memory += plan->batch * cost->memory_picture;
 }
 
-mq_status mq_trunk_measure(mq_err *err, const mq_trunk_plan *plan, mq_trunk_cost *cost, mq_buf *text) {
+mq_status mq_trunk_describe(mq_err *err, const mq_trunk_plan *plan, mq_buf *text) {
+    mq_status status = MQ_OK;
+    mq_trunk *t = NULL;
+    MQ_TRY(create(err, plan, &t));
+    if (t->thawed) MQ_TRY(mq_trainable_describe(err, t->thawed, text));
+cleanup:
+    mq_trunk_free(&t);
+    return status;
+}
+
+mq_status mq_trunk_measure(mq_err *err, const mq_trunk_plan *plan, mq_trunk_cost *cost) {
     mq_status status = MQ_OK;
     mq_trunk *t = NULL;
     float *in = NULL, *out = NULL;
+    mq_trunk_plan small = *plan;
     *cost = (mq_trunk_cost){0};
-    MQ_TRY(create(err, plan, &t));
+    if (small.batch > SMALL) small.batch = SMALL;
+    MQ_TRY(create(err, &small, &t));
     const size_t pixels = (size_t)plan->recipe->imgsz * plan->recipe->imgsz * 3;
     const size_t numbers = t->width > pixels ? t->width : pixels; /* of the larger end of either program */
     MQ_TRY(mq_calloc(err, PROGRAM_BATCH * numbers, sizeof *in, "pictures", &in));
@@ -230,8 +245,7 @@ mq_status mq_trunk_measure(mq_err *err, const mq_trunk_plan *plan, mq_trunk_cost
     if (t->frozen) MQ_TRY(time_program(err, t->frozen, in, out, &cost->frozen));
     if (t->rest) MQ_TRY(time_program(err, t->rest, in, out, &cost->validation));
     if (t->thawed) MQ_TRY(time_training(err, t, in, &cost->thawed));
-    if (t->thawed && text) MQ_TRY(mq_trainable_describe(err, t->thawed, text));
-    count_cost(t, cost);
+    count_cost(t, plan, cost);
 cleanup:
     mq_trunk_free(&t);
     free(in);

@@ -45,9 +45,11 @@ typedef struct {
 MQ_MUST_USE mq_status mq_trunk_open(mq_err *err, const mq_trunk_plan *plan, mq_trunk **trunk);
 void mq_trunk_free(mq_trunk **trunk);
 
-/* Measures a few grey pictures; text, where wanted, gets mq_trainable_describe. Writes nothing to disk. */
-MQ_MUST_USE mq_status mq_trunk_measure(mq_err *err, const mq_trunk_plan *plan, mq_trunk_cost *cost,
-                                       mq_buf *text);
+/* Measures a few grey pictures, in the memory of a small batch. Writes nothing to disk. */
+MQ_MUST_USE mq_status mq_trunk_measure(mq_err *err, const mq_trunk_plan *plan, mq_trunk_cost *cost);
+
+/* Appends mq_trainable_describe of the whole batch; nothing where nothing is thawed. */
+MQ_MUST_USE mq_status mq_trunk_describe(mq_err *err, const mq_trunk_plan *plan, mq_buf *text);
 
 /* Begins a pass. MQ_TRAIN: order [count] are places in the subset, flips [count] 0 or 1; both borrowed until
  * the pass ends. MQ_VAL: NULL and all pictures. */
