@@ -76,7 +76,7 @@ bool mq_is_unnamed(const char *name, const char *kind, size_t *number) {
         first = second;
         second = scope;
     }
-    if (number) *number = fits ? first << 20 | second : 0;
+    if (number) *number = fits ? first * MQ_NUMBER_SCOPE + second : 0;
     return fits;
 }
 

@@ -10,7 +10,7 @@
 
 #include "base/json.h"
 
-enum { MQ_PARAM_RANK_MAX = 8 };
+enum { MQ_PARAM_RANK_MAX = 8, MQ_NUMBER_SCOPE = 1 << 20 };
 
 typedef struct {
     const char *name; /* "kernel" */
@@ -48,7 +48,8 @@ const char *mq_snake_case(const char *class_name, char *out, size_t size);
 
 /* Whether Keras chose name for a layer of kind: the kind itself or kind_NUMBER; Keras 1 wrote convolution2d_1
  * and batchnormalization_1, TensorFlow 1.13 batch_normalization_v1_1, and TensorFlow's scopes may add another
- * _NUMBER. What the numbers sort by goes to *number unless NULL: 0 without, in the order of creation. */
+ * _NUMBER. Unless NULL, *number becomes the layer's number times MQ_NUMBER_SCOPE plus the scope's, each 0
+ * where there is none. */
 bool mq_is_unnamed(const char *name, const char *kind, size_t *number);
 
 /* Whether name is base with one _NUMBER behind it. */

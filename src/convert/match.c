@@ -128,6 +128,7 @@ cleanup:
 typedef struct {
     const mq_stored_layer *layer;
     size_t number;
+    bool taken;
 } numbered;
 
 static int by_number(const void *left, const void *right) {
@@ -139,12 +140,16 @@ static int by_number(const void *left, const void *right) {
 static size_t list_unnamed(const mq_stored_model *model, const mq_layer_shape *kind, numbered *list) {
     size_t count = 0;
     for (size_t i = 0; i < model->count; i++) {
-        numbered item = {&model->layers[i], 0};
+        numbered item = {&model->layers[i], 0, false};
         if (!is_kind(item.layer, kind)) continue;
         if (mq_is_unnamed(own_name(model, item.layer), kind->kind, &item.number)) list[count++] = item;
     }
     qsort(list, count, sizeof *list, by_number);
     return count;
+}
+
+static bool is_unnamed_of(const mq_layer_shape *layer, const mq_layer_shape *kind) {
+    return layer->unnamed && strcmp(layer->kind, kind->kind) == 0;
 }
 
 /* Whether all expected unnamed layers of a kind fit those from the first of list on. */
@@ -154,22 +159,20 @@ static mq_status run_fits(mq_err *err, const attempt *a, const mq_layer_shape *k
     *fits = true;
     for (size_t i = 0; i < a->expected->count && *fits; i++) {
         const mq_layer_shape *wanted = &a->expected->layers[i];
-        if (wanted->unnamed && strcmp(wanted->kind, kind->kind) == 0)
+        if (is_unnamed_of(wanted, kind))
             MQ_TRY(layer_fits(err, a, list[wanted->unnamed_ago].layer, wanted, fits));
     }
 cleanup:
     return status;
 }
 
-/* The layers that Keras named, of the kind of the expected one at index. A network is built in one go, so
- * they are a run among all such layers of the file: the only one that fits, else the first. */
-static mq_status find_unnamed(mq_err *err, attempt *a, size_t index, numbered *list) {
+/* A network is built in one go, so the layers that Keras named are a run among all such layers of the file:
+ * the only one that fits, else the first. */
+static mq_status find_run(mq_err *err, attempt *a, const mq_layer_shape *kind, const numbered *list,
+                          size_t count) {
     mq_status status = MQ_OK;
-    const mq_layer_shape *kind = &a->expected->layers[index];
-    const size_t count = list_unnamed(a->model, kind, list);
     size_t wanted = 0, start = 0, fitting = 0;
-    for (size_t i = 0; i < a->expected->count; i++)
-        wanted += a->expected->layers[i].unnamed && strcmp(a->expected->layers[i].kind, kind->kind) == 0;
+    for (size_t i = 0; i < a->expected->count; i++) wanted += is_unnamed_of(&a->expected->layers[i], kind);
     for (size_t from = 0; from + wanted <= count && fitting < 2; from++) {
         bool fits = false;
         MQ_TRY(run_fits(err, a, kind, list + from, &fits));
@@ -178,11 +181,45 @@ static mq_status find_unnamed(mq_err *err, attempt *a, size_t index, numbered *l
     if (fitting > 1) a->unclear = kind->name;
     for (size_t i = 0; i < a->expected->count; i++) {
         const mq_layer_shape *layer = &a->expected->layers[i];
-        if (!layer->unnamed || strcmp(layer->kind, kind->kind) != 0) continue;
-        if (start + layer->unnamed_ago < count) a->found[i] = list[start + layer->unnamed_ago].layer;
+        if (is_unnamed_of(layer, kind) && start + layer->unnamed_ago < count)
+            a->found[i] = list[start + layer->unnamed_ago].layer;
     }
 cleanup:
     return status;
+}
+
+/* Each layer by its shapes alone, where only one has them. */
+static mq_status find_by_shape(mq_err *err, attempt *a, const mq_layer_shape *kind, numbered *list,
+                               size_t count) {
+    mq_status status = MQ_OK;
+    for (size_t i = 0; i < a->expected->count; i++) {
+        const mq_layer_shape *wanted = &a->expected->layers[i];
+        numbered *found = NULL;
+        if (!is_unnamed_of(wanted, kind)) continue;
+        for (size_t k = 0; k < count; k++) {
+            bool fits = false;
+            MQ_TRY(layer_fits(err, a, list[k].layer, wanted, &fits));
+            if (!fits) continue;
+            if (found || list[k].taken) a->unclear = wanted->name;
+            found = &list[k];
+        }
+        if (!found) continue;
+        found->taken = true;
+        a->found[i] = found->layer;
+    }
+cleanup:
+    return status;
+}
+
+/* The expected layers of the kind of the one at index that Keras named. Where TensorFlow counted scopes on,
+ * conv2d_1 became conv2d_1_1, but conv2d the next free name, conv2d_4: then numbers do not tell the order. */
+static mq_status find_unnamed(mq_err *err, attempt *a, size_t index, numbered *list) {
+    const mq_layer_shape *kind = &a->expected->layers[index];
+    const size_t count = list_unnamed(a->model, kind, list);
+    size_t scoped = 0;
+    for (size_t i = 0; i < count; i++) scoped += list[i].number % MQ_NUMBER_SCOPE != 0;
+    return scoped == 0 || scoped == count ? find_run(err, a, kind, list, count)
+                                          : find_by_shape(err, a, kind, list, count);
 }
 
 /* In files without names only the order within a kind tells. */

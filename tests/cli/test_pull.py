@@ -293,6 +293,8 @@ def test_files(tap, m):
     data = ROOT / "tests/data/weights"
     m.expect(tap, "weights of another network", ["pull", "xception", "--from", data / "legacy.h5"], 65,
              err=[REFUSED, "of 234 tensors", "block1_conv1/kernel [3,3,2,3] for [3,3,3,32]"])
+    m.expect(tap, "weights of Theano", ["pull", "xception", "--from", ROOT / "tests/data/legacy/bad_theano.h5"], 65,
+             err=["Keras on Theano", "save it again"])
     m.expect(tap, "unreadable weights", ["pull", "xception", "--from", data / "bad_cut.keras"], 65,
              err="not a readable zip file")
     m.expect(tap, "a web page", ["pull", "xception", "--from", data / "bad_page.h5"], 65, err="neither a .keras nor an .h5")
