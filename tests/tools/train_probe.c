@@ -11,6 +11,7 @@
 #include "base/par.h"
 #include "net/program.h"
 #include "net/trainable.h"
+#include "train/adam.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -115,7 +116,7 @@ static mq_status bench(mq_err *err, char **arg, const char *mode) {
     mq_status status = MQ_OK;
     mq_trainable *t = NULL;
     mq_buf text = mq_buf_init(1 << 24);
-    float *in = NULL, *features = NULL;
+    float *in = NULL, *features = NULL, *m = NULL, *v = NULL;
     double times[STEPS_MAX];
     const bool describe = strcmp(mode, "--bench") != 0;
     const size_t batch = (size_t)atoi(arg[5]), steps = describe ? 0 : (size_t)atoi(arg[6]);
@@ -140,12 +141,17 @@ static mq_status bench(mq_err *err, char **arg, const char *mode) {
     MQ_REQUIRE(steps && steps < STEPS_MAX, err, MQ_USAGE, "from 1 to %d steps", STEPS_MAX - 1);
     MQ_TRY(mq_calloc(err, batch * s.h * s.w * s.c, sizeof *in, "pictures", &in));
     MQ_TRY(mq_calloc(err, batch * 2048, sizeof *features, "features", &features));
+    MQ_TRY(mq_calloc(err, mq_trainable_count(t), sizeof *m, "moments", &m));
+    MQ_TRY(mq_calloc(err, mq_trainable_count(t), sizeof *v, "moments", &v));
     for (size_t i = 0; i < batch * s.h * s.w * s.c; i++) in[i] = (float)(i * 7919 % 511) / 255.0f - 1.0f;
     for (size_t i = 0; i <= steps; i++) { /* the first one warms up */
         const double start = mq_seconds();
         MQ_TRY(mq_trainable_forward(err, t, in, batch, features));
         const double half = mq_seconds();
         MQ_TRY(mq_trainable_backward(err, t, features));
+        const mq_adam_block block = {mq_trainable_params(t), m, v, mq_trainable_grads(t),
+                                     mq_trainable_count(t)};
+        MQ_REQUIRE(mq_adam_step(&block, 1e-6, i + 1), err, MQ_BAD_DATA, "numbers that are not finite");
         MQ_TRY(mq_trainable_changed(err, t));
         if (i) times[i - 1] = mq_seconds() - start;
         fprintf(stderr, "forward %.3f s, backward %.3f s\n", half - start, mq_seconds() - half);
@@ -158,6 +164,8 @@ cleanup:
     mq_buf_free(&text);
     free(in);
     free(features);
+    free(m);
+    free(v);
     return status;
 }
 
