@@ -379,18 +379,6 @@ MQ_MUST_USE static mq_status find_layer(mq_err *err, const mq_program_plan *plan
     return MQ_OK;
 }
 
-mq_status mq_program_shape(mq_err *err, const mq_program_plan *plan, mq_shape *shape) {
-    mq_status status = MQ_OK;
-    mq_graph *graph = NULL;
-    MQ_TRY(plan->arch->build(err, plan->imgsz, &graph));
-    size_t output = mq_graph_size(graph) - 1;
-    MQ_TRY(find_layer(err, plan, graph, plan->output, &output));
-    *shape = mq_graph_node(graph, output)->shape;
-cleanup:
-    mq_graph_free(&graph);
-    return status;
-}
-
 mq_status mq_lower_infer(mq_err *err, const mq_program_plan *plan, mq_program *p) {
     mq_status status = MQ_OK;
     lowering l = {.err = err, .plan = plan, .p = p};

@@ -37,9 +37,6 @@ MQ_MUST_USE mq_status mq_program_run(mq_err *err, mq_program *program, const flo
 /* The shape of one picture's result. */
 mq_shape mq_program_output(const mq_program *program);
 
-/* The same of plan's result, without making it. */
-MQ_MUST_USE mq_status mq_program_shape(mq_err *err, const mq_program_plan *plan, mq_shape *shape);
-
 /* Bytes the program holds: weights, arena, library scratch. */
 size_t mq_program_memory(const mq_program *program);
 

@@ -376,10 +376,6 @@ float *mq_trainable_grads(const mq_trainable *t) {
     return t->grads;
 }
 
-size_t mq_trainable_moving_count(const mq_trainable *t) {
-    return t->moving_count;
-}
-
 float *mq_trainable_moving(const mq_trainable *t) {
     return t->moving;
 }

@@ -48,7 +48,6 @@ MQ_MUST_USE mq_status mq_trainable_changed(mq_err *err, mq_trainable *trainable)
 size_t mq_trainable_count(const mq_trainable *trainable);
 float *mq_trainable_params(const mq_trainable *trainable);
 float *mq_trainable_grads(const mq_trainable *trainable);
-size_t mq_trainable_moving_count(const mq_trainable *trainable);
 float *mq_trainable_moving(const mq_trainable *trainable);
 
 /* One tensor of the block of parameters (moving false) or of moving statistics; false behind the last. */

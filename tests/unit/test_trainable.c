@@ -219,7 +219,6 @@ static void check_moving(const pass *p, const mq_trainable *t, const ref_net *r)
         free(want);
         count += tensor.count;
     }
-    assert_int_equal(count, mq_trainable_moving_count(t));
     assert_true(p->batch == (count > 0));
 }
 
@@ -380,6 +379,13 @@ static mq_bundle *blocks_weights(void) {
     return weights;
 }
 
+static size_t moving_count(const mq_trainable *t) {
+    mq_trainable_tensor tensor;
+    size_t count = 0;
+    for (size_t i = 0; mq_trainable_tensor_at(t, true, i, &tensor); i++) count += tensor.count;
+    return count;
+}
+
 /* 19 pictures make three lanes of 7, the last one not full: the same bytes with one thread and with five. */
 static void check_threads(mq_dtype dtype, bool batch) {
     enum { N = 19 };
@@ -408,7 +414,7 @@ static void check_threads(mq_dtype dtype, bool batch) {
     assert_memory_equal(mq_trainable_params(t[0]), mq_trainable_params(t[1]),
                         mq_trainable_count(t[0]) * sizeof(float));
     assert_memory_equal(mq_trainable_moving(t[0]), mq_trainable_moving(t[1]),
-                        mq_trainable_moving_count(t[0]) * sizeof(float));
+                        moving_count(t[0]) * sizeof(float));
     for (int i = 0; i < 2; i++) {
         mq_trainable_free(&t[i]);
         free(features[i]);
