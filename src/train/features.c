@@ -254,6 +254,10 @@ mq_status mq_features_open(mq_err *err, const mq_features_plan *plan, mq_feature
     MQ_TRY(count_done(err, f, &done));
     if (done < f->count) MQ_TRY(fill(err, f, plan, done));
     mq_lock_free(&f->lock); /* complete files are only read */
+    free(f->block);
+    free(f->input);
+    free(f->output);
+    f->block = NULL, f->input = f->output = NULL;
     *features = f;
     f = NULL;
 cleanup:

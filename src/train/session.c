@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { VALIDATION_ROWS = 64, FIXED_TENSORS = 7, NAME_SIZE = 256 };
+enum { FIXED_TENSORS = 7, NAME_SIZE = 256 };
 
 bool mq_session_stopped(const mq_session *s) {
     return s->plan->stop && s->plan->stop(s->plan->user);
@@ -107,7 +107,7 @@ mq_status mq_session_open(mq_err *err, const mq_train_plan *plan, mq_session *s)
     MQ_TRY(mq_run_path(err, plan->run, "checkpoints", &s->checkpoints));
     MQ_TRY(mq_head_create(err, plan->head, plan->arch->features, classes, &s->head));
     MQ_TRY(mq_head_trainer_create(err, s->head, plan->batch, &s->trainer));
-    MQ_TRY(mq_head_work_create(err, s->head, VALIDATION_ROWS, &s->val_work));
+    MQ_TRY(mq_head_work_create(err, s->head, MQ_VALIDATION_ROWS, &s->val_work));
     MQ_TRY(mq_metrics_create(err, classes, &s->metrics));
     MQ_TRY(mq_calloc(err, s->head->count, sizeof *s->best, "the best classifier", &s->best));
     MQ_TRY(mq_calloc(err, s->count, sizeof *s->order, "the order of pictures", &s->order));

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PROGRAM_BATCH = 16, VALIDATION_ROWS = 64, MEASURED = 4, SMALL = 8, SPLITS = 2 };
+enum { PROGRAM_BATCH = 16, MEASURED = 4, SMALL = 8, SPLITS = 2 };
 
 struct mq_trunk {
     mq_trunk_plan plan;
@@ -27,7 +27,7 @@ struct mq_trunk {
     mq_trainable *thawed;   /* NULL: nothing is thawed */
     mq_feed *feeds[SPLITS]; /* MQ_TRAIN, MQ_VAL; NULL: the part is empty */
     mq_split filling;       /* whose cache is being filled */
-    float *features;        /* [batch or VALIDATION_ROWS, arch->features] of the thawed part */
+    float *features;        /* [batch or MQ_VALIDATION_ROWS, arch->features] of the thawed part */
     float *m, *v;           /* [mq_trainable_count] */
 };
 
@@ -150,7 +150,7 @@ cleanup:
 static mq_status create(mq_err *err, const mq_trunk_plan *plan, mq_trunk **trunk) {
     mq_status status = MQ_OK;
     mq_trunk *t = NULL;
-    const size_t rows = plan->batch > VALIDATION_ROWS ? plan->batch : VALIDATION_ROWS;
+    const size_t rows = plan->batch > MQ_VALIDATION_ROWS ? plan->batch : MQ_VALIDATION_ROWS;
     MQ_REQUIRE(plan->size == sizeof *plan, err, MQ_INTERNAL, "a trunk plan of %zu bytes", plan->size);
     MQ_TRY(mq_calloc(err, 1, sizeof *t, "the network", &t));
     t->plan = *plan;
@@ -261,7 +261,7 @@ mq_status mq_trunk_begin(mq_err *err, mq_trunk *t, mq_split split, const uint32_
         MQ_TRY(mq_program_update(err, t->rest, t->plan.weights));
     }
     MQ_TRY(mq_feed_begin(err, t->feeds[split], order, flips, count,
-                         split == MQ_VAL ? VALIDATION_ROWS : t->plan.batch));
+                         split == MQ_VAL ? MQ_VALIDATION_ROWS : t->plan.batch));
 cleanup:
     return status;
 }
@@ -330,7 +330,7 @@ static mq_status add_pass(mq_err *err, mq_trunk *t, const uint8_t *flips, double
     const float *x;
     const uint32_t *labels;
     size_t n;
-    MQ_TRY(mq_feed_begin(err, t->feeds[MQ_TRAIN], NULL, flips, t->plan.count, VALIDATION_ROWS));
+    MQ_TRY(mq_feed_begin(err, t->feeds[MQ_TRAIN], NULL, flips, t->plan.count, MQ_VALIDATION_ROWS));
     for (;;) {
         MQ_TRY(mq_feed_next(err, t->feeds[MQ_TRAIN], &x, &labels, &n));
         if (!n) break;

@@ -9,6 +9,8 @@
 
 typedef struct mq_trunk mq_trunk;
 
+enum { MQ_VALIDATION_ROWS = 16 }; /* pictures of a batch where nothing is trained */
+
 typedef struct {
     size_t size;               /* sizeof(mq_trunk_plan) */
     const mq_dataset *dataset; /* borrowed, as is all of the plan while the trunk lives */

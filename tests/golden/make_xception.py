@@ -58,19 +58,22 @@ def build(size, divisor, policy):
     kept, xception.layers = xception.layers, layers
     model = xception.Xception(include_top=False, weights=None, input_shape=(size, size, 3), pooling="avg")
     xception.layers = kept
+    numbers = {}  # of trainable weights in network order
     tensor = 0
     for layer in made:
         values = []
         for weight in layer.weights:
             values.append(seeded(tensor, weight.name, weight.shape))
+            if weight.trainable:
+                numbers[tensor] = weight
             tensor += 1
         layer.set_weights(values)
     outputs = [model.output if n == "avg_pool" else model.get_layer(n).output for n in NODES]
-    return keras.Model(model.input, outputs)
+    return keras.Model(model.input, outputs), numbers
 
 
 def run(size, divisor, policy, pixels):
-    found = build(size, divisor, policy)(pixels.astype("f8" if policy == "float64" else "f4"), training=False)
+    found = build(size, divisor, policy)[0](pixels.astype("f8" if policy == "float64" else "f4"), training=False)
     return [keras.ops.convert_to_numpy(keras.ops.cast(t, "float64")).ravel() for t in found]
 
 

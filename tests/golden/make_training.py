@@ -1,0 +1,54 @@
+#!/usr/bin/env python3
+"""Writes training.h: the gradients that Keras computes for seeded weights, pictures and gradients of the features.
+usage: make_training.py > training.h    (keras 3.15.1, tensorflow-cpu 2.21.0)
+
+Weights, pictures and projections are those of make_xception.py. Of each gradient it keeps the norm and 16 projections in
+float64, and how far Keras f32 is from that; of the whole gradient how far mixed_bfloat16 is."""
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+import keras
+import numpy as np
+import tensorflow as tf
+from make_xception import TEST, build, projections, row, unit
+
+CASES = [(71, 4, 3, "train"), (71, 4, 3, "stored")]  # side, divisor of channels, pictures, batch norm
+
+
+def gradients(size, divisor, policy, bn, pixels, gradient):
+    """{number of the tensor in network order: gradient}, as float64."""
+    wide = "float64" if policy == "float64" else "float32"
+    model, numbers = build(size, divisor, policy)
+    with tf.GradientTape() as tape:
+        features = model(pixels.astype(wide), training=bn == "train")[-1]
+        loss = tf.reduce_sum(tf.cast(features, wide) * gradient.astype(wide))
+    found = tape.gradient(loss, [w.value for w in numbers.values()])
+    return {number: np.asarray(g, "f8").ravel() for number, g in zip(numbers, found)}
+
+
+def main():
+    print("/* training.h: written by make_training.py; see there. */")
+    print("#ifndef MQ_GOLDEN_TRAINING_H\n#define MQ_GOLDEN_TRAINING_H\n\n#include \"golden/xception.h\"\n\n#include <stdbool.h>\n")
+    print("typedef struct {\n    size_t tensor; /* its number in network order */\n    double norm, f32_error; /* of float64; of Keras "
+          "f32, relative to it */\n    double f64[GOLDEN_PROJECTIONS];\n} golden_gradient;\n")
+    cases = []
+    for number, (size, divisor, count, bn) in enumerate(CASES):
+        pixels = (unit(TEST, 0, count * size * size * 3) * np.float32(2) - np.float32(1)).reshape(count, size, size, 3)
+        gradient = (unit(TEST, 2, count * 2048 // divisor) * np.float32(2) - np.float32(1)).reshape(count, -1)
+        f64, f32, mixed = (gradients(size, divisor, p, bn, pixels, gradient) for p in ("float64", "float32", "mixed_bfloat16"))
+        print(f"static const golden_gradient golden_gradients_{number}[] = {{")
+        for tensor, want in sorted(f64.items()):
+            norm = np.linalg.norm(want)
+            print(f"    {{{tensor}, {norm:.9g}, {np.linalg.norm(f32[tensor] - want) / norm:.3g},\n     {row(projections(want))}}},")
+        print("};\n")
+        whole = [np.concatenate([g[t] for t in sorted(f64)]) for g in (mixed, f64)]
+        error = np.linalg.norm(whole[0] - whole[1]) / np.linalg.norm(whole[1])
+        cases.append(f"    {{{size}, {divisor}, {count}, {'true' if bn == 'train' else 'false'}, {error:.3g}, "
+                     f"golden_gradients_{number},\n     sizeof golden_gradients_{number} / sizeof *golden_gradients_{number}}},")
+    print("typedef struct {\n    uint32_t side;\n    size_t divisor, pictures;\n    bool batch; /* statistics */\n"
+          "    double mixed_error; /* of the whole gradient */\n    const golden_gradient *rows;\n    size_t count;\n} golden_pass;\n")
+    print("static const golden_pass golden_passes[] = {", *cases, "};\n\n#endif", sep="\n")
+
+
+if __name__ == "__main__":
+    main()
