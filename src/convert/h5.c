@@ -4,6 +4,7 @@
  * layout is checked before a byte of it is read. */
 #include "convert/h5.h"
 #include "base/mem.h"
+#include "convert/heaps.h"
 
 #include <float.h>
 #include <hdf5.h>
@@ -54,6 +55,7 @@ mq_status mq_h5_open(mq_err *err, const char *what, mq_buf *image, mq_h5 **file)
     mq_status status = MQ_OK;
     mq_h5 *f = NULL;
     hid_t access = -1;
+    MQ_TRY(mq_guard_heaps(err, what, image->data, image->size));
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     H5PLset_loading_state(0); /* no filter from a shared library */
     MQ_TRY(mq_calloc(err, 1, sizeof *f, what, &f));
@@ -180,6 +182,12 @@ static herr_t list_one(hid_t group, const char *name, const H5L_info_t *info, vo
     return add_text(l->err, l->names, name, NAME_MAX_BYTES) == MQ_OK ? 0 : -1;
 }
 
+static int by_text(const void *left, const void *right) {
+    return strcmp(*(char *const *)left, *(char *const *)right);
+}
+
+/* In the order of storage, and sorted here: HDF5 1.10 frees what it never had when it sorts a damaged group.
+ */
 mq_status mq_h5_list(mq_err *err, mq_h5 *file, const char *path, mq_texts *names) {
     mq_status status = MQ_OK;
     hid_t group = -1;
@@ -189,8 +197,9 @@ mq_status mq_h5_list(mq_err *err, mq_h5 *file, const char *path, mq_texts *names
     MQ_REQUIRE(group >= 0 && H5Gget_info(group, &info) >= 0 && info.nlinks <= LINKS_MAX, err, MQ_BAD_DATA,
                "%s: its group " NAMED " cannot be read, or has too many entries", file->what,
                *path ? path : "/");
-    MQ_REQUIRE(H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, NULL, list_one, &l) >= 0, err, MQ_BAD_DATA,
+    MQ_REQUIRE(H5Literate(group, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, list_one, &l) >= 0, err, MQ_BAD_DATA,
                "%s: its group " NAMED " cannot be read; the file is damaged", file->what, *path ? path : "/");
+    if (names->count) qsort(names->items, names->count, sizeof *names->items, by_text);
 cleanup:
     if (group >= 0) H5Oclose(group);
     return status;

@@ -28,7 +28,7 @@ const char *mq_h5_what(const mq_h5 *file);
 /* Whether a group stands at path ("" is the root). A link on the way out of the file is an error. */
 MQ_MUST_USE mq_status mq_h5_has_group(mq_err *err, mq_h5 *file, const char *path, bool *has);
 
-/* The names in a group, in HDF5's order of names. */
+/* The names in a group, sorted by their bytes. */
 MQ_MUST_USE mq_status mq_h5_list(mq_err *err, mq_h5 *file, const char *path, mq_texts *names);
 
 /* Appends the texts of an attribute of a group: one, an array, or Keras' NAME0, NAME1, ... of a long one.

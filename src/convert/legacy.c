@@ -109,7 +109,7 @@ static bool same_scope(const char *a, const char *b) {
     return n == scope_length(b) && memcmp(a, b, n) == 0;
 }
 
-/* All data sets below path, as weight_names would list them, in HDF5's order of names. */
+/* All data sets below path, as weight_names would list them, in the order of names. */
 static mq_status list_datasets(mq_err *err, reading *r, const char *path, const char *below, size_t depth,
                                mq_texts *weights) {
     mq_status status = MQ_OK;
@@ -282,7 +282,7 @@ static mq_status read_model(mq_err *err, reading *r, const char *root, size_t de
     if (!listed) MQ_TRY(mq_h5_list(err, r->file, root, &layers));
     MQ_TRY(mq_add_model(err, r->contents, root, &model));
     for (size_t i = 0; i < layers.count; i++) {
-        if (!listed && !is_layer(layers.items[i])) continue;
+        if (!*layers.items[i] || (!listed && !is_layer(layers.items[i]))) continue;
         MQ_TRY(mq_format(err, &path, "%s/%s", root, layers.items[i]));
         MQ_TRY(read_group(err, r, index, path, depth));
         free(path);

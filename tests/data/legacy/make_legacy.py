@@ -197,11 +197,13 @@ def tf113(file):
 
 
 def keras3(file):
-    """Keras 3's legacy saver under h5py 3: sorted groups, no ":0", top-level weights, texts of any length."""
+    """Keras 3's legacy saver under h5py 3: no ":0", top-level weights, texts of any length. One is too long to be a
+    name, and is passed over."""
     file.attrs["keras_version"] = "3.15.1"
     layers = [*renumbered(0), ["head/dense", *HEAD[1:]]]
     write_model(file, layers, "{layer}/{param}", lambda texts: [t.encode() for t in texts])
     write_group(file.create_group("top_level_model_weights"), [])
+    file.attrs["layer_names"] = [*file.attrs["layer_names"], 5000 * "x"]
 
 
 def split(file):
@@ -486,6 +488,15 @@ def damaged(words):
     data[at] ^= 1
     (OUT / "bad_checksum.h5").write_bytes(data)
     words["bad_checksum.h5"] = "8 cannot be read; the file is cut or damaged"
+    data = (OUT / "keras3.h5").read_bytes()
+    heap = data.index(b"GCOL\1")
+    free = heap + int.from_bytes(data[heap + 8:heap + 16], "little") - 16
+    while data[free:free + 8] != bytes(8) or data[free + 8:free + 16] == bytes(8):
+        free -= 8
+    for name, at, size in (("heap_size", heap + 24, 1 << 40), ("heap_round", free + 8, 0)):
+        changed = data[:at] + size.to_bytes(8, "little") + data[at + 8:]
+        (OUT / f"bad_{name}.h5").write_bytes(changed)
+        words[f"bad_{name}.h5"] = "1 not a readable HDF5 file"
     data = (OUT / "tf2_deep.h5").read_bytes()
     (OUT / "bad_cut.h5").write_bytes(data[:len(data) * 2 // 3])
     words["bad_cut.h5"] = "1 not a readable HDF5 file"
