@@ -14,8 +14,20 @@
 
 enum { DETAILS_LIMIT = 64 << 20 };
 
-/* What the process holds beside the stage: the weights file, the loader, the program itself. */
-static const double BESIDE = 250e6;
+/* The program itself, oneDNN's generated code and stacks; and pictures on their way while a cache is filled:
+ * the loader's, mirrored ones, those being decoded. Both measured (tests/job/test_thaw.py). */
+static const double PROCESS = 60e6, PICTURES = 84;
+
+/* What the process holds in all: the stage, the weights as they came, the classifier with gradient, moments
+ * and a copy. */
+static double memory_of(const mq_train_plan *plan, const mq_trunk_cost *cost) {
+    double weights = 0;
+    for (size_t i = 0; i < mq_bundle_count(plan->weights); i++)
+        weights += (double)mq_bundle_at(plan->weights, i)->bytes;
+    const double picture = 3.0 * sizeof(float) * plan->recipe->imgsz * plan->recipe->imgsz;
+    return (double)cost->memory + weights + 5.0 * sizeof(float) * (double)cost->head_params + PROCESS +
+           PICTURES * picture;
+}
 
 static void print_head(const mq_train_plan *plan, const mq_trunk_cost *first, size_t count) {
     fprintf(stderr, "%s %u px, %s, %d %s (%.1f img/s forward), %zu classes, train %zu, val %zu\n",
@@ -47,10 +59,10 @@ static void print_stage(const mq_train_plan *plan, const mq_stage *stage, const 
                         size_t count) {
     char time[32], thawed[48];
     const double disk = (double)cost->disk / 1e6;
-    fprintf(stderr, "%-10s%-20s%7.1f M%8u%9.0e  %-7s%9s%6.1f GB%6.*f %s\n", stage->thaw,
+    fprintf(stderr, "%-10s%-20s%7.1f M%8u%9.0e  %-7s%9s%6.2f GB%6.*f %s\n", stage->thaw,
             thawed_text(stage, thawed), (double)(cost->params + cost->head_params) / 1e6, stage->epochs,
             stage->lr, stage->batch_statistics ? "train" : "stored",
-            mq_duration(seconds_of(plan, stage, cost, count), time), ((double)cost->memory + BESIDE) / 1e9,
+            mq_duration(seconds_of(plan, stage, cost, count), time), memory_of(plan, cost) / 1e9,
             disk < 1000 ? 0 : 1, disk < 1000 ? disk : disk / 1e3, disk < 1000 ? "MB" : "GB");
 }
 
@@ -59,7 +71,7 @@ static mq_status check_memory(mq_err *err, const mq_train_plan *plan, const mq_s
                               const mq_trunk_cost *cost) {
     mq_status status = MQ_OK;
     const uint64_t available = mq_memory_available();
-    const double wanted = (double)cost->memory + BESIDE, free_now = (double)available;
+    const double wanted = memory_of(plan, cost), free_now = (double)available;
     const double fixed = wanted - (double)plan->batch * (double)cost->memory_picture;
     const double fits = floor((free_now - fixed) / (double)cost->memory_picture);
     if (available == UINT64_MAX || wanted <= free_now) return MQ_OK;

@@ -210,7 +210,12 @@ static void count_cost(mq_trunk *t, const mq_trunk_plan *plan, mq_trunk_cost *co
     }
     if (t->frozen) cost->memory += mq_program_memory(t->frozen);
     if (t->rest) cost->memory += mq_program_memory(t->rest);
-    cost->memory_picture = t->width * sizeof(float);
+    /* A picture's place in the batch that is fed, and in the loader's three where they are read in every
+     * epoch. */
+    const size_t pixels = (size_t)plan->recipe->imgsz * plan->recipe->imgsz * 3;
+    cost->memory_picture = ((t->boundary_index ? t->width : 0) + (is_cached(t) ? 0 : 3 * pixels)) *
+                           sizeof(float);
+    cost->memory += MQ_VALIDATION_ROWS * cost->memory_picture;
     if (t->thawed) {
         cost->params = mq_trainable_count(t->thawed);
         cost->memory += mq_trainable_memory(t->thawed) + 2 * cost->params * sizeof(float);
