@@ -109,6 +109,44 @@ def probe(tools, weights, case, dtype, tensor, gradient):
         return {name: a.astype("f8").ravel() for name, a in read_safetensors(paths[2]).items()}
 
 
+STEPS, RATE, CLASSES = 10, 1e-4, 196
+
+
+def ten_steps(tools, path, weights, size, count, bn, files):
+    """Ten losses of Keras f32, how far ours are from them (of the first), and the moving statistics after them."""
+    import keras
+    import tensorflow as tf
+    from safetensors.numpy import save_file
+    draw = np.random.default_rng(3)
+    pixels, labels = load_pictures(files[:count], size), draw.integers(0, CLASSES, count)
+    head = {"head/dense/kernel": draw.uniform(-.044, .044, (2048, 1024)), "head/dense/bias": np.zeros(1024),
+            "head/predictions/kernel": draw.uniform(-.07, .07, (1024, CLASSES)), "head/predictions/bias": np.zeros(CLASSES)}
+    head = {name: value.astype("f4") for name, value in head.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [os.path.join(folder, name) for name in ("in", "labels", "head", "out")]
+        pixels.astype("<f4").tofile(paths[0])
+        labels.astype("<u4").tofile(paths[1])
+        save_file(head, paths[2])
+        subprocess.run([tools[0], "--train", path, "f32", str(size), bn, str(RATE), str(STEPS), *paths], check=True)
+        ours = read_safetensors(paths[3])
+    base, names = base_model(weights, size, "float32", "-", "-")
+    model = keras.Sequential([keras.layers.Dense(1024, activation="relu"), keras.layers.Dense(CLASSES)])
+    model.build((None, 2048))
+    model.set_weights(list(head.values()))
+    variables = base.trainable_weights + model.trainable_weights
+    adam = keras.optimizers.Adam(RATE)
+    losses = []
+    for _ in range(STEPS):
+        with tf.GradientTape() as tape:
+            logits = model(base(pixels, training=bn == "train"))
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+        adam.apply(tape.gradient(loss, [w.value for w in variables]), variables)
+        losses.append(float(loss))
+    moving = [error(ours[f"{name}/{w.name}"].astype("f8"), np.asarray(w, "f8")) for name, layer in names.items()
+              for w in layer.non_trainable_weights if f"{name}/{w.name}" in ours]
+    return losses, [abs(a - b) / losses[0] for a, b in zip(ours["losses"].astype("f8"), losses)], moving
+
+
 def error(a, b):
     return float(np.linalg.norm(a.ravel() - b.ravel()) / max(np.linalg.norm(b), 1e-300))
 
@@ -172,6 +210,12 @@ def main():
         e, k = error(flat[0], flat[2]), error(flat[1], flat[2])
         report(e <= 1.5 * k, f"bf16 {name}: the gradient {e:.1e} from float64, mixed_bfloat16 {k:.1e}, "
                              f"cosine {cosine(flat[0], flat[2]):.4f} and {cosine(flat[1], flat[2]):.4f}")
+    for bn in ("train", "stored"):
+        losses, off, moving = ten_steps(tools, path, weights, 128, 8, bn, files)
+        report(max(off) <= 5e-3 and losses[-1] < losses[0], f"ten steps of Adam, {bn}: losses {losses[0]:.3f} to "
+               f"{losses[-1]:.3f}, worst {max(off):.1e} from Keras")
+        report(len(moving) == (80 if bn == "train" else 0) and max(moving, default=0) <= 1e-2,
+               f"ten steps of Adam, {bn}: {len(moving)} moving statistics, worst {max(moving, default=0):.1e}")
     print(f"1..{number}")
     return failed > 0
 

@@ -1,10 +1,19 @@
-/* train_probe.c: one training pass on raw numbers for the oracle tests, and its time.
+/* train_probe.c: training passes on raw numbers for the oracle tests, and their time.
  *
- * train_probe WEIGHTS DTYPE SIZE FIRST LAST BN IN GRADIENT OUT   FIRST, LAST: blocks, "-": from or to the
- * end; BN: train or stored; IN: f32 [n, boundary]; GRADIENT: f32 [n, features]; OUT: .safetensors with the
- * features, every gradient and the moving statistics under Keras' names train_probe --bench WEIGHTS DTYPE
- * SIZE FIRST BN BATCH STEPS    pictures a second of whole steps, the fastest and the median train_probe
- * --plan WEIGHTS DTYPE SIZE FIRST BN BATCH           what mq_trainable_describe says */
+ * train_probe WEIGHTS DTYPE SIZE FIRST LAST BN IN GRADIENT OUT
+ *     One pass. FIRST, LAST: thawed blocks, "-": from or to the end. BN: train or stored. IN: f32 [n,
+ * boundary]; GRADIENT: f32 [n, features]. OUT: .safetensors with "features", every gradient, the moving
+ * statistics.
+ *
+ * train_probe --train WEIGHTS DTYPE SIZE BN LR STEPS IN LABELS HEAD OUT
+ *     Steps of Adam on everything, each on all of IN (pixels) and LABELS (u32 [n]). HEAD: .safetensors of a
+ *     classifier of 196. OUT: "losses" [STEPS] and the moving statistics.
+ *
+ * train_probe --bench WEIGHTS DTYPE SIZE FIRST BN BATCH STEPS
+ *     Pictures a second of whole steps: the fastest and the median.
+ *
+ * train_probe --layers|--plan WEIGHTS DTYPE SIZE FIRST BN BATCH
+ *     Milliseconds of one processor for each kind of work of a picture; what mq_trainable_describe says. */
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -12,6 +21,7 @@
 #include "net/program.h"
 #include "net/trainable.h"
 #include "train/adam.h"
+#include "train/head_train.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -90,6 +100,72 @@ cleanup:
     mq_buf_free(&in);
     mq_buf_free(&gradient);
     free(features);
+    return status;
+}
+
+/* One step as training does it; its loss. */
+static mq_status train_step(mq_err *err, mq_trainable *t, mq_head_trainer *head, const mq_adam_block *block,
+                            double lr, float *loss) {
+    mq_status status = MQ_OK;
+    MQ_TRY(mq_trainable_backward(err, t, head->dinput));
+    MQ_REQUIRE(mq_adam_step(block, lr, head->step), err, MQ_BAD_DATA, "numbers that are not finite");
+    MQ_TRY(mq_trainable_changed(err, t));
+    *loss = 0;
+    for (size_t i = 0; i < head->work->rows; i++) *loss += head->work->loss[i] / (float)head->work->rows;
+cleanup:
+    return status;
+}
+
+/* arg: WEIGHTS DTYPE SIZE BN LR STEPS IN LABELS HEAD OUT */
+static mq_status train(mq_err *err, char **arg) {
+    enum { STEPS_MAX = 100, CLASSES = 196 };
+    mq_status status = MQ_OK;
+    mq_buf in = mq_buf_init(SIZE_MAX / 2), labels = mq_buf_init(SIZE_MAX / 2);
+    mq_bundle *file = NULL;
+    mq_trainable *t = NULL;
+    mq_head *head = NULL;
+    mq_head_trainer *trainer = NULL;
+    float *features = NULL, *m = NULL, *v = NULL, losses[STEPS_MAX];
+    const size_t steps = (size_t)atoi(arg[5]);
+    MQ_REQUIRE(steps <= STEPS_MAX, err, MQ_USAGE, "at most %d steps", STEPS_MAX);
+    MQ_TRY(mq_file_read(err, arg[6], &in));
+    MQ_TRY(mq_file_read(err, arg[7], &labels));
+    const size_t n = labels.size / sizeof(uint32_t);
+    MQ_TRY(open_trainable(
+        err, arg, (mq_trainable_plan){.batch = n + 2, .batch_statistics = strcmp(arg[3], "train") == 0}, &t));
+    MQ_TRY(mq_bundle_open(err, arg[8], &file));
+    MQ_TRY(mq_head_load(err, file, 2048, CLASSES, &head));
+    MQ_TRY(mq_head_trainer_create(err, head, n, &trainer));
+    trainer->thawed = true;
+    MQ_TRY(mq_calloc(err, n * 2048, sizeof *features, "features", &features));
+    MQ_TRY(mq_calloc(err, mq_trainable_count(t), sizeof *m, "moments", &m));
+    MQ_TRY(mq_calloc(err, mq_trainable_count(t), sizeof *v, "moments", &v));
+    const mq_adam_block block = {mq_trainable_params(t), m, v, mq_trainable_grads(t), mq_trainable_count(t)};
+    for (size_t i = 0; i < steps; i++) {
+        MQ_TRY(mq_trainable_forward(err, t, (const float *)(const void *)in.data, n, features));
+        MQ_TRY(mq_head_step(err, trainer, features, (const uint32_t *)(const void *)labels.data, n,
+                            atof(arg[4])));
+        MQ_TRY(train_step(err, t, trainer, &block, atof(arg[4]), &losses[i]));
+    }
+    mq_tensor tensors[513] = {{.name = "losses",
+                               .dtype = MQ_F32,
+                               .rank = 1,
+                               .shape = {steps},
+                               .data = losses,
+                               .bytes = steps * sizeof *losses}};
+    size_t count = 1;
+    add_tensors(t, true, mq_trainable_moving(t), tensors, &count);
+    MQ_TRY(mq_bundle_write(err, arg[9], tensors, count, NULL, 0));
+cleanup:
+    mq_head_trainer_free(&trainer);
+    mq_head_free(&head);
+    mq_trainable_free(&t);
+    mq_bundle_free(&file);
+    mq_buf_free(&in);
+    mq_buf_free(&labels);
+    free(features);
+    free(m);
+    free(v);
     return status;
 }
 
@@ -177,12 +253,12 @@ int main(int argc, char **argv) {
         status = bench(&err, argv + 2, argv[1]);
     else if (argc == 8 && (strcmp(argv[1], "--plan") == 0 || strcmp(argv[1], "--layers") == 0))
         status = bench(&err, argv + 2, argv[1]);
+    else if (argc == 12 && strcmp(argv[1], "--train") == 0)
+        status = train(&err, argv + 2);
     else if (argc == 10)
         status = run_file(&err, argv + 1);
     else
-        fprintf(stderr,
-                "usage: train_probe WEIGHTS DTYPE SIZE FIRST LAST BN IN GRADIENT OUT | --bench WEIGHTS DTYPE "
-                "SIZE FIRST BN BATCH STEPS | --layers|--plan WEIGHTS DTYPE SIZE FIRST BN BATCH\n");
+        fprintf(stderr, "usage: see the first lines of train_probe.c\n");
     if (err.code != MQ_OK) fprintf(stderr, "%s\n", err.text);
     return (int)status;
 }
