@@ -298,7 +298,8 @@ const mq_command mq_cmd_train = {
     .options_size = sizeof(mq_train_options),
     .args_max = 1,
     .examples = "  marque train cars.mq\n"
-                "  marque train cars.mq --stages head:20@1e-3 --head linear --name first\n"
+                "  marque train cars.mq --stages head:10@1e-3,block9+:5@1e-4 --bn stored --name first\n"
+                "  marque train cars.mq --preset reference\n"
                 "  marque train --resume runs/first --epochs 30\n"
                 "  marque train cars.mq --plan\n",
     .resumable = true,
