@@ -7,7 +7,8 @@
  *
  * train_probe --train WEIGHTS DTYPE SIZE BN LR STEPS IN LABELS HEAD OUT
  *     Steps of Adam on everything, each on all of IN (pixels) and LABELS (u32 [n]). HEAD: .safetensors of a
- *     classifier of 196. OUT: "losses" [STEPS] and the moving statistics.
+ *     classifier of 196. OUT: "losses" [STEPS], the moving statistics, the parameters, and under "grad/" the
+ *     last step's gradients.
  *
  * train_probe --bench WEIGHTS DTYPE SIZE FIRST BN BATCH STEPS
  *     Pictures a second of whole steps: the fastest and the median.
@@ -26,7 +27,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BATCH = 16 };
+enum { BATCH = 16, TENSORS = 512 };
 
 static const char *block(const char *word) {
     return strcmp(word, "-") == 0 ? NULL : word;
@@ -49,19 +50,25 @@ cleanup:
     return status;
 }
 
-static void add_tensors(const mq_trainable *t, bool moving, const float *block, mq_tensor *out,
-                        size_t *count) {
+/* What goes into OUT. */
+typedef struct {
+    mq_tensor tensors[TENSORS];
+    char names[TENSORS][128];
+    size_t count;
+} output;
+
+static void add_tensors(output *out, const mq_trainable *t, bool moving, const char *prefix,
+                        const float *block) {
     mq_trainable_tensor one;
-    static char names[512][128];
-    for (size_t i = 0; mq_trainable_tensor_at(t, moving, i, &one) && *count < 512; i++) {
-        snprintf(names[*count], sizeof *names, "%s/%s", one.layer, one.param);
-        out[*count] = (mq_tensor){.name = names[*count],
-                                  .dtype = MQ_F32,
-                                  .rank = 1,
-                                  .shape = {one.count},
-                                  .data = block + one.at,
-                                  .bytes = one.count * sizeof(float)};
-        ++*count;
+    for (size_t i = 0; mq_trainable_tensor_at(t, moving, i, &one) && out->count < TENSORS; i++) {
+        char *name = out->names[out->count];
+        snprintf(name, sizeof *out->names, "%s%s/%s", prefix, one.layer, one.param);
+        out->tensors[out->count++] = (mq_tensor){.name = name,
+                                                 .dtype = MQ_F32,
+                                                 .rank = 1,
+                                                 .shape = {one.count},
+                                                 .data = block + one.at,
+                                                 .bytes = one.count * sizeof(float)};
     }
 }
 
@@ -71,8 +78,7 @@ static mq_status run_file(mq_err *err, char **arg) {
     mq_buf in = mq_buf_init(SIZE_MAX / 2), gradient = mq_buf_init(SIZE_MAX / 2);
     mq_trainable *t = NULL;
     float *features = NULL;
-    mq_tensor tensors[513];
-    size_t count = 0;
+    static output out;
     MQ_TRY(open_trainable(err, arg,
                           (mq_trainable_plan){.batch = BATCH,
                                               .first = block(arg[3]),
@@ -86,15 +92,15 @@ static mq_status run_file(mq_err *err, char **arg) {
     MQ_TRY(mq_calloc(err, n * width, sizeof *features, "features", &features));
     MQ_TRY(mq_trainable_forward(err, t, (const float *)(const void *)in.data, n, features));
     MQ_TRY(mq_trainable_backward(err, t, (const float *)(const void *)gradient.data));
-    tensors[count++] = (mq_tensor){.name = "features",
-                                   .dtype = MQ_F32,
-                                   .rank = 2,
-                                   .shape = {n, width},
-                                   .data = features,
-                                   .bytes = n * width * sizeof(float)};
-    add_tensors(t, false, mq_trainable_grads(t), tensors, &count);
-    add_tensors(t, true, mq_trainable_moving(t), tensors, &count);
-    MQ_TRY(mq_bundle_write(err, arg[8], tensors, count, NULL, 0));
+    out.tensors[out.count++] = (mq_tensor){.name = "features",
+                                           .dtype = MQ_F32,
+                                           .rank = 2,
+                                           .shape = {n, width},
+                                           .data = features,
+                                           .bytes = n * width * sizeof(float)};
+    add_tensors(&out, t, false, "", mq_trainable_grads(t));
+    add_tensors(&out, t, true, "", mq_trainable_moving(t));
+    MQ_TRY(mq_bundle_write(err, arg[8], out.tensors, out.count, NULL, 0));
 cleanup:
     mq_trainable_free(&t);
     mq_buf_free(&in);
@@ -126,6 +132,7 @@ static mq_status train(mq_err *err, char **arg) {
     mq_head *head = NULL;
     mq_head_trainer *trainer = NULL;
     float *features = NULL, *m = NULL, *v = NULL, losses[STEPS_MAX];
+    static output out;
     const size_t steps = (size_t)atoi(arg[5]);
     MQ_REQUIRE(steps <= STEPS_MAX, err, MQ_USAGE, "at most %d steps", STEPS_MAX);
     MQ_TRY(mq_file_read(err, arg[6], &in));
@@ -147,15 +154,16 @@ static mq_status train(mq_err *err, char **arg) {
                             atof(arg[4])));
         MQ_TRY(train_step(err, t, trainer, &block, atof(arg[4]), &losses[i]));
     }
-    mq_tensor tensors[513] = {{.name = "losses",
-                               .dtype = MQ_F32,
-                               .rank = 1,
-                               .shape = {steps},
-                               .data = losses,
-                               .bytes = steps * sizeof *losses}};
-    size_t count = 1;
-    add_tensors(t, true, mq_trainable_moving(t), tensors, &count);
-    MQ_TRY(mq_bundle_write(err, arg[9], tensors, count, NULL, 0));
+    out.tensors[out.count++] = (mq_tensor){.name = "losses",
+                                           .dtype = MQ_F32,
+                                           .rank = 1,
+                                           .shape = {steps},
+                                           .data = losses,
+                                           .bytes = steps * sizeof *losses};
+    add_tensors(&out, t, true, "", mq_trainable_moving(t));
+    add_tensors(&out, t, false, "", mq_trainable_params(t));
+    add_tensors(&out, t, false, "grad/", mq_trainable_grads(t));
+    MQ_TRY(mq_bundle_write(err, arg[9], out.tensors, out.count, NULL, 0));
 cleanup:
     mq_head_trainer_free(&trainer);
     mq_head_free(&head);
