@@ -294,4 +294,14 @@ MUTANTS = [
      "(void)dinput[i];", ["test_train"]),
     ("stages: --bn does not count", "src/train/stages.c", "stages[i].batch_statistics = words->bn == MQ_BN_TRAIN;",
      "(void)words->bn;", ["test_train"]),
+    # Training against Keras.
+    ("norm: a frozen one above takes the batch's statistics", "src/net/masters.c", ".batch = thawed && t->batch_statistics",
+     ".batch = t->batch_statistics", ["test_golden_training"]),
+    ("norm: gamma's gradient is not divided by the deviation", "src/net/norms.c",
+     "grads[norm->gamma_at + c] = (float)(sum[1] * inverse);", "grads[norm->gamma_at + c] = (float)sum[1];",
+     ["test_golden_training"]),
+    ("norm: the gradient of an unbiased variance", "src/net/norms.c", "sum[1] / count * inverse * inverse",
+     "sum[1] / (count - 1) * inverse * inverse", ["test_golden_training"]),
+    ("rows: every pixel gets the whole gradient of the mean", "src/net/rows.c", "g *= share;", "(void)share;",
+     ["test_golden_training"]),
 ]
