@@ -15,9 +15,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-/* Pictures of a lane: enough for one kernel to work at full speed; but some lanes at least, for as many
- * threads. */
-enum { LANE = 8, LANES_LEAST = 4 };
+enum { LANE = 8 }; /* pictures: enough for one kernel to work at full speed */
 
 static size_t copies(const mq_trainable *t, mq_each each) {
     return each == MQ_EACH_PICTURE ? t->lanes * t->lane : each == MQ_EACH_LANE ? t->lanes : 1;
@@ -108,7 +106,6 @@ mq_status mq_trainable_create(mq_err *err, const mq_trainable_plan *plan, mq_tra
     t->features = plan->arch->features;
     t->batch = plan->batch;
     t->lanes = (plan->batch + LANE - 1) / LANE;
-    if (t->lanes < LANES_LEAST) t->lanes = plan->batch < LANES_LEAST ? plan->batch : LANES_LEAST;
     t->lane = (plan->batch + t->lanes - 1) / t->lanes;
     MQ_TRY(build(err, plan, t));
     *trainable = t;
