@@ -20,7 +20,8 @@ BUILD = ROOT / "build"
 PYTHON = sys.executable
 ORACLE = ROOT / ".venv" / "oracle"
 ORACLE_PACKAGES = ["keras==3.15.1", "tensorflow-cpu==2.21.0", "pillow==13.0.0", "h5py==3.14.0", "numpy==2.4.6",
-                   "scipy==1.17.1", "safetensors==0.8.0", "tensorboard==2.21.0"]
+                   "scipy==1.17.1", "safetensors==0.8.0", "tensorboard==2.21.0",
+                   "onednn-devel-cpu-gomp==2023.2.0", "onednn-cpu-gomp==2023.2.0"]
 KERAS2 = "tf_keras==2.21.0"  # without what it asks for: the larger TensorFlow
 SHOWN_LINES = 120
 ASAN = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99:allocator_may_return_null=1",

@@ -139,7 +139,7 @@ def test_full_cache(tap, w):
 def main():
     tap = Tap()
     with Workshop() as w:
-        for stages in STAGES:
+        for stages in STAGES[-1:]:  # the one with all kinds of stages: each call takes a run
             w.plain(stages)
             if available():
                 test_failing_calls(tap, w)

@@ -69,7 +69,7 @@ def main():
         tap.skip("runs killed at system calls", "strace cannot trace here")
         return tap.done()
     with Workshop() as w:
-        for stages in STAGES:
+        for stages in STAGES[-1:]:  # the one with all kinds of stages: each call takes a run
             w.plain(stages)
             test_kills(tap, w)
     return tap.done()
