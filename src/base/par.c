@@ -1,8 +1,10 @@
 /* par.c: mq_parallel_for over OpenMP or pthreads. Called by every kernel of
  * ours. Invariant: which items a thread gets depends on count and threads alone. */
 #include "base/par.h"
+#include "base/mem.h"
 
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 #ifdef _OPENMP
@@ -101,3 +103,30 @@ void mq_parallel_for(size_t count, mq_par_fn fn, void *ctx) {
 }
 
 #endif
+
+typedef struct {
+    mq_par_item_fn fn;
+    void *ctx;
+    size_t count;
+    atomic_size_t next;
+    mq_err *errs; /* one for each worker */
+} each_state;
+
+static void take_items(void *ctx, size_t begin, size_t end) {
+    each_state *each = ctx;
+    for (size_t worker = begin; worker < end; worker++)
+        for (size_t item; (item = atomic_fetch_add(&each->next, 1)) < each->count;)
+            if (each->fn(&each->errs[worker], each->ctx, item, worker) != MQ_OK) break;
+}
+
+mq_status mq_parallel_each(mq_err *err, size_t workers, size_t count, mq_par_item_fn fn, void *ctx) {
+    mq_status status = MQ_OK;
+    each_state each = {.fn = fn, .ctx = ctx, .count = count};
+    MQ_TRY(mq_calloc(err, workers, sizeof *each.errs, "the workers", &each.errs));
+    mq_parallel_for(workers, take_items, &each);
+    for (size_t i = 0; i < workers; i++)
+        if (each.errs[i].code != MQ_OK) MQ_TRY(mq_fail(err, each.errs[i].code, "%s", each.errs[i].text));
+cleanup:
+    free(each.errs);
+    return status;
+}

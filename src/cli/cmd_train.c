@@ -103,11 +103,8 @@ static mq_status check_blocks(mq_err *err, const train_call *c) {
     size_t node;
     MQ_TRY(c->arch->build(err, (uint32_t)c->options.imgsz, &graph));
     for (size_t i = 0; i < c->stage_count; i++) {
-        char block[sizeof c->stages[i].thaw];
-        const size_t length = strlen(c->stages[i].thaw);
-        if (c->stages[i].thaw[length - 1] != '+') continue;
-        snprintf(block, sizeof block, "%.*s", (int)length - 1, c->stages[i].thaw);
-        MQ_TRY(mq_graph_boundary(err, graph, block, &node));
+        char block[MQ_STAGE_NAME];
+        if (mq_stage_block(&c->stages[i], block)) MQ_TRY(mq_graph_boundary(err, graph, block, &node));
     }
 cleanup:
     mq_graph_free(&graph);

@@ -161,9 +161,9 @@ static mq_status stages_from_json(mq_err *err, const char *where, const mq_json 
         MQ_TRY(mq_json_unpack(err, where, mq_json_at(list, i), "{s?s, s?s, s:i, s:F, s?s !}", "name", &name,
                               "thaw", &thaw, "epochs", &epochs, "lr", &lr, "bn", &bn));
         stage = strcmp(thaw, "none") == 0 ? "head" : thaw;
-        MQ_TRY(mq_buf_printf(err, &out, "%s%s:%d@%.9g%s%s", i ? "," : "", stage, epochs, lr,
-                             bn && strcmp(stage, "head") != 0 ? "/" : "",
-                             bn && strcmp(stage, "head") != 0 ? bn : ""));
+        if (strcmp(stage, "head") == 0) bn = NULL; /* which has none to choose */
+        MQ_TRY(mq_buf_printf(err, &out, "%s%s:%d@%.9g%s%s", i ? "," : "", stage, epochs, lr, bn ? "/" : "",
+                             bn ? bn : ""));
     }
     MQ_REQUIRE(out.size, err, MQ_USAGE, "%s: \"stages\" is not a list of stages", where);
     free(*text);

@@ -10,7 +10,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 enum { DETAILS_LIMIT = 64 << 20 };
 
@@ -41,8 +40,9 @@ static void print_head(const mq_train_plan *plan, const mq_trunk_cost *first, si
 /* "block13 and above" and the like. */
 static const char *thawed_text(const mq_stage *stage, char out[48]) {
     if (mq_stage_is_head(stage)) return "classifier";
-    if (strcmp(stage->thaw, "all") == 0) return "everything";
-    snprintf(out, 48, "%.*s and above", (int)strlen(stage->thaw) - 1, stage->thaw);
+    char block[MQ_STAGE_NAME];
+    if (!mq_stage_block(stage, block)) return "everything";
+    snprintf(out, 48, "%s and above", block);
     return out;
 }
 

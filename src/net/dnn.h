@@ -8,6 +8,7 @@
 #define MQ_DNN_H
 
 #include "net/bundle.h"
+#include "net/graph.h"
 
 typedef struct mq_dnn mq_dnn;       /* engine and stream */
 typedef struct mq_layout mq_layout; /* dtype, dims and order in memory */
@@ -48,15 +49,6 @@ typedef enum {
     MQ_SLOT_SCRATCH,
     MQ_SLOTS
 } mq_slot;
-
-/* A square window over a picture, as convolutions and pools use it. */
-typedef struct {
-    size_t n, h, w, c;     /* source */
-    size_t out_h, out_w;   /* result */
-    size_t kernel, stride; /* both directions */
-    size_t top, left;      /* padding before */
-    size_t bottom, right;  /* padding behind */
-} mq_window;
 
 /* Which of a convolution's three products: dst = src * weights; src = its gradient from that of dst; weights
  * = their gradient from src and that of dst. Slots keep their names, gradients stand in the slots of what

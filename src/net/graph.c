@@ -96,15 +96,19 @@ mq_param_shape mq_node_param(const mq_graph *graph, const mq_node *node, size_t 
     return param;
 }
 
+size_t mq_param_numbers(const mq_param_shape *param) {
+    size_t count = 1;
+    for (size_t i = 0; i < param->rank; i++) count *= param->shape[i];
+    return count;
+}
+
 size_t mq_graph_param_total(const mq_graph *graph) {
     size_t total = 0;
     for (size_t i = 0; i < graph->count; i++) {
         const mq_node *node = &graph->nodes[i];
         for (size_t k = 0; k < mq_node_param_count(node); k++) {
             const mq_param_shape p = mq_node_param(graph, node, k);
-            size_t numbers = 1;
-            for (size_t d = 0; d < p.rank; d++) numbers *= p.shape[d];
-            total += numbers;
+            total += mq_param_numbers(&p);
         }
     }
     return total;
@@ -139,4 +143,34 @@ mq_status mq_graph_boundary(mq_err *err, const mq_graph *graph, const char *bloc
         }
 cleanup:
     return status;
+}
+
+mq_window mq_node_window(const mq_graph *graph, const mq_node *node) {
+    const mq_shape in = graph->nodes[node->inputs[0]].shape;
+    const mq_extent h = mq_window_extent(in.h, node->kernel, node->stride, node->same);
+    const mq_extent w = mq_window_extent(in.w, node->kernel, node->stride, node->same);
+    return (mq_window){.n = 1,
+                       .h = in.h,
+                       .w = in.w,
+                       .c = in.c,
+                       .out_h = h.out,
+                       .out_w = w.out,
+                       .kernel = node->kernel,
+                       .stride = node->stride,
+                       .top = h.before,
+                       .left = w.before,
+                       .bottom = h.behind,
+                       .right = w.behind};
+}
+
+mq_window mq_pointwise_window(const mq_graph *graph, const mq_node *node) {
+    const mq_shape out = node->shape;
+    return (mq_window){.n = 1,
+                       .h = out.h,
+                       .w = out.w,
+                       .c = graph->nodes[node->inputs[0]].shape.c,
+                       .out_h = out.h,
+                       .out_w = out.w,
+                       .kernel = 1,
+                       .stride = 1};
 }

@@ -73,6 +73,9 @@ const char *mq_node_class(const mq_node *node);
 size_t mq_node_param_count(const mq_node *node);
 mq_param_shape mq_node_param(const mq_graph *graph, const mq_node *node, size_t index);
 
+/* Numbers in a parameter. */
+size_t mq_param_numbers(const mq_param_shape *param);
+
 /* Numbers in all parameters, moving statistics included. */
 size_t mq_graph_param_total(const mq_graph *graph);
 
@@ -82,5 +85,19 @@ typedef struct {
     size_t out, before, behind;
 } mq_extent;
 mq_extent mq_window_extent(size_t in, size_t kernel, size_t stride, bool same);
+
+/* A square window over pictures, as convolutions and pools use it. */
+typedef struct {
+    size_t n, h, w, c;     /* source */
+    size_t out_h, out_w;   /* result */
+    size_t kernel, stride; /* both directions */
+    size_t top, left;      /* padding before */
+    size_t bottom, right;  /* padding behind */
+} mq_window;
+
+/* That of a convolution or pool over one picture of its input; and that of the 1x1 convolution which ends a
+ * separable one. */
+mq_window mq_node_window(const mq_graph *graph, const mq_node *node);
+mq_window mq_pointwise_window(const mq_graph *graph, const mq_node *node);
 
 #endif

@@ -4,12 +4,6 @@
 
 #include "base/mem.h"
 
-size_t mq_param_numbers(const mq_param_shape *param) {
-    size_t count = 1;
-    for (size_t i = 0; i < param->rank; i++) count *= param->shape[i];
-    return count;
-}
-
 mq_status mq_keras_layout(mq_err *err, const mq_keras_weights *weights, mq_layout **layout) {
     const size_t *s = weights->param->shape; /* h, w, i, o; depthwise: h, w, channels, 1 */
     const size_t dense[] = {s[3], s[2], s[0], s[1]}, dense_by[] = {1, s[3], s[1] * s[2] * s[3], s[2] * s[3]};

@@ -19,7 +19,4 @@ MQ_MUST_USE mq_status mq_keras_layout(mq_err *err, const mq_keras_weights *weigh
 MQ_MUST_USE mq_status mq_keras_lay_out(mq_err *err, const mq_dnn *dnn, const mq_keras_weights *weights,
                                        const mq_layout *wanted, void *out);
 
-/* Numbers in a parameter. */
-size_t mq_param_numbers(const mq_param_shape *param);
-
 #endif

@@ -195,16 +195,7 @@ MQ_MUST_USE static mq_status back_pool(mq_train_lowering *l, size_t index) {
     mq_status status = MQ_OK;
     const mq_node *node = mq_graph_node(l->graph, index), *in = mq_graph_node(l->graph, node->inputs[0]);
     mq_train_step step = mq_lower_step(MQ_STEP_POOL_BACK, in);
-    step.window = (mq_rows_window){
-        in->shape.h,
-        in->shape.w,
-        in->shape.c,
-        node->shape.h,
-        node->shape.w,
-        node->kernel,
-        node->stride,
-        mq_window_extent(in->shape.h, node->kernel, node->stride, node->same).before,
-        mq_window_extent(in->shape.w, node->kernel, node->stride, node->same).before};
+    step.window = mq_node_window(l->graph, node);
     step.buffers[MQ_SLOT_SRC] = l->grads[index].buffer;
     step.buffers[MQ_SLOT_BIAS] = l->places[index];
     MQ_TRY(mq_lower_tensor(l, MQ_EACH_WORKER, mq_lower_bytes(l, in), in->name, &step.buffers[MQ_SLOT_DST]));

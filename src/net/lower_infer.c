@@ -171,24 +171,6 @@ cleanup:
     return status;
 }
 
-static mq_window window_of(const lowering *l, const mq_node *node, size_t kernel, size_t stride, bool same) {
-    const mq_shape in = mq_graph_node(l->graph, node->inputs[0])->shape;
-    const mq_extent h = mq_window_extent(in.h, kernel, stride, same);
-    const mq_extent w = mq_window_extent(in.w, kernel, stride, same);
-    return (mq_window){.n = 1,
-                       .h = in.h,
-                       .w = in.w,
-                       .c = in.c,
-                       .out_h = h.out,
-                       .out_w = w.out,
-                       .kernel = kernel,
-                       .stride = stride,
-                       .top = h.before,
-                       .left = w.before,
-                       .bottom = h.behind,
-                       .right = w.behind};
-}
-
 /* One convolution kernel over src; the result lands in *dst, which for sums is given and else made. */
 MQ_MUST_USE static mq_status emit_conv(lowering *l, const mq_conv_plan *plan, mq_step step, value src,
                                        value *dst) {
@@ -213,9 +195,8 @@ MQ_MUST_USE static mq_status lower_chain(lowering *l, size_t head) {
     const chain *c = &l->chains[head];
     const mq_node *node = mq_graph_node(l->graph, head);
     value src = l->values[node->inputs[0]], dst = {0};
-    mq_conv_plan plan = {.window = window_of(l, node, node->kernel, node->stride, node->same),
-                         .filters = node->filters,
-                         .dtype = l->plan->dtype};
+    mq_conv_plan plan = {
+        .window = mq_node_window(l->graph, node), .filters = node->filters, .dtype = l->plan->dtype};
     mq_step step = {.conv = node, .name = mq_graph_node(l->graph, c->tail)->name};
     step.weights = MQ_WEIGHTS_DENSE;
     if (node->op == MQ_OP_SEPCONV) {
@@ -226,14 +207,7 @@ MQ_MUST_USE static mq_status lower_chain(lowering *l, size_t head) {
         value between = {0};
         MQ_TRY(emit_conv(l, &depth, first, src, &between));
         src = between;
-        plan.window = (mq_window){.n = plan.window.n,
-                                  .h = node->shape.h,
-                                  .w = node->shape.w,
-                                  .c = plan.window.c,
-                                  .out_h = node->shape.h,
-                                  .out_w = node->shape.w,
-                                  .kernel = 1,
-                                  .stride = 1};
+        plan.window = mq_pointwise_window(l->graph, node);
         step.weights = MQ_WEIGHTS_POINTWISE;
     }
     step.norm = c->norm;
@@ -292,6 +266,7 @@ MQ_MUST_USE static mq_status lower_node(lowering *l, size_t index) {
     const mq_node *node = mq_graph_node(l->graph, index);
     const value src = l->values[node->inputs[0]];
     mq_kernel *kernel = NULL;
+    mq_node whole = {.inputs = {node->inputs[0]}, .stride = 1}; /* a window over all pixels */
     mq_window window;
     switch (node->op) {
     case MQ_OP_RELU:
@@ -299,11 +274,12 @@ MQ_MUST_USE static mq_status lower_node(lowering *l, size_t index) {
         return emit_plain(l, index, kernel, src,
                           src.buffer != MQ_BUFFER_INPUT && last_read(l, node->inputs[0]) == index);
     case MQ_OP_MAX_POOL:
-        window = window_of(l, node, node->kernel, node->stride, node->same);
+        window = mq_node_window(l->graph, node);
         MQ_TRY(mq_kernel_pool(l->err, l->p->dnn, MQ_POOL_MAX, &window, src.layout, &kernel));
         return emit_plain(l, index, kernel, src, false);
     case MQ_OP_GLOBAL_AVG_POOL:
-        window = window_of(l, node, mq_graph_node(l->graph, node->inputs[0])->shape.h, 1, false);
+        whole.kernel = mq_graph_node(l->graph, node->inputs[0])->shape.h;
+        window = mq_node_window(l->graph, &whole);
         MQ_TRY(mq_kernel_pool(l->err, l->p->dnn, MQ_POOL_AVG, &window, src.layout, &kernel));
         return emit_plain(l, index, kernel, src, false);
     case MQ_OP_ADD:

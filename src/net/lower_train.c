@@ -261,19 +261,11 @@ MQ_MUST_USE static mq_status forward_relu(mq_train_lowering *l, size_t index) {
 MQ_MUST_USE static mq_status forward_pool(mq_train_lowering *l, size_t index) {
     mq_status status = MQ_OK;
     const mq_node *node = mq_graph_node(l->graph, index);
-    const mq_shape in = mq_graph_node(l->graph, node->inputs[0])->shape, out = node->shape;
+    const mq_shape out = node->shape;
     mq_train_step step = mq_lower_step(MQ_STEP_POOL, node);
     MQ_REQUIRE(node->kernel * node->kernel <= 256, l->err, MQ_UNAVAILABLE, "layer %s: a pool of %zu x %zu",
                node->name, node->kernel, node->kernel);
-    step.window = (mq_rows_window){in.h,
-                                   in.w,
-                                   in.c,
-                                   out.h,
-                                   out.w,
-                                   node->kernel,
-                                   node->stride,
-                                   mq_window_extent(in.h, node->kernel, node->stride, node->same).before,
-                                   mq_window_extent(in.w, node->kernel, node->stride, node->same).before};
+    step.window = mq_node_window(l->graph, node);
     MQ_TRY(mq_lower_read(l, node->inputs[0], MQ_EACH_WORKER, &step.buffers[MQ_SLOT_SRC]));
     MQ_TRY(store(l, index, &step.buffers[MQ_SLOT_DST]));
     MQ_TRY(mq_lower_tensor(l, l->wants[index] ? MQ_EACH_PICTURE : MQ_EACH_WORKER, out.h * out.w * out.c,

@@ -11,7 +11,6 @@
 #include "base/par.h"
 
 #include <math.h>
-#include <stdatomic.h>
 
 /* Rows of filters numbers: every input channel of every pixel of the kernel. */
 static void scale_rows(float *out, const float *in, const double *scale, size_t rows, size_t filters) {
@@ -80,44 +79,35 @@ static void place(mq_program *p, size_t *largest, size_t *filters) {
 typedef struct {
     const mq_program_plan *plan;
     const mq_program *p;
-    size_t largest, filters; /* numbers in the largest kernel, most filters */
-    atomic_size_t next;      /* step */
-    mq_err *errs;            /* one for each thread */
+    fold_space *spaces; /* one for each thread */
 } load_state;
 
-/* Threads begin..end of the work: steps, until none is left. */
-static void load_steps(void *ctx, size_t begin, size_t end) {
-    load_state *load = ctx;
-    for (size_t thread = begin; thread < end; thread++) {
-        mq_status status = MQ_OK;
-        mq_err *err = &load->errs[thread];
-        fold_space space = {0};
-        MQ_TRY(mq_alloc_aligned(err, load->largest, sizeof *space.values, "the weights", &space.values));
-        MQ_TRY(mq_calloc(err, load->filters, sizeof *space.scale, "the weights", &space.scale));
-        for (;;) {
-            const size_t i = atomic_fetch_add(&load->next, 1);
-            if (i >= load->p->step_count) break;
-            if (load->p->steps[i].weights == MQ_WEIGHTS_NONE) continue;
-            MQ_TRY(load_step(err, load->plan, load->p, &load->p->steps[i], &space));
-        }
-    cleanup:
-        free(space.values);
-        free(space.scale);
-        if (status != MQ_OK) return;
-    }
+static mq_status load_item(mq_err *err, void *ctx, size_t item, size_t worker) {
+    const load_state *load = ctx;
+    const mq_step *step = &load->p->steps[item];
+    if (step->weights == MQ_WEIGHTS_NONE) return MQ_OK;
+    return load_step(err, load->plan, load->p, step, &load->spaces[worker]);
 }
 
 mq_status mq_lower_weights(mq_err *err, const mq_program_plan *plan, mq_program *p) {
     mq_status status = MQ_OK;
     const size_t threads = (size_t)mq_par_threads();
+    size_t largest = 0, filters = 0; /* numbers in the largest kernel, most filters */
     load_state load = {.plan = plan, .p = p};
-    place(p, &load.largest, &load.filters);
+    place(p, &largest, &filters);
     if (!p->weights) MQ_TRY(mq_alloc_aligned(err, 1, p->weights_bytes, "the weights", &p->weights));
-    MQ_TRY(mq_calloc(err, threads, sizeof *load.errs, "the weights", &load.errs));
-    mq_parallel_for(threads, load_steps, &load);
-    for (size_t i = 0; i < threads; i++)
-        if (load.errs[i].code != MQ_OK) MQ_TRY(mq_fail(err, load.errs[i].code, "%s", load.errs[i].text));
+    MQ_TRY(mq_calloc(err, threads, sizeof *load.spaces, "the weights", &load.spaces));
+    for (size_t i = 0; i < threads; i++) {
+        MQ_TRY(mq_alloc_aligned(err, largest, sizeof *load.spaces->values, "the weights",
+                                &load.spaces[i].values));
+        MQ_TRY(mq_calloc(err, filters, sizeof *load.spaces->scale, "the weights", &load.spaces[i].scale));
+    }
+    MQ_TRY(mq_parallel_each(err, threads, p->step_count, load_item, &load));
 cleanup:
-    free(load.errs);
+    for (size_t i = 0; load.spaces && i < threads; i++) {
+        free(load.spaces[i].values);
+        free(load.spaces[i].scale);
+    }
+    free(load.spaces);
     return status;
 }

@@ -9,22 +9,14 @@
 #include "base/mem.h"
 #include "base/par.h"
 
-#include <stdatomic.h>
 #include <string.h>
 
-/* Whether a node's block lies from first to last. */
-static bool is_thawed(const mq_graph *graph, const mq_trainable_plan *plan, size_t index) {
-    bool inside = plan->first == NULL, thawed = false;
-    for (size_t i = 0; i <= index; i++) {
-        const char *block = mq_graph_node(graph, i)->block;
-        if (plan->first && strcmp(block, plan->first) == 0) inside = true;
-        thawed = inside;
-        const bool ends = plan->last && strcmp(block, plan->last) == 0;
-        const bool more = i + 1 < mq_graph_size(graph) &&
-                          strcmp(mq_graph_node(graph, i + 1)->block, block) == 0;
-        if (ends && !more) inside = false;
-    }
-    return thawed;
+/* The last node of the highest thawed block. */
+static size_t last_thawed(const mq_graph *graph, const char *block) {
+    size_t last = mq_graph_size(graph) - 1;
+    for (size_t i = 0; block && i < mq_graph_size(graph); i++)
+        if (strcmp(mq_graph_node(graph, i)->block, block) == 0) last = i;
+    return last;
 }
 
 static size_t halves_of(const mq_node *node) {
@@ -46,34 +38,6 @@ MQ_MUST_USE static mq_status count_parts(mq_err *err, mq_trainable *t) {
     MQ_TRY(mq_calloc(err, params, sizeof *t->moving_names, "training", &t->moving_names));
 cleanup:
     return status;
-}
-
-/* The window of either half of a convolution, for one picture. */
-static mq_window window_of(const mq_graph *graph, const mq_node *node, bool pointwise) {
-    const mq_shape in = mq_graph_node(graph, node->inputs[0])->shape, out = node->shape;
-    if (pointwise)
-        return (mq_window){.n = 1,
-                           .h = out.h,
-                           .w = out.w,
-                           .c = in.c,
-                           .out_h = out.h,
-                           .out_w = out.w,
-                           .kernel = 1,
-                           .stride = 1};
-    const mq_extent h = mq_window_extent(in.h, node->kernel, node->stride, node->same);
-    const mq_extent w = mq_window_extent(in.w, node->kernel, node->stride, node->same);
-    return (mq_window){.n = 1,
-                       .h = in.h,
-                       .w = in.w,
-                       .c = in.c,
-                       .out_h = h.out,
-                       .out_w = w.out,
-                       .kernel = node->kernel,
-                       .stride = node->stride,
-                       .top = h.before,
-                       .left = w.before,
-                       .bottom = h.behind,
-                       .right = w.behind};
 }
 
 /* Gives a thawed parameter its place in the block; param is its index in the node. */
@@ -115,7 +79,7 @@ static void add_conv(mq_trainable *t, const mq_node *node, bool thawed, size_t f
         mq_conv *c = &t->convs[first + half];
         *c = (mq_conv){.node = node,
                        .param = mq_node_param(t->graph, node, half),
-                       .window = window_of(t->graph, node, half == 1),
+                       .window = half ? mq_pointwise_window(t->graph, node) : mq_node_window(t->graph, node),
                        .depthwise = separable && half == 0,
                        .thawed = thawed,
                        .laid = {MQ_NONE, MQ_NONE}};
@@ -126,10 +90,11 @@ static void add_conv(mq_trainable *t, const mq_node *node, bool thawed, size_t f
 
 /* From the last layer to the first: so lie the parameters, and so come the gradients. */
 static void add_parts(const mq_trainable_plan *plan, mq_trainable *t) {
+    const size_t last = last_thawed(t->graph, plan->last);
     size_t norm = t->norm_count, conv = t->conv_count;
     for (size_t i = mq_graph_size(t->graph); i-- > t->boundary + 1;) {
         const mq_node *node = mq_graph_node(t->graph, i);
-        const bool thawed = is_thawed(t->graph, plan, i);
+        const bool thawed = i <= last;
         if (node->op == MQ_OP_BATCH_NORM) add_norm(t, node, thawed, --norm);
         if (!halves_of(node)) continue;
         conv -= halves_of(node);
@@ -191,36 +156,24 @@ static void refresh_norm(mq_trainable *t, mq_norm *n) {
 }
 
 typedef struct {
-    mq_trainable *t;
+    const mq_trainable *t;
     bool thawed_only;
-    atomic_size_t next;
-    mq_err *errs; /* one for each worker */
 } lay_state;
 
-static void lay_some(void *ctx, size_t begin, size_t end) {
-    lay_state *s = ctx;
-    for (size_t worker = begin; worker < end; worker++)
-        for (size_t i; (i = atomic_fetch_add(&s->next, 1)) < s->t->laid_count;) {
-            const mq_laid *laid = &s->t->laid[i];
-            const mq_conv *c = &s->t->convs[laid->conv];
-            if (s->thawed_only && !c->thawed) continue;
-            const mq_keras_weights weights = {&c->param, c->depthwise, c->values};
-            if (mq_keras_lay_out(&s->errs[worker], s->t->workers[worker].dnn, &weights, laid->layout,
-                                 s->t->weights + laid->at) != MQ_OK)
-                return;
-        }
+static mq_status lay_item(mq_err *err, void *ctx, size_t item, size_t worker) {
+    const lay_state *s = ctx;
+    const mq_laid *laid = &s->t->laid[item];
+    const mq_conv *c = &s->t->convs[laid->conv];
+    if (s->thawed_only && !c->thawed) return MQ_OK;
+    const mq_keras_weights weights = {&c->param, c->depthwise, c->values};
+    return mq_keras_lay_out(err, s->t->workers[worker].dnn, &weights, laid->layout, s->t->weights + laid->at);
 }
 
 mq_status mq_masters_lay_out(mq_err *err, mq_trainable *t, bool thawed_only) {
     mq_status status = MQ_OK;
-    lay_state s = {.t = t, .thawed_only = thawed_only};
-    MQ_TRY(mq_calloc(err, t->worker_count, sizeof *s.errs, "the weights", &s.errs));
-    mq_parallel_for(t->worker_count, lay_some, &s);
-    for (size_t i = 0; i < t->worker_count; i++)
-        if (s.errs[i].code != MQ_OK) MQ_TRY(mq_fail(err, s.errs[i].code, "%s", s.errs[i].text));
+    MQ_TRY(mq_parallel_each(err, t->worker_count, t->laid_count, lay_item, &(lay_state){t, thawed_only}));
     for (size_t i = 0; i < t->norm_count; i++)
         if (!thawed_only || t->norms[i].thawed) refresh_norm(t, &t->norms[i]);
 cleanup:
-    free(s.errs);
     return status;
 }

@@ -10,7 +10,6 @@
 #include "base/mem.h"
 #include "base/par.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 
 /* An arena, and for every step a call bound to its places in it and to the weights. */
@@ -124,39 +123,22 @@ static size_t result_size(const mq_program *p) {
     return p->output.h * p->output.w * p->output.c;
 }
 
-/* A run in work: workers take the next picture until none is left. */
+/* A run in work. */
 typedef struct {
     const mq_program *program;
     const float *in;
     float *out;
-    size_t count;
-    atomic_size_t next; /* picture */
-    mq_err *errs;       /* one for each worker */
 } run_state;
 
-static void work(void *ctx, size_t begin, size_t end) {
-    run_state *run = ctx;
+static mq_status run_item(mq_err *err, void *ctx, size_t item, size_t worker) {
+    const run_state *run = ctx;
     const mq_program *p = run->program;
-    mq_status status = MQ_OK;
-    for (size_t worker = begin; worker < end; worker++)
-        while (status == MQ_OK) {
-            const size_t at = atomic_fetch_add(&run->next, 1);
-            if (at >= run->count) break;
-            status = run_picture(&run->errs[worker], p, &p->workers[worker], run->in + at * p->in_size,
-                                 run->out + at * result_size(p));
-        }
+    return run_picture(err, p, &p->workers[worker], run->in + item * p->in_size,
+                       run->out + item * result_size(p));
 }
 
 mq_status mq_program_run(mq_err *err, mq_program *p, const float *pixels, size_t count, float *features) {
-    mq_status status = MQ_OK;
-    run_state run = {.program = p, .in = pixels, .out = features, .count = count};
-    MQ_TRY(mq_calloc(err, p->worker_count, sizeof *run.errs, "a run", &run.errs));
-    mq_parallel_for(p->worker_count, work, &run);
-    for (size_t i = 0; i < p->worker_count; i++)
-        if (run.errs[i].code != MQ_OK) MQ_TRY(mq_fail(err, run.errs[i].code, "%s", run.errs[i].text));
-cleanup:
-    free(run.errs);
-    return status;
+    return mq_parallel_each(err, p->worker_count, count, run_item, &(run_state){p, pixels, features});
 }
 
 mq_status mq_program_profile(mq_err *err, mq_program *p, size_t reps, mq_program_visit visit, void *user) {

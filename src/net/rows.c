@@ -254,7 +254,7 @@ typedef struct {
 } pool_meeting;
 
 /* The pixels that window `at` reads, those outside left out. */
-BODY void meet_window(const mq_rows_window *w, size_t at, pool_meeting *m) {
+BODY void meet_window(const mq_window *w, size_t at, pool_meeting *m) {
     const size_t y = at / w->out_w * w->stride, x = at % w->out_w * w->stride;
     m->count = 0;
     for (size_t k = 0; k < w->kernel * w->kernel; k++) {
@@ -267,7 +267,7 @@ BODY void meet_window(const mq_rows_window *w, size_t at, pool_meeting *m) {
 }
 
 /* The windows that read a pixel, in order: their corners lie at most kernel - 1 before it. */
-BODY void meet_pixel(const mq_rows_window *w, size_t pixel, pool_meeting *m) {
+BODY void meet_pixel(const mq_window *w, size_t pixel, pool_meeting *m) {
     const size_t y = pixel / w->w + w->top, x = pixel % w->w + w->left;
     const size_t y0 = y < w->kernel ? 0 : (y - w->kernel) / w->stride + 1;
     const size_t x0 = x < w->kernel ? 0 : (x - w->kernel) / w->stride + 1;
@@ -279,8 +279,8 @@ BODY void meet_pixel(const mq_rows_window *w, size_t pixel, pool_meeting *m) {
         }
 }
 
-BODY void max_pool_body(const mq_rows_window *window, const void *a, void *out, uint8_t *places, bool bf16) {
-    const mq_rows_window own = *window, *const w = &own;
+BODY void max_pool_body(const mq_window *window, const void *a, void *out, uint8_t *places, bool bf16) {
+    const mq_window own = *window, *const w = &own;
     pool_meeting m;
     for (size_t at = 0; at < w->out_h * w->out_w; at++) {
         meet_window(w, at, &m);
@@ -302,9 +302,9 @@ BODY void max_pool_body(const mq_rows_window *window, const void *a, void *out, 
 }
 
 /* A pixel gets the gradients of the windows that chose it, added in the order of windows. */
-BODY void max_pool_back_body(const mq_rows_window *window, const void *a, const uint8_t *places, void *out,
+BODY void max_pool_back_body(const mq_window *window, const void *a, const uint8_t *places, void *out,
                              bool bf16) {
-    const mq_rows_window own = *window, *const w = &own;
+    const mq_window own = *window, *const w = &own;
     pool_meeting m;
     for (size_t pixel = 0; pixel < w->h * w->w; pixel++) {
         meet_pixel(w, pixel, &m);
@@ -360,10 +360,10 @@ BODY void mean_back_body(const mq_rows *r, const float *gradient, bool bf16) {
     target static void grad_##name(const mq_rows *r) {                                                       \
         grad_body(r, bf16);                                                                                  \
     }                                                                                                        \
-    target static void max_pool_##name(const mq_rows_window *w, const void *a, void *out, uint8_t *places) { \
+    target static void max_pool_##name(const mq_window *w, const void *a, void *out, uint8_t *places) {      \
         max_pool_body(w, a, out, places, bf16);                                                              \
     }                                                                                                        \
-    target static void max_pool_back_##name(const mq_rows_window *w, const void *a, const uint8_t *places,   \
+    target static void max_pool_back_##name(const mq_window *w, const void *a, const uint8_t *places,        \
                                             void *out) {                                                     \
         max_pool_back_body(w, a, places, out, bf16);                                                         \
     }                                                                                                        \

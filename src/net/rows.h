@@ -8,6 +8,7 @@
 #define MQ_ROWS_H
 
 #include "net/bundle.h"
+#include "net/graph.h"
 
 enum { MQ_ROWS_PAD = 8 };
 
@@ -25,11 +26,6 @@ typedef struct {
     double *sums; /* [2, channels], written */
 } mq_rows;
 
-/* A window of a pool over one picture. */
-typedef struct {
-    size_t h, w, c, out_h, out_w, kernel, stride, top, left;
-} mq_rows_window;
-
 typedef struct {
     /* out = A(a) + B(b), then the ReLU; A(x) = scale x + shift. */
     void (*apply)(const mq_rows *r);
@@ -44,9 +40,9 @@ typedef struct {
     void (*grad)(const mq_rows *r);
     /* Largest of each window of a, and where it stood in the window (the first of equals), [out_h, out_w, c].
      */
-    void (*max_pool)(const mq_rows_window *w, const void *a, void *out, uint8_t *places);
+    void (*max_pool)(const mq_window *w, const void *a, void *out, uint8_t *places);
     /* Its gradient: a [out_h, out_w, c] -> out [h, w, c]. */
-    void (*max_pool_back)(const mq_rows_window *w, const void *a, const uint8_t *places, void *out);
+    void (*max_pool_back)(const mq_window *w, const void *a, const uint8_t *places, void *out);
     /* Mean over pixels, f32 [channels]; its gradient. */
     void (*mean)(const mq_rows *r, float *means);
     void (*mean_back)(const mq_rows *r, const float *gradient);

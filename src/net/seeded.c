@@ -7,7 +7,6 @@
 #include "base/mem.h"
 #include "base/par.h"
 #include "base/rng.h"
-#include "net/keras_order.h"
 
 #include <math.h>
 #include <string.h>

@@ -12,7 +12,6 @@
 #include "base/par.h"
 
 #include <math.h>
-#include <stdatomic.h>
 #include <string.h>
 
 enum { LANE = 8 }; /* pictures: enough for one kernel to work at full speed */
@@ -150,8 +149,6 @@ typedef struct {
     uint8_t *ends[MQ_TENSORS_FIXED];
     size_t end_bytes[MQ_TENSORS_FIXED]; /* of one picture */
     size_t n;
-    atomic_size_t next; /* item of the phase */
-    mq_err *errs;       /* one for each worker */
 } run_state;
 
 static uint8_t *address(const run_state *run, const mq_train_worker *w, size_t buffer, mq_each each,
@@ -251,7 +248,7 @@ static void clear_missing(const run_state *run, const mq_train_step *s, size_t l
         }
 }
 
-MQ_MUST_USE static mq_status run_item(mq_err *err, const run_state *run, const mq_train_worker *w,
+MQ_MUST_USE static mq_status run_loop(mq_err *err, const run_state *run, const mq_train_worker *w,
                                       const mq_train_loop *loop, size_t item) {
     mq_status status = MQ_OK;
     for (size_t i = loop->first; i < loop->first + loop->count; i++) {
@@ -284,18 +281,12 @@ static size_t items_of(const run_state *run, const mq_train_loop *loop) {
                                          : 1;
 }
 
-static void work(void *ctx, size_t begin, size_t end) {
-    run_state *run = ctx;
-    mq_status status = MQ_OK;
-    for (size_t worker = begin; worker < end; worker++)
-        while (status == MQ_OK) {
-            size_t item = atomic_fetch_add(&run->next, 1), i = 0;
-            const mq_train_loop *loop = run->t->loops + run->phase->first_loop;
-            for (; i < run->phase->loops && item >= items_of(run, loop); i++, loop++)
-                item -= items_of(run, loop);
-            if (i == run->phase->loops) break;
-            status = run_item(&run->errs[worker], run, &run->t->workers[worker], loop, item);
-        }
+/* An item of the phase: one of its loops' items, in the order of loops. */
+static mq_status run_item(mq_err *err, void *ctx, size_t item, size_t worker) {
+    const run_state *run = ctx;
+    const mq_train_loop *loop = run->t->loops + run->phase->first_loop;
+    for (; item >= items_of(run, loop); loop++) item -= items_of(run, loop);
+    return run_loop(err, run, &run->t->workers[worker], loop, item);
 }
 
 static void finish_norms(const run_state *run) {
@@ -312,18 +303,15 @@ static void finish_norms(const run_state *run) {
 MQ_MUST_USE static mq_status run_phases(mq_err *err, run_state *run, size_t begin, size_t end) {
     mq_status status = MQ_OK;
     const mq_trainable *t = run->t;
-    MQ_TRY(mq_calloc(err, t->worker_count, sizeof *run->errs, "a step", &run->errs));
     for (size_t i = begin; i < end; i++) {
+        size_t items = 0;
         run->phase = &t->phases[i];
-        atomic_store(&run->next, 0);
         finish_norms(run);
-        mq_parallel_for(t->worker_count, work, run);
-        for (size_t k = 0; k < t->worker_count; k++)
-            if (run->errs[k].code != MQ_OK) MQ_TRY(mq_fail(err, run->errs[k].code, "%s", run->errs[k].text));
+        for (size_t k = 0; k < run->phase->loops; k++)
+            items += items_of(run, &t->loops[run->phase->first_loop + k]);
+        MQ_TRY(mq_parallel_each(err, t->worker_count, items, run_item, run));
     }
 cleanup:
-    free(run->errs);
-    run->errs = NULL;
     return status;
 }
 

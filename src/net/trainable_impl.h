@@ -50,7 +50,7 @@ typedef struct {
     size_t norm, norm_b;      /* of a and b; MQ_NONE */
     bool relu, sums;
     size_t pixels, channels;
-    mq_rows_window window;
+    mq_window window;
     mq_each reduce;   /* over lanes or pictures */
     const char *name; /* of the node; borrowed */
 } mq_train_step;

@@ -34,6 +34,13 @@ bool mq_stage_is_head(const mq_stage *stage) {
     return strcmp(stage->thaw, "head") == 0;
 }
 
+bool mq_stage_block(const mq_stage *stage, char block[MQ_STAGE_NAME]) {
+    const size_t length = strlen(stage->thaw);
+    if (stage->thaw[length - 1] != '+') return false;
+    snprintf(block, MQ_STAGE_NAME, "%.*s", (int)length - 1, stage->thaw);
+    return true;
+}
+
 /* "stored" or "train" behind a slash. */
 static mq_status parse_bn(mq_err *err, const char *text, mq_stage *stage) {
     mq_status status = MQ_OK;

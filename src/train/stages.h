@@ -30,6 +30,11 @@ MQ_MUST_USE mq_status mq_stages_parse(mq_err *err, const mq_stages_words *words,
 
 bool mq_stage_is_head(const mq_stage *stage);
 
+enum { MQ_STAGE_NAME = sizeof(((mq_stage *)0)->thaw) };
+
+/* The lowest thawed block of a BLOCK+ into block; false for head and all, which name none. */
+bool mq_stage_block(const mq_stage *stage, char block[MQ_STAGE_NAME]);
+
 /* "head:20@0.001,block13+:5@0.0001/train"; the caller's, for free(). */
 MQ_MUST_USE mq_status mq_stages_text(mq_err *err, const mq_stage *stages, size_t count, char **text);
 

@@ -18,9 +18,9 @@ struct mq_trunk {
     mq_trunk_plan plan;
     const char *boundary; /* node between both parts; NULL: all is frozen. Borrowed from graph */
     size_t boundary_index;
-    size_t width;             /* numbers of its tensor */
-    char first[32];           /* the lowest thawed block */
-    char digest[MQ_HEX_SIZE]; /* of the frozen part */
+    size_t width;              /* numbers of its tensor */
+    char first[MQ_STAGE_NAME]; /* the lowest thawed block */
+    char digest[MQ_HEX_SIZE];  /* of the frozen part */
     mq_graph *graph;
     mq_program *frozen;     /* NULL: nothing is frozen, or all is cached */
     mq_program *rest;       /* the thawed part in use; NULL: nothing is thawed */
@@ -49,14 +49,11 @@ void mq_trunk_free(mq_trunk **trunk) {
 /* Where the stage cuts the network. */
 static mq_status find_boundary(mq_err *err, mq_trunk *t) {
     mq_status status = MQ_OK;
-    const char *thaw = t->plan.stage->thaw;
     MQ_TRY(t->plan.arch->build(err, t->plan.recipe->imgsz, &t->graph));
     t->boundary_index = mq_graph_size(t->graph) - 1;
-    if (strcmp(thaw, "head") != 0) {
-        const bool all = strcmp(thaw, "all") == 0;
-        const int length = (int)strlen(thaw) - 1; /* without the '+' */
-        snprintf(t->first, sizeof t->first, "%.*s", all ? 31 : length,
-                 all ? mq_graph_node(t->graph, 0)->block : thaw);
+    if (!mq_stage_is_head(t->plan.stage)) {
+        if (!mq_stage_block(t->plan.stage, t->first))
+            snprintf(t->first, sizeof t->first, "%s", mq_graph_node(t->graph, 0)->block);
         MQ_TRY(mq_graph_boundary(err, t->graph, t->first, &t->boundary_index));
         t->boundary = mq_graph_node(t->graph, t->boundary_index)->name;
     }

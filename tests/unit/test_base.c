@@ -125,6 +125,37 @@ static void test_parallel_for(void **state) {
     mq_par_set_threads(0);
 }
 
+typedef struct {
+    _Atomic int hits[37], wrong_worker;
+    size_t bad; /* item that fails */
+} each_test;
+
+static mq_status take_item(mq_err *err, void *ctx, size_t item, size_t worker) {
+    each_test *t = ctx;
+    t->hits[item]++;
+    if (worker >= 5) t->wrong_worker++;
+    return item == t->bad ? mq_fail(err, MQ_IO, "item %zu", item) : MQ_OK;
+}
+
+/* Every item once, whatever the threads; a failure is told, and ends one worker alone. */
+static void test_parallel_each(void **state) {
+    (void)state;
+    each_test t = {.bad = SIZE_MAX};
+    for (int threads = 1; threads <= 5; threads += 2) {
+        mq_err err = {0};
+        mq_par_set_threads(threads);
+        assert_ok(err, mq_parallel_each(&err, 5, 37, take_item, &t));
+    }
+    for (int i = 0; i < 37; i++) assert_int_equal(t.hits[i], 3);
+    assert_int_equal(t.wrong_worker, 0);
+    mq_err err = {0};
+    t.bad = 7;
+    assert_int_equal(mq_parallel_each(&err, 5, 37, take_item, &t), MQ_IO);
+    assert_string_equal(err.text, "item 7");
+    for (int i = 0; i < 37; i++) assert_int_equal(t.hits[i], 4);
+    mq_par_set_threads(0);
+}
+
 static void test_recipe(void **state) {
     (void)state;
     mq_err err = {0};
@@ -173,11 +204,17 @@ static void test_files(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_philox),           cmocka_unit_test(test_permutation),
-        cmocka_unit_test(test_digest),           cmocka_unit_test(test_buf_limit),
-        cmocka_unit_test(test_first_error_wins), cmocka_unit_test(test_text),
-        cmocka_unit_test(test_pipeline),         cmocka_unit_test(test_parallel_for),
-        cmocka_unit_test(test_recipe),           cmocka_unit_test(test_files),
+        cmocka_unit_test(test_philox),
+        cmocka_unit_test(test_permutation),
+        cmocka_unit_test(test_digest),
+        cmocka_unit_test(test_buf_limit),
+        cmocka_unit_test(test_first_error_wins),
+        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_pipeline),
+        cmocka_unit_test(test_parallel_for),
+        cmocka_unit_test(test_parallel_each),
+        cmocka_unit_test(test_recipe),
+        cmocka_unit_test(test_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

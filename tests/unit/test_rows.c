@@ -148,7 +148,7 @@ static void test_sums(void **state) {
 static void test_equal_pixels(void **state) {
     (void)state;
     const mq_rows_kernels *k = mq_rows_kernels_of(MQ_F32);
-    const mq_rows_window w = {.h = 4, .w = 4, .c = 9, .out_h = 2, .out_w = 2, .kernel = 3, .stride = 2};
+    const mq_window w = {.h = 4, .w = 4, .c = 9, .out_h = 2, .out_w = 2, .kernel = 3, .stride = 2};
     float in[4 * 4 * 9], out[2 * 2 * 9], gradient[2 * 2 * 9], back[4 * 4 * 9];
     uint8_t places[2 * 2 * 9];
     for (size_t i = 0; i < 4 * 4 * 9; i++) in[i] = -7;
