@@ -8,6 +8,7 @@ MARQUE_BIN names the program; without it build/release/marque is taken.
 import ctypes
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -92,6 +93,24 @@ class Marque:
         decode = lambda data: (data or b"").decode("utf-8", "surrogateescape")  # noqa: E731
         code = done.returncode if done.returncode >= 0 else 128 - done.returncode
         return Run(code, decode(done.stdout), decode(done.stderr))
+
+    def start(self, args, env=None):
+        """A process of marque with its stderr to be read line by line."""
+        return subprocess.Popen([self.program, *map(str, args)], cwd=self.folder, env=self.environment(env),
+                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+    def stop_when(self, args, words, number=signal.SIGINT, env=None):
+        """Sends the signal once a line of stderr holds words; (exit code, all of stderr)."""
+        process = self.start(args, env)
+        text = ""
+        for line in process.stderr:
+            text += line
+            if words in line:
+                process.send_signal(number)
+                break
+        text += process.stderr.read()
+        process.stderr.close()
+        return process.wait(), text
 
     def expect(self, tap, name, args, code, out=None, err=None, no_err=None, **how):
         """One check: the exit code, what stdout and stderr must hold, what stderr must not. Returns the Run."""

@@ -163,22 +163,13 @@ def stage_mutants(report, build):
     report.add(run_tap("mutants", [PYTHON, ROOT / "tests/mutants/mutants.py"], None, 1200))
 
 
-def stage_faults(report, build):
-    folder = build.get("release")
-    if folder and report.step("the weights", [ROOT / "scripts/fetch-weights"]):
-        run_scripts(report, folder, "faults", timeout=600)
-
-
-def stage_install(report, build):
-    folder = build.get("release")
-    if folder and report.step("the weights", [ROOT / "scripts/fetch-weights"]):
-        run_scripts(report, folder, "install", timeout=1200)
-
-
-def stage_job(report, build):
-    folder = build.get("release")
-    if folder and report.step("the weights", [ROOT / "scripts/fetch-weights"]):
-        run_scripts(report, folder, "job", timeout=1200)
+def real_stage(where, timeout):
+    """A stage that runs tests/WHERE with the real weights."""
+    def run(report, build):
+        folder = build.get("release")
+        if folder and report.step("the weights", [ROOT / "scripts/fetch-weights"]):
+            run_scripts(report, folder, where, timeout=timeout)
+    return run
 
 
 def oracle_python(report):
@@ -221,9 +212,9 @@ STAGES = {
     "asan": (stage_asan, "unit and command-line tests under the address and undefined-behaviour sanitizers"),
     "tsan": (stage_tsan, "threaded tests under the thread sanitizer"),
     "mutants": (stage_mutants, "one-line faults, each of which must turn a test red"),
-    "faults": (stage_faults, "runs killed, stopped, damaged and short of disk at every turn, then resumed"),
-    "install": (stage_install, "the installed program and library, and the Debian package in a clean Debian"),
-    "job": (stage_job, "the main job on real pictures with the real weights"),
+    "faults": (real_stage("faults", 600), "runs killed, stopped, damaged and short of disk at every turn, then resumed"),
+    "install": (real_stage("install", 1200), "the installed program and library, and the Debian package in a clean Debian"),
+    "job": (real_stage("job", 1200), "the main job on real pictures with the real weights"),
     "oracle": (stage_oracle, "live comparison with Keras, TensorFlow and Pillow (with --oracle)"),
 }
 QUICK = ("style", "unit", "golden", "cli")

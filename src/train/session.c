@@ -204,8 +204,8 @@ static void swap(float *a, float *b, size_t count) {
     }
 }
 
-/* Writes the best model, whose classifier waits in best. */
-static mq_status write_pending(mq_err *err, mq_session *s) {
+/* The classifier of the best model waits in best. */
+mq_status mq_session_write_best(mq_err *err, mq_session *s) {
     const mq_scores scores = {
         .top1 = s->state.best_top1, .top5 = s->state.best_top5, .loss = s->state.best_loss};
     if (!s->best_pending) return MQ_OK;
@@ -220,7 +220,7 @@ mq_status mq_session_keep_best(mq_err *err, mq_session *s) {
     memcpy(s->best, s->head->params, s->head->count * sizeof *s->best);
     s->best_pending = true;
     /* A frozen trunk is the same at the next checkpoint; a thawed one is not. */
-    return mq_trunk_thawed(s->trunk) ? write_pending(err, s) : MQ_OK;
+    return mq_trunk_thawed(s->trunk) ? mq_session_write_best(err, s) : MQ_OK;
 }
 
 mq_status mq_session_save(mq_err *err, mq_session *s) {
@@ -231,7 +231,7 @@ mq_status mq_session_save(mq_err *err, mq_session *s) {
     mq_progress_state state = s->state;
     mq_tensor *tensors = NULL;
     char(*names)[NAME_SIZE] = NULL;
-    if (s->validation) MQ_TRY(write_pending(err, s));
+    if (s->validation) MQ_TRY(mq_session_write_best(err, s));
     MQ_TRY(mq_calloc(err, most, sizeof *tensors, "a checkpoint", &tensors));
     MQ_TRY(mq_calloc(err, most, sizeof *names, "a checkpoint", &names));
     if (s->trunk) mq_trunk_export(s->trunk);
@@ -255,13 +255,15 @@ void mq_session_save_or_warn(mq_session *s) {
 mq_status mq_session_write_models(mq_err *err, mq_session *s, const mq_scores *last) {
     mq_status status = MQ_OK;
     static const char *const names[] = {"weights/last.safetensors", "weights/best.safetensors"};
+    const bool written[] = {false, s->validation && !s->best_pending};
     for (size_t i = 0; i < 2; i++) {
+        if (written[i]) continue;
         MQ_REQUIRE(!mq_session_stopped(s), err, MQ_INTERRUPTED,
                    "stopped before %s was written; a checkpoint is written", names[i]);
         if (i == 0 || !s->validation)
             MQ_TRY(write_model(err, s, names[i], last));
         else
-            MQ_TRY(write_pending(err, s));
+            MQ_TRY(mq_session_write_best(err, s));
     }
 cleanup:
     return status;

@@ -48,6 +48,9 @@ void mq_session_save_or_warn(mq_session *session);
 /* The present weights are the best so far. */
 MQ_MUST_USE mq_status mq_session_keep_best(mq_err *err, mq_session *session);
 
+/* weights/best, if it is still to be written. */
+MQ_MUST_USE mq_status mq_session_write_best(mq_err *err, mq_session *session);
+
 /* weights/last, and weights/best where it is pending or there is no validation part. */
 MQ_MUST_USE mq_status mq_session_write_models(mq_err *err, mq_session *session, const mq_scores *last);
 

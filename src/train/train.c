@@ -340,9 +340,8 @@ static mq_status next_stage(mq_err *err, mq_session *s) {
     s->state.epoch = 0;
     s->state.stage++;
     mq_session_save_or_warn(s);
-    MQ_REQUIRE(!s->best_pending || !s->validation, err, MQ_IO,
-               "%s: the best model cannot be written; free some space, then go on by --resume",
-               mq_run_folder(s->plan->run));
+    /* What is trained from here on changes the trunk that the best model has. */
+    if (s->validation) MQ_TRY(mq_session_write_best(err, s));
 cleanup:
     return status;
 }

@@ -27,14 +27,14 @@ def find(calls, name, path, at):
 def phases(calls):
     """[(phase, a call in it)] of a traced run with cached features; what a run has no call for is None."""
     keys = list(dict.fromkeys(m for c in calls if c.name == "pread64" for m in re.findall(r"features/(\w+)/", c.text)))
-    train, val = (f"features/{k}/" for k in keys) if len(keys) == 2 else ("no such", "no such")
+    train, val = (f"features/{k}/" for k in keys[-2:])  # of the last stage
     return [("opening the run", find(calls, "rename", r"hurt/config\.json", 0)),
             ("training", find(calls, "pread64", train, 0.5)),
             ("the last batch", find(calls, "pread64", train, -1)),
             ("validation", find(calls, "pread64", val, 0.5)),
             ("writing results", find(calls, "rename", r"hurt/results\.csv", 0)),
             ("a checkpoint", find(calls, "rename", r"hurt/checkpoints/", 0)),
-            ("writing the last model", find(calls, "openat", r"hurt/weights/last\.safetensors\.tmp", 0))]
+            ("writing the best model", find(calls, "openat", r"hurt/weights/best\.safetensors\.tmp", -1))]
 
 
 def stopped_well(done, run):
@@ -56,7 +56,7 @@ def test_phases(tap, w):
         problem = w.problem("hurt")
         tap.check(f"{name} changes nothing", not problem, problem)
     w.drop("hurt")
-    last = find(calls, "rename", r"hurt/weights/best", 0)
+    last = find(calls, "rename", r"hurt/weights/last", 0)
     done = spoil(last, "signal=INT", w.line(args), w.folder, w.environment(None))
     tap.check(f"{w.stages}: a signal when all is written ends a finished run", done.code == 0 and "next: " in done.out,
               done)

@@ -8,8 +8,6 @@
 import csv
 import os
 import shutil
-import signal
-import subprocess
 import tempfile
 
 from marque import Marque
@@ -84,24 +82,6 @@ class Workshop(Marque):
             return f"leaves {left}"
         self.drop(run)
         return None
-
-    def start(self, args, env=None):
-        """A process of marque with its stderr to be read line by line."""
-        return subprocess.Popen([self.program, *map(str, args)], cwd=self.folder, env=self.environment(env),
-                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-
-    def stop_when(self, args, words, number=signal.SIGINT, env=None):
-        """Sends the signal once a line of stderr holds words; (exit code, all of stderr)."""
-        process = self.start(args, env)
-        text = ""
-        for line in process.stderr:
-            text += line
-            if words in line:
-                process.send_signal(number)
-                break
-        text += process.stderr.read()
-        process.stderr.close()
-        return process.wait(), text
 
     def line(self, args):
         """The command line of marque ARGS, for strace."""

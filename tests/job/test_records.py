@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from eventfile import events  # noqa: E402
 from marque import Marque  # noqa: E402
 from tap import Tap  # noqa: E402
-from test_run import prepare, stop_when  # noqa: E402
+from test_run import prepare  # noqa: E402
 
 SETTINGS = ["--imgsz", "71", "--dtype", "f32", "--stages", "head:20@1e-3,head:20@1e-4", "-b", "5"]
 EPOCHS = 40
@@ -90,14 +90,14 @@ def check_same(tap, m, name, run):
 
 def test_resumed(tap, m):
     every = ("--summary-steps", "3")
-    code, text = stop_when(m, train("stopped", *every), "head 3/20", signal.SIGINT)
+    code, text = m.stop_when(train("stopped", *every), "head 3/20", signal.SIGINT)
     tap.check("stopped", code == 75, text)
     m.expect(tap, "resumed after SIGINT", ["train", "--resume", "stopped"], 0)
     check_same(tap, m, "its curves are those of the whole run", "stopped")
     kinds = [line["event"] for line in log(m.folder / "stopped")]
     stop = kinds.index("stop")
     tap.check("the log tells of the stop", kinds[stop + 1] == "resume" and kinds[-1] == "end", kinds)
-    code, text = stop_when(m, train("killed", *every, "--checkpoint-every", "0.2"), "head 10/20", signal.SIGKILL)
+    code, text = m.stop_when(train("killed", *every, "--checkpoint-every", "0.2"), "head 10/20", signal.SIGKILL)
     tap.check("killed", code == -signal.SIGKILL, text)
     newest = max((m.folder / "killed/train").iterdir())
     with open(newest, "ab") as file:

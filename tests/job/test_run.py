@@ -34,11 +34,6 @@ def real_pictures(class_count=5, each=PER_CLASS):
     return {name: classes[name][:each] for name in sorted(classes)[:class_count]}
 
 
-def weights_cache():
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "marque" / "weights"
-
-
 def copy_pictures(folder, classes):
     for name, paths in classes.items():
         (folder / name).mkdir(parents=True)
@@ -48,9 +43,7 @@ def copy_pictures(folder, classes):
 
 def prepare(m):
     copy_pictures(m.folder / "pictures", real_pictures())
-    m.cache = m.folder / "cache"
-    (m.cache / "marque").mkdir(parents=True)
-    (m.cache / "marque" / "weights").symlink_to(weights_cache())
+    m.share_weights()
 
 
 def models(m, run):
@@ -64,20 +57,6 @@ def same_models(tap, m, name, run):
     except OSError as error:
         same, detail = False, str(error)
     tap.check(name, same, detail)
-
-
-def stop_when(m, args, words, number):
-    """Runs marque until a line of stderr holds words, sends the signal, and gives exit code and all of stderr."""
-    process = subprocess.Popen([m.program, *args], cwd=m.folder, env=m.environment(None), stdin=subprocess.DEVNULL,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    text = ""
-    for line in process.stderr:
-        text += line
-        if words in line:
-            process.send_signal(number)
-            break
-    text += process.stderr.read()
-    return process.wait(), text
 
 
 def train(run, *more):
@@ -110,11 +89,11 @@ def test_stops(tap, m):
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         name = signal.Signals(number).name
         run = f"stopped-{name}"
-        code, text = stop_when(m, train(run), "head 3/60", number)
+        code, text = m.stop_when(train(run), "head 3/60", number)
         tap.check(f"{name} ends with 75 and the way on", code == 75 and f"marque train --resume {run}" in text, text)
         m.expect(tap, f"resumed after {name}", ["train", "--resume", run], 0)
         same_models(tap, m, f"{name} changes nothing", run)
-    code, text = stop_when(m, train("killed", "--checkpoint-every", "0.2"), "head 20/60", signal.SIGKILL)
+    code, text = m.stop_when(train("killed", "--checkpoint-every", "0.2"), "head 20/60", signal.SIGKILL)
     tap.check("killed", code == -signal.SIGKILL, text)
     m.expect(tap, "resumed after kill -9", ["train", "--resume", "killed"], 0)
     same_models(tap, m, "kill -9 and checkpoints change nothing", "killed")
@@ -148,7 +127,7 @@ def test_features(tap, m):
 
 
 def test_damage(tap, m):
-    code, _ = stop_when(m, train("hurt", "--checkpoint-every", "0.2"), "head 20/60", signal.SIGINT)
+    code, _ = m.stop_when(train("hurt", "--checkpoint-every", "0.2"), "head 20/60", signal.SIGINT)
     checkpoints = sorted((m.folder / "hurt/checkpoints").glob("*.safetensors"))
     tap.check("stopped with checkpoints", code == 75 and len(checkpoints) >= 2, checkpoints)
     data = bytearray(checkpoints[-1].read_bytes())

@@ -14,9 +14,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from marque import Marque  # noqa: E402
+from marque import Marque, weights_cache  # noqa: E402
 from tap import Tap  # noqa: E402
-from test_run import prepare, stop_when, weights_cache  # noqa: E402
+from test_run import prepare  # noqa: E402
 
 SETTINGS = ["--imgsz", "71", "--dtype", "f32", "-b", "7"]  # 7 leaves a short batch at the end of an epoch
 STAGES = "head:2@1e-3,block13+:2@1e-4,block5+:1@1e-4/stored,head:1@1e-3,all:1@1e-5"
@@ -56,7 +56,7 @@ def test_stops(tap, m):
     args = ["train", "data.mq", *SETTINGS, "--stages", STAGES, "-o", "cut", "--summary-steps", "1"]
     seen, code = [], 75
     for stage in ("block13+", "block5+", "all"):
-        code, text = stop_when(m, args, f"{stage} 1/", signal.SIGTERM)  # not its row in the plan
+        code, text = m.stop_when(args, f"{stage} 1/", signal.SIGTERM)  # not its row in the plan
         seen.append((stage, code))
         args = ["train", "--resume", "cut"]
     done = m.run(args) if code == 75 else None

@@ -32,7 +32,7 @@ import make_events  # noqa: E402
 from marque import Marque  # noqa: E402
 from tap import Tap  # noqa: E402
 from test_records import CURVES, EPOCHS, log, train  # noqa: E402
-from test_run import prepare, stop_when  # noqa: E402
+from test_run import prepare  # noqa: E402
 
 EVERY = 3
 WAIT = 60  # seconds TensorBoard may take to start, or to see what was written
@@ -160,7 +160,7 @@ def check_board(tap, run, name, fast):
 
 def check_follower(tap, m, fast):
     """TensorBoard has read a run beyond its checkpoint when the run is resumed from there."""
-    code, text = stop_when(m, train(f"followed-{fast}", "--summary-steps", str(EVERY), "--checkpoint-every", "0.5"),
+    code, text = m.stop_when(train(f"followed-{fast}", "--summary-steps", str(EVERY), "--checkpoint-every", "0.5"),
                            "head 16/20", signal.SIGKILL)
     run = m.folder / f"followed-{fast}"
     tap.check("a run is killed", code == -signal.SIGKILL, text)
@@ -191,7 +191,7 @@ def main():
     with Marque() as m:
         prepare(m)
         m.expect(tap, "import", ["import", "pictures", "-o", "data.mq"], 0)
-        code, text = stop_when(m, train("stopped", "--summary-steps", str(EVERY)), "head 3/20", signal.SIGINT)
+        code, text = m.stop_when(train("stopped", "--summary-steps", str(EVERY)), "head 3/20", signal.SIGINT)
         tap.check("a run is stopped", code == 75, text)
         m.expect(tap, "and resumed", ["train", "--resume", "stopped"], 0)
         check_libraries(tap, m.folder / "stopped", "stopped")

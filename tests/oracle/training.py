@@ -20,7 +20,7 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 from tap import Tap  # noqa: E402
-from xception import find_pictures, load_pictures, read_safetensors  # noqa: E402
+from xception import find_inputs, load_pictures, read_safetensors  # noqa: E402
 
 # side, pictures, first and last thawed block, node below them, batch norm
 CASES = [(71, 6, "-", "-", None, "train"), (71, 8, "-", "-", None, "stored"), (128, 5, "-", "-", None, "train"),
@@ -188,15 +188,12 @@ def check_case(tap, tools, path, weights, case, pixels):
 
 def main():
     tap = Tap()
-    build = os.path.dirname(os.environ.get("MARQUE_BIN", "build/release/marque"))
-    tools = [sys.argv[1] if len(sys.argv) > 1 else os.path.join(build, "tests/train_probe"),
-             os.path.join(build, "tests/net_probe")]
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    path = os.environ.get("MARQUE_WEIGHTS") or os.path.join(cache, "marque/weights/xception.safetensors")
-    files = find_pictures()
-    if not os.path.exists(path) or not files:
-        print(f"1..0 # SKIP no weights ({path}) or no pictures")
+    found = find_inputs()
+    if not found:
         return 0
+    programs, path, files = found
+    tools = [sys.argv[1] if len(sys.argv) > 1 else os.path.join(programs, "train_probe"),
+             os.path.join(programs, "net_probe")]
     weights = read_safetensors(path)
     for case in CLOSE:
         check_close(tap, tools, path, weights, case, load_pictures(files[:case[1]], case[0]))

@@ -21,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 from tap import Tap  # noqa: E402
 from training import base_model, error  # noqa: E402
-from xception import find_pictures, load_pictures, read_safetensors  # noqa: E402
+from xception import find_inputs, load_pictures, read_safetensors  # noqa: E402
 
 SIZE, PICTURES, CLASSES = 71, 8, 196
 STEPS, RATE, LIKE = 10, 1e-4, 5e-3
@@ -111,14 +111,11 @@ def check_adam(tap, tool, data, bn, steps):
 
 def main():
     tap = Tap()
-    build = os.path.dirname(os.environ.get("MARQUE_BIN", "build/release/marque"))
-    tool = sys.argv[1] if len(sys.argv) > 1 else os.path.join(build, "tests/train_probe")
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    path = os.environ.get("MARQUE_WEIGHTS") or os.path.join(cache, "marque/weights/xception.safetensors")
-    files = find_pictures()
-    if not os.path.exists(path) or not files:
-        print(f"1..0 # SKIP no weights ({path}) or no pictures")
+    found = find_inputs()
+    if not found:
         return 0
+    programs, path, files = found
+    tool = sys.argv[1] if len(sys.argv) > 1 else os.path.join(programs, "train_probe")
     data = Data(path, files)
     check_adam(tap, tool, data, "train", 3)
     for bn in ("train", "stored"):

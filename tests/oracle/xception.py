@@ -15,6 +15,9 @@ import tempfile
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from marque import weights_cache  # noqa: E402
+
 SIZES = [299, 71, 128, 150]
 PICTURES = 8
 
@@ -79,15 +82,23 @@ def error(a, b):
     return float(np.linalg.norm(a - b) / np.linalg.norm(b))
 
 
-def main():
+def find_inputs():
+    """(folder of the test programs, weights file, pictures); None where there are none, which is said as a skip."""
     build = os.path.dirname(os.environ.get("MARQUE_BIN", "build/release/marque"))
-    tool = sys.argv[1] if len(sys.argv) > 1 else os.path.join(build, "tests/net_probe")
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    path = os.environ.get("MARQUE_WEIGHTS") or os.path.join(cache, "marque/weights/xception.safetensors")
+    path = os.environ.get("MARQUE_WEIGHTS") or str(weights_cache() / "xception.safetensors")
     files = find_pictures()
-    if not os.path.exists(path) or not files:
-        print(f"1..0 # SKIP no weights ({path}) or no pictures")
+    if os.path.exists(path) and files:
+        return os.path.join(build, "tests"), path, files
+    print(f"1..0 # SKIP no weights ({path}) or no pictures")
+    return None
+
+
+def main():
+    found = find_inputs()
+    if not found:
         return 0
+    programs, path, files = found
+    tool = sys.argv[1] if len(sys.argv) > 1 else os.path.join(programs, "net_probe")
     weights = read_safetensors(path)
     nodes = ([f"block1_conv{i}_act" for i in (1, 2)] + [f"block{b}_pool" for b in (2, 3, 4)] +
              [f"block{b}_sepconv3_bn" for b in range(5, 13)] + ["block13_pool", "block14_sepconv2_act", "-"])

@@ -26,12 +26,6 @@ static size_t ref_size(const ref_net *r, size_t i) {
     return s.h * s.w * s.c;
 }
 
-static size_t ref_count(const mq_param_shape *p) {
-    size_t count = 1;
-    for (size_t i = 0; i < p->rank; i++) count *= p->shape[i];
-    return count;
-}
-
 static void ref_open(ref_net *r, const mq_graph *graph, const mq_bundle *weights, size_t n, bool batch) {
     *r = (ref_net){.graph = graph, .weights = weights, .n = n, .nodes = mq_graph_size(graph), .batch = batch};
     r->x = calloc(r->nodes, sizeof *r->x);
@@ -45,9 +39,9 @@ static void ref_open(ref_net *r, const mq_graph *graph, const mq_bundle *weights
         for (size_t k = 0; k < mq_node_param_count(node); k++) {
             const mq_param_shape p = mq_node_param(graph, node, k);
             const float *values = mq_tensors_get(weights, "", node, p.name);
-            r->param[i][k] = calloc(ref_count(&p), sizeof(double));
-            r->grad[i][k] = calloc(ref_count(&p), sizeof(double));
-            for (size_t j = 0; j < ref_count(&p); j++) r->param[i][k][j] = (double)values[j];
+            r->param[i][k] = calloc(mq_param_numbers(&p), sizeof(double));
+            r->grad[i][k] = calloc(mq_param_numbers(&p), sizeof(double));
+            for (size_t j = 0; j < mq_param_numbers(&p); j++) r->param[i][k][j] = (double)values[j];
         }
     }
 }

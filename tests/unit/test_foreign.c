@@ -1,6 +1,6 @@
 /* test_foreign.c: Keras' files through marque-convert, and files that must be refused
  * (tests/data/weights/make_weights.py). */
-#include "unit/unit.h"
+#include "unit/refuse.h"
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -143,17 +143,6 @@ static void test_mini(void **state) {
         assert_true(((const float *)mq_bundle_at(bundle, 0)->data)[5] == 5.0F / 4096);
         mq_bundle_free(&bundle);
     }
-}
-
-static void refuse(const char *path, const mq_foreign_list *list, mq_status code, const char *words) {
-    mq_err err = {0};
-    mq_bundle *bundle = NULL;
-    const mq_status status = mq_foreign_read(&err, path, list, &bundle);
-    if (status != code || !strstr(err.text, words))
-        fail_msg("%s: wanted %d and \"%s\", got %d: %s", path, (int)code, words, (int)status, err.text);
-    if (!strstr(err.text, path)) fail_msg("%s: its path is not in: %s", path, err.text);
-    if (strchr(err.text, '\n')) fail_msg("%s: more than one line: %s", path, err.text);
-    assert_null(bundle);
 }
 
 static void test_bad_files(void **state) {

@@ -1,6 +1,6 @@
 /* test_golden_training.c: gradients of the quarter-width Xception against Keras' golden figures in float64:
  * f32 at most three times as far as Keras f32, bf16 at most one and a half times as far as mixed_bfloat16. */
-#include "unit/unit.h"
+#include "unit/nets.h"
 
 #include "base/par.h"
 #include "base/rng.h"
@@ -8,27 +8,12 @@
 #include "net/program.h"
 #include "net/seeded.h"
 #include "net/trainable.h"
-#include "net/zoo.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* With these pictures no ReLU flips, so f32 is 1e-6 from float64 here as in Keras (a flip gives 1e-3). */
 static const double FLOOR = 1e-4;
-
-static mq_status quarter(mq_err *err, uint32_t side, mq_graph **graph) {
-    return mq_xception_build(err, side, 4, graph);
-}
-
-static const mq_arch quarter_arch = {.name = "quarter", .imgsz_min = 71, .features = 512, .build = quarter};
-
-static float *draws(uint32_t epoch, size_t count) {
-    float *x = malloc(count * sizeof *x);
-    assert_non_null(x);
-    for (size_t i = 0; i < count; i++) x[i] = mq_rng_unit(GOLDEN_SEED, MQ_RNG_TEST, epoch, i) * 2.0f - 1.0f;
-    return x;
-}
 
 /* Layer and parameter of the tensor with this number in network order. */
 static void find_tensor(const mq_graph *graph, size_t number, const char **layer, const char **param) {
@@ -117,7 +102,7 @@ static void check_pass(const golden_pass *p, mq_dtype dtype) {
     mq_graph *graph = NULL;
     mq_bundle *weights = NULL;
     mq_trainable *t = NULL;
-    assert_ok(err, quarter(&err, p->side, &graph));
+    assert_ok(err, build_quarter(&err, p->side, &graph));
     assert_ok(err, mq_seeded_weights(&err, graph, GOLDEN_SEED, &weights));
     const mq_trainable_plan plan = {.size = sizeof plan,
                                     .arch = &quarter_arch,

@@ -1,6 +1,6 @@
 /* test_program.c: inference programs against loops in double, against Keras' golden figures, and against
  * themselves in other batches. Runs in whatever instruction set ONEDNN_MAX_CPU_ISA leaves. */
-#include "unit/unit.h"
+#include "unit/nets.h"
 
 #include "base/par.h"
 #include "base/rng.h"
@@ -16,23 +16,10 @@ static bool has_bf16(void) {
     return mq_dtype_auto() == MQ_BF16;
 }
 
-/* Numbers in [-1, 1), as tests/golden/make_xception.py draws its pictures. */
-static float *pictures(size_t count) {
-    float *x = malloc(count * sizeof *x);
-    assert_non_null(x);
-    for (size_t i = 0; i < count; i++) x[i] = mq_rng_unit(GOLDEN_SEED, MQ_RNG_TEST, 0, i) * 2.0f - 1.0f;
-    return x;
-}
-
-static mq_status quarter(mq_err *err, uint32_t side, mq_graph **graph) {
-    return mq_xception_build(err, side, 4, graph);
-}
-
 static mq_status whole(mq_err *err, uint32_t side, mq_graph **graph) {
     return mq_xception_build(err, side, 1, graph);
 }
 
-static const mq_arch quarter_arch = {.name = "quarter", .imgsz_min = 71, .features = 512, .build = quarter};
 static const mq_arch whole_arch = {.name = "whole", .imgsz_min = 71, .features = 2048, .build = whole};
 
 static mq_bundle *seeded(const mq_arch *arch) {
@@ -150,7 +137,7 @@ static void test_loops(void **state) {
         mq_bundle *weights = NULL;
         mq_program *program = NULL;
         const uint32_t side = sides[i % 3];
-        float *x = pictures(side * side * 5);
+        float *x = draws(0, side * side * 5);
         assert_ok(err, archs[i / 3].build(&err, side, &graph));
         assert_ok(err, mq_seeded_weights(&err, graph, i, &weights));
         double *want = ref_graph(graph, weights, x);
@@ -200,7 +187,7 @@ static double run_row(const golden_row *row, const mq_bundle *weights, mq_dtype 
     assert_ok(err, mq_program_create(&err, &plan, &program));
     const mq_shape s = mq_program_output(program);
     const size_t count = row->pictures * s.h * s.w * s.c;
-    float *x = pictures(row->pictures * row->side * row->side * 3), *y = malloc(count * sizeof *y);
+    float *x = draws(0, row->pictures * row->side * row->side * 3), *y = malloc(count * sizeof *y);
     assert_ok(err, mq_program_run(&err, program, x, row->pictures, y));
     const double error = golden_error(row, dtype == MQ_F32 ? row->f32 : row->f64, y, count);
     mq_program_free(&program);
@@ -238,7 +225,7 @@ static void check_places(const mq_bundle *weights, mq_dtype dtype) {
     mq_program *program = NULL;
     mq_program_plan plan = plan_of(&quarter_arch, weights, SIDE, 16);
     plan.dtype = dtype;
-    float *x = pictures(MANY * PICTURE), *mixed = malloc(MANY * PICTURE * sizeof *mixed);
+    float *x = draws(0, MANY * PICTURE), *mixed = malloc(MANY * PICTURE * sizeof *mixed);
     float *want = malloc(MANY * FEATURES * sizeof *want), *y = malloc(MANY * FEATURES * sizeof *y);
     assert_ok(err, mq_program_create(&err, &plan, &program));
     assert_ok(err, mq_program_run(&err, program, x, MANY, want));

@@ -1,0 +1,32 @@
+/* nets.h: the network and the numbers that tests of the whole network share with their golden figures. */
+#ifndef MQ_NETS_H
+#define MQ_NETS_H
+
+#include "unit/unit.h"
+
+#include "base/rng.h"
+#include "net/arch.h"
+#include "net/zoo.h"
+
+#include <stdlib.h>
+
+/* Of weights (mq_seeded_weights) and of draws; tests/golden/make_xception.py has the same. */
+enum { NETS_SEED = 2017 };
+
+/* Numbers in [-1, 1), as the golden scripts draw their pictures and gradients; the caller's, for free(). */
+static inline float *draws(uint32_t epoch, size_t count) {
+    float *x = malloc(count * sizeof *x);
+    assert_non_null(x);
+    for (size_t i = 0; i < count; i++) x[i] = mq_rng_unit(NETS_SEED, MQ_RNG_TEST, epoch, i) * 2.0f - 1.0f;
+    return x;
+}
+
+static inline mq_status build_quarter(mq_err *err, uint32_t side, mq_graph **graph) {
+    return mq_xception_build(err, side, 4, graph);
+}
+
+/* Xception with a quarter of the channels. */
+static const mq_arch quarter_arch = {
+    .name = "quarter", .imgsz_min = 71, .features = 512, .build = build_quarter};
+
+#endif
