@@ -246,6 +246,14 @@ const char *mq_kernel_name(const mq_kernel *kernel) {
     return kernel->name;
 }
 
+mq_work mq_kernel_work(const mq_kernel *kernel) {
+    mq_work work = {.flops = kernel->flops};
+    for (mq_slot slot = 0; slot < MQ_SLOTS; slot++)
+        if (slot != MQ_SLOT_SCRATCH && kernel->layouts[slot])
+            work.bytes += (double)mq_layout_bytes(kernel->layouts[slot]);
+    return work;
+}
+
 mq_status mq_dnn_sgemm(mq_err *err, const mq_gemm *g, const float *a, const float *b, float *c) {
     const dnnl_dim_t m = (dnnl_dim_t)g->m, n = (dnnl_dim_t)g->n, k = (dnnl_dim_t)g->k;
     return mq_dnn_check(err,

@@ -9,6 +9,7 @@
 
 #include "net/bundle.h"
 #include "net/graph.h"
+#include "net/work.h"
 
 typedef struct mq_dnn mq_dnn;       /* engine and stream */
 typedef struct mq_layout mq_layout; /* dtype, dims and order in memory */
@@ -104,6 +105,9 @@ MQ_MUST_USE mq_status mq_call_run(mq_err *err, const mq_dnn *dnn, const mq_call 
 
 /* oneDNN's name of the implementation, such as "jit:avx512_core_bf16"; borrowed. */
 const char *mq_kernel_name(const mq_kernel *kernel);
+
+/* What one run of it is: the products of a convolution (padding counts), and its tensors without scratch. */
+mq_work mq_kernel_work(const mq_kernel *kernel);
 
 /* c [m, n] = a b + beta c, row-major f32; a is [m, k] or, when ta, [k, m]; b is [k, n] or, when tb, [n, k].
  */

@@ -20,6 +20,7 @@ struct mq_kernel {
     dnnl_primitive_t primitive;
     mq_pass pass; /* decides what oneDNN calls the slots */
     const char *name;
+    double flops;
     mq_layout *layouts[MQ_SLOTS]; /* NULL: no such slot */
 };
 

@@ -269,6 +269,12 @@ cleanup:
     return status;
 }
 
+static double conv_flops(const mq_conv_plan *p) {
+    const mq_window *w = &p->window;
+    return 2.0 * (double)(w->n * w->out_h * w->out_w * w->kernel * w->kernel) * (double)p->filters *
+           (p->depthwise ? 1.0 : (double)w->c);
+}
+
 mq_status mq_kernel_conv(mq_err *err, const mq_dnn *dnn, const mq_conv_plan *plan, mq_kernel **kernel) {
     mq_status status = MQ_OK;
     mq_layout *layouts[MQ_SLOTS] = {NULL}, *gradient = NULL;
@@ -291,6 +297,7 @@ mq_status mq_kernel_conv(mq_err *err, const mq_dnn *dnn, const mq_conv_plan *pla
     MQ_TRY(mq_dnn_check(err, conv_pd(dnn, plan, md, forward, attr, &pd), what));
     MQ_TRY(kernel_of(err, pd, plan->pass, SRC | WEIGHTS | (plan->bias ? (unsigned)BIAS : 0u) | DST | SCRATCH,
                      what, kernel));
+    (*kernel)->flops = conv_flops(plan);
 cleanup:
     if (attr) dnnl_primitive_attr_destroy(attr);
     for (size_t i = 0; i < MQ_SLOTS; i++) mq_layout_free(&layouts[i]);

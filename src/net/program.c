@@ -141,8 +141,9 @@ mq_status mq_program_run(mq_err *err, mq_program *p, const float *pixels, size_t
     return mq_parallel_each(err, p->worker_count, count, run_item, &(run_state){p, pixels, features});
 }
 
-mq_status mq_program_profile(mq_err *err, mq_program *p, size_t reps, mq_program_visit visit, void *user) {
+mq_status mq_program_profile(mq_err *err, mq_program *p, size_t reps, mq_measure_visit visit, void *user) {
     mq_status status = MQ_OK;
+    static const char *const kinds[] = {"rest", "forward", "depthwise forward", "forward"};
     const mq_worker *w = p->workers;
     float *in = NULL, *out = NULL;
     MQ_TRY(mq_calloc(err, p->in_size, sizeof *in, "a picture", &in));
@@ -156,7 +157,12 @@ mq_status mq_program_profile(mq_err *err, mq_program *p, size_t reps, mq_program
             const double took = mq_seconds() - start;
             if (r == 0 || took < best) best = took;
         }
-        visit(user, p->steps[i].name, mq_kernel_name(p->steps[i].kernel), best);
+        const mq_kernel *kernel = p->steps[i].kernel;
+        visit(user, &(mq_measure){.layer = p->steps[i].name,
+                                  .what = kinds[p->steps[i].weights],
+                                  .kernel = mq_kernel_name(kernel),
+                                  .work = mq_kernel_work(kernel),
+                                  .seconds = best});
     }
 cleanup:
     free(in);

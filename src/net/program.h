@@ -4,6 +4,7 @@
 
 #include "net/arch.h"
 #include "net/bundle.h"
+#include "net/work.h"
 
 typedef struct mq_program mq_program;
 
@@ -44,13 +45,9 @@ size_t mq_program_memory(const mq_program *program);
  * keys. Borrowed. */
 const char *mq_program_key(const mq_program *program);
 
-/* Kernels in the order they run, for measurements: calls visit with the node's name, oneDNN's name of the
- * kernel and the seconds it took on a picture of zeros, in one thread; runs each of them reps times, the best
- * counts.
- */
-typedef void (*mq_program_visit)(void *user, const char *node, const char *kernel, double seconds);
+/* Measures each kernel on a grey picture, in one thread; the best of reps runs counts. */
 MQ_MUST_USE mq_status mq_program_profile(mq_err *err, mq_program *program, size_t reps,
-                                         mq_program_visit visit, void *user);
+                                         mq_measure_visit visit, void *user);
 
 /* What --dtype auto takes here: MQ_BF16 with avx512_bf16 or better, else MQ_F32. */
 mq_dtype mq_dtype_auto(void);

@@ -274,11 +274,12 @@ cleanup:
     return status;
 }
 
+size_t mq_train_items(const mq_trainable *t, mq_each each, size_t n) {
+    return each == MQ_EACH_PICTURE ? n : each == MQ_EACH_LANE ? (n + t->lane - 1) / t->lane : 1;
+}
+
 static size_t items_of(const run_state *run, const mq_train_loop *loop) {
-    const size_t lane = run->t->lane;
-    return loop->each == MQ_EACH_PICTURE ? run->n
-           : loop->each == MQ_EACH_LANE  ? (run->n + lane - 1) / lane
-                                         : 1;
+    return mq_train_items(run->t, loop->each, run->n);
 }
 
 /* An item of the phase: one of its loops' items, in the order of loops. */

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "net/arch.h"
 #include "net/bundle.h"
+#include "net/work.h"
 
 typedef struct mq_trainable mq_trainable;
 
@@ -69,12 +70,9 @@ size_t mq_trainable_memory_picture(const mq_trainable *trainable);
 /* Appends a table for people: phases, kernels, layouts, and the lifetimes and places of all buffers. */
 MQ_MUST_USE mq_status mq_trainable_describe(mq_err *err, const mq_trainable *trainable, mq_buf *text);
 
-/* One forward and backward pass over n grey pictures, step by step: visit is called for each kind of work of
- * each layer, in the order it runs, with what it is ("forward", "by weights", ...) and the seconds all
- * threads spent in it. */
-typedef void (*mq_trainable_visit)(void *user, const char *layer, const char *what, double seconds);
+/* Measures each piece of a forward and a backward pass over n grey pictures. */
 MQ_MUST_USE mq_status mq_trainable_profile(mq_err *err, mq_trainable *trainable, size_t n,
-                                           mq_trainable_visit visit, void *user);
+                                           mq_measure_visit visit, void *user);
 
 /* The name of the first layer whose parameters or gradients hold a number that is not finite; NULL: none
  * does. */

@@ -5,23 +5,26 @@
 #include "base/mem.h"
 
 #include <math.h>
+#include <string.h>
 
 static const char *const each_name[] = {"picture", "lane", "worker", "once"};
 
 const char *mq_train_step_name(const mq_trainable *t, const mq_train_step *step) {
     static const char *const kinds[] = {"reorder", "map",       "sums", "norm gradient", "gradient",
                                         "pool",    "pool back", "mean", "mean back",     "sum of parts"};
-    static const char *const passes[] = {"forward", "by data", "by weights"};
+    static const char *const passes[2][3] = {
+        {"forward", "by data", "by weights"},
+        {"depthwise forward", "depthwise by data", "depthwise by weights"}};
     for (size_t i = 0; step->kernel && i < t->conv_count; i++)
         for (size_t k = 0; k < 3; k++)
-            if (t->convs[i].kernels[k] == step->kernel) return passes[k];
+            if (t->convs[i].kernels[k] == step->kernel) return passes[t->convs[i].depthwise][k];
     return kinds[step->kind];
 }
 
 MQ_MUST_USE static mq_status describe_step(mq_err *err, const mq_trainable *t, const mq_train_step *s,
                                            mq_buf *text) {
     mq_status status = MQ_OK;
-    MQ_TRY(mq_buf_printf(err, text, "    %-24s %-14s %-32s", s->name, mq_train_step_name(t, s),
+    MQ_TRY(mq_buf_printf(err, text, "    %-24s %-20s %-32s", s->name, mq_train_step_name(t, s),
                          s->kernel ? mq_kernel_name(s->kernel) : "rows"));
     for (mq_slot slot = 0; slot < MQ_SLOTS; slot++)
         if (s->buffers[slot] != MQ_NONE) MQ_TRY(mq_buf_printf(err, text, " %zu", s->buffers[slot]));
@@ -87,7 +90,40 @@ const char *mq_trainable_bad_layer(const mq_trainable *t) {
     return NULL;
 }
 
-mq_status mq_trainable_profile(mq_err *err, mq_trainable *t, size_t n, mq_trainable_visit visit, void *user) {
+/* Of one run of the step. */
+static mq_work work_of(const mq_trainable *t, const mq_train_step *step) {
+    mq_work work = {0};
+    if (step->kernel) return mq_kernel_work(step->kernel);
+    for (mq_slot slot = 0; slot < MQ_SLOTS; slot++)
+        if (step->buffers[slot] != MQ_NONE) work.bytes += (double)t->tensors[step->buffers[slot]].bytes;
+    return work;
+}
+
+/* Forward kernels among the backward phases are there for the second time. */
+static void visit_loop(const mq_trainable *t, const mq_train_loop *loop, bool backward, size_t n,
+                       mq_measure_visit visit, void *user) {
+    const double runs = (double)mq_train_items(t, loop->each, n);
+    for (size_t i = loop->first; i < loop->first + loop->count; i++) {
+        const mq_train_step *step = &t->steps[i];
+        const mq_work one = work_of(t, step);
+        mq_measure m = {.layer = step->name,
+                        .what = mq_train_step_name(t, step),
+                        .kernel = step->kernel ? mq_kernel_name(step->kernel) : "rows",
+                        .work = {one.flops * runs, one.bytes * runs}};
+        m.again = backward && strcmp(m.what, "depthwise forward") == 0;
+        if (m.again) m.what = "depthwise again";
+        for (size_t w = 0; w < t->worker_count; w++) m.seconds += t->times[w * t->step_count + i];
+        visit(user, &m);
+    }
+}
+
+static void visit_phases(const mq_trainable *t, size_t n, mq_measure_visit visit, void *user) {
+    for (size_t i = 0; i < t->phase_count; i++)
+        for (size_t k = 0; k < t->phases[i].loops; k++)
+            visit_loop(t, &t->loops[t->phases[i].first_loop + k], i >= t->backward, n, visit, user);
+}
+
+mq_status mq_trainable_profile(mq_err *err, mq_trainable *t, size_t n, mq_measure_visit visit, void *user) {
     mq_status status = MQ_OK;
     const mq_shape s = mq_trainable_input(t);
     float *in = NULL, *features = NULL;
@@ -101,11 +137,7 @@ mq_status mq_trainable_profile(mq_err *err, mq_trainable *t, size_t n, mq_traina
         MQ_TRY(mq_trainable_forward(err, t, in, n, features));
         MQ_TRY(mq_trainable_backward(err, t, features));
     }
-    for (size_t i = 0; i < t->step_count; i++) {
-        double seconds = 0;
-        for (size_t w = 0; w < t->worker_count; w++) seconds += t->times[w * t->step_count + i];
-        visit(user, t->steps[i].name, mq_train_step_name(t, &t->steps[i]), seconds);
-    }
+    visit_phases(t, n, visit, user);
 cleanup:
     free(t->times);
     t->times = NULL;

@@ -150,6 +150,9 @@ struct mq_trainable {
     double *times; /* [workers, steps] seconds; NULL: not measured. Owned */
 };
 
+/* How often the work of a loop is done for n pictures. */
+size_t mq_train_items(const mq_trainable *t, mq_each each, size_t n);
+
 /* What a step does, for people: "forward", "by data", "sums", ...; static. */
 const char *mq_train_step_name(const mq_trainable *t, const mq_train_step *step);
 

@@ -306,4 +306,13 @@ MUTANTS = [
      "sum[1] / (count - 1) * inverse * inverse", ["test_golden_training"]),
     ("rows: every pixel gets the whole gradient of the mean", "src/net/rows.c", "g *= share;", "(void)share;",
      ["test_golden_training"]),
+    # Measuring.
+    ("bench: a depthwise product counts as a dense one", "src/net/dnn_make.c", "(p->depthwise ? 1.0 : (double)w->c)",
+     "(double)w->c", ["test_bench"]),
+    ("bench: a lane counts as a picture", "src/net/trainable.c",
+     "each == MQ_EACH_LANE ? (n + t->lane - 1) / t->lane : 1", "each == MQ_EACH_LANE ? n : 1", ["test_bench"]),
+    ("bench: work done again counts twice", "src/train/bench.c", "if (!b->layers[i].again) b->picture.flops",
+     "b->picture.flops", ["test_bench"]),
+    ("bench: of the peak of many cores", "src/cli/cmd_bench.c", "bench->peak.flops * mq_par_threads() : 0",
+     "bench->peak.flops * 16 : 0", ["cli/test_bench.py"]),
 ]

@@ -1,8 +1,6 @@
-/* net_probe.c: runs a trunk on raw numbers for the oracle tests, and times it.
+/* net_probe.c: runs a trunk on raw numbers for the oracle tests.
  *
- * net_probe WEIGHTS DTYPE SIZE NODE IN OUT    IN: f32 [n, SIZE, SIZE, 3]; OUT: f32 of NODE ("-": features)
- * net_probe --bench WEIGHTS DTYPE SIZE BATCH  pictures a second, best of five runs
- * net_probe --layers WEIGHTS DTYPE SIZE BATCH milliseconds of every kernel */
+ * net_probe WEIGHTS DTYPE SIZE NODE IN OUT    IN: f32 [n, SIZE, SIZE, 3]; OUT: f32 of NODE ("-": features) */
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -56,54 +54,14 @@ cleanup:
     return status;
 }
 
-static void print_layer(void *user, const char *node, const char *kernel, double seconds) {
-    *(double *)user += seconds;
-    printf("%9.3f ms  %-24s %s\n", seconds * 1e3, node, kernel);
-}
-
-/* arg: WEIGHTS DTYPE SIZE BATCH */
-static mq_status bench(mq_err *err, char **arg, bool layers) {
-    mq_status status = MQ_OK;
-    mq_program *program = NULL;
-    float *in = NULL, *out = NULL;
-    const size_t side = (size_t)atoi(arg[2]), batch = (size_t)atoi(arg[3]);
-    double best = 1e30, sum = 0.0;
-    MQ_TRY(open_program(err, arg, batch, NULL, &program));
-    MQ_TRY(mq_calloc(err, batch * side * side * 3, sizeof *in, "pictures", &in));
-    MQ_TRY(mq_calloc(err, batch * mq_program_output(program).c, sizeof *out, "features", &out));
-    for (size_t i = 0; i < batch * side * side * 3; i++) in[i] = (float)(i * 7919 % 511) / 255.0f - 1.0f;
-    for (int run = 0; run < 6; run++) { /* the first one warms up */
-        const double start = mq_seconds();
-        MQ_TRY(mq_program_run(err, program, in, batch, out));
-        const double took = mq_seconds() - start;
-        if (run && took < best) best = took;
-    }
-    printf("%s batch %zu: %.2f img/s\n", arg[1], batch, (double)batch / best);
-    if (layers) {
-        MQ_TRY(mq_program_profile(err, program, 5, print_layer, &sum));
-        printf("%9.3f ms  in all\n", sum * 1e3);
-    }
-cleanup:
-    mq_program_free(&program);
-    free(in);
-    free(out);
-    return status;
-}
-
 int main(int argc, char **argv) {
     mq_err err = {0};
     mq_status status = MQ_USAGE;
     mq_par_set_threads(0);
-    if (argc == 6 && strcmp(argv[1], "--bench") == 0)
-        status = bench(&err, argv + 2, false);
-    else if (argc == 6 && strcmp(argv[1], "--layers") == 0)
-        status = bench(&err, argv + 2, true);
-    else if (argc == 7)
+    if (argc == 7)
         status = run_file(&err, argv + 1);
     else
-        fprintf(
-            stderr,
-            "usage: net_probe WEIGHTS DTYPE SIZE NODE IN OUT | --bench|--layers WEIGHTS DTYPE SIZE BATCH\n");
+        fprintf(stderr, "usage: net_probe WEIGHTS DTYPE SIZE NODE IN OUT\n");
     if (err.code != MQ_OK) fprintf(stderr, "%s\n", err.text);
     return (int)status;
 }

@@ -1,4 +1,4 @@
-/* train_probe.c: training passes on raw numbers for the oracle tests, and their time.
+/* train_probe.c: training passes on raw numbers for the oracle tests.
  *
  * train_probe WEIGHTS DTYPE SIZE FIRST LAST BN IN GRADIENT OUT
  *     One pass. FIRST, LAST: thawed blocks, "-": from or to the end. BN: train or stored. IN: f32 [n,
@@ -8,13 +8,7 @@
  * train_probe --train WEIGHTS DTYPE SIZE BN LR STEPS IN LABELS HEAD OUT
  *     Steps of Adam on everything, each on all of IN (pixels) and LABELS (u32 [n]). HEAD: .safetensors of a
  *     classifier of 196. OUT: "losses" [STEPS], the moving statistics, the parameters, and under "grad/" the
- *     last step's gradients.
- *
- * train_probe --bench WEIGHTS DTYPE SIZE FIRST BN BATCH STEPS
- *     Pictures a second of whole steps: the fastest and the median.
- *
- * train_probe --layers|--plan WEIGHTS DTYPE SIZE FIRST BN BATCH
- *     Milliseconds of one processor for each kind of work of a picture; what mq_trainable_describe says. */
+ *     last step's gradients. */
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -177,91 +171,11 @@ cleanup:
     return status;
 }
 
-static int by_size(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-typedef struct {
-    double *sum;
-    size_t n;
-} profile;
-
-static void print_layer(void *user, const char *layer, const char *what, double seconds) {
-    const profile *p = user;
-    const double ms = seconds * 1e3 / (double)p->n;
-    *p->sum += ms;
-    printf("%9.3f ms  %-24s %s\n", ms, layer, what);
-}
-
-/* arg: WEIGHTS DTYPE SIZE FIRST BN BATCH [STEPS] */
-static mq_status bench(mq_err *err, char **arg, const char *mode) {
-    enum { STEPS_MAX = 100 };
-    mq_status status = MQ_OK;
-    mq_trainable *t = NULL;
-    mq_buf text = mq_buf_init(1 << 24);
-    float *in = NULL, *features = NULL, *m = NULL, *v = NULL;
-    double times[STEPS_MAX];
-    const bool describe = strcmp(mode, "--bench") != 0;
-    const size_t batch = (size_t)atoi(arg[5]), steps = describe ? 0 : (size_t)atoi(arg[6]);
-    MQ_TRY(open_trainable(err, arg,
-                          (mq_trainable_plan){.batch = batch,
-                                              .first = block(arg[3]),
-                                              .batch_statistics = strcmp(arg[4], "train") == 0},
-                          &t));
-    if (strcmp(mode, "--layers") == 0) {
-        double sum = 0;
-        profile p = {&sum, batch};
-        MQ_TRY(mq_trainable_profile(err, t, batch, print_layer, &p));
-        printf("%9.3f ms  in all\n", sum);
-        goto cleanup;
-    }
-    if (describe) {
-        MQ_TRY(mq_trainable_describe(err, t, &text));
-        fputs((const char *)text.data, stdout);
-        goto cleanup;
-    }
-    const mq_shape s = mq_trainable_input(t);
-    MQ_REQUIRE(steps && steps < STEPS_MAX, err, MQ_USAGE, "from 1 to %d steps", STEPS_MAX - 1);
-    MQ_TRY(mq_calloc(err, batch * s.h * s.w * s.c, sizeof *in, "pictures", &in));
-    MQ_TRY(mq_calloc(err, batch * 2048, sizeof *features, "features", &features));
-    MQ_TRY(mq_calloc(err, mq_trainable_count(t), sizeof *m, "moments", &m));
-    MQ_TRY(mq_calloc(err, mq_trainable_count(t), sizeof *v, "moments", &v));
-    for (size_t i = 0; i < batch * s.h * s.w * s.c; i++) in[i] = (float)(i * 7919 % 511) / 255.0f - 1.0f;
-    for (size_t i = 0; i <= steps; i++) { /* the first one warms up */
-        const double start = mq_seconds();
-        MQ_TRY(mq_trainable_forward(err, t, in, batch, features));
-        const double half = mq_seconds();
-        MQ_TRY(mq_trainable_backward(err, t, features));
-        const mq_adam_block block = {mq_trainable_params(t), m, v, mq_trainable_grads(t),
-                                     mq_trainable_count(t)};
-        MQ_REQUIRE(mq_adam_step(&block, 1e-6, i + 1), err, MQ_BAD_DATA, "numbers that are not finite");
-        MQ_TRY(mq_trainable_changed(err, t));
-        if (i) times[i - 1] = mq_seconds() - start;
-        fprintf(stderr, "forward %.3f s, backward %.3f s\n", half - start, mq_seconds() - half);
-    }
-    qsort(times, steps, sizeof *times, by_size);
-    printf("marque train %s batch %zu: best %.2f median %.2f img/s, planned memory %.0f MB\n", arg[1], batch,
-           (double)batch / times[0], (double)batch / times[steps / 2], (double)mq_trainable_memory(t) / 1e6);
-cleanup:
-    mq_trainable_free(&t);
-    mq_buf_free(&text);
-    free(in);
-    free(features);
-    free(m);
-    free(v);
-    return status;
-}
-
 int main(int argc, char **argv) {
     mq_err err = {0};
     mq_status status = MQ_USAGE;
     mq_par_set_threads(0);
-    if (argc == 9 && strcmp(argv[1], "--bench") == 0)
-        status = bench(&err, argv + 2, argv[1]);
-    else if (argc == 8 && (strcmp(argv[1], "--plan") == 0 || strcmp(argv[1], "--layers") == 0))
-        status = bench(&err, argv + 2, argv[1]);
-    else if (argc == 12 && strcmp(argv[1], "--train") == 0)
+    if (argc == 12 && strcmp(argv[1], "--train") == 0)
         status = train(&err, argv + 2);
     else if (argc == 10)
         status = run_file(&err, argv + 1);

@@ -1,0 +1,111 @@
+/* peak.c: loops of multiply-adds for each instruction set, and one over memory. Called by bench.c. Owns
+ * nothing. Invariant: every accumulator is live to the end, so that no loop is optimised away. */
+#include "net/peak.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/par.h"
+#include "net/program.h"
+
+#include <string.h>
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
+
+/* CHAINS independent accumulators hide the latency of a multiply-add. */
+enum { CHAINS = 12, TURNS = 1 << 22, ROUNDS = 5, FLOATS = 16 << 20 };
+
+/* TURNS times CHAINS multiply-adds; returns the operations of one of them. */
+typedef double (*peak_loop)(void);
+
+/* keep: the class of registers, in which the compiler takes each sum as used at the end. */
+#define LOOP(name, target, type, keep, ops, start, step)                                                     \
+    target static double name(void) {                                                                        \
+        type sums[CHAINS];                                                                                   \
+        for (int i = 0; i < CHAINS; i++) sums[i] = start;                                                    \
+        for (int turn = 0; turn < TURNS; turn++)                                                             \
+            _Pragma("GCC unroll 12") for (int i = 0; i < CHAINS; i++) sums[i] = step;                        \
+        for (int i = 0; i < CHAINS; i++) __asm__ volatile("" : keep(sums[i]));                               \
+        return ops;                                                                                          \
+    }
+
+#ifdef __x86_64__
+#define WITH(features) __attribute__((target(features)))
+LOOP(loop_bf16_512, WITH("avx512f,avx512bf16"), __m512, "+v", 64, _mm512_setzero_ps(),
+     _mm512_dpbf16_ps(sums[i], (__m512bh)_mm512_set1_epi32(0x3f803f80),
+                      (__m512bh)_mm512_set1_epi32(0x3f803f80)))
+LOOP(loop_f32_512, WITH("avx512f"), __m512, "+v", 32, _mm512_setzero_ps(),
+     _mm512_fmadd_ps(sums[i], _mm512_set1_ps(0.5f), _mm512_set1_ps(1.0f)))
+LOOP(loop_f32_256, WITH("avx2,fma"), __m256, "+x", 16, _mm256_setzero_ps(),
+     _mm256_fmadd_ps(sums[i], _mm256_set1_ps(0.5f), _mm256_set1_ps(1.0f)))
+#define KEEP_FLOATS "+x"
+#else
+#define KEEP_FLOATS "+w"
+#endif
+typedef float floats __attribute__((vector_size(16)));
+LOOP(loop_f32_any, , floats, KEEP_FLOATS, 8, ((floats){0}), sums[i] * 0.5f + 1.0f)
+
+static peak_loop loop_of(mq_dtype dtype) {
+#ifdef __x86_64__
+    const char *isa = mq_dnn_isa();
+    if (dtype == MQ_BF16) return loop_bf16_512;
+    if (strncmp(isa, "avx512", 6) == 0) return loop_f32_512;
+    if (strncmp(isa, "avx2", 4) == 0) return loop_f32_256;
+#else
+    (void)dtype; /* f32 only */
+#endif
+    return loop_f32_any;
+}
+
+typedef struct {
+    peak_loop loop;
+    double *ops;  /* of each thread's loop */
+    float *a, *b; /* [FLOATS] */
+} peak_state;
+
+static void run_loop(void *ctx, size_t begin, size_t end) {
+    const peak_state *s = ctx;
+    for (size_t i = begin; i < end; i++) s->ops[i] = s->loop();
+}
+
+/* Untouched pages would all be one page of zeros. */
+static void fill_arrays(void *ctx, size_t begin, size_t end) {
+    const peak_state *s = ctx;
+    for (size_t i = begin; i < end; i++) s->a[i] = s->b[i] = 1;
+}
+
+static void add_arrays(void *ctx, size_t begin, size_t end) {
+    const peak_state *s = ctx;
+    for (size_t i = begin; i < end; i++) s->a[i] += s->b[i];
+}
+
+/* Units a second of the fastest of ROUNDS. */
+static double fastest(size_t count, mq_par_fn fn, peak_state *state, double units) {
+    double best = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        const double start = mq_seconds();
+        mq_parallel_for(count, fn, state);
+        const double pace = units / (mq_seconds() - start);
+        if (pace > best) best = pace;
+    }
+    return best;
+}
+
+mq_status mq_peak_measure(mq_err *err, mq_dtype dtype, mq_peak *peak) {
+    mq_status status = MQ_OK;
+    const size_t threads = (size_t)mq_par_threads();
+    peak_state s = {.loop = loop_of(dtype)};
+    MQ_REQUIRE(dtype == MQ_F32 || mq_dtype_auto() == MQ_BF16, err, MQ_UNAVAILABLE,
+               "this processor has no instructions for bf16");
+    MQ_TRY(mq_calloc(err, threads, sizeof *s.ops, "a measurement", &s.ops));
+    MQ_TRY(mq_calloc(err, FLOATS, sizeof *s.a, "a measurement", &s.a));
+    MQ_TRY(mq_calloc(err, FLOATS, sizeof *s.b, "a measurement", &s.b));
+    mq_parallel_for(FLOATS, fill_arrays, &s);
+    peak->bandwidth = fastest(FLOATS, add_arrays, &s, 3.0 * FLOATS * sizeof(float));
+    peak->flops = fastest(threads, run_loop, &s, s.loop() * TURNS * CHAINS * (double)threads);
+cleanup:
+    free(s.ops);
+    free(s.a);
+    free(s.b);
+    return status;
+}

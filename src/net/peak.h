@@ -1,0 +1,17 @@
+/* peak.h: what the processor and its memory give at most, measured here and now; the limit that networks are
+ * held against. */
+#ifndef MQ_PEAK_H
+#define MQ_PEAK_H
+
+#include "net/bundle.h"
+
+typedef struct {
+    double flops;     /* a second: multiply-adds in registers, as two; all compute threads together */
+    double bandwidth; /* bytes a second: a += b over arrays that no cache holds, three transfers an element */
+} mq_peak;
+
+/* For products in dtype (MQ_F32 or MQ_BF16) with the instructions that the network may use here; takes about
+ * a second. Matrix tiles (AMX) are not counted. */
+MQ_MUST_USE mq_status mq_peak_measure(mq_err *err, mq_dtype dtype, mq_peak *peak);
+
+#endif

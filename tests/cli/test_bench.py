@@ -1,0 +1,76 @@
+"""test_bench.py: marque bench on seeded weights: its tables, its JSON, and words it cannot take."""
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from marque import Marque  # noqa: E402
+from tap import Tap  # noqa: E402
+
+SMALL = ["--imgsz", "71", "-b", "2", "--dtype", "f32", "--threads", "1"]
+
+
+def near(a, b):
+    return abs(a - b) <= 1e-6 * abs(b)
+
+
+def report(tap, m, name, args):
+    run = m.run(["bench", "xception", *SMALL, *args, "--json"])
+    tap.check(f"{name} exits 0", run.code == 0, run)
+    return json.loads(run.out) if run.code == 0 else {}
+
+
+def check_sums(tap, name, r):
+    sums = [sum(one["flops"] for one in r[rows] if "again" not in one["what"]) for rows in ("layers", "work")]
+    tap.check(f"{name}: layers and kinds of work add up", all(near(one, r["flops"]) for one in sums), (sums, r["flops"]))
+    tap.check(f"{name}: pictures a second are the batch by the median", near(r["img_s"], r["batch"] / r["median_s"]) and
+              r["best_s"] <= r["median_s"], r)
+    shares = [one["of_peak"] for one in r["work"]]
+    tap.check(f"{name}: no kind of work is beyond the peak", all(0 <= share < 1.25 for share in shares), shares)
+
+
+def test_json(tap, m):
+    infer = report(tap, m, "inference", ["--infer"])
+    check_sums(tap, "inference", infer)
+    tap.check("inference names its pass and no batch norms", infer["pass"] == "infer" and "bn" not in infer and
+              infer["arch"] == "xception" and infer["imgsz"] == 71 and infer["dtype"] == "f32", infer)
+    train = report(tap, m, "training", ["--bn", "stored"])
+    check_sums(tap, "training", train)
+    tap.check("training names what it does", (train["pass"], train["bn"], train["thaw"]) == ("train", "stored", "all"),
+              train)
+    tap.check("its limit is the arithmetic alone", near(train["limit_img_s"], train["peak_flops"] / train["flops"]), train)
+    above = report(tap, m, "a thawed block", ["--thaw", "block13+"])
+    check_sums(tap, "a thawed block", above)
+    tap.check("less work than the whole network", above["flops"] < 0.5 * train["flops"] and
+              {one["layer"].split("_")[0] for one in above["layers"]}.isdisjoint({"block1", "block12"}), above["flops"])
+
+
+def test_text(tap, m):
+    m.expect(tap, "a table of kinds of work", ["bench", "xception", *SMALL, "--infer"], 0,
+             out=["xception 71 px, f32, made-up weights", "inference, batch 2:", "of the limit", "forward", "in all"])
+    run = m.expect(tap, "and one of layers", ["bench", "xception", *SMALL, "--infer", "--layers"], 0,
+                   out=["block14_sepconv2", "kernel"])
+    tap.check("a line for each", run.out.count("block") > 60, run.out.count("block"))
+
+
+def test_words(tap, m):
+    m.expect(tap, "no network and no model", ["bench", "xceptoin"], 66, err="xceptoin")
+    m.expect(tap, "two passes at once", ["bench", "xception", "--train", "--infer"], 64, err="one of them at a time")
+    m.expect(tap, "pictures too small", ["bench", "xception", "--imgsz", "70"], 64, err="from 71 pixels on")
+    m.expect(tap, "a block without plus", ["bench", "xception", "--thaw", "block13"], 64, err="all or BLOCK+")
+    m.expect(tap, "a block nobody knows", ["bench", "xception", *SMALL, "--thaw", "block99+"], 64,
+             err="no block called block99")
+
+
+def main():
+    tap = Tap()
+    with Marque() as m:
+        test_json(tap, m)
+        test_text(tap, m)
+        test_words(tap, m)
+    return tap.done()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

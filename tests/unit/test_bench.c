@@ -1,0 +1,169 @@
+/* test_bench.c: what a network's work is, counted by hand beside what kernels say, and what is measured of
+ * it. */
+#include "unit/nets.h"
+
+#include "net/seeded.h"
+#include "train/bench.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { SIDE = 75, BATCH = 10 };
+
+/* Multiplies and adds of a layer's products over one picture. */
+static double flops_of(const mq_graph *graph, const mq_node *node) {
+    const double pixels = (double)(node->shape.h * node->shape.w),
+                 area = (double)(node->kernel * node->kernel);
+    const double from = node->input_count ? (double)mq_graph_node(graph, node->inputs[0])->shape.c : 0;
+    if (node->op == MQ_OP_CONV) return 2 * pixels * area * from * (double)node->filters;
+    if (node->op == MQ_OP_SEPCONV) return 2 * pixels * (area * from + from * (double)node->filters);
+    return 0;
+}
+
+/* Of the convolution, or the depthwise half, that gives the boundary a gradient: nobody needs it. */
+static double lowest_of(const mq_graph *graph, const mq_node *node, size_t boundary) {
+    size_t input = node->input_count ? node->inputs[0] : SIZE_MAX;
+    if (input == SIZE_MAX || flops_of(graph, node) == 0) return 0;
+    const mq_node *before = mq_graph_node(graph, input);
+    if (before->op == MQ_OP_RELU) input = before->inputs[0];
+    if (input != boundary) return 0;
+    mq_node half = *node;
+    half.filters = 0;
+    return flops_of(graph, node->op == MQ_OP_CONV ? node : &half);
+}
+
+/* Of all layers behind the boundary of first, and the sum of lowest_of. */
+static double count_flops(const mq_arch *arch, const char *first, double *lowest) {
+    mq_err err = {0};
+    mq_graph *graph;
+    size_t boundary = 0;
+    double sum = 0;
+    assert_ok(err, arch->build(&err, arch->imgsz ? arch->imgsz : SIDE, &graph));
+    if (first) assert_ok(err, mq_graph_boundary(&err, graph, first, &boundary));
+    *lowest = 0;
+    for (size_t i = boundary + 1; i < mq_graph_size(graph); i++) {
+        const mq_node *node = mq_graph_node(graph, i);
+        sum += flops_of(graph, node);
+        *lowest += lowest_of(graph, node, boundary);
+    }
+    mq_graph_free(&graph);
+    return sum;
+}
+
+static void run(const mq_bench_plan *plan, mq_bench *bench) {
+    mq_err err = {0};
+    mq_graph *graph;
+    mq_bundle *weights;
+    mq_bench_plan whole = *plan;
+    assert_ok(err, plan->arch->build(&err, plan->imgsz, &graph));
+    assert_ok(err, mq_seeded_weights(&err, graph, NETS_SEED, &weights));
+    whole.weights = weights;
+    assert_ok(err, mq_bench_run(&err, &whole, bench));
+    mq_graph_free(&graph);
+    mq_bundle_free(&weights);
+}
+
+static void near(double got, double want, double share) {
+    if (!(fabs(got - want) <= share * want)) fail_msg("%g instead of %g", got, want);
+}
+
+static void check_measures(const mq_bench_plan *plan, const mq_bench *b) {
+    double flops = 0;
+    size_t again = 0;
+    const double pictures = plan->train ? (double)plan->batch : 1;
+    for (size_t i = 0; i < b->layer_count; i++) {
+        assert_true(b->layers[i].seconds >= 0 && b->layers[i].work.bytes > 0 && strlen(b->layers[i].layer));
+        if (!b->layers[i].again) flops += b->layers[i].work.flops / pictures;
+        again += b->layers[i].again;
+    }
+    near(flops, b->picture.flops, 1e-9);
+    assert_true(plan->train == (again > 0));
+    for (size_t i = 1; i < MQ_BENCH_STEPS; i++) assert_true(b->seconds[i] >= b->seconds[i - 1]);
+    assert_true(b->seconds[0] > 0 && b->memory > 0);
+    near(b->img_s, (double)plan->batch / b->seconds[MQ_BENCH_STEPS / 2], 1e-9);
+    assert_true(b->peak.flops > 1e9 && b->peak.bandwidth > 1e8);
+}
+
+static const mq_bench_plan quarter_plan = {
+    .size = sizeof quarter_plan, .arch = &quarter_arch, .prefix = "", .imgsz = SIDE, .batch = BATCH};
+
+static void test_inference(void **state) {
+    (void)state;
+    mq_bench bench;
+    double lowest;
+    run(&quarter_plan, &bench);
+    check_measures(&quarter_plan, &bench);
+    near(bench.picture.flops, count_flops(&quarter_arch, NULL, &lowest), 1e-9);
+    near(bench.limit_img_s, bench.peak.flops / bench.picture.flops, 1e-9);
+    mq_bench_free(&bench);
+}
+
+/* A short last lane counts as a whole one in the gradient of weights: 10 pictures are two lanes of 8. */
+static void check_training(const char *first, bool statistics) {
+    mq_bench bench;
+    double lowest;
+    mq_bench_plan plan = quarter_plan;
+    plan.train = true;
+    plan.first = first;
+    plan.batch = 16;
+    plan.batch_statistics = statistics;
+    const double forward = count_flops(&quarter_arch, first, &lowest);
+    run(&plan, &bench);
+    check_measures(&plan, &bench);
+    near(bench.picture.flops, 3 * forward - lowest, 1e-9);
+    const double arithmetic = bench.peak.flops / bench.picture.flops;
+    if (statistics)
+        assert_true(bench.limit_img_s < arithmetic && bench.limit_img_s > 0);
+    else
+        near(bench.limit_img_s, arithmetic, 1e-9);
+    mq_bench_free(&bench);
+}
+
+static void test_training(void **state) {
+    (void)state;
+    check_training(NULL, true);
+    check_training("block13", false);
+}
+
+/* 8.36 G multiply-adds, as F. Chollet's network is known by (Xception, 2017). */
+static void test_xception(void **state) {
+    (void)state;
+    double lowest;
+    near(count_flops(mq_arch_find("xception"), NULL, &lowest) / 2, 8.36e9, 0.005);
+}
+
+static bool always(void *user) {
+    (void)user;
+    return true;
+}
+
+static void test_refusals(void **state) {
+    (void)state;
+    mq_err err = {0};
+    mq_bench bench;
+    mq_graph *graph;
+    mq_bundle *weights;
+    mq_bench_plan plan = quarter_plan;
+    assert_ok(err, plan.arch->build(&err, SIDE, &graph));
+    assert_ok(err, mq_seeded_weights(&err, graph, NETS_SEED, &weights));
+    plan.weights = weights;
+    plan.stop = always;
+    assert_int_equal(mq_bench_run(&err, &plan, &bench), MQ_INTERRUPTED);
+    err = (mq_err){0};
+    plan.train = true;
+    plan.first = "block99";
+    assert_int_equal(mq_bench_run(&err, &plan, &bench), MQ_USAGE);
+    assert_non_null(strstr(err.text, "no block called block99"));
+    mq_graph_free(&graph);
+    mq_bundle_free(&weights);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_inference),
+        cmocka_unit_test(test_training),
+        cmocka_unit_test(test_xception),
+        cmocka_unit_test(test_refusals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
