@@ -151,6 +151,46 @@ cleanup:
     return status;
 }
 
+/* A step that multiplies what a convolution read by the gradient of its result. */
+MQ_MUST_USE static mq_status outer_step(mq_train_lowering *l, const mq_product *product, size_t parts,
+                                        mq_train_step *step) {
+    const mq_conv *c = &l->t->convs[product->conv];
+    *step = mq_lower_step(MQ_STEP_OUTER, c->node);
+    step->window = c->window;
+    step->channels = c->filters;
+    step->buffers[MQ_SLOT_SRC] = product->source;
+    step->buffers[MQ_SLOT_SRC2] = product->gradient;
+    return mq_lower_tensor(l, MQ_EACH_WORKER, mq_outer_scratch(&c->window, c->filters, parts), c->node->name,
+                           &step->buffers[MQ_SLOT_SCRATCH]);
+}
+
+/* Whether a picture's own gradient of weights is smaller than the tensors it comes from: then it is made
+ * while those are in the caches, and summed later. */
+static bool by_picture(const mq_train_lowering *l, const mq_conv *c) {
+    const mq_window *w = &c->window;
+    const size_t tensors = (w->h * w->w * w->c + w->out_h * w->out_w * c->filters) *
+                           mq_dtype_size(l->t->dtype);
+    return 2 * mq_param_numbers(&c->param) * sizeof(float) < tensors;
+}
+
+/* The gradient of a convolution's weights, of this picture now or of all when the phase has ended. */
+MQ_MUST_USE static mq_status weights_product(mq_train_lowering *l, mq_product product) {
+    mq_status status = MQ_OK;
+    const mq_conv *c = &l->t->convs[product.conv];
+    mq_train_step step;
+    if (by_picture(l, c)) {
+        MQ_TRY(outer_step(l, &product, 1, &step));
+        MQ_TRY(mq_lower_tensor(l, MQ_EACH_PICTURE, mq_param_numbers(&c->param) * sizeof(float), c->node->name,
+                               &product.partial));
+        step.buffers[MQ_SLOT_DST] = product.partial;
+        MQ_TRY(mq_lower_emit(l, step));
+        product.source = MQ_NONE;
+    }
+    MQ_TRY(add_product(l, product));
+cleanup:
+    return status;
+}
+
 /* Depthwise, then pointwise, backwards; what stood between them is computed again. */
 MQ_MUST_USE static mq_status back_sepconv(mq_train_lowering *l, size_t index) {
     mq_status status = MQ_OK;
@@ -160,8 +200,9 @@ MQ_MUST_USE static mq_status back_sepconv(mq_train_lowering *l, size_t index) {
     size_t input, between, between_grad, input_grad;
     if (thawed) {
         MQ_TRY(mq_lower_read(l, node->inputs[0], MQ_EACH_WORKER, &input));
-        MQ_TRY(emit_conv(l, depth, MQ_FORWARD, input, MQ_EACH_PICTURE, &between));
-        MQ_TRY(add_product(l, (mq_product){point, between, gradient, MQ_NONE}));
+        const bool now = by_picture(l, &l->t->convs[point]);
+        MQ_TRY(emit_conv(l, depth, MQ_FORWARD, input, now ? MQ_EACH_WORKER : MQ_EACH_PICTURE, &between));
+        MQ_TRY(weights_product(l, (mq_product){point, between, gradient, MQ_NONE}));
     }
     MQ_TRY(emit_conv(l, point, MQ_BACKWARD_DATA, gradient, MQ_EACH_WORKER, &between_grad));
     if (thawed) MQ_TRY(depthwise_weights(l, depth, input, between_grad));
@@ -180,8 +221,9 @@ MQ_MUST_USE static mq_status back_conv(mq_train_lowering *l, size_t index) {
     if (l->product_count) MQ_TRY(mq_lower_next_phase(l)); /* gives the memory of their tensors back early */
     if (node->op == MQ_OP_SEPCONV) return back_sepconv(l, index);
     if (l->t->convs[conv].thawed) {
-        MQ_TRY(mq_lower_read(l, node->inputs[0], MQ_EACH_PICTURE, &input));
-        MQ_TRY(add_product(l, (mq_product){conv, input, gradient, MQ_NONE}));
+        const bool now = by_picture(l, &l->t->convs[conv]);
+        MQ_TRY(mq_lower_read(l, node->inputs[0], now ? MQ_EACH_WORKER : MQ_EACH_PICTURE, &input));
+        MQ_TRY(weights_product(l, (mq_product){conv, input, gradient, MQ_NONE}));
     }
     if (!l->wants[target_of(l, node->inputs[0])]) return MQ_OK;
     MQ_TRY(emit_conv(l, conv, MQ_BACKWARD_DATA, gradient, MQ_EACH_WORKER, &input_grad));
@@ -239,39 +281,36 @@ cleanup:
     return status;
 }
 
-/* One product of a whole lane, into a partial gradient of its own. */
-MQ_MUST_USE static mq_status lane_step(mq_train_lowering *l, mq_product *product) {
+/* One product over all pictures, in as many parts as there are workers. */
+MQ_MUST_USE static mq_status outer_loop(mq_train_lowering *l, const mq_product *product) {
     mq_status status = MQ_OK;
-    mq_conv *c = &l->t->convs[product->conv];
-    mq_train_step step = mq_lower_step(MQ_STEP_KERNEL, c->node);
-    step.buffers[MQ_SLOT_SRC] = product->source;
-    step.buffers[MQ_SLOT_DST] = product->gradient;
-    MQ_TRY(mq_lower_tensor(l, MQ_EACH_LANE, 0, c->node->name, &product->partial));
-    step.buffers[MQ_SLOT_WEIGHTS] = product->partial;
-    MQ_TRY(mq_lower_conv(l, product->conv, MQ_BACKWARD_WEIGHTS, step));
-    l->t->tensors[product->partial].bytes = mq_layout_bytes(
-        mq_kernel_layout(c->kernels[MQ_BACKWARD_WEIGHTS], MQ_SLOT_WEIGHTS));
+    mq_trainable *t = l->t;
+    const mq_conv *c = &t->convs[product->conv];
+    const size_t most = mq_outer_parts(&c->window), parts = most < t->worker_count ? most : t->worker_count;
+    mq_train_step step;
+    MQ_TRY(mq_lower_loop(l, MQ_EACH_PART));
+    t->loops[t->loop_count - 1].parts = parts;
+    MQ_TRY(outer_step(l, product, parts, &step));
+    step.grads_at = c->param_at;
+    step.buffers[MQ_SLOT_DST] = MQ_TENSOR_GRADS;
+    MQ_TRY(mq_lower_emit(l, step));
 cleanup:
     return status;
 }
 
-/* The sum of partial gradients, in Keras' order in its place among all. */
-MQ_MUST_USE static mq_status reduce_steps(mq_train_lowering *l, const mq_product *product) {
+/* From the order of oneDNN's gradient of a depthwise convolution to Keras', in its place among all. */
+MQ_MUST_USE static mq_status order_step(mq_train_lowering *l, const mq_product *product) {
     mq_status status = MQ_OK;
     mq_trainable *t = l->t;
     const mq_conv *c = &t->convs[product->conv];
     const mq_layout *layout = mq_kernel_layout(c->kernels[MQ_BACKWARD_WEIGHTS], MQ_SLOT_WEIGHTS);
-    mq_train_step sum = mq_lower_step(MQ_STEP_REDUCE, c->node),
-                  order = mq_lower_step(MQ_STEP_KERNEL, c->node);
+    mq_train_step order = mq_lower_step(MQ_STEP_KERNEL, c->node);
     mq_layout *plain = NULL;
     mq_kernel *kernel = NULL;
-    sum.channels = mq_layout_bytes(layout) / sizeof(float);
-    sum.reduce = t->tensors[product->partial].each;
-    sum.buffers[MQ_SLOT_DST] = order.buffers[MQ_SLOT_SRC] = product->partial;
+    order.buffers[MQ_SLOT_SRC] = product->partial;
     order.buffers[MQ_SLOT_DST] = MQ_TENSOR_GRADS;
     order.grads_at = c->param_at;
-    MQ_TRY(mq_lower_emit(l, sum));
-    MQ_TRY(mq_keras_layout(l->err, &(mq_keras_weights){&c->param, c->depthwise, NULL}, &plain));
+    MQ_TRY(mq_keras_layout(l->err, &(mq_keras_weights){&c->param, true, NULL}, &plain));
     MQ_TRY(mq_kernel_reorder(l->err, t->dnn, layout, plain, &kernel));
     MQ_TRY(mq_grow(l->err, &t->kernels, &t->kernel_capacity, t->kernel_count + 1, sizeof *t->kernels));
     order.kernel = t->kernels[t->kernel_count++] = kernel;
@@ -280,6 +319,23 @@ MQ_MUST_USE static mq_status reduce_steps(mq_train_lowering *l, const mq_product
 cleanup:
     mq_kernel_free(&kernel);
     mq_layout_free(&plain);
+    return status;
+}
+
+/* The sum of the pictures' gradients. */
+MQ_MUST_USE static mq_status reduce_steps(mq_train_lowering *l, const mq_product *product) {
+    mq_status status = MQ_OK;
+    const mq_conv *c = &l->t->convs[product->conv];
+    mq_train_step sum = mq_lower_step(MQ_STEP_REDUCE, c->node);
+    sum.channels = l->t->tensors[product->partial].bytes / sizeof(float);
+    sum.buffers[MQ_SLOT_SRC] = sum.buffers[MQ_SLOT_DST] = product->partial;
+    if (!c->depthwise) {
+        sum.buffers[MQ_SLOT_DST] = MQ_TENSOR_GRADS;
+        sum.grads_at = c->param_at;
+    }
+    MQ_TRY(mq_lower_emit(l, sum));
+    if (c->depthwise) MQ_TRY(order_step(l, product));
+cleanup:
     return status;
 }
 
@@ -292,8 +348,8 @@ mq_status mq_lower_products(mq_train_lowering *l) {
     l->partial_count = 0;
     for (size_t i = 0; i < l->product_count; i++) {
         if (l->products[i].source != MQ_NONE) {
-            MQ_TRY(mq_lower_loop(l, MQ_EACH_LANE));
-            MQ_TRY(lane_step(l, &l->products[i]));
+            MQ_TRY(outer_loop(l, &l->products[i]));
+            continue;
         }
         MQ_TRY(
             mq_grow(l->err, &l->partials, &l->partial_capacity, l->partial_count + 1, sizeof *l->partials));

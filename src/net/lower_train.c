@@ -59,7 +59,7 @@ mq_status mq_lower_loop(mq_train_lowering *l, mq_each each) {
     const mq_status status = mq_grow(l->err, &t->loops, &t->loop_capacity, t->loop_count + 1,
                                      sizeof *t->loops);
     if (status != MQ_OK) return status;
-    t->loops[t->loop_count++] = (mq_train_loop){each, t->step_count, 0};
+    t->loops[t->loop_count++] = (mq_train_loop){.each = each, .first = t->step_count};
     t->phases[l->phase].loops++;
     l->open = true;
     return MQ_OK;
@@ -125,7 +125,7 @@ cleanup:
     return status;
 }
 
-/* The kernel of a pass, for one picture, or for the pictures of a lane where it sums over them. */
+/* The kernel of a pass for one picture. */
 MQ_MUST_USE static mq_status make_kernel(mq_train_lowering *l, size_t conv, mq_pass pass) {
     mq_status status = MQ_OK;
     mq_conv *c = &l->t->convs[conv];
@@ -136,7 +136,6 @@ MQ_MUST_USE static mq_status make_kernel(mq_train_lowering *l, size_t conv, mq_p
                          .depthwise = c->depthwise,
                          .dtype = l->t->dtype};
     const mq_window *w = &plan.window;
-    if (pass == MQ_BACKWARD_WEIGHTS && !c->depthwise) plan.window.n = l->t->lane;
     MQ_TRY(mq_layout_nhwc(l->err, plan.dtype, (const size_t[4]){w->n, w->h, w->w, w->c}, &src));
     MQ_TRY(
         mq_layout_nhwc(l->err, plan.dtype, (const size_t[4]){w->n, w->out_h, w->out_w, plan.filters}, &dst));

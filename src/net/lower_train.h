@@ -23,7 +23,7 @@ typedef struct {
 /* A gradient of weights whose tensors are ready when the phase ends. */
 typedef struct {
     size_t conv, source, gradient; /* buffers; source MQ_NONE: partial is written already */
-    size_t partial;                /* buffer, f32, one for each lane or picture */
+    size_t partial;                /* buffer, f32, one for each picture */
 } mq_product;
 
 typedef struct {

@@ -1,6 +1,6 @@
 /* trainable.c: runs the phases that lower_train.c and lower_back.c made. Called
  * by training. Owns all memory of a trainable. Within a phase a thread takes
- * the next picture, lane or sum until none is left. Invariant: no number
+ * the next picture, part or sum until none is left. Invariant: no number
  * depends on which thread took what. */
 #include "net/trainable_impl.h"
 
@@ -14,10 +14,8 @@
 #include <math.h>
 #include <string.h>
 
-enum { LANE = 8 }; /* pictures: enough for one kernel to work at full speed */
-
 static size_t copies(const mq_trainable *t, mq_each each) {
-    return each == MQ_EACH_PICTURE ? t->lanes * t->lane : each == MQ_EACH_LANE ? t->lanes : 1;
+    return each == MQ_EACH_PICTURE ? t->batch : 1;
 }
 
 /* Places of all buffers: those of the batch by phases, those of a worker by steps. */
@@ -70,6 +68,7 @@ cleanup:
 MQ_MUST_USE static mq_status build(mq_err *err, const mq_trainable_plan *plan, mq_trainable *t) {
     mq_status status = MQ_OK;
     const size_t threads = (size_t)mq_par_threads();
+    t->worker_count = threads < t->batch ? threads : t->batch;
     MQ_TRY(mq_dnn_create(err, &t->dnn));
     MQ_TRY(plan->arch->build(err, plan->imgsz, &t->graph));
     MQ_TRY(mq_tensors_check(err, t->graph, plan->weights, plan->prefix));
@@ -80,7 +79,6 @@ MQ_MUST_USE static mq_status build(mq_err *err, const mq_trainable_plan *plan, m
     MQ_TRY(place_tensors(err, t));
     MQ_TRY(mq_alloc_aligned(err, 1, t->weights_bytes, "the weights", &t->weights));
     MQ_TRY(mq_alloc_aligned(err, 1, t->arena_bytes, "the batch's tensors", &t->arena));
-    t->worker_count = threads < t->batch ? threads : t->batch;
     MQ_TRY(mq_calloc(err, t->worker_count, sizeof *t->workers, "training", &t->workers));
     for (size_t i = 0; i < t->worker_count; i++) MQ_TRY(make_worker(err, t, &t->workers[i]));
     MQ_TRY(mq_masters_lay_out(err, t, false));
@@ -101,11 +99,10 @@ mq_status mq_trainable_create(mq_err *err, const mq_trainable_plan *plan, mq_tra
     MQ_TRY(mq_calloc(err, 1, sizeof *t, "training", &t));
     t->dtype = plan->dtype;
     t->rows = mq_rows_kernels_of(plan->dtype);
+    t->outer = mq_outer_of(plan->dtype);
     t->batch_statistics = plan->batch_statistics;
     t->features = plan->arch->features;
     t->batch = plan->batch;
-    t->lanes = (plan->batch + LANE - 1) / LANE;
-    t->lane = (plan->batch + t->lanes - 1) / t->lanes;
     MQ_TRY(build(err, plan, t));
     *trainable = t;
     t = NULL;
@@ -151,24 +148,40 @@ typedef struct {
     size_t n;
 } run_state;
 
-static uint8_t *address(const run_state *run, const mq_train_worker *w, size_t buffer, mq_each each,
-                        size_t item) {
+/* Of a picture's tensor, or of the worker's or the only one. */
+static uint8_t *address(const run_state *run, const mq_train_worker *w, size_t buffer, size_t picture) {
     const mq_trainable *t = run->t;
     const mq_tensor_place *p = &t->tensors[buffer];
-    if (buffer < MQ_TENSORS_FIXED) return run->ends[buffer] + item * run->end_bytes[buffer];
+    if (buffer < MQ_TENSORS_FIXED) return run->ends[buffer] + picture * run->end_bytes[buffer];
     if (p->each == MQ_EACH_WORKER) return w->arena + p->lifetime.offset;
-    if (each == MQ_EACH_LANE && p->each == MQ_EACH_PICTURE) item *= t->lane;
-    return t->arena + p->lifetime.offset + item * p->bytes;
+    return t->arena + p->lifetime.offset + picture * p->bytes;
 }
 
-static void reduce(const run_state *run, const mq_train_step *step, uint8_t *memory) {
-    const mq_trainable *t = run->t;
-    const size_t parts = step->reduce == MQ_EACH_LANE ? (run->n + t->lane - 1) / t->lane : run->n;
-    float *sum = (float *)(void *)memory;
-    for (size_t part = 1; part < parts; part++) {
-        const float *one = sum + part * step->channels;
+/* sum may be the first picture's numbers. */
+static void reduce(const run_state *run, const mq_train_step *step, uint8_t *const m[MQ_SLOTS]) {
+    const float *one = (const float *)(const void *)m[MQ_SLOT_SRC];
+    float *sum = (float *)(void *)m[MQ_SLOT_DST];
+    if (sum != one) memcpy(sum, one, step->channels * sizeof *sum);
+    for (size_t picture = 1; picture < run->n; picture++) {
+        one += step->channels;
         for (size_t i = 0; i < step->channels; i++) sum[i] += one[i];
     }
+}
+
+/* Over the first n pictures from those of m on. */
+static void run_outer(const run_state *run, const mq_train_step *s, uint8_t *const m[MQ_SLOTS], size_t n,
+                      size_t part, size_t parts) {
+    const mq_trainable *t = run->t;
+    mq_outer outer = {.window = s->window,
+                      .filters = s->channels,
+                      .source = m[MQ_SLOT_SRC],
+                      .gradient = m[MQ_SLOT_SRC2],
+                      .source_bytes = t->tensors[s->buffers[MQ_SLOT_SRC]].bytes,
+                      .gradient_bytes = t->tensors[s->buffers[MQ_SLOT_SRC2]].bytes,
+                      .sum = (float *)(void *)m[MQ_SLOT_DST],
+                      .scratch = m[MQ_SLOT_SCRATCH]};
+    outer.window.n = n;
+    t->outer(&outer, part, parts);
 }
 
 /* The arguments of a rows.h function; picture decides whose sums. */
@@ -237,17 +250,6 @@ cleanup:
     return status;
 }
 
-/* The pictures that a short batch leaves open in a lane count as zeros. */
-static void clear_missing(const run_state *run, const mq_train_step *s, size_t lane) {
-    const mq_trainable *t = run->t;
-    for (size_t picture = lane * t->lane; picture < (lane + 1) * t->lane; picture++)
-        for (mq_slot slot = 0; picture >= run->n && slot < MQ_SLOTS; slot++) {
-            if (s->buffers[slot] == MQ_NONE || t->tensors[s->buffers[slot]].each != MQ_EACH_PICTURE) continue;
-            const mq_tensor_place *p = &t->tensors[s->buffers[slot]];
-            memset(t->arena + p->lifetime.offset + picture * p->bytes, 0, p->bytes);
-        }
-}
-
 MQ_MUST_USE static mq_status run_loop(mq_err *err, const run_state *run, const mq_train_worker *w,
                                       const mq_train_loop *loop, size_t item) {
     mq_status status = MQ_OK;
@@ -255,15 +257,18 @@ MQ_MUST_USE static mq_status run_loop(mq_err *err, const run_state *run, const m
         const mq_train_step *s = &run->t->steps[i];
         uint8_t *m[MQ_SLOTS];
         for (size_t slot = 0; slot < MQ_SLOTS; slot++)
-            m[slot] = s->buffers[slot] == MQ_NONE ? NULL
-                                                  : address(run, w, s->buffers[slot], loop->each, item);
-        if (loop->each == MQ_EACH_LANE) clear_missing(run, s, item);
+            m[slot] = s->buffers[slot] == MQ_NONE
+                          ? NULL
+                          : address(run, w, s->buffers[slot], loop->each == MQ_EACH_PICTURE ? item : 0);
         if (s->grads_at != MQ_NONE) m[MQ_SLOT_DST] = (uint8_t *)(run->t->grads + s->grads_at);
         const double start = run->t->times ? mq_thread_seconds() : 0;
         if (s->kind == MQ_STEP_KERNEL)
             MQ_TRY(run_kernel(err, run, w, i, m));
         else if (s->kind == MQ_STEP_REDUCE)
-            reduce(run, s, m[MQ_SLOT_DST]);
+            reduce(run, s, m);
+        else if (s->kind == MQ_STEP_OUTER)
+            run_outer(run, s, m, loop->each == MQ_EACH_PART ? run->n : 1, loop->parts ? item : 0,
+                      loop->parts ? loop->parts : 1);
         else
             run_rows(run, s, m, item);
         if (run->t->times)
@@ -274,19 +279,15 @@ cleanup:
     return status;
 }
 
-size_t mq_train_items(const mq_trainable *t, mq_each each, size_t n) {
-    return each == MQ_EACH_PICTURE ? n : each == MQ_EACH_LANE ? (n + t->lane - 1) / t->lane : 1;
-}
-
-static size_t items_of(const run_state *run, const mq_train_loop *loop) {
-    return mq_train_items(run->t, loop->each, run->n);
+size_t mq_train_items(const mq_train_loop *loop, size_t n) {
+    return loop->each == MQ_EACH_PICTURE ? n : loop->each == MQ_EACH_PART ? loop->parts : 1;
 }
 
 /* An item of the phase: one of its loops' items, in the order of loops. */
 static mq_status run_item(mq_err *err, void *ctx, size_t item, size_t worker) {
     const run_state *run = ctx;
     const mq_train_loop *loop = run->t->loops + run->phase->first_loop;
-    for (; item >= items_of(run, loop); loop++) item -= items_of(run, loop);
+    for (; item >= mq_train_items(loop, run->n); loop++) item -= mq_train_items(loop, run->n);
     return run_loop(err, run, &run->t->workers[worker], loop, item);
 }
 
@@ -309,7 +310,7 @@ MQ_MUST_USE static mq_status run_phases(mq_err *err, run_state *run, size_t begi
         run->phase = &t->phases[i];
         finish_norms(run);
         for (size_t k = 0; k < run->phase->loops; k++)
-            items += items_of(run, &t->loops[run->phase->first_loop + k]);
+            items += mq_train_items(&t->loops[run->phase->first_loop + k], run->n);
         MQ_TRY(mq_parallel_each(err, t->worker_count, items, run_item, run));
     }
 cleanup:
@@ -389,5 +390,5 @@ size_t mq_trainable_memory(const mq_trainable *t) {
 }
 
 size_t mq_trainable_memory_picture(const mq_trainable *t) {
-    return t->arena_bytes / (t->lanes * t->lane);
+    return t->arena_bytes / t->batch;
 }

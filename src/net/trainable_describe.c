@@ -7,11 +7,12 @@
 #include <math.h>
 #include <string.h>
 
-static const char *const each_name[] = {"picture", "lane", "worker", "once"};
+static const char *const each_name[] = {"picture", "part", "worker", "once"};
 
 const char *mq_train_step_name(const mq_trainable *t, const mq_train_step *step) {
-    static const char *const kinds[] = {"reorder", "map",       "sums", "norm gradient", "gradient",
-                                        "pool",    "pool back", "mean", "mean back",     "sum of parts"};
+    static const char *const kinds[] = {"reorder",   "map",          "sums",      "norm gradient",
+                                        "gradient",  "pool",         "pool back", "mean",
+                                        "mean back", "sum of parts", "by weights"};
     static const char *const passes[2][3] = {
         {"forward", "by data", "by weights"},
         {"depthwise forward", "depthwise by data", "depthwise by weights"}};
@@ -25,7 +26,7 @@ MQ_MUST_USE static mq_status describe_step(mq_err *err, const mq_trainable *t, c
                                            mq_buf *text) {
     mq_status status = MQ_OK;
     MQ_TRY(mq_buf_printf(err, text, "    %-24s %-20s %-32s", s->name, mq_train_step_name(t, s),
-                         s->kernel ? mq_kernel_name(s->kernel) : "rows"));
+                         s->kernel ? mq_kernel_name(s->kernel) : "own"));
     for (mq_slot slot = 0; slot < MQ_SLOTS; slot++)
         if (s->buffers[slot] != MQ_NONE) MQ_TRY(mq_buf_printf(err, text, " %zu", s->buffers[slot]));
     MQ_TRY(mq_buf_add_text(err, text, "\n"));
@@ -52,11 +53,11 @@ mq_status mq_trainable_describe(mq_err *err, const mq_trainable *t, mq_buf *text
     mq_status status = MQ_OK;
     MQ_TRY(mq_buf_printf(
         err, text,
-        "training from %s on: %zu phases, batch %zu in %zu lanes of %zu, %zu workers\n"
+        "training from %s on: %zu phases, batch %zu, %zu workers\n"
         "tensors of the batch %.1f MB, of a worker %.1f MB, weights laid out %.1f MB, parameters and "
         "gradients %.1f MB\nall tensors are channels last (NHWC), %s\n",
-        mq_trainable_boundary(t), t->phase_count, t->batch, t->lanes, t->lane, t->worker_count,
-        (double)t->arena_bytes / 1e6, (double)t->worker_bytes / 1e6, (double)t->weights_bytes / 1e6,
+        mq_trainable_boundary(t), t->phase_count, t->batch, t->worker_count, (double)t->arena_bytes / 1e6,
+        (double)t->worker_bytes / 1e6, (double)t->weights_bytes / 1e6,
         (double)(2 * t->count + t->moving_count) * 4e-6, mq_dtype_name(t->dtype)));
     for (size_t i = 0; i < t->phase_count; i++) MQ_TRY(describe_phase(err, t, i, text));
     MQ_TRY(mq_buf_add_text(
@@ -90,26 +91,36 @@ const char *mq_trainable_bad_layer(const mq_trainable *t) {
     return NULL;
 }
 
-/* Of one run of the step. */
-static mq_work work_of(const mq_trainable *t, const mq_train_step *step) {
+/* Of all pixels of n pictures. */
+static mq_work outer_work(const mq_trainable *t, const mq_train_step *step, size_t n) {
+    const mq_window *w = &step->window;
+    const double pictures = (double)n, products = (double)(w->kernel * w->kernel * w->c * step->channels);
+    return (mq_work){2 * pictures * (double)(w->out_h * w->out_w) * products,
+                     pictures * (double)(t->tensors[step->buffers[MQ_SLOT_SRC]].bytes +
+                                         t->tensors[step->buffers[MQ_SLOT_SRC2]].bytes) +
+                         sizeof(float) * products};
+}
+
+/* Of n pictures. */
+static mq_work work_of(const mq_trainable *t, const mq_train_step *step, double runs, size_t n) {
     mq_work work = {0};
-    if (step->kernel) return mq_kernel_work(step->kernel);
-    for (mq_slot slot = 0; slot < MQ_SLOTS; slot++)
+    if (step->kind == MQ_STEP_OUTER) return outer_work(t, step, n); /* in parts or by pictures */
+    if (step->kernel) work = mq_kernel_work(step->kernel);
+    for (mq_slot slot = 0; slot < MQ_SLOTS && !step->kernel; slot++)
         if (step->buffers[slot] != MQ_NONE) work.bytes += (double)t->tensors[step->buffers[slot]].bytes;
-    return work;
+    return (mq_work){work.flops * runs, work.bytes * runs};
 }
 
 /* Forward kernels among the backward phases are there for the second time. */
 static void visit_loop(const mq_trainable *t, const mq_train_loop *loop, bool backward, size_t n,
                        mq_measure_visit visit, void *user) {
-    const double runs = (double)mq_train_items(t, loop->each, n);
+    const double runs = (double)mq_train_items(loop, n);
     for (size_t i = loop->first; i < loop->first + loop->count; i++) {
         const mq_train_step *step = &t->steps[i];
-        const mq_work one = work_of(t, step);
         mq_measure m = {.layer = step->name,
                         .what = mq_train_step_name(t, step),
-                        .kernel = step->kernel ? mq_kernel_name(step->kernel) : "rows",
-                        .work = {one.flops * runs, one.bytes * runs}};
+                        .kernel = step->kernel ? mq_kernel_name(step->kernel) : "own",
+                        .work = work_of(t, step, runs, n)};
         m.again = backward && strcmp(m.what, "depthwise forward") == 0;
         if (m.again) m.what = "depthwise again";
         for (size_t w = 0; w < t->worker_count; w++) m.seconds += t->times[w * t->step_count + i];

@@ -8,22 +8,23 @@
 #define MQ_TRAINABLE_IMPL_H
 
 #include "net/dnn.h"
+#include "net/outer.h"
 #include "net/plan.h"
 #include "net/rows.h"
 #include "net/trainable.h"
 
 enum { MQ_NONE = SIZE_MAX };
 
-/* How often a buffer or a loop's work exists. A lane is a few pictures whose gradient of weights is one
- * kernel. */
-typedef enum { MQ_EACH_PICTURE, MQ_EACH_LANE, MQ_EACH_WORKER, MQ_ONCE } mq_each;
+/* How often a buffer or a loop's work exists. A part is a share of one gradient of weights, over all
+ * pictures. */
+typedef enum { MQ_EACH_PICTURE, MQ_EACH_PART, MQ_EACH_WORKER, MQ_ONCE } mq_each;
 
 /* Buffers that are the caller's: input, features, gradient of features. They have no place in the arena. */
 enum { MQ_TENSOR_INPUT, MQ_TENSOR_FEATURES, MQ_TENSOR_FEATURES_GRAD, MQ_TENSOR_GRADS, MQ_TENSORS_FIXED };
 
 typedef struct {
     mq_each each;
-    size_t bytes;         /* of one picture, lane or worker */
+    size_t bytes;         /* of one picture or worker */
     mq_lifetime lifetime; /* in phases; of a worker's buffer in steps */
     const char *name;     /* of the node; borrowed from the graph */
 } mq_tensor_place;
@@ -38,7 +39,8 @@ typedef enum {
     MQ_STEP_POOL_BACK,
     MQ_STEP_MEAN,
     MQ_STEP_MEAN_BACK,
-    MQ_STEP_REDUCE, /* sums partial gradients into the first */
+    MQ_STEP_REDUCE, /* sums the pictures' gradients into the first one's */
+    MQ_STEP_OUTER,  /* a part of a gradient of weights: outer.h */
 } mq_step_kind;
 
 typedef struct {
@@ -46,18 +48,18 @@ typedef struct {
     const mq_kernel *kernel;  /* borrowed from a convolution or from the trainable's list */
     size_t buffers[MQ_SLOTS]; /* rows: SRC a, SRC2 b, BIAS old or places, DST out; MQ_NONE: none */
     size_t laid;              /* weights of a kernel; MQ_NONE */
-    size_t grads_at;          /* where a reordered gradient goes; MQ_NONE */
+    size_t grads_at;          /* where a gradient goes; MQ_NONE */
     size_t norm, norm_b;      /* of a and b; MQ_NONE */
     bool relu, sums;
     size_t pixels, channels;
-    mq_window window;
-    mq_each reduce;   /* over lanes or pictures */
+    mq_window window; /* of a pool, or of the convolution with channels filters */
     const char *name; /* of the node; borrowed */
 } mq_train_step;
 
 typedef struct {
-    mq_each each; /* pictures, lanes or once */
+    mq_each each; /* pictures, parts or once */
     size_t first, count;
+    size_t parts;
 } mq_train_loop;
 
 typedef struct {
@@ -116,10 +118,11 @@ struct mq_trainable {
     mq_graph *graph; /* owned: names */
     mq_dnn *dnn;
     const mq_rows_kernels *rows;
+    mq_outer_fn outer;
     mq_dtype dtype;
     bool batch_statistics;
     size_t boundary, features; /* node; numbers of a result */
-    size_t batch, lanes, lane; /* pictures, lanes of them, pictures in a lane */
+    size_t batch;
     mq_tensor_place *tensors;
     size_t tensor_count, tensor_capacity;
     mq_train_step *steps;
@@ -151,7 +154,7 @@ struct mq_trainable {
 };
 
 /* How often the work of a loop is done for n pictures. */
-size_t mq_train_items(const mq_trainable *t, mq_each each, size_t n);
+size_t mq_train_items(const mq_train_loop *loop, size_t n);
 
 /* What a step does, for people: "forward", "by data", "sums", ...; static. */
 const char *mq_train_step_name(const mq_trainable *t, const mq_train_step *step);

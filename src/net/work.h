@@ -13,7 +13,7 @@ typedef struct {
 typedef struct {
     const char *layer;  /* Keras' name; borrowed */
     const char *what;   /* "forward", "by data", "by weights", "sums", ...; static */
-    const char *kernel; /* oneDNN's name, or "rows" for our own; borrowed */
+    const char *kernel; /* oneDNN's name, or "own" for ours; borrowed */
     mq_work work;
     double seconds; /* of one core: those of all threads together */
     bool again;     /* a forward pass done once more, which saves keeping its result */

@@ -98,14 +98,12 @@ static void test_inference(void **state) {
     mq_bench_free(&bench);
 }
 
-/* A short last lane counts as a whole one in the gradient of weights: 10 pictures are two lanes of 8. */
 static void check_training(const char *first, bool statistics) {
     mq_bench bench;
     double lowest;
     mq_bench_plan plan = quarter_plan;
     plan.train = true;
     plan.first = first;
-    plan.batch = 16;
     plan.batch_statistics = statistics;
     const double forward = count_flops(&quarter_arch, first, &lowest);
     run(&plan, &bench);

@@ -9,7 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHANNELS = 21, PADDED = 24, PIXELS = 70 };
+enum { CHANNELS_MAX = 24, PIXELS = 70 };
+
+/* The second fills vectors, and every kind of work has a loop of its own for that. */
+static const size_t widths[] = {21, CHANNELS_MAX};
 
 static float draw(uint64_t i) {
     return mq_rng_unit(3, MQ_RNG_TEST, 0, i) * 2.0f - 1.0f;
@@ -49,124 +52,201 @@ static void *tensor(uint64_t seed, size_t count, mq_dtype dtype) {
 }
 
 static float *channels(uint64_t seed) {
-    float *p = calloc(PADDED, sizeof *p);
-    for (size_t i = 0; i < CHANNELS; i++) p[i] = draw(seed + i);
+    float *p = calloc(CHANNELS_MAX, sizeof *p);
+    assert_non_null(p);
+    for (size_t i = 0; i < CHANNELS_MAX; i++) p[i] = draw(seed + i);
     return p;
 }
 
-static void check_apply(mq_dtype dtype) {
-    const mq_rows_kernels *k = mq_rows_kernels_of(dtype);
-    const size_t count = PIXELS * CHANNELS;
-    void *a = tensor(1, count, dtype), *b = tensor(5000, count, dtype), *out = calloc(count, sizeof(float));
-    float *scale = channels(100), *shift = channels(200);
-    k->apply(&(mq_rows){.pixels = PIXELS,
-                        .channels = CHANNELS,
-                        .out = out,
-                        .a = a,
-                        .b = b,
-                        .scale = scale,
-                        .shift = shift,
-                        .relu = true});
-    for (size_t i = 0; i < count; i++) {
-        float want = get(a, i, dtype) * scale[i % CHANNELS] + shift[i % CHANNELS];
-        want += get(b, i, dtype);
-        want = want < 0 ? 0 : want;
-        assert_true(get(out, i, dtype) == (dtype == MQ_BF16 ? rounded(want) : want));
-    }
-    free(a);
-    free(b);
-    free(out);
-    free(scale);
-    free(shift);
+/* What a test works on: a pixel's numbers of three tensors, and those of a channel. */
+typedef struct {
+    mq_dtype dtype;
+    size_t width, count;
+    void *a, *b, *old, *out;
+    float *scale, *shift, *scale_b, *shift_b, *mean;
+} field;
+
+static field field_of(mq_dtype dtype, size_t width) {
+    const size_t count = PIXELS * width;
+    return (field){.dtype = dtype,
+                   .width = width,
+                   .count = count,
+                   .a = tensor(1, count, dtype),
+                   .b = tensor(5000, count, dtype),
+                   .old = tensor(10000, count, dtype),
+                   .out = calloc(count, sizeof(float)),
+                   .scale = channels(100),
+                   .shift = channels(200),
+                   .scale_b = channels(300),
+                   .shift_b = channels(400),
+                   .mean = channels(500)};
 }
 
-/* Halfway numbers go to the even neighbour, large ones to infinity, NaN stays NaN. */
+static void free_field(field *f) {
+    void *const all[] = {f->a, f->b, f->old, f->out, f->scale, f->shift, f->scale_b, f->shift_b, f->mean};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+}
+
+static float stored(const field *f, float x) {
+    return f->dtype == MQ_BF16 ? rounded(x) : x;
+}
+
+/* Calls check for each format and width, with all combinations of four flags. */
+static void for_all(void (*check)(const field *f, const bool flags[4])) {
+    for (int i = 0; i < 4 * 16; i++) {
+        field f = field_of(i & 16 ? MQ_BF16 : MQ_F32, widths[i >> 5]);
+        check(&f, (const bool[4]){i & 1, i & 2, i & 4, i & 8});
+        free_field(&f);
+    }
+}
+
+/* flags: scaled, two, the second scaled, relu */
+static void check_apply(const field *f, const bool flags[4]) {
+    const mq_rows_kernels *k = mq_rows_kernels_of(f->dtype);
+    k->apply(&(mq_rows){.pixels = PIXELS,
+                        .channels = f->width,
+                        .out = f->out,
+                        .a = f->a,
+                        .b = flags[1] ? f->b : NULL,
+                        .scale = flags[0] ? f->scale : NULL,
+                        .shift = f->shift,
+                        .scale_b = flags[2] ? f->scale_b : NULL,
+                        .shift_b = f->shift_b,
+                        .relu = flags[3]});
+    for (size_t i = 0; i < f->count; i++) {
+        const size_t c = i % f->width;
+        float want = get(f->a, i, f->dtype), b = get(f->b, i, f->dtype);
+        if (flags[0]) want = want * f->scale[c] + f->shift[c];
+        if (flags[2]) b = b * f->scale_b[c] + f->shift_b[c];
+        if (flags[1]) want += b;
+        if (flags[3]) want = want < 0 ? 0 : want;
+        assert_true(get(f->out, i, f->dtype) == stored(f, want));
+    }
+}
+
+/* flags: on the batch's statistics; the rest does not matter */
+static void check_norm_back(const field *f, const bool flags[4]) {
+    const mq_rows_kernels *k = mq_rows_kernels_of(f->dtype);
+    k->norm_back(&(mq_rows){.pixels = PIXELS,
+                            .channels = f->width,
+                            .out = f->out,
+                            .a = f->a,
+                            .b = f->b,
+                            .scale = f->scale,
+                            .mean = f->mean,
+                            .mean_grad = flags[0] ? f->shift : NULL,
+                            .factor = f->shift_b});
+    for (size_t i = 0; i < f->count; i++) {
+        const size_t c = i % f->width;
+        float want = get(f->a, i, f->dtype);
+        if (flags[0]) want = (want - f->shift[c]) - (get(f->b, i, f->dtype) - f->mean[c]) * f->shift_b[c];
+        assert_true(get(f->out, i, f->dtype) == stored(f, want * f->scale[c]));
+    }
+}
+
+static void near(double got, double want) {
+    assert_true(fabs(got - want) <= 1e-5 * (1 + fabs(want)));
+}
+
+/* flags: relu, its input scaled, something to add to, sums */
+static void check_grad(const field *f, const bool flags[4]) {
+    const mq_rows_kernels *k = mq_rows_kernels_of(f->dtype);
+    double sums[2 * CHANNELS_MAX] = {0}, want[2 * CHANNELS_MAX] = {0};
+    k->grad(&(mq_rows){.pixels = PIXELS,
+                       .channels = f->width,
+                       .out = f->out,
+                       .a = f->a,
+                       .b = f->b,
+                       .old = flags[2] ? f->old : NULL,
+                       .scale_b = flags[1] ? f->scale_b : NULL,
+                       .shift_b = f->shift_b,
+                       .mean = f->mean,
+                       .relu = flags[0],
+                       .sums = flags[3] ? sums : NULL});
+    for (size_t i = 0; i < f->count; i++) {
+        const size_t c = i % f->width;
+        const float b = get(f->b, i, f->dtype), y = flags[1] ? b * f->scale_b[c] + f->shift_b[c] : b;
+        float g = flags[0] && y <= 0 ? 0 : get(f->a, i, f->dtype);
+        if (flags[2]) g += get(f->old, i, f->dtype);
+        assert_true(get(f->out, i, f->dtype) == stored(f, g));
+        want[c] += (double)stored(f, g);
+        want[f->width + c] += (double)stored(f, g) * (double)(b - f->mean[c]);
+    }
+    for (size_t i = 0; i < 2 * f->width && flags[3]; i++) near(sums[i], want[i]);
+}
+
+static void check_stats(const field *f, const bool flags[4]) {
+    (void)flags;
+    double sums[2 * CHANNELS_MAX], want[2 * CHANNELS_MAX] = {0};
+    mq_rows_kernels_of(f->dtype)->stats(
+        &(mq_rows){.pixels = PIXELS, .channels = f->width, .a = f->a, .mean = f->mean, .sums = sums});
+    for (size_t i = 0; i < f->count; i++) {
+        const double d = (double)get(f->a, i, f->dtype) - (double)f->mean[i % f->width];
+        want[i % f->width] += d;
+        want[f->width + i % f->width] += d * d;
+    }
+    for (size_t i = 0; i < 2 * f->width; i++) near(sums[i], want[i]);
+}
+
+static void test_maps(void **state) {
+    (void)state;
+    for_all(check_apply);
+    for_all(check_norm_back);
+    for_all(check_grad);
+    for_all(check_stats);
+}
+
+/* Halfway numbers go to the even neighbour, large ones to infinity, those without leading one to zero; NaNs
+ * become quiet and keep their upper bits. The same in a vector and beside one. */
 static void test_rounding(void **state) {
     (void)state;
-    static const float in[] = {1.00390625f, 1.01171875f, -1.00390625f, 3.4e38f, INFINITY,
-                               1e-3f,       0.0f,        NAN,          1.0f};
-    enum { N = sizeof in / sizeof *in };
+    static const struct {
+        uint32_t from;
+        uint16_t to;
+    } cases[] = {{0x3F808000, 0x3F80}, {0x3F818000, 0x3F82}, {0xBF808000, 0xBF80}, {0x3F808001, 0x3F81},
+                 {0x7F7FFFFF, 0x7F80}, {0xFF800000, 0xFF80}, {0x00000000, 0x0000}, {0x80000000, 0x8000},
+                 {0x007FFFFF, 0x0000}, {0x807FFFFF, 0x8000}, {0x00800000, 0x0080}, {0x7F800001, 0x7FC0},
+                 {0xFFA50000, 0xFFE5}, {0x7FC00000, 0x7FC0}, {0x3F800000, 0x3F80}, {0x3A83126F, 0x3A83}};
+    enum { N = sizeof cases / sizeof *cases };
     const mq_rows_kernels *k = mq_rows_kernels_of(MQ_BF16);
-    float gradient[16] = {0};
-    uint16_t out[16];
-    memcpy(gradient, in, sizeof in);
-    k->mean_back(&(mq_rows){.pixels = 1, .channels = N, .out = out}, gradient);
-    assert_true(get(out, 0, MQ_BF16) == 1.0f && get(out, 1, MQ_BF16) == 1.015625f &&
-                get(out, 2, MQ_BF16) == -1.0f);
-    assert_true(isinf(get(out, 3, MQ_BF16)) && isinf(get(out, 4, MQ_BF16)) && get(out, 6, MQ_BF16) == 0);
-    assert_true(isnan(get(out, 7, MQ_BF16)) && get(out, 8, MQ_BF16) == 1.0f);
-}
-
-static void test_apply(void **state) {
-    (void)state;
-    check_apply(MQ_F32);
-    check_apply(MQ_BF16);
-}
-
-static void check_sums(mq_dtype dtype) {
-    const mq_rows_kernels *k = mq_rows_kernels_of(dtype);
-    const size_t count = PIXELS * CHANNELS;
-    void *a = tensor(1, count, dtype), *x = tensor(5000, count, dtype), *out = calloc(count, sizeof(float));
-    float *mean = channels(300);
-    double sums[2 * CHANNELS], want[2 * CHANNELS] = {0}, grads[2 * CHANNELS], want_grads[2 * CHANNELS] = {0};
-    k->stats(&(mq_rows){.pixels = PIXELS, .channels = CHANNELS, .a = a, .mean = mean, .sums = sums});
-    k->grad(&(mq_rows){.pixels = PIXELS,
-                       .channels = CHANNELS,
-                       .out = out,
-                       .a = a,
-                       .b = x,
-                       .mean = mean,
-                       .relu = true,
-                       .sums = grads});
-    for (size_t i = 0; i < count; i++) {
-        const size_t c = i % CHANNELS;
-        const double d = (double)get(a, i, dtype) - (double)mean[c], v = (double)get(x, i, dtype);
-        const double g = v > 0 ? (double)get(a, i, dtype) : 0;
-        want[c] += d;
-        want[CHANNELS + c] += d * d;
-        want_grads[c] += g;
-        want_grads[CHANNELS + c] += g * (v - (double)mean[c]);
-        assert_true((double)get(out, i, dtype) == g);
+    float gradient[N];
+    uint16_t out[N];
+    for (size_t i = 0; i < N; i++) memcpy(&gradient[i], &cases[i].from, sizeof *gradient);
+    for (size_t width = 1; width <= N; width++) {
+        memset(out, 0xAA, sizeof out);
+        k->mean_back(&(mq_rows){.pixels = 1, .channels = width, .out = out}, gradient);
+        for (size_t i = 0; i < N; i++) assert_int_equal(out[i], i < width ? cases[i].to : 0xAAAA);
     }
-    for (size_t i = 0; i < 2 * CHANNELS; i++) {
-        assert_true(fabs(sums[i] - want[i]) <= 1e-5 * (1 + fabs(want[i])));
-        assert_true(fabs(grads[i] - want_grads[i]) <= 1e-5 * (1 + fabs(want_grads[i])));
-    }
-    free(a);
-    free(x);
-    free(out);
-    free(mean);
-}
-
-static void test_sums(void **state) {
-    (void)state;
-    check_sums(MQ_F32);
-    check_sums(MQ_BF16);
 }
 
 /* A picture of one number: the first pixel of each window wins and gets its gradient. */
-static void test_equal_pixels(void **state) {
-    (void)state;
+static void check_equal_pixels(size_t channels) {
     const mq_rows_kernels *k = mq_rows_kernels_of(MQ_F32);
-    const mq_window w = {.h = 4, .w = 4, .c = 9, .out_h = 2, .out_w = 2, .kernel = 3, .stride = 2};
-    float in[4 * 4 * 9], out[2 * 2 * 9], gradient[2 * 2 * 9], back[4 * 4 * 9];
-    uint8_t places[2 * 2 * 9];
-    for (size_t i = 0; i < 4 * 4 * 9; i++) in[i] = -7;
-    for (size_t i = 0; i < 2 * 2 * 9; i++) gradient[i] = (float)(i + 1);
+    const mq_window w = {.h = 4, .w = 4, .c = channels, .out_h = 2, .out_w = 2, .kernel = 3, .stride = 2};
+    float in[4 * 4 * 16], out[2 * 2 * 16], gradient[2 * 2 * 16], back[4 * 4 * 16];
+    uint8_t places[2 * 2 * 16];
+    for (size_t i = 0; i < 4 * 4 * channels; i++) in[i] = -7;
+    for (size_t i = 0; i < 2 * 2 * channels; i++) gradient[i] = (float)(i + 1);
     k->max_pool(&w, in, out, places);
     k->max_pool_back(&w, gradient, places, back);
-    for (size_t i = 0; i < 4 * 4 * 9; i++) {
-        const size_t y = i / 9 / 4, x = i / 9 % 4, c = i % 9;
-        assert_true(back[i] == (y % 2 == 0 && x % 2 == 0 ? gradient[(y / 2 * 2 + x / 2) * 9 + c] : 0.0f));
+    for (size_t i = 0; i < 4 * 4 * channels; i++) {
+        const size_t y = i / channels / 4, x = i / channels % 4, c = i % channels;
+        assert_true(back[i] ==
+                    (y % 2 == 0 && x % 2 == 0 ? gradient[(y / 2 * 2 + x / 2) * channels + c] : 0.0f));
     }
-    for (size_t i = 0; i < 2 * 2 * 9; i++) assert_true(out[i] == -7 && places[i] == 0);
+    for (size_t i = 0; i < 2 * 2 * channels; i++) assert_true(out[i] == -7 && places[i] == 0);
+}
+
+static void test_equal_pixels(void **state) {
+    (void)state;
+    check_equal_pixels(9);
+    check_equal_pixels(16);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rounding),
-        cmocka_unit_test(test_apply),
-        cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_maps),
         cmocka_unit_test(test_equal_pixels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,146 @@
+/* test_outer.c: gradients of weights in the instruction set that ONEDNN_MAX_CPU_ISA leaves, against sums of
+ * doubles: windows of all kinds, odd sizes, gaps between pictures, and any number of parts. */
+#include "unit/unit.h"
+
+#include "base/rng.h"
+#include "net/outer.h"
+#include "net/program.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { GAP = 5 }; /* numbers between two pictures, all NaN */
+
+typedef struct {
+    size_t n, side, c, filters, kernel, stride;
+    bool same;
+} shape;
+
+static mq_window window_of(const shape *s) {
+    const mq_extent e = mq_window_extent(s->side, s->kernel, s->stride, s->same);
+    return (mq_window){.n = s->n,
+                       .h = s->side,
+                       .w = s->side,
+                       .c = s->c,
+                       .out_h = e.out,
+                       .out_w = e.out,
+                       .kernel = s->kernel,
+                       .stride = s->stride,
+                       .top = e.before,
+                       .left = e.before,
+                       .bottom = e.behind,
+                       .right = e.behind};
+}
+
+static float draw(uint64_t i, mq_dtype dtype) {
+    const float x = mq_rng_unit(11, MQ_RNG_TEST, 0, i) * 2.0f - 1.0f;
+    return dtype == MQ_BF16 ? (float)((int)(x * 128)) / 128 : x; /* eight bits: exact in bf16 */
+}
+
+static void put(uint8_t *p, size_t i, float x, mq_dtype dtype) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    if (dtype == MQ_BF16)
+        ((uint16_t *)(void *)p)[i] = (uint16_t)(bits >> 16);
+    else
+        ((float *)(void *)p)[i] = x;
+}
+
+/* n pictures of numbers each, NaN between them. */
+static uint8_t *pictures(size_t n, size_t numbers, uint64_t seed, mq_dtype dtype) {
+    uint8_t *p = malloc(n * (numbers + GAP) * mq_dtype_size(dtype));
+    assert_non_null(p);
+    for (size_t i = 0; i < n * (numbers + GAP); i++) {
+        const size_t at = i % (numbers + GAP), picture = i / (numbers + GAP);
+        put(p, i, at < numbers ? draw(seed + picture * numbers + at, dtype) : NAN, dtype);
+    }
+    return p;
+}
+
+/* One number of the sum, and the sum of its terms' sizes. */
+static double wanted(const mq_window *w, const shape *s, size_t row, size_t f, mq_dtype dtype, double *size) {
+    const size_t tap = row / s->c, c = row % s->c, ky = tap / s->kernel, kx = tap % s->kernel;
+    double sum = 0;
+    *size = 0;
+    for (size_t i = 0; i < s->n * w->out_h * w->out_w; i++) {
+        const size_t picture = i / (w->out_h * w->out_w), at = i % (w->out_h * w->out_w);
+        const size_t y = at / w->out_w * s->stride + ky - w->top,
+                     x = at % w->out_w * s->stride + kx - w->left;
+        if (y >= w->h || x >= w->w) continue;
+        const double a = (double)draw(((picture * w->h + y) * w->w + x) * s->c + c, dtype);
+        const double g = (double)draw(1000000 + i * s->filters + f, dtype);
+        sum += a * g;
+        *size += fabs(a * g);
+    }
+    return sum;
+}
+
+static float *run(const shape *s, mq_dtype dtype, const uint8_t *source, const uint8_t *gradient,
+                  size_t parts) {
+    const mq_window w = window_of(s);
+    const size_t count = s->kernel * s->kernel * s->c * s->filters, bytes = mq_dtype_size(dtype);
+    float *sum = malloc((count + 1) * sizeof *sum);
+    void *scratch = aligned_alloc(64, (mq_outer_scratch(&w, s->filters, parts) + 63) / 64 * 64);
+    assert_non_null(sum);
+    assert_non_null(scratch);
+    for (size_t i = 0; i <= count; i++) sum[i] = NAN; /* whatever was there is no part of it */
+    for (size_t part = 0; part < parts; part++) {
+        memset(scratch, 0xFF, mq_outer_scratch(&w, s->filters, parts));
+        mq_outer_of(dtype)(&(mq_outer){.window = w,
+                                       .filters = s->filters,
+                                       .source = source,
+                                       .gradient = gradient,
+                                       .source_bytes = (w.h * w.w * w.c + GAP) * bytes,
+                                       .gradient_bytes = (w.out_h * w.out_w * s->filters + GAP) * bytes,
+                                       .sum = sum,
+                                       .scratch = scratch},
+                           part, parts);
+    }
+    assert_true(isnan(sum[count])); /* nothing behind the end */
+    free(scratch);
+    return sum;
+}
+
+static void check(const shape *s, mq_dtype dtype) {
+    const mq_window w = window_of(s);
+    const size_t rows = s->kernel * s->kernel * s->c, count = rows * s->filters;
+    uint8_t *source = pictures(s->n, w.h * w.w * w.c, 0, dtype);
+    uint8_t *gradient = pictures(s->n, w.out_h * w.out_w * s->filters, 1000000, dtype);
+    float *sum = run(s, dtype, source, gradient, 1);
+    for (size_t i = 0; i < count; i++) {
+        double size;
+        const double want = wanted(&w, s, i / s->filters, i % s->filters, dtype, &size);
+        if (!(fabs((double)sum[i] - want) <= 1e-6 * size + 1e-30))
+            fail_msg("number %zu: %g instead of %g", i, (double)sum[i], want);
+    }
+    for (size_t parts = 2; parts <= mq_outer_parts(&w) && parts < 6; parts++) {
+        float *cut = run(s, dtype, source, gradient, parts);
+        assert_memory_equal(cut, sum, count * sizeof *sum);
+        free(cut);
+    }
+    free(sum), free(source), free(gradient);
+}
+
+static void test_sums(void **state) {
+    (void)state;
+    static const shape shapes[] = {
+        {3, 5, 64, 96, 1, 1, false},  /* whole tiles */
+        {2, 15, 24, 48, 1, 1, false}, /* more pixels than a panel is deep */
+        {1, 3, 16, 17, 1, 1, false},  /* an odd pixel, a column beyond a vector */
+        {3, 7, 13, 100, 1, 1, false}, /* rows and columns that fill no tile */
+        {2, 1, 1, 1, 1, 1, false},    {1, 1, 8, 1, 1, 1, true},
+        {2, 9, 16, 24, 1, 2, true}, /* every second pixel */
+        {2, 11, 3, 32, 3, 2, false},  {2, 6, 8, 16, 3, 1, true},
+        {1, 8, 5, 7, 3, 2, true},     {1, 20, 32, 64, 3, 1, false},
+    };
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        check(&shapes[i], MQ_F32);
+        if (mq_dtype_auto() == MQ_BF16) check(&shapes[i], MQ_BF16);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sums)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
