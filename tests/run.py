@@ -114,7 +114,7 @@ def run_scripts(report, folder, where, label="", env=None, python=PYTHON, timeou
     env = dict(env or {}, MARQUE_BIN=str(folder / "marque"))
     jobs = [(f"{where}/{path.name}{label}", [python, path], env, timeout)
             for path in sorted((ROOT / "tests" / where).glob("test_*.py"))]
-    report.add(*run_all(jobs, 2 if where == "cli" else 1))
+    report.add(*run_all(jobs, 2 if where in ("cli", "faults") else 1))
 
 
 def stage_style(report, build):

@@ -4,8 +4,10 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { ALIGNMENT = 64 };
+/* From LARGE bytes on memory comes in pages of HUGE bytes where the system has them: fewer faults and look-ups. */
+enum { ALIGNMENT = 64, HUGE = 2 << 20, LARGE = 2 * HUGE };
 
 static mq_status no_memory(mq_err *err, size_t count, size_t size, const char *what) {
     return mq_fail(err, MQ_NO_MEMORY, "no memory for %s (%.1f MB)", what, (double)count * (double)size / 1e6);
@@ -21,9 +23,13 @@ mq_status mq_calloc(mq_err *err, size_t count, size_t size, const char *what, vo
 mq_status mq_alloc_aligned(mq_err *err, size_t count, size_t size, const char *what, void *memory) {
     size_t bytes, padded;
     void *p = NULL;
-    if (!mq_mul(count, size, &bytes) || !mq_add(bytes, ALIGNMENT, &padded) ||
-        !(p = aligned_alloc(ALIGNMENT, padded / ALIGNMENT * ALIGNMENT)))
+    if (!mq_mul(count, size, &bytes)) return no_memory(err, count, size, what);
+    const size_t alignment = bytes < LARGE ? ALIGNMENT : HUGE;
+    if (!mq_add(bytes, alignment, &padded) || !(p = aligned_alloc(alignment, padded / alignment * alignment)))
         return no_memory(err, count, size, what);
+#ifdef MADV_HUGEPAGE
+    if (bytes >= LARGE) madvise(p, bytes, MADV_HUGEPAGE); /* a wish */
+#endif
     memcpy(memory, &p, sizeof p);
     return MQ_OK;
 }

@@ -119,7 +119,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
     mq_json *json = NULL;
     mq_scores scores;
     double wanted = -1;
-    mq_model_plan open = {.size = sizeof open, .batch = BATCH};
+    mq_model_plan open = {.size = sizeof open, .batch = BATCH, .digest = true};
     MQ_TRY(mq_parse_share(err, "--assert-top1", o->assert_top1, &wanted));
     MQ_TRY(mq_choose_dtype(err, o->dtype, &open.dtype));
     const size_t workers = mq_choose_threads(o->threads, o->workers);

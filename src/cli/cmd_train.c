@@ -9,6 +9,7 @@
 #include "cli/common.h"
 #include "cli/config.h"
 #include "cli/train_plan.h"
+#include "infer/model.h"
 #include "net/weights.h"
 #include "train/train.h"
 
@@ -136,13 +137,44 @@ cleanup:
     return status;
 }
 
+/* A network by name; or that of a model which was trained before, with its weights. */
+static mq_status find_network(mq_err *err, train_call *c) {
+    mq_status status = MQ_OK;
+    const char *name = c->options.model;
+    mq_err missing = {0};
+    char *path = NULL;
+    c->arch = mq_arch_find(name);
+    if (c->arch) return MQ_OK;
+    MQ_REQUIRE(mq_model_find(&missing, name, &path) == MQ_OK, err, MQ_USAGE,
+               "--model %.60s is no network that marque knows (marque pull --list) and no model or run",
+               name);
+    MQ_TRY(mq_bundle_open(err, path, &c->weights));
+    const char *arch = mq_bundle_meta(c->weights, "arch");
+    c->arch = arch ? mq_arch_find(arch) : NULL;
+    MQ_REQUIRE(c->arch && mq_bundle_meta(c->weights, "marque.model"), err, MQ_BAD_DATA,
+               "%s: not a model that this marque knows; --model takes what marque train wrote", path);
+    mq_bundle_narrow(c->weights, "trunk/");
+cleanup:
+    free(path);
+    return status;
+}
+
+/* What `marque pull` stored, unless the network came with weights. */
+static mq_status open_weights(mq_err *err, train_call *c) {
+    mq_status status = MQ_OK;
+    char *path = NULL;
+    if (c->weights) return MQ_OK;
+    MQ_TRY(mq_weights_path(err, c->arch->name, &path));
+    MQ_TRY(mq_bundle_open(err, path, &c->weights));
+cleanup:
+    free(path);
+    return status;
+}
+
 static mq_status open_inputs(mq_err *err, train_call *c) {
     mq_status status = MQ_OK;
     const mq_train_options *o = &c->options;
-    char *path = NULL;
-    c->arch = mq_arch_find(o->model);
-    MQ_REQUIRE(c->arch, err, MQ_USAGE,
-               "--model %.60s is not a network marque knows; marque pull --list shows them", o->model);
+    MQ_TRY(find_network(err, c));
     MQ_REQUIRE(o->imgsz >= c->arch->imgsz_min, err, MQ_USAGE,
                "--imgsz %lld is too small for %s; it takes %u and more", (long long)o->imgsz, c->arch->name,
                c->arch->imgsz_min);
@@ -152,15 +184,13 @@ static mq_status open_inputs(mq_err *err, train_call *c) {
     MQ_TRY(mq_dataset_open(err, c->data, &c->dataset));
     MQ_REQUIRE(mq_dataset_count(c->dataset, MQ_TRAIN), err, MQ_BAD_DATA, "%s: no pictures to train on",
                c->data);
-    MQ_TRY(mq_weights_path(err, c->arch->name, &path));
-    MQ_TRY(mq_bundle_open(err, path, &c->weights));
+    MQ_TRY(open_weights(err, c));
     c->recipe = mq_recipe_default((uint32_t)o->imgsz, c->arch->range);
     c->recipe.filter = (mq_filter)o->filter;
     c->recipe.fit = (mq_fit)o->fit;
     mq_dataset_recipe(c->dataset, &c->recipe);
     MQ_TRY(digest_settings(err, c));
 cleanup:
-    free(path);
     return status;
 }
 
@@ -297,6 +327,7 @@ const mq_command mq_cmd_train = {
     .examples = "  marque train cars.mq\n"
                 "  marque train cars.mq --stages head:10@1e-3,block9+:5@1e-4 --bn stored --name first\n"
                 "  marque train cars.mq --preset reference\n"
+                "  marque train vans.mq --model runs/first\n"
                 "  marque train --resume runs/first --epochs 30\n"
                 "  marque train cars.mq --plan\n",
     .resumable = true,

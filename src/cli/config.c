@@ -18,10 +18,10 @@ enum { TEXT_LIMIT = 1 << 16, WORD = 64 };
 const mq_option mq_train_options_table[] = {
     {.name = "model",
      .kind = MQ_OPTION_TEXT,
-     .value = "NAME",
+     .value = "NAME|MODEL",
      .standard = "xception",
      .offset = offsetof(mq_train_options, model),
-     .help = "the network; marque pull --list shows all"},
+     .help = "the network (marque pull --list), or a model or run whose layers training begins with"},
     TEXT("preset", preset, "P", "a known recipe; reference: the published experiment"),
     TEXT("stages", stages, "LIST",
          "what is trained, as in head:20@1e-3,block13+:5@1e-4; a stage is head, BLOCK+ or all"),

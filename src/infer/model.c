@@ -122,7 +122,7 @@ mq_status mq_model_open(mq_err *err, const mq_model_plan *plan, mq_model **model
     const char *data = mq_bundle_meta(bundle, "data");
     snprintf(m->data_digest, sizeof m->data_digest, "%s", data ? data : "");
     m->boxes = boxes && strcmp(boxes, "true") == 0;
-    snprintf(m->digest, sizeof m->digest, "%s", mq_bundle_digest(bundle));
+    if (plan->digest) snprintf(m->digest, sizeof m->digest, "%s", mq_bundle_digest(bundle));
     *model = m;
     m = NULL;
 cleanup:

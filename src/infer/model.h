@@ -18,6 +18,7 @@ typedef struct {
     const char *path; /* of the model file; borrowed during creation */
     size_t batch;     /* pictures computed at once */
     mq_dtype dtype;
+    bool digest; /* mq_model_digest is wanted, which takes as long as reading the file */
 } mq_model_plan;
 
 /* Finds the file that MODEL means: a file, a run folder (its weights/best.safetensors), or a run's name below
@@ -33,7 +34,7 @@ const mq_arch *mq_model_arch(const mq_model *model);
 const mq_recipe *mq_model_recipe(const mq_model *model);
 size_t mq_model_classes(const mq_model *model);
 const char *mq_model_class(const mq_model *model, size_t index);
-const char *mq_model_digest(const mq_model *model);
+const char *mq_model_digest(const mq_model *model);      /* SHA-256 hex of the file; "": not asked for */
 const char *mq_model_data_digest(const mq_model *model); /* of what it was trained on; "" when unknown */
 bool mq_model_on_boxes(const mq_model *model);           /* trained on pictures cut to boxes */
 size_t

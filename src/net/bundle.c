@@ -25,16 +25,23 @@ enum { PREFIX = 8, HEADER_LIMIT = 100000000, TENSOR_LIMIT = 65536 };
 static const char metadata_key[] = "__metadata__";
 static const char *const file_names[MQ_DTYPES] = {"F32", "BF16", "U8", "I32", "I64"};
 
+/* Of the whole file; open until it is asked for. */
+typedef struct {
+    mq_digest *open; /* begun with what comes before the data; NULL: hex is there */
+    char hex[MQ_HEX_SIZE];
+} bundle_sum;
+
 struct mq_bundle {
     char *path;
     mq_json *header;
     mq_json *meta; /* borrowed from header; NULL: none */
     uint8_t *data; /* all tensors; 64-byte aligned */
+    size_t data_size;
     mq_tensor *tensors;
     size_t *begins;          /* of tensors in data, while the header is read */
     const mq_tensor **names; /* sorted by name */
     size_t count;
-    char digest[MQ_HEX_SIZE];
+    bundle_sum *sum; /* owned */
 };
 
 void mq_bundle_free(mq_bundle **bundle) {
@@ -45,6 +52,8 @@ void mq_bundle_free(mq_bundle **bundle) {
     free(b->tensors);
     free(b->begins);
     free(b->names);
+    if (b->sum) mq_digest_end(&b->sum->open, NULL);
+    free(b->sum);
     mq_json_free(&b->header);
     free(b);
     *bundle = NULL;
@@ -214,7 +223,6 @@ static mq_status fetch(mq_err *err, const mq_bundle *b, const source *from, void
 static mq_status open_source(mq_err *err, const char *path, const source *from, mq_bundle **bundle) {
     mq_status status = MQ_OK;
     mq_bundle *b = NULL;
-    mq_digest *digest = NULL;
     uint8_t prefix[PREFIX], *header = NULL;
     uint64_t header_size = 0;
     size_t total = 0;
@@ -232,15 +240,14 @@ static mq_status open_source(mq_err *err, const char *path, const source *from, 
     MQ_TRY(mq_alloc_aligned(err, 1, total, path, &b->data));
     MQ_TRY(fetch(err, b, from, b->data, total, PREFIX + header_size));
     for (size_t i = 0, at = 0; i < b->count; at += b->tensors[i++].bytes) b->tensors[i].data = b->data + at;
-    MQ_TRY(mq_digest_begin(err, MQ_SHA256, &digest));
-    mq_digest_add(digest, prefix, PREFIX);
-    mq_digest_add(digest, header, header_size);
-    mq_digest_add(digest, b->data, total);
-    mq_digest_end(&digest, b->digest);
+    b->data_size = total;
+    MQ_TRY(mq_calloc(err, 1, sizeof *b->sum, path, &b->sum));
+    MQ_TRY(mq_digest_begin(err, MQ_SHA256, &b->sum->open));
+    mq_digest_add(b->sum->open, prefix, PREFIX);
+    mq_digest_add(b->sum->open, header, header_size);
     *bundle = b;
     b = NULL;
 cleanup:
-    mq_digest_end(&digest, NULL);
     mq_bundle_free(&b);
     free(header);
     return status;
@@ -260,6 +267,20 @@ cleanup:
 
 mq_status mq_bundle_parse(mq_err *err, const char *what, const void *bytes, size_t size, mq_bundle **bundle) {
     return open_source(err, what, &(source){.fd = -1, .bytes = bytes, .size = size}, bundle);
+}
+
+void mq_bundle_narrow(mq_bundle *bundle, const char *prefix) {
+    const size_t length = strlen(prefix);
+    size_t kept = 0;
+    for (size_t i = 0; i < bundle->count; i++) {
+        mq_tensor t = bundle->tensors[i];
+        if (strncmp(t.name, prefix, length) != 0) continue;
+        t.name += length;
+        bundle->tensors[kept++] = t;
+    }
+    bundle->count = kept;
+    for (size_t i = 0; i < kept; i++) bundle->names[i] = &bundle->tensors[i];
+    qsort(bundle->names, kept, sizeof *bundle->names, by_name);
 }
 
 const char *mq_bundle_path(const mq_bundle *bundle) {
@@ -283,6 +304,7 @@ const mq_tensor *mq_bundle_find(const mq_bundle *bundle, const char *name) {
 
 void *mq_bundle_data(mq_bundle *bundle, const char *name) {
     const mq_tensor *tensor = mq_bundle_find(bundle, name);
+    mq_bundle_digest(bundle); /* of the file, so before anything is changed */
     return tensor ? bundle->data + ((const uint8_t *)tensor->data - bundle->data) : NULL;
 }
 
@@ -291,5 +313,10 @@ const char *mq_bundle_meta(const mq_bundle *bundle, const char *key) {
 }
 
 const char *mq_bundle_digest(const mq_bundle *bundle) {
-    return bundle->digest;
+    bundle_sum *sum = bundle->sum;
+    if (sum->open) {
+        mq_digest_add(sum->open, bundle->data, bundle->data_size);
+        mq_digest_end(&sum->open, sum->hex);
+    }
+    return sum->hex;
 }

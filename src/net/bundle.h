@@ -35,6 +35,9 @@ MQ_MUST_USE mq_status mq_bundle_parse(mq_err *err, const char *what, const void 
                                       mq_bundle **bundle);
 void mq_bundle_free(mq_bundle **bundle);
 
+/* Leaves only the tensors whose names begin with prefix, under the rest of their names. */
+void mq_bundle_narrow(mq_bundle *bundle, const char *prefix);
+
 const char *mq_bundle_path(const mq_bundle *bundle);
 size_t mq_bundle_count(const mq_bundle *bundle);
 const mq_tensor *mq_bundle_at(const mq_bundle *bundle, size_t index);       /* in the order of the file */
@@ -42,7 +45,9 @@ const mq_tensor *mq_bundle_find(const mq_bundle *bundle, const char *name); /* N
 void *mq_bundle_data(mq_bundle *bundle,
                      const char *name); /* a tensor's numbers, to be changed; NULL when there is none */
 const char *mq_bundle_meta(const mq_bundle *bundle, const char *key); /* NULL when there is none */
-const char *mq_bundle_digest(const mq_bundle *bundle);                /* SHA-256 hex of the whole file */
+
+/* SHA-256 hex of the whole file, computed when it is first asked for: by one thread then. */
+const char *mq_bundle_digest(const mq_bundle *bundle);
 
 /* A pair of metadata texts (UTF-8). */
 typedef struct {

@@ -229,8 +229,6 @@ mq_status mq_call_run(mq_err *err, const mq_dnn *dnn, const mq_call *call) {
                         DNNL_ARG_SCRATCHPAD},
         [MQ_BACKWARD_DATA] = {DNNL_ARG_DIFF_SRC, 0, DNNL_ARG_WEIGHTS, 0, DNNL_ARG_DIFF_DST,
                               DNNL_ARG_SCRATCHPAD},
-        [MQ_BACKWARD_WEIGHTS] = {DNNL_ARG_SRC, 0, DNNL_ARG_DIFF_WEIGHTS, 0, DNNL_ARG_DIFF_DST,
-                                 DNNL_ARG_SCRATCHPAD},
     };
     const int *args = names[call->kernel->pass];
     dnnl_exec_arg_t list[MQ_SLOTS];

@@ -51,10 +51,10 @@ typedef enum {
     MQ_SLOTS
 } mq_slot;
 
-/* Which of a convolution's three products: dst = src * weights; src = its gradient from that of dst; weights
- * = their gradient from src and that of dst. Slots keep their names, gradients stand in the slots of what
- * they are gradients of. */
-typedef enum { MQ_FORWARD, MQ_BACKWARD_DATA, MQ_BACKWARD_WEIGHTS } mq_pass;
+/* Which of a convolution's products: dst = src * weights; or src = its gradient from that of dst. Slots keep
+ * their names, gradients stand in the slots of what they are gradients of. (That of weights is outer.h's and
+ * windows.h's.) */
+typedef enum { MQ_FORWARD, MQ_BACKWARD_DATA } mq_pass;
 
 typedef struct {
     mq_pass pass; /* bias, sum and relu: forward only */
@@ -64,7 +64,7 @@ typedef struct {
     bool bias; /* f32 */
     bool sum;  /* result += what dst held before, ahead of relu */
     bool relu;
-    mq_dtype dtype;             /* of source, weights and result; gradients of weights are f32 */
+    mq_dtype dtype;             /* of source, weights and result */
     const mq_layout *src, *dst; /* borrowed; NULL: the fastest, asked by mq_kernel_layout */
 } mq_conv_plan;
 

@@ -92,17 +92,12 @@ static dnnl_status_t conv_forward_pd(const mq_dnn *dnn, const window_dims *d, co
         attr);
 }
 
-static dnnl_status_t conv_backward_pd(const mq_dnn *dnn, const mq_conv_plan *plan, const mq_md md[MQ_SLOTS],
+static dnnl_status_t conv_backward_pd(const mq_dnn *dnn, const window_dims *d, const mq_md md[MQ_SLOTS],
                                       dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *pd) {
-    const window_dims d = dims_of(&plan->window);
     const dnnl_primitive_desc_t hint = *pd;
-    if (plan->pass == MQ_BACKWARD_DATA)
-        return dnnl_convolution_backward_data_primitive_desc_create(
-            pd, dnn->engine, dnnl_convolution_direct, md[MQ_SLOT_SRC], md[MQ_SLOT_WEIGHTS], md[MQ_SLOT_DST],
-            d.strides, d.dilates, d.before, d.behind, hint, attr);
-    return dnnl_convolution_backward_weights_primitive_desc_create(
-        pd, dnn->engine, dnnl_convolution_direct, md[MQ_SLOT_SRC], md[MQ_SLOT_WEIGHTS], NULL, md[MQ_SLOT_DST],
-        d.strides, d.dilates, d.before, d.behind, hint, attr);
+    return dnnl_convolution_backward_data_primitive_desc_create(
+        pd, dnn->engine, dnnl_convolution_direct, md[MQ_SLOT_SRC], md[MQ_SLOT_WEIGHTS], md[MQ_SLOT_DST],
+        d->strides, d->dilates, d->before, d->behind, hint, attr);
 }
 
 #else
@@ -116,37 +111,28 @@ static dnnl_status_t conv_forward_pd(const mq_dnn *dnn, const window_dims *d, co
     return s == dnnl_success ? dnnl_primitive_desc_create(pd, &desc, attr, dnn->engine, NULL) : s;
 }
 
-static dnnl_status_t conv_backward_pd(const mq_dnn *dnn, const mq_conv_plan *plan, const mq_md md[MQ_SLOTS],
+static dnnl_status_t conv_backward_pd(const mq_dnn *dnn, const window_dims *d, const mq_md md[MQ_SLOTS],
                                       dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *pd) {
-    const window_dims d = dims_of(&plan->window);
     dnnl_convolution_desc_t desc;
-    dnnl_status_t s;
-    if (plan->pass == MQ_BACKWARD_DATA)
-        s = dnnl_convolution_backward_data_desc_init(&desc, dnnl_convolution_direct, md[MQ_SLOT_SRC],
-                                                     md[MQ_SLOT_WEIGHTS], md[MQ_SLOT_DST], d.strides,
-                                                     d.before, d.behind);
-    else
-        s = dnnl_convolution_backward_weights_desc_init(&desc, dnnl_convolution_direct, md[MQ_SLOT_SRC],
-                                                        md[MQ_SLOT_WEIGHTS], NULL, md[MQ_SLOT_DST], d.strides,
-                                                        d.before, d.behind);
+    const dnnl_status_t s = dnnl_convolution_backward_data_desc_init(
+        &desc, dnnl_convolution_direct, md[MQ_SLOT_SRC], md[MQ_SLOT_WEIGHTS], md[MQ_SLOT_DST], d->strides,
+        d->before, d->behind);
     const dnnl_primitive_desc_t hint = *pd;
     return s == dnnl_success ? dnnl_primitive_desc_create(pd, &desc, attr, dnn->engine, hint) : s;
 }
 
 #endif
 
-/* md holds the layouts of the pass; forward those of the forward pass, which a backward one takes as a hint.
- */
+/* A backward pass takes the forward one as a hint. */
 static dnnl_status_t conv_pd(const mq_dnn *dnn, const mq_conv_plan *plan, const mq_md md[MQ_SLOTS],
-                             const mq_md forward[MQ_SLOTS], dnnl_primitive_attr_t attr,
-                             dnnl_primitive_desc_t *pd) {
+                             dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *pd) {
     const window_dims d = dims_of(&plan->window);
     if (plan->pass == MQ_FORWARD) return conv_forward_pd(dnn, &d, md, attr, pd);
     dnnl_primitive_desc_t hint = NULL;
-    dnnl_status_t s = conv_forward_pd(dnn, &d, forward, attr, &hint);
+    dnnl_status_t s = conv_forward_pd(dnn, &d, md, attr, &hint);
     if (s != dnnl_success) return s;
     *pd = hint;
-    s = conv_backward_pd(dnn, plan, md, attr, pd);
+    s = conv_backward_pd(dnn, &d, md, attr, pd);
     dnnl_primitive_desc_destroy(hint);
     return s;
 }
@@ -202,7 +188,6 @@ static mq_md slot_md(const_dnnl_primitive_desc_t pd, mq_pass pass, mq_slot slot)
     };
     dnnl_query_t query = forward[slot].query;
     if (pass == MQ_BACKWARD_DATA && slot == MQ_SLOT_SRC) query = dnnl_query_diff_src_md;
-    if (pass == MQ_BACKWARD_WEIGHTS && slot == MQ_SLOT_WEIGHTS) query = dnnl_query_diff_weights_md;
     if (pass != MQ_FORWARD && slot == MQ_SLOT_DST) query = dnnl_query_diff_dst_md;
     return dnnl_primitive_desc_query_md(pd, query, forward[slot].index);
 }
@@ -242,12 +227,11 @@ enum {
     SCRATCH = 1u << MQ_SLOT_SCRATCH,
 };
 
-MQ_MUST_USE static mq_status weights_layout(mq_err *err, const mq_conv_plan *p, mq_dtype dtype,
-                                            mq_layout **layout) {
+MQ_MUST_USE static mq_status weights_layout(mq_err *err, const mq_conv_plan *p, mq_layout **layout) {
     const mq_window *w = &p->window;
     const size_t dense[] = {p->filters, w->c, w->kernel, w->kernel};
     const size_t depth[] = {w->c, 1, 1, w->kernel, w->kernel};
-    return mq_layout_any(err, dtype, p->depthwise ? 5 : 4, p->depthwise ? depth : dense, layout);
+    return mq_layout_any(err, p->dtype, p->depthwise ? 5 : 4, p->depthwise ? depth : dense, layout);
 }
 
 /* Tensors of a convolution in oneDNN's logical order; those the plan leaves open have no order yet. */
@@ -263,7 +247,7 @@ MQ_MUST_USE static mq_status conv_layouts(mq_err *err, const mq_conv_plan *p, mq
         MQ_TRY(mq_layout_copy(err, p->dst, &l[MQ_SLOT_DST]));
     else
         MQ_TRY(mq_layout_any(err, p->dtype, 4, dst, &l[MQ_SLOT_DST]));
-    MQ_TRY(weights_layout(err, p, p->dtype, &l[MQ_SLOT_WEIGHTS]));
+    MQ_TRY(weights_layout(err, p, &l[MQ_SLOT_WEIGHTS]));
     if (p->bias) MQ_TRY(mq_layout_create(err, MQ_F32, 1, &p->filters, &(size_t){1}, &l[MQ_SLOT_BIAS]));
 cleanup:
     return status;
@@ -277,31 +261,25 @@ static double conv_flops(const mq_conv_plan *p) {
 
 mq_status mq_kernel_conv(mq_err *err, const mq_dnn *dnn, const mq_conv_plan *plan, mq_kernel **kernel) {
     mq_status status = MQ_OK;
-    mq_layout *layouts[MQ_SLOTS] = {NULL}, *gradient = NULL;
-    mq_md md[MQ_SLOTS], forward[MQ_SLOTS];
+    mq_layout *layouts[MQ_SLOTS] = {NULL};
+    mq_md md[MQ_SLOTS];
     dnnl_primitive_attr_t attr = NULL;
     dnnl_primitive_desc_t pd = NULL;
     static const char *const words[][2] = {
         [MQ_FORWARD] = {"a convolution", "a depthwise convolution"},
         [MQ_BACKWARD_DATA] = {"a convolution's gradient by data", "a depthwise gradient by data"},
-        [MQ_BACKWARD_WEIGHTS] = {"a convolution's gradient by weights", "a depthwise gradient by weights"},
     };
     const char *what = words[plan->pass][plan->depthwise];
     MQ_TRY(conv_layouts(err, plan, layouts));
-    for (size_t i = 0; i < MQ_SLOTS; i++) forward[i] = md[i] = mq_md_of(layouts[i]);
-    if (plan->pass == MQ_BACKWARD_WEIGHTS) {
-        MQ_TRY(weights_layout(err, plan, MQ_F32, &gradient));
-        md[MQ_SLOT_WEIGHTS] = mq_md_of(gradient);
-    }
+    for (size_t i = 0; i < MQ_SLOTS; i++) md[i] = mq_md_of(layouts[i]);
     MQ_TRY(mq_dnn_check(err, attributes(plan->pass == MQ_FORWARD ? plan : NULL, &attr), what));
-    MQ_TRY(mq_dnn_check(err, conv_pd(dnn, plan, md, forward, attr, &pd), what));
+    MQ_TRY(mq_dnn_check(err, conv_pd(dnn, plan, md, attr, &pd), what));
     MQ_TRY(kernel_of(err, pd, plan->pass, SRC | WEIGHTS | (plan->bias ? (unsigned)BIAS : 0u) | DST | SCRATCH,
                      what, kernel));
     (*kernel)->flops = conv_flops(plan);
 cleanup:
     if (attr) dnnl_primitive_attr_destroy(attr);
     for (size_t i = 0; i < MQ_SLOTS; i++) mq_layout_free(&layouts[i]);
-    mq_layout_free(&gradient);
     return status;
 }
 

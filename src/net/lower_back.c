@@ -4,8 +4,6 @@
  * ReLU) that were not kept are computed again where they are read. */
 #include "net/lower_train.h"
 
-#include "net/keras_order.h"
-
 #include "base/mem.h"
 
 /* The node whose gradient a reader of node j adds to: batch norm and ReLU of a map are passed on the way. */
@@ -138,14 +136,14 @@ MQ_MUST_USE static mq_status depthwise_weights(mq_train_lowering *l, size_t conv
     mq_status status = MQ_OK;
     const mq_conv *c = &l->t->convs[conv];
     mq_product product = {conv, MQ_NONE, gradient, MQ_NONE};
-    mq_train_step step = mq_lower_step(MQ_STEP_KERNEL, c->node);
+    mq_train_step step = mq_lower_step(MQ_STEP_DEPTHWISE, c->node);
+    step.window = c->window;
     step.buffers[MQ_SLOT_SRC] = input;
-    step.buffers[MQ_SLOT_DST] = gradient;
-    MQ_TRY(mq_lower_tensor(l, MQ_EACH_PICTURE, 0, c->node->name, &product.partial));
-    step.buffers[MQ_SLOT_WEIGHTS] = product.partial;
-    MQ_TRY(mq_lower_conv(l, conv, MQ_BACKWARD_WEIGHTS, step));
-    l->t->tensors[product.partial].bytes = mq_layout_bytes(
-        mq_kernel_layout(c->kernels[MQ_BACKWARD_WEIGHTS], MQ_SLOT_WEIGHTS));
+    step.buffers[MQ_SLOT_SRC2] = gradient;
+    MQ_TRY(mq_lower_tensor(l, MQ_EACH_PICTURE, mq_param_numbers(&c->param) * sizeof(float), c->node->name,
+                           &product.partial));
+    step.buffers[MQ_SLOT_DST] = product.partial;
+    MQ_TRY(mq_lower_emit(l, step));
     MQ_TRY(add_product(l, product));
 cleanup:
     return status;
@@ -298,52 +296,22 @@ cleanup:
     return status;
 }
 
-/* From the order of oneDNN's gradient of a depthwise convolution to Keras', in its place among all. */
-MQ_MUST_USE static mq_status order_step(mq_train_lowering *l, const mq_product *product) {
-    mq_status status = MQ_OK;
-    mq_trainable *t = l->t;
-    const mq_conv *c = &t->convs[product->conv];
-    const mq_layout *layout = mq_kernel_layout(c->kernels[MQ_BACKWARD_WEIGHTS], MQ_SLOT_WEIGHTS);
-    mq_train_step order = mq_lower_step(MQ_STEP_KERNEL, c->node);
-    mq_layout *plain = NULL;
-    mq_kernel *kernel = NULL;
-    order.buffers[MQ_SLOT_SRC] = product->partial;
-    order.buffers[MQ_SLOT_DST] = MQ_TENSOR_GRADS;
-    order.grads_at = c->param_at;
-    MQ_TRY(mq_keras_layout(l->err, &(mq_keras_weights){&c->param, true, NULL}, &plain));
-    MQ_TRY(mq_kernel_reorder(l->err, t->dnn, layout, plain, &kernel));
-    MQ_TRY(mq_grow(l->err, &t->kernels, &t->kernel_capacity, t->kernel_count + 1, sizeof *t->kernels));
-    order.kernel = t->kernels[t->kernel_count++] = kernel;
-    kernel = NULL;
-    MQ_TRY(mq_lower_emit(l, order));
-cleanup:
-    mq_kernel_free(&kernel);
-    mq_layout_free(&plain);
-    return status;
-}
-
-/* The sum of the pictures' gradients. */
-MQ_MUST_USE static mq_status reduce_steps(mq_train_lowering *l, const mq_product *product) {
-    mq_status status = MQ_OK;
+/* The sum of the pictures' gradients, in its place among all. */
+MQ_MUST_USE static mq_status reduce_step(mq_train_lowering *l, const mq_product *product) {
     const mq_conv *c = &l->t->convs[product->conv];
     mq_train_step sum = mq_lower_step(MQ_STEP_REDUCE, c->node);
-    sum.channels = l->t->tensors[product->partial].bytes / sizeof(float);
-    sum.buffers[MQ_SLOT_SRC] = sum.buffers[MQ_SLOT_DST] = product->partial;
-    if (!c->depthwise) {
-        sum.buffers[MQ_SLOT_DST] = MQ_TENSOR_GRADS;
-        sum.grads_at = c->param_at;
-    }
-    MQ_TRY(mq_lower_emit(l, sum));
-    if (c->depthwise) MQ_TRY(order_step(l, product));
-cleanup:
-    return status;
+    sum.channels = mq_param_numbers(&c->param);
+    sum.buffers[MQ_SLOT_SRC] = product->partial;
+    sum.buffers[MQ_SLOT_DST] = MQ_TENSOR_GRADS;
+    sum.grads_at = c->param_at;
+    return mq_lower_emit(l, sum);
 }
 
 mq_status mq_lower_products(mq_train_lowering *l) {
     mq_status status = MQ_OK;
     for (size_t i = 0; i < l->partial_count; i++) {
         MQ_TRY(mq_lower_loop(l, MQ_ONCE));
-        MQ_TRY(reduce_steps(l, &l->partials[i]));
+        MQ_TRY(reduce_step(l, &l->partials[i]));
     }
     l->partial_count = 0;
     for (size_t i = 0; i < l->product_count; i++) {

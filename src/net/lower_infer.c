@@ -337,10 +337,10 @@ cleanup:
     return status;
 }
 
-/* Kernels for one thread: see program.c. */
-MQ_MUST_USE static mq_status lower_serial(lowering *l) {
+/* Kernels for one thread, or for all where there is one picture at a time: see program.c. */
+MQ_MUST_USE static mq_status lower_for_threads(lowering *l) {
     const int threads = mq_par_threads();
-    mq_par_set_threads(1);
+    if (l->plan->batch > 1) mq_par_set_threads(1);
     const mq_status status = lower_all(l);
     mq_par_set_threads(threads);
     return status;
@@ -372,7 +372,7 @@ mq_status mq_lower_infer(mq_err *err, const mq_program_plan *plan, mq_program *p
     MQ_TRY(mq_calloc(err, l.nodes, sizeof *l.values, "a program", &l.values));
     find_needed(&l);
     find_chains(&l);
-    MQ_TRY(lower_serial(&l));
+    MQ_TRY(lower_for_threads(&l));
     MQ_TRY(mq_plan_memory(err, p->buffers, p->buffer_count, &p->arena_bytes));
     MQ_TRY(mq_lower_weights(err, plan, p));
 cleanup:

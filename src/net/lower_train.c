@@ -4,8 +4,6 @@
  * read. Layouts are channels last throughout, for one picture and one thread. */
 #include "net/lower_train.h"
 
-#include "net/keras_order.h"
-
 #include "base/mem.h"
 #include "base/par.h"
 
@@ -142,7 +140,7 @@ MQ_MUST_USE static mq_status make_kernel(mq_train_lowering *l, size_t conv, mq_p
     plan.src = src;
     plan.dst = dst;
     MQ_TRY(mq_kernel_conv(l->err, l->t->dnn, &plan, &c->kernels[pass]));
-    if (pass != MQ_BACKWARD_WEIGHTS) MQ_TRY(lay_out(l, conv, pass));
+    MQ_TRY(lay_out(l, conv, pass));
 cleanup:
     mq_layout_free(&src);
     mq_layout_free(&dst);
@@ -154,7 +152,7 @@ mq_status mq_lower_conv(mq_train_lowering *l, size_t conv, mq_pass pass, mq_trai
     const mq_conv *c = &l->t->convs[conv];
     if (!c->kernels[pass]) MQ_TRY(make_kernel(l, conv, pass));
     step.kernel = c->kernels[pass];
-    if (pass != MQ_BACKWARD_WEIGHTS) step.laid = c->laid[pass];
+    step.laid = c->laid[pass];
     MQ_TRY(mq_lower_emit(l, step));
 cleanup:
     return status;

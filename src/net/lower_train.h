@@ -61,7 +61,7 @@ MQ_MUST_USE mq_status mq_lower_loop(mq_train_lowering *l, mq_each each);
 /* Appends a step to the open loop (which is opened where there is none); buffers it touches stay alive. */
 MQ_MUST_USE mq_status mq_lower_emit(mq_train_lowering *l, mq_train_step step);
 
-/* One of a convolution's kernels as a step; weights are laid out for it. MQ_BACKWARD_WEIGHTS has none. */
+/* One of a convolution's kernels as a step; weights are laid out for it. */
 MQ_MUST_USE mq_status mq_lower_conv(mq_train_lowering *l, size_t conv, mq_pass pass, mq_train_step step);
 
 /* Ends the phase: all pictures are done before the next step. */

@@ -2,8 +2,9 @@
  * and bench. Owns a program's memory. Each thread takes a picture and runs all
  * steps on it alone: no thread waits for another within a network, which
  * matters where the loader or other programs want the processor too.
- * Invariant: every step is for one picture and one thread, so that numbers
- * depend on neither the other pictures nor the threads. */
+ * A program for one picture at a time gives each step to all threads instead.
+ * Invariant: every step is for one picture, and none sums across threads, so that
+ * numbers depend on neither the other pictures nor the threads. */
 #include "net/program_impl.h"
 
 #include "base/clock.h"

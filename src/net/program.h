@@ -15,7 +15,7 @@ typedef struct {
         *weights;       /* borrowed during creation: tensors under Keras' names; behind a prefix in models */
     const char *prefix; /* such as "trunk/"; "" for plain weights */
     uint32_t imgsz;
-    size_t batch;       /* pictures in a run: more threads than these never work */
+    size_t batch;       /* pictures in a run: more threads than these never work; 1: all work on one */
     mq_dtype dtype;     /* MQ_F32 or MQ_BF16 */
     const char *input;  /* the node whose tensor comes in, such as "add_7"; NULL: pictures */
     const char *output; /* the node whose tensor is the result; NULL: the pooled features */

@@ -1,128 +1,12 @@
-/* rows.c: the kernels of rows.h, one body each, compiled for three instruction
- * sets and two number formats. Called by the training programs. Owns nothing.
+/* rows.c: the kernels of rows.h. Called by the training programs. Owns nothing.
  * Invariant: every variant rounds at the same places, so all give the same bytes. */
 #include "net/rows.h"
 
-#include "net/program.h"
+#include "net/vec.h"
 
-#include <string.h>
-
-/* Vectors go by pointer: by value their calling convention would depend on the instruction set. */
 /* FEW pixels are read side by side, so that memory is still read in order. */
-enum { LANES = MQ_ROWS_PAD, FEW = 4, BLOCK = 64, PANEL = 1024, PLACES = 256 };
-typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-typedef uint32_t words __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-typedef uint8_t bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
-typedef uint16_t halves __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
-
-#define BODY __attribute__((always_inline)) static inline
-
-/* Of numbers in memory; BF16_FAST: by the processor's own instructions, to the same bits. */
-typedef enum { F32, BF16, BF16_FAST } number_format;
-#if defined __x86_64__ && !defined __clang__ /* which looks at operands before it inlines */
-#define FAST
-#endif
-
-BODY float number(const void *p, size_t i, number_format format) {
-    float value;
-    if (format == F32) return ((const float *)p)[i];
-    const uint32_t bits = (uint32_t)((const uint16_t *)p)[i] << 16;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-/* To the nearest bf16, ties to even, as vcvtneps2bf16 does: what is too small for a normal number is a zero,
- * NaNs become quiet and keep their upper bits. */
-BODY uint16_t half_of(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    if (value != value) return (uint16_t)(bits >> 16 | 0x40);
-    if (!(bits & 0x7F800000)) return (uint16_t)(bits >> 16 & 0x8000);
-    return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
-}
-
-/* The same of LANES numbers. */
-BODY void halves_of(const vec *v, halves *out, number_format format) {
-#ifdef FAST
-    if (format == BF16_FAST) {
-        __asm__("vcvtneps2bf16 %1, %0" : "=v"(*out) : "v"(*v));
-        return;
-    }
-#endif
-    (void)format;
-    const words bits = (words)*v, nan = (words)(*v != *v), tiny = (words)((bits & 0x7F800000) == 0);
-    const words rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16;
-    const words sound = (tiny & (bits >> 16 & 0x8000)) | (~tiny & rounded);
-    *out = __builtin_convertvector((nan & (bits >> 16 | 0x40)) | (~nan & sound), halves);
-}
-
-BODY void words_of(const halves *from, words *out, number_format format) {
-#ifdef FAST
-    if (format == BF16_FAST) {
-        __asm__("vpmovzxwd %1, %0" : "=v"(*out) : "m"(*from));
-        return;
-    }
-#endif
-    (void)format;
-    *out = __builtin_convertvector(*from, words);
-}
-
-/* n <= LANES numbers at p[i]; the lanes behind them are 0. */
-BODY void get(vec *v, const void *p, size_t i, size_t n, number_format format) {
-    if (n < LANES) {
-        *v = (vec){0};
-        for (size_t k = 0; k < n; k++) (*v)[k] = number(p, i + k, format);
-    } else if (format != F32) {
-        words bits;
-        words_of((const halves *)((const uint16_t *)p + i), &bits, format);
-        *v = (vec)(bits << 16);
-    } else {
-        *v = *(const vec *)((const float *)p + i);
-    }
-}
-
-BODY void put(const vec *v, void *p, size_t i, size_t n, number_format format) {
-    if (n < LANES) {
-        for (size_t k = 0; k < n; k++)
-            if (format != F32)
-                ((uint16_t *)p)[i + k] = half_of((*v)[k]);
-            else
-                ((float *)p)[i + k] = (*v)[k];
-    } else if (format != F32) {
-        halves rounded;
-        halves_of(v, &rounded, format);
-        *(halves *)((uint16_t *)p + i) = rounded;
-    } else {
-        *(vec *)((float *)p + i) = *v;
-    }
-}
-
-/* What put stores, as f32. */
-BODY void round_to(vec *v, number_format format) {
-    if (format == F32) return;
-    halves rounded;
-    halves_of(v, &rounded, format);
-    words bits;
-    words_of(&rounded, &bits, format);
-    *v = (vec)(bits << 16);
-}
-
-BODY void channel(vec *v, const float *p, size_t c) {
-    *v = *(const vec *)(p + c);
-}
-
-BODY size_t least(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
-/* whole: channels are a multiple of LANES. Like all flags below it is a constant wherever it costs time. */
-BODY size_t lanes_at(size_t c, size_t channels, bool whole) {
-    return whole ? LANES : least(channels - c, LANES);
-}
-
-BODY bool is_whole(size_t channels) {
-    return channels % LANES == 0;
-}
+enum { FEW = 4, BLOCK = 64, PANEL = 1024 };
+_Static_assert((int)MQ_ROWS_PAD == (int)LANES, "arrays of channels are read in whole vectors");
 
 /* v = scale v + shift at channel c. */
 BODY void affine(vec *v, const float *scale, const float *shift, size_t c) {
@@ -341,112 +225,6 @@ BODY void grad_body(const mq_rows *r, number_format format) {
         grad_rows(r, format, (grad_flags){whole, r->relu, r->scale_b, r->old, false});
 }
 
-BODY void get_places(words *place, const uint8_t *p, size_t n) {
-    if (n == LANES)
-        *place = __builtin_convertvector(*(const bytes *)p, words);
-    else
-        for (size_t k = 0; k < n; k++) (*place)[k] = p[k];
-}
-
-BODY void put_places(const words *place, uint8_t *p, size_t n) {
-    if (n == LANES)
-        *(bytes *)p = __builtin_convertvector(*place, bytes);
-    else
-        for (size_t k = 0; k < n; k++) p[k] = (uint8_t)(*place)[k];
-}
-
-/* What meets at one pixel: offsets of the other side's rows, and places in the window. */
-typedef struct {
-    size_t count, offset[PLACES];
-    uint32_t place[PLACES];
-} pool_meeting;
-
-/* The pixels that window `at` reads, those outside left out. */
-BODY void meet_window(const mq_window *w, size_t at, pool_meeting *m) {
-    const size_t y = at / w->out_w * w->stride, x = at % w->out_w * w->stride;
-    m->count = 0;
-    for (size_t k = 0; k < w->kernel * w->kernel; k++) {
-        const size_t sy = y + k / w->kernel - w->top,
-                     sx = x + k % w->kernel - w->left; /* wrap above the edge */
-        if (sy >= w->h || sx >= w->w) continue;
-        m->offset[m->count] = (sy * w->w + sx) * w->c;
-        m->place[m->count++] = (uint32_t)k;
-    }
-}
-
-/* The windows that read a pixel, in order: their corners lie at most kernel - 1 before it. */
-BODY void meet_pixel(const mq_window *w, size_t pixel, pool_meeting *m) {
-    const size_t y = pixel / w->w + w->top, x = pixel % w->w + w->left;
-    const size_t y0 = y < w->kernel ? 0 : (y - w->kernel) / w->stride + 1;
-    const size_t x0 = x < w->kernel ? 0 : (x - w->kernel) / w->stride + 1;
-    m->count = 0;
-    for (size_t wy = y0; wy * w->stride <= y && wy < w->out_h; wy++)
-        for (size_t wx = x0; wx * w->stride <= x && wx < w->out_w; wx++) {
-            m->offset[m->count] = (wy * w->out_w + wx) * w->c;
-            m->place[m->count++] = (uint32_t)((y - wy * w->stride) * w->kernel + (x - wx * w->stride));
-        }
-}
-
-BODY void max_pool_rows(const mq_window *window, const void *a, void *out, uint8_t *places,
-                        number_format format, bool whole) {
-    const mq_window own = *window, *const w = &own;
-    pool_meeting m;
-    for (size_t at = 0; at < w->out_h * w->out_w; at++) {
-        meet_window(w, at, &m);
-        for (size_t c = 0; c < w->c; c += LANES) {
-            const size_t n = lanes_at(c, w->c, whole);
-            words place = (words){0} + m.place[0];
-            vec best, v;
-            get(&best, a, m.offset[0] + c, n, format);
-            for (size_t k = 1; k < m.count; k++) {
-                get(&v, a, m.offset[k] + c, n, format);
-                const words more = (words)(v > best) | (words)(v != v), here = (words){0} + m.place[k];
-                best = (vec)(((words)v & more) | ((words)best & ~more));
-                place = (here & more) | (place & ~more);
-            }
-            put(&best, out, at * w->c + c, n, format);
-            put_places(&place, places + at * w->c + c, n);
-        }
-    }
-}
-
-BODY void max_pool_body(const mq_window *window, const void *a, void *out, uint8_t *places,
-                        number_format format) {
-    if (is_whole(window->c))
-        max_pool_rows(window, a, out, places, format, true);
-    else
-        max_pool_rows(window, a, out, places, format, false);
-}
-
-/* A pixel gets the gradients of the windows that chose it, added in the order of windows. */
-BODY void max_pool_back_rows(const mq_window *window, const void *a, const uint8_t *places, void *out,
-                             number_format format, bool whole) {
-    const mq_window own = *window, *const w = &own;
-    pool_meeting m;
-    for (size_t pixel = 0; pixel < w->h * w->w; pixel++) {
-        meet_pixel(w, pixel, &m);
-        for (size_t c = 0; c < w->c; c += LANES) {
-            const size_t n = lanes_at(c, w->c, whole);
-            vec sum = {0}, g;
-            for (size_t k = 0; k < m.count; k++) {
-                words place = {0};
-                get(&g, a, m.offset[k] + c, n, format);
-                get_places(&place, places + m.offset[k] + c, n);
-                sum += (vec)((words)g & (words)(place == m.place[k]));
-            }
-            put(&sum, out, pixel * w->c + c, n, format);
-        }
-    }
-}
-
-BODY void max_pool_back_body(const mq_window *window, const void *a, const uint8_t *places, void *out,
-                             number_format format) {
-    if (is_whole(window->c))
-        max_pool_back_rows(window, a, places, out, format, true);
-    else
-        max_pool_back_rows(window, a, places, out, format, false);
-}
-
 BODY void mean_body(const mq_rows *r, float *means, number_format format) {
     for (size_t c = 0; c < r->channels; c += LANES) {
         const size_t n = lanes_at(c, r->channels, false);
@@ -485,13 +263,6 @@ BODY void mean_back_body(const mq_rows *r, const float *gradient, number_format 
     target static void grad_##name(const mq_rows *r) {                                                       \
         grad_body(r, format);                                                                                \
     }                                                                                                        \
-    target static void max_pool_##name(const mq_window *w, const void *a, void *out, uint8_t *places) {      \
-        max_pool_body(w, a, out, places, format);                                                            \
-    }                                                                                                        \
-    target static void max_pool_back_##name(const mq_window *w, const void *a, const uint8_t *places,        \
-                                            void *out) {                                                     \
-        max_pool_back_body(w, a, places, out, format);                                                       \
-    }                                                                                                        \
     target static void mean_##name(const mq_rows *r, float *means) {                                         \
         mean_body(r, means, format);                                                                         \
     }                                                                                                        \
@@ -499,27 +270,13 @@ BODY void mean_back_body(const mq_rows *r, const float *gradient, number_format 
         mean_back_body(r, gradient, format);                                                                 \
     }                                                                                                        \
     static const mq_rows_kernels kernels_##name = {                                                          \
-        apply_##name,    stats_##name,         norm_back_##name, grad_##name,                                \
-        max_pool_##name, max_pool_back_##name, mean_##name,      mean_back_##name,                           \
+        apply_##name, stats_##name, norm_back_##name, grad_##name, mean_##name, mean_back_##name,            \
     };
+VEC_VARIANTS(KERNELS)
 
-#ifdef __x86_64__
-#define WITH(features) __attribute__((target(features)))
-KERNELS(f32_512, WITH("avx512f,avx512bw,avx512vl,avx512dq"), F32)
-KERNELS(bf16_512, WITH("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16"), BF16_FAST)
-KERNELS(f32_256, WITH("avx2"), F32)
-KERNELS(bf16_256, WITH("avx2"), BF16)
-#endif
-KERNELS(f32_any, , F32)
-KERNELS(bf16_any, , BF16)
+#define ENTRY(name, target, format) [VARIANT_##name] = &kernels_##name,
+static const mq_rows_kernels *const all[] = {VEC_VARIANTS(ENTRY)};
 
 const mq_rows_kernels *mq_rows_kernels_of(mq_dtype dtype) {
-    const bool bf16 = dtype == MQ_BF16;
-#ifdef __x86_64__
-    const char *isa = mq_dnn_isa();
-    if (bf16 && mq_dtype_auto() == MQ_BF16) return &kernels_bf16_512;
-    if (strncmp(isa, "avx512", 6) == 0) return bf16 ? &kernels_bf16_256 : &kernels_f32_512;
-    if (strncmp(isa, "avx2", 4) == 0) return bf16 ? &kernels_bf16_256 : &kernels_f32_256;
-#endif
-    return bf16 ? &kernels_bf16_any : &kernels_f32_any;
+    return all[vec_variant_of(dtype)];
 }

@@ -1,5 +1,5 @@
 /* rows.h: what lies between convolutions while a network trains, on one picture as rows of channels (NHWC):
- * normalising, ReLU, sums, pools, and their gradients.
+ * normalising, ReLU, sums, and their gradients.
  *
  * Numbers are f32 or bf16 in memory and f32 in between; sums over pixels are kept in double. A result depends
  * neither on the instruction set nor on threads: channels never mix and pixels are added in order.
@@ -12,8 +12,8 @@
 
 enum { MQ_ROWS_PAD = 8 };
 
-/* The arguments of every function below; all memory is borrowed. out may be a, b or old where it is read at
- * the same place only, which is everywhere but in pools. */
+/* The arguments of every function below; all memory is borrowed. out may be a, b or old: a number is read
+ * before its place is written. */
 typedef struct {
     size_t pixels, channels;
     void *out;
@@ -38,11 +38,6 @@ typedef struct {
     /* The gradient a where the ReLU of B(b) let pass (relu false: everywhere), plus old; and, where sums are
      * wanted, the sum of out and of out (b - mean). */
     void (*grad)(const mq_rows *r);
-    /* Largest of each window of a, and where it stood in the window (the first of equals), [out_h, out_w, c].
-     */
-    void (*max_pool)(const mq_window *w, const void *a, void *out, uint8_t *places);
-    /* Its gradient: a [out_h, out_w, c] -> out [h, w, c]. */
-    void (*max_pool_back)(const mq_window *w, const void *a, const uint8_t *places, void *out);
     /* Mean over pixels, f32 [channels]; its gradient. */
     void (*mean)(const mq_rows *r, float *means);
     void (*mean_back)(const mq_rows *r, const float *gradient);

@@ -99,6 +99,7 @@ mq_status mq_trainable_create(mq_err *err, const mq_trainable_plan *plan, mq_tra
     MQ_TRY(mq_calloc(err, 1, sizeof *t, "training", &t));
     t->dtype = plan->dtype;
     t->rows = mq_rows_kernels_of(plan->dtype);
+    t->windows = mq_window_kernels_of(plan->dtype);
     t->outer = mq_outer_of(plan->dtype);
     t->batch_statistics = plan->batch_statistics;
     t->features = plan->arch->features;
@@ -121,7 +122,7 @@ static void free_parts(mq_trainable *t) {
     }
     for (size_t i = 0; t->norms && i < t->norm_count; i++) mq_norm_free(&t->norms[i]);
     for (size_t i = 0; t->convs && i < t->conv_count; i++)
-        for (size_t k = 0; k < 3; k++) mq_kernel_free(&t->convs[i].kernels[k]);
+        for (size_t k = 0; k < 2; k++) mq_kernel_free(&t->convs[i].kernels[k]);
     for (size_t i = 0; i < t->kernel_count; i++) mq_kernel_free(&t->kernels[i]);
 }
 
@@ -157,11 +158,10 @@ static uint8_t *address(const run_state *run, const mq_train_worker *w, size_t b
     return t->arena + p->lifetime.offset + picture * p->bytes;
 }
 
-/* sum may be the first picture's numbers. */
 static void reduce(const run_state *run, const mq_train_step *step, uint8_t *const m[MQ_SLOTS]) {
     const float *one = (const float *)(const void *)m[MQ_SLOT_SRC];
     float *sum = (float *)(void *)m[MQ_SLOT_DST];
-    if (sum != one) memcpy(sum, one, step->channels * sizeof *sum);
+    memcpy(sum, one, step->channels * sizeof *sum);
     for (size_t picture = 1; picture < run->n; picture++) {
         one += step->channels;
         for (size_t i = 0; i < step->channels; i++) sum[i] += one[i];
@@ -210,6 +210,7 @@ static mq_rows rows_of(const run_state *run, const mq_train_step *s, uint8_t *co
 static void run_rows(const run_state *run, const mq_train_step *s, uint8_t *const m[MQ_SLOTS],
                      size_t picture) {
     const mq_rows_kernels *k = run->t->rows;
+    const mq_window_kernels *windows = run->t->windows;
     const mq_rows r = rows_of(run, s, m, picture);
     switch (s->kind) {
     case MQ_STEP_APPLY:
@@ -225,10 +226,13 @@ static void run_rows(const run_state *run, const mq_train_step *s, uint8_t *cons
         k->grad(&r);
         return;
     case MQ_STEP_POOL:
-        k->max_pool(&s->window, m[MQ_SLOT_SRC], m[MQ_SLOT_DST], m[MQ_SLOT_BIAS]);
+        windows->max_pool(&s->window, m[MQ_SLOT_SRC], m[MQ_SLOT_DST], m[MQ_SLOT_BIAS]);
         return;
     case MQ_STEP_POOL_BACK:
-        k->max_pool_back(&s->window, m[MQ_SLOT_SRC], m[MQ_SLOT_BIAS], m[MQ_SLOT_DST]);
+        windows->max_pool_back(&s->window, m[MQ_SLOT_SRC], m[MQ_SLOT_BIAS], m[MQ_SLOT_DST]);
+        return;
+    case MQ_STEP_DEPTHWISE:
+        windows->depthwise_back(&s->window, m[MQ_SLOT_SRC], m[MQ_SLOT_SRC2], (float *)(void *)m[MQ_SLOT_DST]);
         return;
     case MQ_STEP_MEAN:
         k->mean(&r, (float *)(void *)m[MQ_SLOT_DST]);

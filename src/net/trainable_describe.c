@@ -10,14 +10,13 @@
 static const char *const each_name[] = {"picture", "part", "worker", "once"};
 
 const char *mq_train_step_name(const mq_trainable *t, const mq_train_step *step) {
-    static const char *const kinds[] = {"reorder",   "map",          "sums",      "norm gradient",
-                                        "gradient",  "pool",         "pool back", "mean",
-                                        "mean back", "sum of parts", "by weights"};
-    static const char *const passes[2][3] = {
-        {"forward", "by data", "by weights"},
-        {"depthwise forward", "depthwise by data", "depthwise by weights"}};
+    static const char *const kinds[] = {
+        "reorder",   "map",  "sums",      "norm gradient",        "gradient",     "pool",
+        "pool back", "mean", "mean back", "depthwise by weights", "sum of parts", "by weights"};
+    static const char *const passes[2][2] = {{"forward", "by data"},
+                                             {"depthwise forward", "depthwise by data"}};
     for (size_t i = 0; step->kernel && i < t->conv_count; i++)
-        for (size_t k = 0; k < 3; k++)
+        for (size_t k = 0; k < 2; k++)
             if (t->convs[i].kernels[k] == step->kernel) return passes[t->convs[i].depthwise][k];
     return kinds[step->kind];
 }
@@ -101,11 +100,16 @@ static mq_work outer_work(const mq_trainable *t, const mq_train_step *step, size
                          sizeof(float) * products};
 }
 
+static double depthwise_flops(const mq_window *w) {
+    return 2.0 * (double)(w->out_h * w->out_w * w->kernel * w->kernel * w->c);
+}
+
 /* Of n pictures. */
 static mq_work work_of(const mq_trainable *t, const mq_train_step *step, double runs, size_t n) {
     mq_work work = {0};
     if (step->kind == MQ_STEP_OUTER) return outer_work(t, step, n); /* in parts or by pictures */
     if (step->kernel) work = mq_kernel_work(step->kernel);
+    if (step->kind == MQ_STEP_DEPTHWISE) work.flops = depthwise_flops(&step->window);
     for (mq_slot slot = 0; slot < MQ_SLOTS && !step->kernel; slot++)
         if (step->buffers[slot] != MQ_NONE) work.bytes += (double)t->tensors[step->buffers[slot]].bytes;
     return (mq_work){work.flops * runs, work.bytes * runs};

@@ -12,6 +12,7 @@
 #include "net/plan.h"
 #include "net/rows.h"
 #include "net/trainable.h"
+#include "net/windows.h"
 
 enum { MQ_NONE = SIZE_MAX };
 
@@ -31,7 +32,7 @@ typedef struct {
 
 typedef enum {
     MQ_STEP_KERNEL, /* oneDNN's */
-    MQ_STEP_APPLY,  /* these are those of rows.h */
+    MQ_STEP_APPLY,  /* these are those of rows.h and windows.h */
     MQ_STEP_STATS,
     MQ_STEP_NORM_BACK,
     MQ_STEP_GRAD,
@@ -39,8 +40,9 @@ typedef enum {
     MQ_STEP_POOL_BACK,
     MQ_STEP_MEAN,
     MQ_STEP_MEAN_BACK,
-    MQ_STEP_REDUCE, /* sums the pictures' gradients into the first one's */
-    MQ_STEP_OUTER,  /* a part of a gradient of weights: outer.h */
+    MQ_STEP_DEPTHWISE, /* the gradient of depthwise weights */
+    MQ_STEP_REDUCE,    /* sums the pictures' gradients */
+    MQ_STEP_OUTER,     /* a part of a gradient of weights: outer.h */
 } mq_step_kind;
 
 typedef struct {
@@ -97,8 +99,8 @@ typedef struct {
     size_t param_at;     /* in params and grads; thawed only */
     const float *values; /* master weights in Keras' order; borrowed: from params, or during creation from the
                             bundle */
-    mq_kernel *kernels[3]; /* by mq_pass, owned; NULL: not needed */
-    size_t laid[2];        /* weights of MQ_FORWARD and MQ_BACKWARD_DATA; MQ_NONE */
+    mq_kernel *kernels[2]; /* by mq_pass, owned; NULL: not needed */
+    size_t laid[2];        /* their weights; MQ_NONE */
 } mq_conv;
 
 /* Weights laid out for a kernel. */
@@ -118,6 +120,7 @@ struct mq_trainable {
     mq_graph *graph; /* owned: names */
     mq_dnn *dnn;
     const mq_rows_kernels *rows;
+    const mq_window_kernels *windows;
     mq_outer_fn outer;
     mq_dtype dtype;
     bool batch_statistics;

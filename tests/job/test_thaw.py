@@ -78,6 +78,23 @@ def test_frozen(tap, m):
                   done.err + str(sorted(changed ^ thawed)[:5]))
 
 
+def test_from_model(tap, m):
+    """Another run begins with a run's layers, and goes on with them where it stopped."""
+    begun = tensors(m.folder / "train/weights/best.safetensors")
+    args = ["train", "data.mq", *SETTINGS, "--model", "train", "-o", "second"]
+    done = m.run([*args, "--stages", "head:1@1e-3"])
+    model = tensors(m.folder / "second/weights/best.safetensors") if done.code == 0 else {}
+    same = {name for name, data in begun.items() if model.get(name) == data}
+    tap.check("--model RUN: its layers, and a classifier of one's own", done.code == 0 and same == {
+        name for name in begun if name.startswith("trunk/")}, done.err + str(sorted(set(begun) - same)[:5]))
+    tap.check("its network and size are told", json.loads((m.folder / "second/config.json").read_text())["model"] == "train")
+    done = m.run(["train", "--resume", "second", "--epochs", "2"])
+    tap.check("and it goes on", done.code == 0 and "2 epochs" in done.out, done)
+    shutil.rmtree(m.folder / "second")
+    m.expect(tap, "weights are no model", ["train", "data.mq", "--model", str(weights_cache() / "xception.safetensors")], 65,
+             err="what marque train wrote")
+
+
 def test_plan(tap, m):
     done = train(m, "none", "head:3@1e-3,block9+:2@1e-4", "--plan")
     table = done.err.splitlines()
@@ -123,6 +140,7 @@ def main():
         test_same_bytes(tap, m)
         test_stops(tap, m)
         test_frozen(tap, m)
+        test_from_model(tap, m)
         test_plan(tap, m)
     return tap.done()
 

@@ -245,9 +245,9 @@ static void check_places(const mq_bundle *weights, mq_dtype dtype) {
             assert_memory_equal(y + i * FEATURES, want + order[i] * FEATURES, FEATURES * sizeof *y);
     }
     mq_program_free(&program);
-    for (int batch = 1; batch <= 3; batch++) { /* in programs for other batches and threads */
-        plan.batch = (size_t)batch;
-        mq_par_set_threads(batch);
+    for (int other = 0; other < 9; other++) { /* in programs for other batches and threads */
+        plan.batch = (size_t)(1 + other / 3);
+        mq_par_set_threads(1 + other % 3);
         assert_ok(err, mq_program_create(&err, &plan, &program));
         assert_ok(err, mq_program_run(&err, program, x, 7, y));
         assert_memory_equal(y, want, 7 * FEATURES * sizeof *y);
@@ -255,6 +255,33 @@ static void check_places(const mq_bundle *weights, mq_dtype dtype) {
     }
     mq_par_set_threads(0);
     free(x), free(mixed), free(want), free(y);
+}
+
+/* The real widths, a picture at a time, by one thread and by several. */
+static void check_one_picture(const mq_bundle *weights, mq_dtype dtype) {
+    enum { NUMBERS = 2048 };
+    mq_err err = {0};
+    mq_program_plan plan = plan_of(&whole_arch, weights, 107, 1);
+    plan.dtype = dtype;
+    float *x = draws(0, 107 * 107 * 3), *y = malloc(4 * NUMBERS * sizeof *y);
+    for (int threads = 1; threads <= 4; threads++) {
+        mq_program *program = NULL;
+        mq_par_set_threads(threads);
+        assert_ok(err, mq_program_create(&err, &plan, &program));
+        assert_ok(err, mq_program_run(&err, program, x, 1, y + (threads - 1) * NUMBERS));
+        assert_memory_equal(y, y + (threads - 1) * NUMBERS, NUMBERS * sizeof *y);
+        mq_program_free(&program);
+    }
+    mq_par_set_threads(0);
+    free(x), free(y);
+}
+
+static void test_one_picture(void **state) {
+    (void)state;
+    mq_bundle *weights = seeded(&whole_arch);
+    check_one_picture(weights, MQ_F32);
+    if (has_bf16()) check_one_picture(weights, MQ_BF16);
+    mq_bundle_free(&weights);
 }
 
 static void test_places(void **state) {
@@ -302,10 +329,8 @@ static void test_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_loops),
-        cmocka_unit_test(test_keras),
-        cmocka_unit_test(test_places),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_loops),       cmocka_unit_test(test_keras),    cmocka_unit_test(test_places),
+        cmocka_unit_test(test_one_picture), cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
