@@ -6,7 +6,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* From LARGE bytes on memory comes in pages of HUGE bytes where the system has them: fewer faults and look-ups. */
+/* From LARGE bytes on memory comes in pages of HUGE bytes where the system has them: fewer faults and
+ * look-ups. */
 enum { ALIGNMENT = 64, HUGE = 2 << 20, LARGE = 2 * HUGE };
 
 static mq_status no_memory(mq_err *err, size_t count, size_t size, const char *what) {
