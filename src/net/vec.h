@@ -19,7 +19,9 @@ typedef uint16_t halves __attribute__((vector_size(2 * LANES), aligned(2), may_a
 
 /* Of numbers in memory; BF16_FAST: by the processor's own instructions, to the same bits. */
 typedef enum { F32, BF16, BF16_FAST } number_format;
-#if defined __x86_64__ && !defined __clang__ /* which looks at operands before it inlines */
+/* Where the compiler drops the variants that have no such instructions before it looks at their operands. */
+#if defined __x86_64__ && defined __OPTIMIZE__ && !defined __clang__ && !defined __SANITIZE_ADDRESS__ &&     \
+    !defined __SANITIZE_THREAD__
 #define FAST
 #endif
 
