@@ -80,16 +80,20 @@ def test_frozen(tap, m):
 
 def test_from_model(tap, m):
     """Another run begins with a run's layers, and goes on with them where it stopped."""
-    begun = tensors(m.folder / "train/weights/best.safetensors")
-    args = ["train", "data.mq", *SETTINGS, "--model", "train", "-o", "second"]
+    begun = tensors(m.folder / "train/weights/last.safetensors")
+    args = ["train", "data.mq", *SETTINGS, "--model", "train/weights/last.safetensors", "-o", "second"]
     done = m.run([*args, "--stages", "head:1@1e-3"])
     model = tensors(m.folder / "second/weights/best.safetensors") if done.code == 0 else {}
     same = {name for name, data in begun.items() if model.get(name) == data}
     tap.check("--model RUN: its layers, and a classifier of one's own", done.code == 0 and same == {
         name for name in begun if name.startswith("trunk/")}, done.err + str(sorted(set(begun) - same)[:5]))
-    tap.check("its network and size are told", json.loads((m.folder / "second/config.json").read_text())["model"] == "train")
+    config = json.loads((m.folder / "second/config.json").read_text())
+    tap.check("the config names it", config["model"] == "train/weights/last.safetensors", config)
     done = m.run(["train", "--resume", "second", "--epochs", "2"])
     tap.check("and it goes on", done.code == 0 and "2 epochs" in done.out, done)
+    shutil.rmtree(m.folder / "second")
+    done = m.run([*args[:-4], "--model", "train", "-o", "second", "--stages", "head:1@1e-3"])
+    tap.check("a run's name is enough", done.code == 0, done)
     shutil.rmtree(m.folder / "second")
     m.expect(tap, "weights are no model", ["train", "data.mq", "--model", str(weights_cache() / "xception.safetensors")], 65,
              err="what marque train wrote")
