@@ -145,8 +145,7 @@ cleanup:
     return status;
 }
 
-mq_window mq_node_window(const mq_graph *graph, const mq_node *node) {
-    const mq_shape in = graph->nodes[node->inputs[0]].shape;
+mq_window mq_window_over(mq_shape in, const mq_node *node) {
     const mq_extent h = mq_window_extent(in.h, node->kernel, node->stride, node->same);
     const mq_extent w = mq_window_extent(in.w, node->kernel, node->stride, node->same);
     return (mq_window){.n = 1,
@@ -161,6 +160,10 @@ mq_window mq_node_window(const mq_graph *graph, const mq_node *node) {
                        .left = w.before,
                        .bottom = h.behind,
                        .right = w.behind};
+}
+
+mq_window mq_node_window(const mq_graph *graph, const mq_node *node) {
+    return mq_window_over(graph->nodes[node->inputs[0]].shape, node);
 }
 
 mq_window mq_pointwise_window(const mq_graph *graph, const mq_node *node) {

@@ -95,6 +95,9 @@ typedef struct {
     size_t bottom, right;  /* padding behind */
 } mq_window;
 
+/* That of a node's kernel, stride and padding over one picture of a shape. */
+mq_window mq_window_over(mq_shape in, const mq_node *node);
+
 /* That of a convolution or pool over one picture of its input; and that of the 1x1 convolution which ends a
  * separable one. */
 mq_window mq_node_window(const mq_graph *graph, const mq_node *node);

@@ -18,19 +18,10 @@ typedef struct {
 } shape;
 
 static mq_window window_of(const shape *s) {
-    const mq_extent e = mq_window_extent(s->side, s->kernel, s->stride, s->same);
-    return (mq_window){.n = s->n,
-                       .h = s->side,
-                       .w = s->side,
-                       .c = s->c,
-                       .out_h = e.out,
-                       .out_w = e.out,
-                       .kernel = s->kernel,
-                       .stride = s->stride,
-                       .top = e.before,
-                       .left = e.before,
-                       .bottom = e.behind,
-                       .right = e.behind};
+    const mq_node node = {.kernel = s->kernel, .stride = s->stride, .same = s->same};
+    mq_window w = mq_window_over((mq_shape){s->side, s->side, s->c}, &node);
+    w.n = s->n;
+    return w;
 }
 
 static float draw(uint64_t i, mq_dtype dtype) {

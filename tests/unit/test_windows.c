@@ -55,22 +55,6 @@ static void test_equal_pixels(void **state) {
     check_equal_pixels(16);
 }
 
-static mq_window window_of(size_t kernel, size_t stride, bool same, size_t channels) {
-    const mq_extent e = mq_window_extent(SIDE, kernel, stride, same);
-    return (mq_window){.n = 1,
-                       .h = SIDE,
-                       .w = SIDE,
-                       .c = channels,
-                       .out_h = e.out,
-                       .out_w = e.out,
-                       .kernel = kernel,
-                       .stride = stride,
-                       .top = e.before,
-                       .left = e.before,
-                       .bottom = e.behind,
-                       .right = e.behind};
-}
-
 static double wanted(const mq_window *w, size_t ky, size_t kx, size_t c) {
     double sum = 0;
     for (size_t i = 0; i < w->out_h * w->out_w; i++) {
@@ -102,7 +86,8 @@ static void test_depthwise(void **state) {
     (void)state;
     for (int i = 0; i < 2 * 2 * 2 * 2 * 4; i++) {
         const size_t kernels[] = {1, 2, 3, 5};
-        const mq_window w = window_of(kernels[i >> 4], i & 1 ? 2 : 1, i & 2, i & 4 ? 21 : 24);
+        const mq_node node = {.kernel = kernels[i >> 4], .stride = i & 1 ? 2 : 1, .same = i & 2};
+        const mq_window w = mq_window_over((mq_shape){SIDE, SIDE, i & 4 ? 21 : 24}, &node);
         check_depthwise(i & 8 ? MQ_BF16 : MQ_F32, &w);
     }
 }
