@@ -92,20 +92,21 @@ cleanup:
     return status;
 }
 
-static mq_status open_model(mq_err *err, const char *name, bench_input *in, uint32_t imgsz) {
+/* own: a model in 8 bits is measured in 8. */
+static mq_status open_model(mq_err *err, const char *name, bench_input *in, uint32_t imgsz, bool own) {
     mq_status status = MQ_OK;
     char *path = NULL;
-    mq_model *model = NULL;
+    mq_model_card card = {0};
     MQ_TRY(mq_model_find(err, name, &path));
-    const mq_model_plan plan = {.size = sizeof plan, .path = path, .batch = 1, .dtype = MQ_F32};
-    MQ_TRY(mq_model_open(err, &plan, &model));
     MQ_TRY(mq_bundle_open(err, path, &in->weights));
-    in->plan.arch = mq_model_arch(model);
-    in->plan.imgsz = imgsz ? imgsz : mq_model_recipe(model)->imgsz;
+    MQ_TRY(mq_model_card_read(err, in->weights, &card));
+    in->plan.arch = card.arch;
+    in->plan.imgsz = imgsz ? imgsz : card.recipe.imgsz;
     in->plan.prefix = "trunk/";
+    if (own && card.quantised && mq_dnn_has_int8()) in->plan.dtype = MQ_I8;
 cleanup:
+    mq_model_card_free(&card);
     free(path);
-    mq_model_free(&model);
     return status;
 }
 
@@ -138,7 +139,7 @@ static mq_status open_input(mq_err *err, const mq_call *call, bench_input *in) {
     if (in->plan.arch)
         MQ_TRY(open_seeded(err, in, imgsz));
     else
-        MQ_TRY(open_model(err, call->args[0], in, imgsz));
+        MQ_TRY(open_model(err, call->args[0], in, imgsz, o->infer && o->dtype == 0));
     MQ_REQUIRE(in->plan.imgsz >= in->plan.arch->imgsz_min, err, MQ_USAGE,
                "--imgsz %u: %s takes pictures from %u pixels on", in->plan.imgsz, in->plan.arch->name,
                in->plan.arch->imgsz_min);

@@ -36,46 +36,21 @@ static const mq_option params[] = {
      .kind = MQ_OPTION_TEXT,
      .value = "DIR",
      .offset = offsetof(eval_options, output),
-     .help = "folder for the result files instead of RUN/eval/SPLIT"},
+     .help = "folder for the result files instead of RUN/eval/SPLIT (SPLIT-NAME for a model file but best)"},
     MQ_OPTION_DTYPE(eval_options),
     MQ_OPTION_THREADS(eval_options),
     MQ_OPTION_WORKERS(eval_options),
     {.name = NULL},
 };
 
-/* The run folder that holds the model file RUN/weights/NAME; NULL when it stands elsewhere. The caller's. */
-static mq_status run_of(mq_err *err, const char *model, char **run) {
-    mq_status status = MQ_OK;
-    char *real = realpath(model, NULL), *path = NULL;
-    *run = NULL;
-    char *slash = real ? strrchr(real, '/') : NULL;
-    if (!slash) goto cleanup;
-    *slash = 0;
-    slash = strrchr(real, '/');
-    if (!slash || strcmp(slash, "/weights") != 0) goto cleanup;
-    *slash = 0;
-    MQ_TRY(mq_path_join(err, real, "config.json", &path));
-    if (mq_file_exists(path)) MQ_TRY(mq_strdup(err, real, run));
-cleanup:
-    free(real);
-    free(path);
-    return status;
-}
-
-/* The data set of the run, from its config.json; the caller's. */
-static mq_status data_of(mq_err *err, const char *run, char **data) {
-    mq_status status = MQ_OK;
-    char *path = NULL;
-    mq_json *config = NULL;
-    MQ_TRY(mq_path_join(err, run, "config.json", &path));
-    MQ_TRY(mq_json_load(err, path, &config));
-    const char *name = mq_json_string(mq_json_get(config, "data"));
-    MQ_REQUIRE(name, err, MQ_BAD_DATA, "%s: names no data set", path);
-    MQ_TRY(mq_strdup(err, name, data));
-cleanup:
-    mq_json_free(&config);
-    free(path);
-    return status;
+/* RUN/eval/SPLIT for RUN/weights/best.safetensors, RUN/eval/SPLIT-NAME for any other NAME.safetensors; the
+ * caller's. */
+static mq_status name_folder(mq_err *err, const char *run, const char *split, const char *file,
+                             char **folder) {
+    static const char best[] = "best.safetensors";
+    const char *slash = strrchr(file, '/'), *name = slash ? slash + 1 : file;
+    if (strcmp(name, best) == 0) return mq_format(err, folder, "%s/eval/%s", run, split);
+    return mq_format(err, folder, "%s/eval/%s-%.*s", run, split, (int)strcspn(name, "."), name);
 }
 
 static void tell(void *user, size_t done, size_t total, double seconds) {
@@ -122,15 +97,16 @@ static mq_status run(mq_err *err, const mq_call *call) {
     mq_model_plan open = {.size = sizeof open, .batch = BATCH, .digest = true};
     MQ_TRY(mq_parse_share(err, "--assert-top1", o->assert_top1, &wanted));
     MQ_TRY(mq_choose_dtype(err, o->dtype, &open.dtype));
+    open.own = o->dtype == 0;
     const size_t workers = mq_choose_threads(o->threads, o->workers);
     MQ_TRY(mq_model_find(err, call->args[0], &file));
-    MQ_TRY(run_of(err, file, &run_folder));
+    MQ_TRY(mq_run_of(err, file, &run_folder));
     if (call->arg_count > 1) {
         MQ_TRY(mq_strdup(err, call->args[1], &data));
     } else {
         MQ_REQUIRE(run_folder, err, MQ_USAGE,
                    "%s: stands in no run folder, so name its DATA: marque eval %s DATA", file, file);
-        MQ_TRY(data_of(err, run_folder, &data));
+        MQ_TRY(mq_run_data(err, run_folder, &data));
     }
     MQ_TRY(mq_dataset_open(err, data, &dataset));
     open.path = file;
@@ -144,7 +120,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
     if (o->output) {
         MQ_TRY(mq_strdup(err, o->output, &folder));
     } else if (run_folder) {
-        MQ_TRY(mq_format(err, &folder, "%s/eval/%s", run_folder, split));
+        MQ_TRY(name_folder(err, run_folder, split, file, &folder));
     }
     const mq_evaluate_plan plan = {.size = sizeof plan,
                                    .model = model,
@@ -154,7 +130,6 @@ static mq_status run(mq_err *err, const mq_call *call) {
                                    .workers = workers,
                                    .folder = folder,
                                    .model_name = file,
-                                   .dtype = open.dtype,
                                    .stop = mq_stop_wanted,
                                    .progress = tell};
     MQ_TRY(mq_evaluate(err, &plan, &scores, &json));

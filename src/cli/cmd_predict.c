@@ -238,6 +238,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
     mq_model_plan plan = {.size = sizeof plan};
     MQ_REQUIRE(!(o->json && o->csv), err, MQ_USAGE, "--json and --csv exclude each other");
     MQ_TRY(mq_choose_dtype(err, o->dtype, &plan.dtype));
+    plan.own = o->dtype == 0;
     const size_t workers = mq_choose_threads(o->threads, o->workers);
     if (o->box) MQ_TRY(parse_box(err, o->box, &box));
     MQ_TRY(collect(err, call, o->recursive, &paths));

@@ -142,6 +142,7 @@ static mq_status find_network(mq_err *err, train_call *c) {
     mq_status status = MQ_OK;
     const char *name = c->options.model;
     mq_err missing = {0};
+    mq_model_card card = {0};
     char *path = NULL;
     c->arch = mq_arch_find(name);
     if (c->arch) return MQ_OK;
@@ -149,12 +150,14 @@ static mq_status find_network(mq_err *err, train_call *c) {
                "--model %.60s is no network that marque knows (marque pull --list) and no model or run",
                name);
     MQ_TRY(mq_bundle_open(err, path, &c->weights));
-    const char *arch = mq_bundle_meta(c->weights, "arch");
-    c->arch = arch ? mq_arch_find(arch) : NULL;
-    MQ_REQUIRE(c->arch && mq_bundle_meta(c->weights, "marque.model"), err, MQ_BAD_DATA,
-               "%s: not a model that this marque knows; --model takes what marque train wrote", path);
+    MQ_TRY(mq_model_card_read(err, c->weights, &card));
+    MQ_REQUIRE(!card.quantised, err, MQ_USAGE,
+               "%s: an 8-bit model answers but is not trained further; take the one it was exported from",
+               path);
+    c->arch = card.arch;
     mq_bundle_narrow(c->weights, "trunk/");
 cleanup:
+    mq_model_card_free(&card);
     free(path);
     return status;
 }

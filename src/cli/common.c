@@ -1,7 +1,13 @@
 /* common.c: choices that several commands make alike. */
 #include "cli/common.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/mem.h"
 #include "base/par.h"
 #include "net/program.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 mq_status mq_choose_dtype(mq_err *err, int choice, mq_dtype *dtype) {
     enum { AUTO, F32 };
@@ -17,4 +23,37 @@ mq_status mq_choose_dtype(mq_err *err, int choice, mq_dtype *dtype) {
 size_t mq_choose_threads(int64_t threads, int64_t workers) {
     mq_par_set_threads((int)threads);
     return workers > 0 ? (size_t)workers : (size_t)mq_cpu_count();
+}
+
+mq_status mq_run_of(mq_err *err, const char *model, char **run) {
+    mq_status status = MQ_OK;
+    char *real = realpath(model, NULL), *path = NULL;
+    *run = NULL;
+    char *slash = real ? strrchr(real, '/') : NULL;
+    if (!slash) goto cleanup;
+    *slash = 0;
+    slash = strrchr(real, '/');
+    if (!slash || strcmp(slash, "/weights") != 0) goto cleanup;
+    *slash = 0;
+    MQ_TRY(mq_path_join(err, real, "config.json", &path));
+    if (mq_file_exists(path)) MQ_TRY(mq_strdup(err, real, run));
+cleanup:
+    free(real);
+    free(path);
+    return status;
+}
+
+mq_status mq_run_data(mq_err *err, const char *run, char **data) {
+    mq_status status = MQ_OK;
+    char *path = NULL;
+    mq_json *config = NULL;
+    MQ_TRY(mq_path_join(err, run, "config.json", &path));
+    MQ_TRY(mq_json_load(err, path, &config));
+    const char *name = mq_json_string(mq_json_get(config, "data"));
+    MQ_REQUIRE(name, err, MQ_BAD_DATA, "%s: names no data set", path);
+    MQ_TRY(mq_strdup(err, name, data));
+cleanup:
+    mq_json_free(&config);
+    free(path);
+    return status;
 }

@@ -10,7 +10,8 @@
     {                                                                                                        \
         .name = "dtype", .kind = MQ_OPTION_CHOICE, .value = "auto|f32|bf16", .standard = "auto",             \
         .offset = offsetof(type, dtype),                                                                     \
-        .help = "number format of the network; auto: bf16 where the processor has it"                        \
+        .help = "number format of the network; auto: int8 for 8-bit models, else bf16 where the processor "  \
+                "has it"                                                                                     \
     }
 #define MQ_OPTION_THREADS(type)                                                                              \
     {                                                                                                        \
@@ -34,5 +35,12 @@ MQ_MUST_USE mq_status mq_choose_dtype(mq_err *err, int choice, mq_dtype *dtype);
 
 /* Sets the compute threads and gives the number of workers: 0 means one for each core. */
 size_t mq_choose_threads(int64_t threads, int64_t workers);
+
+/* The run folder that holds the model file RUN/weights/NAME; NULL when it stands elsewhere. The caller's, for
+ * free(). */
+MQ_MUST_USE mq_status mq_run_of(mq_err *err, const char *model, char **run);
+
+/* The data set of a run, from its config.json; the caller's, for free(). */
+MQ_MUST_USE mq_status mq_run_data(mq_err *err, const char *run, char **data);
 
 #endif

@@ -51,8 +51,11 @@ static mq_status open_model(mq_err *err, const mq_classifier_plan *plan, mq_clas
     mq_status status = MQ_OK;
     char *path = NULL;
     MQ_TRY(mq_model_find(err, plan->model, &path));
-    const mq_model_plan model = {
-        .size = sizeof model, .path = path, .batch = c->batch, .dtype = dtype_of(plan->numbers)};
+    const mq_model_plan model = {.size = sizeof model,
+                                 .path = path,
+                                 .batch = c->batch,
+                                 .dtype = dtype_of(plan->numbers),
+                                 .own = plan->numbers == MQ_NUMBERS_AUTO};
     MQ_TRY(mq_model_open(err, &model, &c->model));
     const size_t side = mq_model_recipe(c->model)->imgsz;
     c->classes = mq_model_classes(c->model);

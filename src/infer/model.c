@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "net/quant.h"
 
 #include <string.h>
 
@@ -12,16 +13,14 @@ enum { CLASSES_MAX = 1000000, NAME_SIZE = 256 };
 static const char FORMAT[] = "1";
 
 struct mq_model {
-    const mq_arch *arch;
-    mq_recipe recipe;
+    mq_model_card card;
     mq_head *head;
     mq_head_work *work;
     mq_program *program;
-    mq_json *classes;
     float *features; /* [batch, arch->features] */
     size_t batch;
     size_t trunk_params;
-    bool boxes;
+    mq_dtype dtype;
     char digest[65], data_digest[65];
 };
 
@@ -53,48 +52,48 @@ void mq_model_free(mq_model **model) {
     mq_program_free(&m->program);
     mq_head_work_free(&m->work);
     mq_head_free(&m->head);
-    mq_json_free(&m->classes);
+    mq_model_card_free(&m->card);
     free(m->features);
     free(m);
     *model = NULL;
 }
 
-/* Checks the metadata of bundle and fills what comes from it. */
-static mq_status read_meta(mq_err *err, const mq_bundle *bundle, mq_model *m) {
+void mq_model_card_free(mq_model_card *card) {
+    mq_json_free(&card->classes);
+}
+
+mq_status mq_model_card_read(mq_err *err, const mq_bundle *bundle, mq_model_card *card) {
     mq_status status = MQ_OK;
     mq_json *recipe = NULL;
+    mq_model_card c = {0};
     const char *path = mq_bundle_path(bundle), *format = mq_bundle_meta(bundle, "marque.model");
     const char *arch = mq_bundle_meta(bundle, "arch"), *classes = mq_bundle_meta(bundle, "classes");
-    const char *recipe_text = mq_bundle_meta(bundle, "recipe");
+    const char *recipe_text = mq_bundle_meta(bundle, "recipe"), *boxes = mq_bundle_meta(bundle, "boxes");
     MQ_REQUIRE(format && arch && classes && recipe_text, err, MQ_BAD_DATA,
                "%s: not a model that marque train wrote (its metadata are missing)", path);
     MQ_REQUIRE(strcmp(format, FORMAT) == 0, err, MQ_BAD_DATA,
                "%s: model format %.20s, this marque reads format %s", path, format, FORMAT);
-    m->arch = mq_arch_find(arch);
-    MQ_REQUIRE(m->arch, err, MQ_BAD_DATA, "%s: made for the network %.40s, which this marque does not know",
+    c.arch = mq_arch_find(arch);
+    MQ_REQUIRE(c.arch, err, MQ_BAD_DATA, "%s: made for the network %.40s, which this marque does not know",
                path, arch);
     MQ_TRY(mq_json_parse(err, path, recipe_text, strlen(recipe_text), &recipe));
-    MQ_TRY(mq_recipe_from_json(err, path, recipe, &m->recipe));
-    MQ_REQUIRE(m->recipe.imgsz >= m->arch->imgsz_min, err, MQ_BAD_DATA, "%s: %u pixels are too few for %s",
-               path, m->recipe.imgsz, arch);
-    MQ_TRY(mq_json_parse(err, path, classes, strlen(classes), &m->classes));
-    const size_t count = mq_json_size(m->classes);
+    MQ_TRY(mq_recipe_from_json(err, path, recipe, &c.recipe));
+    MQ_REQUIRE(c.recipe.imgsz >= c.arch->imgsz_min, err, MQ_BAD_DATA, "%s: %u pixels are too few for %s",
+               path, c.recipe.imgsz, arch);
+    MQ_TRY(mq_json_parse(err, path, classes, strlen(classes), &c.classes));
+    const size_t count = mq_json_size(c.classes);
     MQ_REQUIRE(count >= 1 && count <= CLASSES_MAX, err, MQ_BAD_DATA, "%s: %zu classes", path, count);
     for (size_t i = 0; i < count; i++)
-        MQ_REQUIRE(mq_json_string(mq_json_at(m->classes, i)), err, MQ_BAD_DATA, "%s: class %zu has no name",
+        MQ_REQUIRE(mq_json_string(mq_json_at(c.classes, i)), err, MQ_BAD_DATA, "%s: class %zu has no name",
                    path, i);
+    c.boxes = boxes && strcmp(boxes, "true") == 0;
+    c.quantised = mq_quant_any(bundle);
+    *card = c;
+    c.classes = NULL;
 cleanup:
+    mq_model_card_free(&c);
     mq_json_free(&recipe);
     return status;
-}
-
-static size_t count_trunk(const mq_bundle *bundle) {
-    size_t numbers = 0;
-    for (size_t i = 0; i < mq_bundle_count(bundle); i++) {
-        const mq_tensor *t = mq_bundle_at(bundle, i);
-        if (strncmp(t->name, "trunk/", 6) == 0) numbers += t->bytes / mq_dtype_size(t->dtype);
-    }
-    return numbers;
 }
 
 mq_status mq_model_open(mq_err *err, const mq_model_plan *plan, mq_model **model) {
@@ -105,23 +104,23 @@ mq_status mq_model_open(mq_err *err, const mq_model_plan *plan, mq_model **model
     MQ_TRY(mq_bundle_open(err, plan->path, &bundle));
     MQ_TRY(mq_calloc(err, 1, sizeof *m, "a model", &m));
     m->batch = plan->batch;
-    MQ_TRY(read_meta(err, bundle, m));
-    MQ_TRY(mq_head_load(err, bundle, m->arch->features, mq_json_size(m->classes), &m->head));
+    MQ_TRY(mq_model_card_read(err, bundle, &m->card));
+    const mq_arch *arch = m->card.arch;
+    m->dtype = plan->own && m->card.quantised && mq_dnn_has_int8() ? MQ_I8 : plan->dtype;
+    MQ_TRY(mq_head_load(err, bundle, arch->features, mq_json_size(m->card.classes), &m->head));
     MQ_TRY(mq_head_work_create(err, m->head, plan->batch, &m->work));
-    MQ_TRY(mq_alloc_aligned(err, plan->batch * m->arch->features, sizeof(float), "features", &m->features));
+    MQ_TRY(mq_alloc_aligned(err, plan->batch * arch->features, sizeof(float), "features", &m->features));
     const mq_program_plan program = {.size = sizeof program,
-                                     .arch = m->arch,
+                                     .arch = arch,
                                      .weights = bundle,
                                      .prefix = "trunk/",
-                                     .imgsz = m->recipe.imgsz,
+                                     .imgsz = m->card.recipe.imgsz,
                                      .batch = plan->batch,
-                                     .dtype = plan->dtype};
+                                     .dtype = m->dtype};
     MQ_TRY(mq_program_create(err, &program, &m->program));
-    m->trunk_params = count_trunk(bundle);
-    const char *boxes = mq_bundle_meta(bundle, "boxes");
+    m->trunk_params = mq_program_params(m->program);
     const char *data = mq_bundle_meta(bundle, "data");
     snprintf(m->data_digest, sizeof m->data_digest, "%s", data ? data : "");
-    m->boxes = boxes && strcmp(boxes, "true") == 0;
     if (plan->digest) snprintf(m->digest, sizeof m->digest, "%s", mq_bundle_digest(bundle));
     *model = m;
     m = NULL;
@@ -132,11 +131,11 @@ cleanup:
 }
 
 const mq_arch *mq_model_arch(const mq_model *model) {
-    return model->arch;
+    return model->card.arch;
 }
 
 const mq_recipe *mq_model_recipe(const mq_model *model) {
-    return &model->recipe;
+    return &model->card.recipe;
 }
 
 size_t mq_model_classes(const mq_model *model) {
@@ -144,7 +143,7 @@ size_t mq_model_classes(const mq_model *model) {
 }
 
 const char *mq_model_class(const mq_model *model, size_t index) {
-    return mq_json_string(mq_json_at(model->classes, index));
+    return mq_json_string(mq_json_at(model->card.classes, index));
 }
 
 const char *mq_model_digest(const mq_model *model) {
@@ -156,7 +155,11 @@ const char *mq_model_data_digest(const mq_model *model) {
 }
 
 bool mq_model_on_boxes(const mq_model *model) {
-    return model->boxes;
+    return model->card.boxes;
+}
+
+mq_dtype mq_model_dtype(const mq_model *model) {
+    return model->dtype;
 }
 
 size_t mq_model_params(const mq_model *model) {

@@ -3,7 +3,7 @@
  * The file is one .safetensors: tensors trunk/LAYER/PARAM and head/..., and in
  * its metadata "marque.model" (format version), "arch", "classes" (JSON list),
  * "recipe", "head", "licence", "weights" (where the trunk came from),
- * "metrics", "data", "boxes". docs/FORMATS.md describes it. */
+ * "metrics", "data", "boxes", "calibration". docs/FORMATS.md describes it. */
 #ifndef MQ_MODEL_H
 #define MQ_MODEL_H
 
@@ -17,13 +17,25 @@ typedef struct {
     size_t size;      /* sizeof(mq_model_plan) */
     const char *path; /* of the model file; borrowed during creation */
     size_t batch;     /* pictures computed at once */
-    mq_dtype dtype;
-    bool digest; /* mq_model_digest is wanted, which takes as long as reading the file */
+    mq_dtype dtype;   /* MQ_F32 or MQ_BF16; 8-bit layers are widened */
+    bool own;         /* a model in 8 bits computes in 8 instead, where the processor can */
+    bool digest;      /* mq_model_digest is wanted, which takes as long as reading the file */
 } mq_model_plan;
 
 /* Finds the file that MODEL means: a file, a run folder (its weights/best.safetensors), or a run's name below
  * runs/. *path is the caller's, for free(). */
 MQ_MUST_USE mq_status mq_model_find(mq_err *err, const char *model, char **path);
+
+/* What a model file says of itself, all of it checked. */
+typedef struct {
+    const mq_arch *arch;
+    mq_recipe recipe;
+    mq_json *classes; /* owned: a list of texts */
+    bool boxes;       /* trained on pictures cut to boxes */
+    bool quantised;   /* has 8-bit layers */
+} mq_model_card;
+MQ_MUST_USE mq_status mq_model_card_read(mq_err *err, const mq_bundle *bundle, mq_model_card *card);
+void mq_model_card_free(mq_model_card *card);
 
 /* Reads and lowers it; *model is the caller's. */
 MQ_MUST_USE mq_status mq_model_open(mq_err *err, const mq_model_plan *plan, mq_model **model);
@@ -37,6 +49,7 @@ const char *mq_model_class(const mq_model *model, size_t index);
 const char *mq_model_digest(const mq_model *model);      /* SHA-256 hex of the file; "": not asked for */
 const char *mq_model_data_digest(const mq_model *model); /* of what it was trained on; "" when unknown */
 bool mq_model_on_boxes(const mq_model *model);           /* trained on pictures cut to boxes */
+mq_dtype mq_model_dtype(const mq_model *model);          /* that it computes in */
 size_t
 mq_model_params(const mq_model *model); /* numbers in trunk and classifier, without the standardisation */
 

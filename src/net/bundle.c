@@ -23,7 +23,7 @@
 enum { PREFIX = 8, HEADER_LIMIT = 100000000, TENSOR_LIMIT = 65536 };
 
 static const char metadata_key[] = "__metadata__";
-static const char *const file_names[MQ_DTYPES] = {"F32", "BF16", "U8", "I32", "I64"};
+static const char *const file_names[MQ_DTYPES] = {"F32", "BF16", "U8", "I8", "I32", "I64"};
 
 /* Of the whole file; open until it is asked for. */
 typedef struct {
@@ -310,6 +310,32 @@ void *mq_bundle_data(mq_bundle *bundle, const char *name) {
 
 const char *mq_bundle_meta(const mq_bundle *bundle, const char *key) {
     return mq_json_string(mq_json_get(bundle->meta, key));
+}
+
+typedef struct {
+    mq_meta *list;
+    size_t count;
+} meta_list;
+
+static mq_status add_meta(mq_err *err, void *user, const char *key, mq_json *value) {
+    (void)err;
+    meta_list *metas = user;
+    metas->list[metas->count++] = (mq_meta){key, mq_json_string(value)};
+    return MQ_OK;
+}
+
+mq_status mq_bundle_metas(mq_err *err, const mq_bundle *bundle, mq_meta **list, size_t *count) {
+    mq_status status = MQ_OK;
+    meta_list metas = {0};
+    MQ_TRY(mq_calloc(err, bundle->meta ? mq_json_size(bundle->meta) : 0, sizeof *metas.list, "metadata",
+                     &metas.list));
+    if (bundle->meta) MQ_TRY(mq_json_each(err, bundle->meta, add_meta, &metas));
+    *list = metas.list;
+    *count = metas.count;
+    metas.list = NULL;
+cleanup:
+    free(metas.list);
+    return status;
 }
 
 const char *mq_bundle_digest(const mq_bundle *bundle) {

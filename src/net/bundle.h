@@ -8,7 +8,7 @@
 
 #include "base/status.h"
 
-typedef enum { MQ_F32, MQ_BF16, MQ_U8, MQ_I32, MQ_I64, MQ_DTYPES } mq_dtype;
+typedef enum { MQ_F32, MQ_BF16, MQ_U8, MQ_I8, MQ_I32, MQ_I64, MQ_DTYPES } mq_dtype;
 
 size_t mq_dtype_size(mq_dtype dtype);      /* bytes */
 const char *mq_dtype_name(mq_dtype dtype); /* "f32", "bf16", ... as users read it; static */
@@ -46,13 +46,16 @@ void *mq_bundle_data(mq_bundle *bundle,
                      const char *name); /* a tensor's numbers, to be changed; NULL when there is none */
 const char *mq_bundle_meta(const mq_bundle *bundle, const char *key); /* NULL when there is none */
 
-/* SHA-256 hex of the whole file, computed when it is first asked for: by one thread then. */
-const char *mq_bundle_digest(const mq_bundle *bundle);
-
 /* A pair of metadata texts (UTF-8). */
 typedef struct {
     const char *key, *value;
 } mq_meta;
+
+/* All of them; *list is the caller's, for free(), what it points to borrowed. */
+MQ_MUST_USE mq_status mq_bundle_metas(mq_err *err, const mq_bundle *bundle, mq_meta **list, size_t *count);
+
+/* SHA-256 hex of the whole file, computed when it is first asked for: by one thread then. */
+const char *mq_bundle_digest(const mq_bundle *bundle);
 
 /* Writes a file atomically; everything is borrowed. */
 MQ_MUST_USE mq_status mq_bundle_write(mq_err *err, const char *path, const mq_tensor *tensors, size_t count,

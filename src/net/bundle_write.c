@@ -16,7 +16,7 @@ static const struct {
     int rank;
 } types[MQ_DTYPES] = {
     [MQ_I64] = {"I64", 0},   [MQ_F32] = {"F32", 1}, [MQ_I32] = {"I32", 2},
-    [MQ_BF16] = {"BF16", 3}, [MQ_U8] = {"U8", 4},
+    [MQ_BF16] = {"BF16", 3}, [MQ_I8] = {"I8", 4},   [MQ_U8] = {"U8", 5},
 };
 
 static int by_type_and_name(const void *left, const void *right) {

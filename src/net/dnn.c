@@ -26,7 +26,7 @@ mq_status mq_dnn_check(mq_err *err, dnnl_status_t status, const char *what) {
 }
 
 dnnl_data_type_t mq_dnn_dtype(mq_dtype dtype) {
-    return dtype == MQ_BF16 ? dnnl_bf16 : dnnl_f32;
+    return dtype == MQ_BF16 ? dnnl_bf16 : dtype == MQ_U8 ? dnnl_u8 : dtype == MQ_I8 ? dnnl_s8 : dnnl_f32;
 }
 
 mq_status mq_dnn_create(mq_err *err, mq_dnn **dnn) {
@@ -68,6 +68,12 @@ void mq_dnn_free(mq_dnn **dnn) {
 bool mq_dnn_has_bf16(void) {
     const unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
     return (isa & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+}
+
+bool mq_dnn_has_int8(void) {
+    const unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
+    return (isa & dnnl_cpu_isa_avx512_core_vnni) == dnnl_cpu_isa_avx512_core_vnni ||
+           (isa & dnnl_cpu_isa_avx2_vnni) == dnnl_cpu_isa_avx2_vnni;
 }
 
 mq_dtype mq_dtype_auto(void) {
@@ -170,7 +176,8 @@ size_t mq_layout_bytes(const mq_layout *layout) {
 }
 
 mq_dtype mq_layout_dtype(const mq_layout *layout) {
-    return mq_md_dtype(mq_md_of(layout)) == dnnl_bf16 ? MQ_BF16 : MQ_F32;
+    const dnnl_data_type_t dtype = mq_md_dtype(mq_md_of(layout));
+    return dtype == dnnl_bf16 ? MQ_BF16 : dtype == dnnl_u8 ? MQ_U8 : dtype == dnnl_s8 ? MQ_I8 : MQ_F32;
 }
 
 bool mq_layout_equal(const mq_layout *a, const mq_layout *b) {
@@ -225,9 +232,9 @@ mq_status mq_call_bind(mq_err *err, mq_call *call, mq_slot slot, const void *mem
 
 mq_status mq_call_run(mq_err *err, const mq_dnn *dnn, const mq_call *call) {
     static const int names[][MQ_SLOTS] = {
-        [MQ_FORWARD] = {DNNL_ARG_SRC, DNNL_ARG_SRC_1, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST,
-                        DNNL_ARG_SCRATCHPAD},
-        [MQ_BACKWARD_DATA] = {DNNL_ARG_DIFF_SRC, 0, DNNL_ARG_WEIGHTS, 0, DNNL_ARG_DIFF_DST,
+        [MQ_FORWARD] = {DNNL_ARG_SRC, DNNL_ARG_SRC_1, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, MQ_DNN_SCALES_ARG,
+                        DNNL_ARG_DST, DNNL_ARG_SCRATCHPAD},
+        [MQ_BACKWARD_DATA] = {DNNL_ARG_DIFF_SRC, 0, DNNL_ARG_WEIGHTS, 0, 0, DNNL_ARG_DIFF_DST,
                               DNNL_ARG_SCRATCHPAD},
     };
     const int *args = names[call->kernel->pass];

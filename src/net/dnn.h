@@ -46,6 +46,7 @@ typedef enum {
     MQ_SLOT_SRC2, /* the second summand of an addition */
     MQ_SLOT_WEIGHTS,
     MQ_SLOT_BIAS,
+    MQ_SLOT_SCALES, /* of a quantised convolution, where oneDNN takes them only now (3.x) */
     MQ_SLOT_DST,
     MQ_SLOT_SCRATCH,
     MQ_SLOTS
@@ -64,9 +65,15 @@ typedef struct {
     bool bias; /* f32 */
     bool sum;  /* result += what dst held before, ahead of relu */
     bool relu;
-    mq_dtype dtype;             /* of source, weights and result */
+    mq_dtype dtype; /* of source, weights and result */
+    /* [filters], borrowed: a quantised convolution. Source u8, weights int8, result = scales products + bias
+     * in dtype. */
+    const float *scales;
     const mq_layout *src, *dst; /* borrowed; NULL: the fastest, asked by mq_kernel_layout */
 } mq_conv_plan;
+
+/* Whether the bias of a quantised convolution is multiplied by scales as well (2.x). */
+bool mq_dnn_scales_bias(void);
 
 /* Each *kernel is the caller's. */
 MQ_MUST_USE mq_status mq_kernel_conv(mq_err *err, const mq_dnn *dnn, const mq_conv_plan *plan,

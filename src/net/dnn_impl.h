@@ -32,11 +32,13 @@ struct mq_call {
 /* How a descriptor is passed to oneDNN, NULL for none. */
 #if DNNL_VERSION_MAJOR >= 3
 typedef const_dnnl_memory_desc_t mq_md;
+#define MQ_DNN_SCALES_ARG (DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS)
 static inline mq_md mq_md_of(const mq_layout *layout) {
     return layout ? layout->md : NULL;
 }
 #else
 typedef const dnnl_memory_desc_t *mq_md;
+#define MQ_DNN_SCALES_ARG DNNL_ARG_ATTR_OUTPUT_SCALES
 static inline mq_md mq_md_of(const mq_layout *layout) {
     return layout ? &layout->md : NULL;
 }

@@ -50,13 +50,28 @@ void mq_md_free(dnnl_memory_desc_t *md) {
 
 #endif
 
-/* Attributes of every primitive: the caller's scratch; after a convolution the sum, then the ReLU. */
+bool mq_dnn_scales_bias(void) {
+    return DNNL_VERSION_MAJOR < 3;
+}
+
+/* Scales for each filter: in 2.x the numbers themselves, in 3.x that they will come (MQ_SLOT_SCALES). */
+static dnnl_status_t scale_filters(const mq_conv_plan *plan, dnnl_primitive_attr_t attr) {
+#if DNNL_VERSION_MAJOR >= 3
+    return dnnl_primitive_attr_set_scales_mask(attr, DNNL_ARG_WEIGHTS, 1 << 0);
+#else
+    return dnnl_primitive_attr_set_output_scales(attr, (dnnl_dim_t)plan->filters, 1 << 1, plan->scales);
+#endif
+}
+
+/* Attributes of every primitive: the caller's scratch; of a convolution also scales, and after it the sum,
+ * then the ReLU. */
 static dnnl_status_t attributes(const mq_conv_plan *plan, dnnl_primitive_attr_t *attr) {
     dnnl_post_ops_t ops = NULL;
     dnnl_status_t s = dnnl_primitive_attr_create(attr);
     if (s == dnnl_success) s = dnnl_primitive_attr_set_scratchpad_mode(*attr, dnnl_scratchpad_mode_user);
     if (s != dnnl_success || !plan) return s;
-    s = dnnl_post_ops_create(&ops);
+    if (plan->scales) s = scale_filters(plan, *attr);
+    if (s == dnnl_success) s = dnnl_post_ops_create(&ops);
 #if DNNL_VERSION_MAJOR >= 3
     if (s == dnnl_success && plan->sum) s = dnnl_post_ops_append_sum(ops, 1.0f, 0, dnnl_data_type_undef);
     if (s == dnnl_success && plan->relu) s = dnnl_post_ops_append_eltwise(ops, dnnl_eltwise_relu, 0.0f, 0.0f);
@@ -183,8 +198,9 @@ static mq_md slot_md(const_dnnl_primitive_desc_t pd, mq_pass pass, mq_slot slot)
         dnnl_query_t query;
         int index;
     } forward[MQ_SLOTS] = {
-        {dnnl_query_src_md, 0},     {dnnl_query_src_md, 1}, {dnnl_query_weights_md, 0},
-        {dnnl_query_weights_md, 1}, {dnnl_query_dst_md, 0}, {dnnl_query_scratchpad_md, 0},
+        {dnnl_query_src_md, 0},        {dnnl_query_src_md, 1}, {dnnl_query_weights_md, 0},
+        {dnnl_query_weights_md, 1},    {dnnl_query_undef, 0},  {dnnl_query_dst_md, 0},
+        {dnnl_query_scratchpad_md, 0},
     };
     dnnl_query_t query = forward[slot].query;
     if (pass == MQ_BACKWARD_DATA && slot == MQ_SLOT_SRC) query = dnnl_query_diff_src_md;
@@ -231,7 +247,8 @@ MQ_MUST_USE static mq_status weights_layout(mq_err *err, const mq_conv_plan *p, 
     const mq_window *w = &p->window;
     const size_t dense[] = {p->filters, w->c, w->kernel, w->kernel};
     const size_t depth[] = {w->c, 1, 1, w->kernel, w->kernel};
-    return mq_layout_any(err, p->dtype, p->depthwise ? 5 : 4, p->depthwise ? depth : dense, layout);
+    return mq_layout_any(err, p->scales ? MQ_I8 : p->dtype, p->depthwise ? 5 : 4,
+                         p->depthwise ? depth : dense, layout);
 }
 
 /* Tensors of a convolution in oneDNN's logical order; those the plan leaves open have no order yet. */
@@ -242,7 +259,7 @@ MQ_MUST_USE static mq_status conv_layouts(mq_err *err, const mq_conv_plan *p, mq
     if (p->src)
         MQ_TRY(mq_layout_copy(err, p->src, &l[MQ_SLOT_SRC]));
     else
-        MQ_TRY(mq_layout_any(err, p->dtype, 4, src, &l[MQ_SLOT_SRC]));
+        MQ_TRY(mq_layout_any(err, p->scales ? MQ_U8 : p->dtype, 4, src, &l[MQ_SLOT_SRC]));
     if (p->dst)
         MQ_TRY(mq_layout_copy(err, p->dst, &l[MQ_SLOT_DST]));
     else
@@ -277,6 +294,11 @@ mq_status mq_kernel_conv(mq_err *err, const mq_dnn *dnn, const mq_conv_plan *pla
     MQ_TRY(kernel_of(err, pd, plan->pass, SRC | WEIGHTS | (plan->bias ? (unsigned)BIAS : 0u) | DST | SCRATCH,
                      what, kernel));
     (*kernel)->flops = conv_flops(plan);
+#if DNNL_VERSION_MAJOR >= 3
+    if (plan->scales)
+        MQ_TRY(mq_layout_create(err, MQ_F32, 1, &plan->filters, &(size_t){1},
+                                &(*kernel)->layouts[MQ_SLOT_SCALES]));
+#endif
 cleanup:
     if (attr) dnnl_primitive_attr_destroy(attr);
     for (size_t i = 0; i < MQ_SLOTS; i++) mq_layout_free(&layouts[i]);

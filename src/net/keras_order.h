@@ -9,10 +9,11 @@
 typedef struct {
     const mq_param_shape *param;
     bool depthwise;
-    const float *values; /* borrowed */
+    const void *values; /* borrowed */
+    mq_dtype dtype;     /* of values: MQ_F32 or MQ_I8 */
 } mq_keras_weights;
 
-/* Their f32 layout; values are not looked at. *layout is the caller's. */
+/* Their layout; values are not looked at. *layout is the caller's. */
 MQ_MUST_USE mq_status mq_keras_layout(mq_err *err, const mq_keras_weights *weights, mq_layout **layout);
 
 /* Copies them to out in the layout a kernel wants. Any thread, with a dnn of its own. */

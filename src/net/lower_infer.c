@@ -17,7 +17,8 @@ typedef struct {
     size_t tail; /* the last node covered; the step stands here */
     const mq_node *norm;
     bool relu, sum;
-    size_t other; /* what is summed up, and overwritten by the result */
+    size_t other;    /* what is summed up, and overwritten by the result */
+    bool relu_first; /* the source's, by a depthwise convolution of our own */
 } chain;
 
 /* The tensor of a node. */
@@ -36,7 +37,11 @@ typedef struct {
     chain *chains;
     size_t *head; /* of the chain a node belongs to; itself when to none */
     value *values;
-    mq_layout *input_layout; /* owned */
+    mq_dtype dtype;      /* of tensors that are not quantised */
+    bool plain;          /* every tensor lies channels last: int8 */
+    mq_layout **layouts; /* owned, those that no kernel has */
+    size_t layout_count, layout_capacity;
+    float *scales; /* [the most filters] of the layer in work */
 } lowering;
 
 static bool is_conv(const mq_node *node) {
@@ -61,12 +66,20 @@ static ptrdiff_t sole_reader(const lowering *l, size_t node) {
     return reader;
 }
 
+/* The convolution that does a ReLU as it reads its source, or NOT_FOUND. */
+static ptrdiff_t done_by(const lowering *l, size_t relu) {
+    const ptrdiff_t reader = sole_reader(l, relu);
+    const bool is_relu = mq_graph_node(l->graph, relu)->op == MQ_OP_RELU;
+    return is_relu && reader != NOT_FOUND && l->chains[reader].relu_first ? reader : NOT_FOUND;
+}
+
 /* The last position at which a node's tensor is read. */
 static size_t last_read(const lowering *l, size_t node) {
     size_t last = node == l->output ? l->nodes : 0;
     for (size_t i = node + 1; i < l->nodes; i++) {
         if (!l->needed[i] || !reads(mq_graph_node(l->graph, i), node)) continue;
-        const size_t head = l->head[i];
+        const ptrdiff_t by = done_by(l, i);
+        const size_t head = l->head[by == NOT_FOUND ? i : (size_t)by];
         const size_t at = is_conv(mq_graph_node(l->graph, head)) ? l->chains[head].tail : i;
         last = at > last ? at : last;
     }
@@ -101,14 +114,7 @@ static bool can_sum(const lowering *l, size_t addition, size_t operand, size_t o
 }
 
 /* Additions from the last to the first: by then it is known how far later chains reach back. */
-static void find_chains(lowering *l) {
-    for (size_t i = 0; i < l->nodes; i++) {
-        l->head[i] = l->needed[i] && l->head[i] ? l->head[i] : i;
-        if (!l->needed[i] || i == l->input || !is_conv(mq_graph_node(l->graph, i))) continue;
-        l->chains[i].tail = i;
-        l->chains[i].norm = absorb(l, i, MQ_OP_BATCH_NORM);
-        l->chains[i].relu = absorb(l, i, MQ_OP_RELU) != NULL;
-    }
+static void find_sums(lowering *l) {
     for (size_t i = l->nodes; i-- > 0;) {
         const mq_node *node = mq_graph_node(l->graph, i);
         if (!l->needed[i] || node->op != MQ_OP_ADD) continue;
@@ -126,6 +132,31 @@ static void find_chains(lowering *l) {
     }
 }
 
+/* Where the ReLU before a separable convolution is read by nobody else, it is done there. */
+static void find_first_relus(lowering *l) {
+    for (size_t i = 0; l->plain && i < l->nodes; i++) {
+        const ptrdiff_t reader = sole_reader(l, i);
+        if (l->needed[i] && i != l->input && l->head[i] == i &&
+            mq_graph_node(l->graph, i)->op == MQ_OP_RELU && reader != NOT_FOUND &&
+            mq_graph_node(l->graph, (size_t)reader)->op == MQ_OP_SEPCONV)
+            l->chains[reader].relu_first = true;
+    }
+}
+
+/* What every convolution covers. A ReLU is left to what follows it only where nothing before it takes it;
+ * that makes its source live longer, so sums, which overwrite what nobody reads any more, come last. */
+static void find_chains(lowering *l) {
+    for (size_t i = 0; i < l->nodes; i++) {
+        l->head[i] = l->needed[i] && l->head[i] ? l->head[i] : i;
+        if (!l->needed[i] || i == l->input || !is_conv(mq_graph_node(l->graph, i))) continue;
+        l->chains[i].tail = i;
+        l->chains[i].norm = absorb(l, i, MQ_OP_BATCH_NORM);
+        l->chains[i].relu = absorb(l, i, MQ_OP_RELU) != NULL;
+    }
+    find_first_relus(l);
+    find_sums(l);
+}
+
 /* A buffer of the arena, alive from the step that comes next. */
 MQ_MUST_USE static mq_status new_buffer(lowering *l, size_t bytes, size_t *buffer) {
     mq_program *p = l->p;
@@ -141,7 +172,7 @@ MQ_MUST_USE static mq_status new_buffer(lowering *l, size_t bytes, size_t *buffe
 MQ_MUST_USE static mq_status add_step(lowering *l, mq_step step) {
     mq_status status = MQ_OK;
     mq_program *p = l->p;
-    const mq_layout *scratch = mq_kernel_layout(step.kernel, MQ_SLOT_SCRATCH);
+    const mq_layout *scratch = step.kernel ? mq_kernel_layout(step.kernel, MQ_SLOT_SCRATCH) : NULL;
     MQ_TRY(mq_grow(l->err, &p->steps, &p->step_capacity, p->step_count + 1, sizeof *p->steps));
     if (scratch) MQ_TRY(new_buffer(l, mq_layout_bytes(scratch), &step.buffers[MQ_SLOT_SCRATCH]));
     for (size_t i = 0; i < MQ_SLOTS; i++)
@@ -171,6 +202,41 @@ cleanup:
     return status;
 }
 
+/* A layout that no kernel has: channels last. Borrowed from the lowering. */
+MQ_MUST_USE static mq_status plain_layout(lowering *l, mq_dtype dtype, mq_shape s, const mq_layout **layout) {
+    mq_status status = MQ_OK;
+    MQ_TRY(mq_grow(l->err, &l->layouts, &l->layout_capacity, l->layout_count + 1, sizeof *l->layouts));
+    MQ_TRY(mq_layout_nhwc(l->err, dtype, (const size_t[4]){1, s.h, s.w, s.c}, &l->layouts[l->layout_count]));
+    *layout = l->layouts[l->layout_count++];
+cleanup:
+    return status;
+}
+
+/* The first half of a separable convolution by a kernel of our own; src becomes its result. */
+MQ_MUST_USE static mq_status emit_depth(lowering *l, size_t head, bool quantised, value *src) {
+    mq_status status = MQ_OK;
+    const mq_node *node = mq_graph_node(l->graph, head);
+    const mq_window window = mq_node_window(l->graph, node);
+    const mq_layout *in = NULL, *out = NULL;
+    mq_step step = {.conv = node,
+                    .name = node->name,
+                    .weights = MQ_WEIGHTS_DEPTHWISE,
+                    .depth = {.run = mq_depthwise_of(l->dtype, &window),
+                              .window = window,
+                              .dtype = l->dtype,
+                              .quantised = quantised,
+                              .relu = l->chains[head].relu_first}};
+    MQ_TRY(plain_layout(l, l->dtype, (mq_shape){window.h, window.w, window.c}, &in));
+    MQ_TRY(plain_layout(l, quantised ? MQ_U8 : l->dtype, (mq_shape){window.out_h, window.out_w, window.c},
+                        &out));
+    MQ_TRY(in_layout(l, node->name, *src, in, &step.buffers[MQ_SLOT_SRC]));
+    MQ_TRY(new_buffer(l, mq_layout_bytes(out), &step.buffers[MQ_SLOT_DST]));
+    *src = (value){step.buffers[MQ_SLOT_DST], out};
+    MQ_TRY(add_step(l, step));
+cleanup:
+    return status;
+}
+
 /* One convolution kernel over src; the result lands in *dst, which for sums is given and else made. */
 MQ_MUST_USE static mq_status emit_conv(lowering *l, const mq_conv_plan *plan, mq_step step, value src,
                                        value *dst) {
@@ -190,36 +256,60 @@ cleanup:
     return status;
 }
 
-MQ_MUST_USE static mq_status lower_chain(lowering *l, size_t head) {
+/* The same by oneDNN. */
+MQ_MUST_USE static mq_status emit_first(lowering *l, const mq_node *node, value *src) {
+    const mq_window window = mq_node_window(l->graph, node);
+    const mq_conv_plan plan = {.window = window, .filters = window.c, .depthwise = true, .dtype = l->dtype};
+    const mq_step step = {.conv = node, .name = node->name, .weights = MQ_WEIGHTS_DEPTHWISE};
+    value result = {0};
+    const mq_status status = emit_conv(l, &plan, step, *src, &result);
+    *src = result;
+    return status;
+}
+
+/* The last (or only) convolution of a chain over src; quant NULL: its weights are not in 8 bits. */
+MQ_MUST_USE static mq_status emit_last(lowering *l, size_t head, const mq_quant *quant, value src) {
     mq_status status = MQ_OK;
     const chain *c = &l->chains[head];
     const mq_node *node = mq_graph_node(l->graph, head);
-    value src = l->values[node->inputs[0]], dst = {0};
-    mq_conv_plan plan = {
-        .window = mq_node_window(l->graph, node), .filters = node->filters, .dtype = l->plan->dtype};
-    mq_step step = {.conv = node, .name = mq_graph_node(l->graph, c->tail)->name};
-    step.weights = MQ_WEIGHTS_DENSE;
-    if (node->op == MQ_OP_SEPCONV) {
-        mq_conv_plan depth = plan;
-        mq_step first = {.conv = node, .name = node->name, .weights = MQ_WEIGHTS_DEPTHWISE};
-        depth.depthwise = true;
-        depth.filters = plan.window.c;
-        value between = {0};
-        MQ_TRY(emit_conv(l, &depth, first, src, &between));
-        src = between;
-        plan.window = mq_pointwise_window(l->graph, node);
-        step.weights = MQ_WEIGHTS_POINTWISE;
+    const bool separable = node->op == MQ_OP_SEPCONV, quantised = l->plain && quant;
+    mq_step step = {.conv = node,
+                    .norm = c->norm,
+                    .name = mq_graph_node(l->graph, c->tail)->name,
+                    .weights = separable ? MQ_WEIGHTS_POINTWISE : MQ_WEIGHTS_DENSE};
+    mq_conv_plan plan = {.window = separable ? mq_pointwise_window(l->graph, node)
+                                             : mq_node_window(l->graph, node),
+                         .filters = node->filters,
+                         .bias = c->norm || quant,
+                         .sum = c->sum,
+                         .relu = c->relu,
+                         .dtype = l->dtype};
+    value dst = c->sum ? l->values[c->other] : (value){0};
+    if (l->plain) {
+        const mq_window *w = &plan.window;
+        MQ_TRY(plain_layout(l, quantised ? MQ_U8 : l->dtype, (mq_shape){w->h, w->w, w->c}, &plan.src));
+        MQ_TRY(plain_layout(l, l->dtype, node->shape, &plan.dst));
     }
-    step.norm = c->norm;
-    plan.bias = c->norm != NULL;
-    plan.relu = c->relu;
-    plan.sum = c->sum;
-    if (c->sum) {
-        dst = l->values[c->other];
-        plan.dst = dst.layout;
+    if (c->sum) plan.dst = dst.layout;
+    if (quantised) {
+        mq_lower_scales(l->plan, &step, quant, l->scales);
+        plan.scales = l->scales;
     }
     MQ_TRY(emit_conv(l, &plan, step, src, &dst));
     l->values[c->tail] = dst;
+cleanup:
+    return status;
+}
+
+MQ_MUST_USE static mq_status lower_chain(lowering *l, size_t head) {
+    mq_status status = MQ_OK;
+    const mq_node *node = mq_graph_node(l->graph, head);
+    value src = l->values[node->inputs[0]];
+    mq_quant found;
+    const mq_quant *quant = mq_quant_find(l->plan->weights, l->plan->prefix, node, &found) ? &found : NULL;
+    if (node->op == MQ_OP_SEPCONV)
+        MQ_TRY(l->plain ? emit_depth(l, head, quant != NULL, &src) : emit_first(l, node, &src));
+    MQ_TRY(emit_last(l, head, quant, src));
 cleanup:
     return status;
 }
@@ -294,27 +384,24 @@ cleanup:
 
 MQ_MUST_USE static mq_status lower_input(lowering *l, size_t index) {
     const mq_shape s = mq_graph_node(l->graph, index)->shape;
-    const mq_status status = mq_layout_nhwc(l->err, MQ_F32, (const size_t[4]){1, s.h, s.w, s.c},
-                                            &l->input_layout);
     l->p->in_size = s.h * s.w * s.c;
-    l->values[index] = (value){MQ_BUFFER_INPUT, l->input_layout};
-    return status;
+    l->values[index].buffer = MQ_BUFFER_INPUT;
+    return plain_layout(l, MQ_F32, s, &l->values[index].layout);
 }
 
 /* The last step: the wanted tensor, channels last and f32, to the caller. */
 MQ_MUST_USE static mq_status lower_output(lowering *l) {
     mq_status status = MQ_OK;
     const mq_node *node = mq_graph_node(l->graph, l->output);
-    const mq_shape s = l->p->output = node->shape;
     mq_step step = {.name = node->name};
-    mq_layout *plain = NULL;
-    MQ_TRY(mq_layout_nhwc(l->err, MQ_F32, (const size_t[4]){1, s.h, s.w, s.c}, &plain));
+    const mq_layout *plain = NULL;
+    l->p->output = node->shape;
+    MQ_TRY(plain_layout(l, MQ_F32, node->shape, &plain));
     MQ_TRY(mq_kernel_reorder(l->err, l->p->dnn, l->values[l->output].layout, plain, &step.kernel));
     step.buffers[MQ_SLOT_SRC] = l->values[l->output].buffer;
     step.buffers[MQ_SLOT_DST] = MQ_BUFFER_OUTPUT;
-    status = add_step(l, step);
+    MQ_TRY(add_step(l, step));
 cleanup:
-    mq_layout_free(&plain);
     return status;
 }
 
@@ -327,6 +414,8 @@ MQ_MUST_USE static mq_status lower_all(lowering *l) {
         if (!l->needed[i]) continue;
         if (i == l->input)
             MQ_TRY(lower_input(l, i));
+        else if (head == i && done_by(l, i) != NOT_FOUND)
+            l->values[i] = l->values[mq_graph_node(l->graph, i)->inputs[0]];
         else if (!is_conv(mq_graph_node(l->graph, head)))
             MQ_TRY(lower_node(l, i));
         else if (l->chains[head].tail == i)
@@ -355,9 +444,17 @@ MQ_MUST_USE static mq_status find_layer(mq_err *err, const mq_program_plan *plan
     return MQ_OK;
 }
 
+static size_t most_filters(const mq_graph *graph) {
+    size_t most = 1;
+    for (size_t i = 0; i < mq_graph_size(graph); i++)
+        if (mq_graph_node(graph, i)->filters > most) most = mq_graph_node(graph, i)->filters;
+    return most;
+}
+
 mq_status mq_lower_infer(mq_err *err, const mq_program_plan *plan, mq_program *p) {
     mq_status status = MQ_OK;
-    lowering l = {.err = err, .plan = plan, .p = p};
+    lowering l = {.err = err, .plan = plan, .p = p, .dtype = plan->dtype, .plain = plan->dtype == MQ_I8};
+    if (l.plain) l.dtype = mq_dtype_auto();
     MQ_TRY(plan->arch->build(err, plan->imgsz, &p->graph));
     l.graph = p->graph;
     l.nodes = mq_graph_size(l.graph);
@@ -370,6 +467,7 @@ mq_status mq_lower_infer(mq_err *err, const mq_program_plan *plan, mq_program *p
     MQ_TRY(mq_calloc(err, l.nodes, sizeof *l.chains, "a program", &l.chains));
     MQ_TRY(mq_calloc(err, l.nodes, sizeof *l.head, "a program", &l.head));
     MQ_TRY(mq_calloc(err, l.nodes, sizeof *l.values, "a program", &l.values));
+    MQ_TRY(mq_calloc(err, most_filters(l.graph), sizeof *l.scales, "a program", &l.scales));
     find_needed(&l);
     find_chains(&l);
     MQ_TRY(lower_for_threads(&l));
@@ -380,6 +478,8 @@ cleanup:
     free(l.chains);
     free(l.head);
     free(l.values);
-    mq_layout_free(&l.input_layout);
+    free(l.scales);
+    for (size_t i = 0; i < l.layout_count; i++) mq_layout_free(&l.layouts[i]);
+    free(l.layouts);
     return status;
 }

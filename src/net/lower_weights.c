@@ -11,6 +11,10 @@
 #include "base/par.h"
 
 #include <math.h>
+#include <string.h>
+
+/* So that a bias can be divided by it. */
+#define SCALE_LEAST 1e-30
 
 /* Rows of filters numbers: every input channel of every pixel of the kernel. */
 static void scale_rows(float *out, const float *in, const double *scale, size_t rows, size_t filters) {
@@ -19,18 +23,30 @@ static void scale_rows(float *out, const float *in, const double *scale, size_t 
             out[row * filters + o] = (float)(in[row * filters + o] * scale[o]);
 }
 
-/* The scale of each filter, and the bias that goes with it. */
-static void fold_norm(const mq_program_plan *plan, const mq_step *step, size_t filters, double *scale,
-                      float *bias) {
-    const mq_node *norm = step->norm;
-    const float *gamma = mq_tensors_get(plan->weights, plan->prefix, norm, "gamma");
-    const float *beta = mq_tensors_get(plan->weights, plan->prefix, norm, "beta");
-    const float *mean = mq_tensors_get(plan->weights, plan->prefix, norm, "moving_mean");
-    const float *variance = mq_tensors_get(plan->weights, plan->prefix, norm, "moving_variance");
-    for (size_t o = 0; o < filters; o++) {
-        scale[o] = gamma[o] / sqrt((double)variance[o] + norm->epsilon);
-        bias[o] = (float)(beta[o] - mean[o] * scale[o]);
-    }
+/* A batch norm's parameters; gamma NULL: there is none. */
+typedef struct {
+    const float *gamma, *beta, *mean, *variance;
+    double epsilon;
+} folding;
+
+/* What it makes of filter o's sum x: scale x + shift. */
+typedef struct {
+    double scale, shift;
+} fold;
+
+static folding folding_of(const mq_program_plan *plan, const mq_node *norm) {
+    if (!norm) return (folding){0};
+    return (folding){.gamma = mq_tensors_get(plan->weights, plan->prefix, norm, "gamma"),
+                     .beta = mq_tensors_get(plan->weights, plan->prefix, norm, "beta"),
+                     .mean = mq_tensors_get(plan->weights, plan->prefix, norm, "moving_mean"),
+                     .variance = mq_tensors_get(plan->weights, plan->prefix, norm, "moving_variance"),
+                     .epsilon = norm->epsilon};
+}
+
+static fold fold_at(const folding *f, size_t o) {
+    if (!f->gamma) return (fold){1.0, 0.0};
+    const double scale = f->gamma[o] / sqrt((double)f->variance[o] + f->epsilon);
+    return (fold){scale, f->beta[o] - f->mean[o] * scale};
 }
 
 /* Which of the convolution's parameters a step takes. */
@@ -38,24 +54,119 @@ static size_t param_index(const mq_step *step) {
     return step->weights == MQ_WEIGHTS_POINTWISE ? 1 : 0;
 }
 
+static float *floats_at(const mq_program *p, size_t at) {
+    return (float *)(void *)(p->weights + at);
+}
+
+void mq_lower_scales(const mq_program_plan *plan, const mq_step *step, const mq_quant *quant, float *scales) {
+    const folding f = folding_of(plan, step->norm);
+    for (size_t o = 0; o < quant->filters; o++) {
+        const double scale = quant->weights_scale[o] * fold_at(&f, o).scale;
+        scales[o] = (float)(fabs(scale) < SCALE_LEAST ? SCALE_LEAST : scale);
+    }
+}
+
+/* The second half of a quantised layer: its scales, and the bias with what the source's zeros add up to. */
+static void load_quantised(const mq_program_plan *plan, const mq_program *p, const mq_step *step,
+                           const mq_quant *q) {
+    float *scales = floats_at(p, step->scales_at), *bias = floats_at(p, step->bias_at);
+    const folding folding = folding_of(plan, step->norm);
+    mq_lower_scales(plan, step, q, scales);
+    for (size_t o = 0; o < q->filters; o++) {
+        const fold f = fold_at(&folding, o);
+        double zeros = 0.0;
+        for (size_t c = 0; c < q->in; c++) zeros += (double)q->zero[c] * q->weights[c * q->filters + o];
+        const double sum = q->bias[o] * f.scale + f.shift - zeros * scales[o];
+        bias[o] = (float)(mq_dnn_scales_bias() ? sum / scales[o] : sum);
+    }
+}
+
+/* The first half by a kernel of our own, in Keras' order; quant NULL: not quantised. */
+static void load_depth(const mq_program *p, const mq_step *step, const float *values, const mq_quant *quant) {
+    const mq_window *w = &step->depth.window;
+    float *weights = floats_at(p, step->weights_at);
+    for (size_t i = 0; i < w->kernel * w->kernel * w->c; i++)
+        weights[i] = quant ? values[i] / quant->scale[i % w->c] : values[i];
+    if (quant) memcpy(floats_at(p, step->bias_at), quant->zero, w->c * sizeof *quant->zero);
+}
+
+/* Where a thread folds. */
 typedef struct {
-    float *values; /* the largest kernel, folded */
+    float *values; /* the largest kernel */
     double *scale; /* the most filters */
 } fold_space;
+
+/* A kernel in numbers: widened where the bundle has it in 8 bits, and with its batch norm folded in. quant
+ * NULL: it has not. Returns where the numbers stand. */
+static const float *load_folded(const mq_program_plan *plan, const mq_program *p, const mq_step *step,
+                                const mq_quant *quant, const fold_space *space) {
+    const mq_param_shape param = mq_node_param(p->graph, step->conv, param_index(step));
+    const size_t filters = param.shape[3];
+    const float *values = mq_tensors_get(plan->weights, plan->prefix, step->conv, param.name);
+    const folding folding = folding_of(plan, step->norm);
+    float *bias = floats_at(p, step->bias_at);
+    if (quant) {
+        mq_quant_widen(quant, space->values);
+        values = space->values;
+    }
+    if (!mq_kernel_layout(step->kernel, MQ_SLOT_BIAS)) return values;
+    for (size_t o = 0; o < filters; o++) {
+        const fold f = fold_at(&folding, o);
+        space->scale[o] = f.scale;
+        bias[o] = (float)(f.shift + (quant ? quant->bias[o] * f.scale : 0.0));
+    }
+    scale_rows(space->values, values, space->scale, mq_param_numbers(&param) / filters, filters);
+    return space->values;
+}
 
 MQ_MUST_USE static mq_status load_step(mq_err *err, const mq_program_plan *plan, const mq_program *p,
                                        const mq_step *step, const fold_space *space) {
     const mq_param_shape param = mq_node_param(p->graph, step->conv, param_index(step));
-    const float *values = mq_tensors_get(plan->weights, plan->prefix, step->conv, param.name);
-    if (step->norm) {
-        const size_t filters = param.shape[3];
-        fold_norm(plan, step, filters, space->scale, (float *)(void *)(p->weights + step->bias_at));
-        scale_rows(space->values, values, space->scale, mq_param_numbers(&param) / filters, filters);
-        values = space->values;
+    mq_quant found;
+    const mq_quant *quant = mq_quant_find(plan->weights, plan->prefix, step->conv, &found) ? &found : NULL;
+    mq_keras_weights weights = {.param = &param, .depthwise = step->weights == MQ_WEIGHTS_DEPTHWISE};
+    if (!step->kernel) {
+        const float *values = mq_tensors_get(plan->weights, plan->prefix, step->conv, param.name);
+        load_depth(p, step, values, step->depth.quantised ? quant : NULL);
+        return MQ_OK;
     }
-    const mq_keras_weights weights = {&param, step->weights == MQ_WEIGHTS_DEPTHWISE, values};
+    if (mq_layout_dtype(mq_kernel_layout(step->kernel, MQ_SLOT_WEIGHTS)) == MQ_I8) {
+        load_quantised(plan, p, step, quant);
+        weights.values = quant->weights;
+        weights.dtype = MQ_I8;
+    } else {
+        if (step->weights != MQ_WEIGHTS_POINTWISE) quant = NULL;
+        weights.values = load_folded(plan, p, step, quant, space);
+    }
     return mq_keras_lay_out(err, p->dnn, &weights, mq_kernel_layout(step->kernel, MQ_SLOT_WEIGHTS),
                             p->weights + step->weights_at);
+}
+
+/* Bytes of a step's weights, bias and scales; a kernel of our own has its zeros for a bias. */
+typedef struct {
+    size_t weights, bias, scales;
+} step_bytes;
+
+static size_t layout_bytes(const mq_step *step, mq_slot slot) {
+    const mq_layout *layout = mq_kernel_layout(step->kernel, slot);
+    return layout ? mq_layout_bytes(layout) : 0;
+}
+
+static step_bytes bytes_of(const mq_step *step) {
+    const mq_window *w = &step->depth.window;
+    if (!step->kernel)
+        return (step_bytes){w->kernel * w->kernel * w->c * sizeof(float),
+                            step->depth.quantised ? w->c * sizeof(float) : 0, 0};
+    const bool quantised = mq_layout_dtype(mq_kernel_layout(step->kernel, MQ_SLOT_WEIGHTS)) == MQ_I8;
+    const size_t bias = layout_bytes(step, MQ_SLOT_BIAS);
+    return (step_bytes){layout_bytes(step, MQ_SLOT_WEIGHTS), bias, quantised ? bias : 0};
+}
+
+/* The next place of bytes in the block that ends at *at. */
+static size_t take(size_t *at, size_t bytes) {
+    const size_t place = *at;
+    *at += (bytes + 63) / 64 * 64;
+    return place;
 }
 
 /* Offsets of all weights and biases in one block. */
@@ -64,11 +175,10 @@ static void place(mq_program *p, size_t *largest, size_t *filters) {
     for (size_t i = 0; i < p->step_count; i++) {
         mq_step *step = &p->steps[i];
         if (step->weights == MQ_WEIGHTS_NONE) continue;
-        const mq_layout *bias = mq_kernel_layout(step->kernel, MQ_SLOT_BIAS);
-        step->weights_at = at;
-        at += (mq_layout_bytes(mq_kernel_layout(step->kernel, MQ_SLOT_WEIGHTS)) + 63) / 64 * 64;
-        step->bias_at = at;
-        at += bias ? (mq_layout_bytes(bias) + 63) / 64 * 64 : 0;
+        const step_bytes bytes = bytes_of(step);
+        step->weights_at = take(&at, bytes.weights);
+        step->bias_at = take(&at, bytes.bias);
+        step->scales_at = take(&at, bytes.scales);
         const mq_param_shape param = mq_node_param(p->graph, step->conv, param_index(step));
         if (mq_param_numbers(&param) > *largest) *largest = mq_param_numbers(&param);
         if (param.shape[3] > *filters) *filters = param.shape[3];

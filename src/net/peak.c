@@ -34,6 +34,10 @@ typedef double (*peak_loop)(void);
 LOOP(loop_bf16_512, WITH("avx512f,avx512bf16"), __m512, "+v", 64, _mm512_setzero_ps(),
      _mm512_dpbf16_ps(sums[i], (__m512bh)_mm512_set1_epi32(0x3f803f80),
                       (__m512bh)_mm512_set1_epi32(0x3f803f80)))
+LOOP(loop_int8_512, WITH("avx512f,avx512vnni"), __m512i, "+v", 128, _mm512_setzero_si512(),
+     _mm512_dpbusd_epi32(sums[i], _mm512_set1_epi8(1), _mm512_set1_epi8(1)))
+LOOP(loop_int8_256, WITH("avx2,avxvnni"), __m256i, "+x", 64, _mm256_setzero_si256(),
+     _mm256_dpbusd_avx_epi32(sums[i], _mm256_set1_epi8(1), _mm256_set1_epi8(1)))
 LOOP(loop_f32_512, WITH("avx512f"), __m512, "+v", 32, _mm512_setzero_ps(),
      _mm512_fmadd_ps(sums[i], _mm512_set1_ps(0.5f), _mm512_set1_ps(1.0f)))
 LOOP(loop_f32_256, WITH("avx2,fma"), __m256, "+x", 16, _mm256_setzero_ps(),
@@ -48,6 +52,7 @@ LOOP(loop_f32_any, , floats, KEEP_FLOATS, 8, ((floats){0}), sums[i] * 0.5f + 1.0
 static peak_loop loop_of(mq_dtype dtype) {
 #ifdef __x86_64__
     const char *isa = mq_dnn_isa();
+    if (dtype == MQ_I8) return strncmp(isa, "avx512", 6) == 0 ? loop_int8_512 : loop_int8_256;
     if (dtype == MQ_BF16) return loop_bf16_512;
     if (strncmp(isa, "avx512", 6) == 0) return loop_f32_512;
     if (strncmp(isa, "avx2", 4) == 0) return loop_f32_256;
@@ -95,8 +100,8 @@ mq_status mq_peak_measure(mq_err *err, mq_dtype dtype, mq_peak *peak) {
     mq_status status = MQ_OK;
     const size_t threads = (size_t)mq_par_threads();
     peak_state s = {.loop = loop_of(dtype)};
-    MQ_REQUIRE(dtype == MQ_F32 || mq_dtype_auto() == MQ_BF16, err, MQ_UNAVAILABLE,
-               "this processor has no instructions for bf16");
+    MQ_REQUIRE(dtype == MQ_F32 || (dtype == MQ_I8 ? mq_dnn_has_int8() : mq_dtype_auto() == MQ_BF16), err,
+               MQ_UNAVAILABLE, "this processor has no instructions for %s", mq_dtype_name(dtype));
     MQ_TRY(mq_calloc(err, threads, sizeof *s.ops, "a measurement", &s.ops));
     MQ_TRY(mq_calloc(err, FLOATS, sizeof *s.a, "a measurement", &s.a));
     MQ_TRY(mq_calloc(err, FLOATS, sizeof *s.b, "a measurement", &s.b));

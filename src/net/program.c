@@ -12,6 +12,7 @@
 #include "base/par.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* An arena, and for every step a call bound to its places in it and to the weights. */
 MQ_MUST_USE static mq_status make_worker(mq_err *err, const mq_program *p, mq_worker *w) {
@@ -21,6 +22,7 @@ MQ_MUST_USE static mq_status make_worker(mq_err *err, const mq_program *p, mq_wo
     MQ_TRY(mq_calloc(err, p->step_count, sizeof *w->calls, "a program", &w->calls));
     for (size_t i = 0; i < p->step_count; i++) {
         const mq_step *step = &p->steps[i];
+        if (!step->kernel) continue;
         MQ_TRY(mq_call_create(err, w->dnn, step->kernel, &w->calls[i]));
         for (mq_slot slot = 0; slot < MQ_SLOTS; slot++)
             if (step->buffers[slot] >= MQ_BUFFERS_FIXED)
@@ -29,6 +31,7 @@ MQ_MUST_USE static mq_status make_worker(mq_err *err, const mq_program *p, mq_wo
         if (step->weights == MQ_WEIGHTS_NONE) continue;
         MQ_TRY(mq_call_bind(err, w->calls[i], MQ_SLOT_WEIGHTS, p->weights + step->weights_at));
         MQ_TRY(mq_call_bind(err, w->calls[i], MQ_SLOT_BIAS, p->weights + step->bias_at));
+        MQ_TRY(mq_call_bind(err, w->calls[i], MQ_SLOT_SCALES, p->weights + step->scales_at));
     }
 cleanup:
     return status;
@@ -49,8 +52,10 @@ mq_status mq_program_create(mq_err *err, const mq_program_plan *plan, mq_program
     mq_status status = MQ_OK;
     mq_program *p = NULL;
     MQ_REQUIRE(plan->size == sizeof *plan, err, MQ_INTERNAL, "a program plan of %zu bytes", plan->size);
-    MQ_REQUIRE(plan->dtype == MQ_F32 || plan->dtype == MQ_BF16, err, MQ_USAGE,
-               "networks run in f32 or bf16, not in %s", mq_dtype_name(plan->dtype));
+    MQ_REQUIRE(plan->dtype == MQ_F32 || plan->dtype == MQ_BF16 || plan->dtype == MQ_I8, err, MQ_USAGE,
+               "networks run in f32, bf16 or int8, not in %s", mq_dtype_name(plan->dtype));
+    MQ_REQUIRE(plan->dtype != MQ_I8 || mq_dnn_has_int8() || !mq_quant_any(plan->weights), err, MQ_UNAVAILABLE,
+               "this processor (%s) has no vnni; use --dtype f32", mq_dnn_isa());
     MQ_REQUIRE(plan->dtype != MQ_BF16 || mq_dnn_has_bf16(), err, MQ_UNAVAILABLE,
                "this processor (%s) has no avx512_bf16; use --dtype f32", mq_dnn_isa());
     MQ_REQUIRE(plan->imgsz >= plan->arch->imgsz_min, err, MQ_USAGE,
@@ -60,6 +65,7 @@ mq_status mq_program_create(mq_err *err, const mq_program_plan *plan, mq_program
     MQ_TRY(mq_dnn_create(err, &p->dnn));
     MQ_TRY(mq_strdup(err, plan->prefix, &p->prefix));
     MQ_TRY(mq_lower_infer(err, plan, p));
+    p->shared = plan->batch == 1;
     MQ_TRY(make_workers(err, plan->batch, p));
     snprintf(p->key, sizeof p->key, "infer %s onednn %s %s", mq_dtype_name(plan->dtype), mq_dnn_version(),
              mq_dnn_isa());
@@ -103,7 +109,7 @@ MQ_MUST_USE static mq_status bind_ends(mq_err *err, const mq_program *p, const m
                                        float *out) {
     mq_status status = MQ_OK;
     for (size_t i = 0; i < p->step_count; i++)
-        for (mq_slot slot = 0; slot < MQ_SLOTS; slot++) {
+        for (mq_slot slot = 0; p->steps[i].kernel && slot < MQ_SLOTS; slot++) {
             const size_t buffer = p->steps[i].buffers[slot];
             if (buffer == MQ_BUFFER_INPUT) MQ_TRY(mq_call_bind(err, w->calls[i], slot, in));
             if (buffer == MQ_BUFFER_OUTPUT) MQ_TRY(mq_call_bind(err, w->calls[i], slot, out));
@@ -112,11 +118,49 @@ cleanup:
     return status;
 }
 
+typedef struct {
+    mq_depthwise_fn run;
+    mq_depthwise args;
+} depth_run;
+
+static void depth_rows(void *ctx, size_t begin, size_t end) {
+    const depth_run *r = ctx;
+    r->run(&r->args, begin, end);
+}
+
+/* Buffers of the arena only; a caller's picture goes through a reorder first, unless it is wanted as it is.
+ */
+static const void *source_of(const mq_program *p, const mq_worker *w, const mq_step *step, const float *in) {
+    const size_t buffer = step->buffers[MQ_SLOT_SRC];
+    return buffer == MQ_BUFFER_INPUT ? (const void *)in : w->arena + p->buffers[buffer].offset;
+}
+
+static void run_depth(const mq_program *p, const mq_worker *w, const mq_step *step, const float *in) {
+    const mq_depth_step *depth = &step->depth;
+    depth_run r = {.run = depth->run,
+                   .args = {.window = depth->window,
+                            .a = source_of(p, w, step, in),
+                            .out = w->arena + p->buffers[step->buffers[MQ_SLOT_DST]].offset,
+                            .weights = (const float *)(const void *)(p->weights + step->weights_at),
+                            .relu = depth->relu}};
+    if (depth->quantised) r.args.zero = (const float *)(const void *)(p->weights + step->bias_at);
+    if (p->shared)
+        mq_parallel_for(depth->window.out_h, depth_rows, &r);
+    else
+        depth_rows(&r, 0, depth->window.out_h);
+}
+
+MQ_MUST_USE static mq_status run_step(mq_err *err, const mq_program *p, const mq_worker *w, size_t i,
+                                      const float *in) {
+    if (p->steps[i].kernel) return mq_call_run(err, w->dnn, w->calls[i]);
+    run_depth(p, w, &p->steps[i], in);
+    return MQ_OK;
+}
+
 MQ_MUST_USE static mq_status run_picture(mq_err *err, const mq_program *p, const mq_worker *w,
                                          const float *in, float *out) {
     mq_status status = bind_ends(err, p, w, in, out);
-    for (size_t i = 0; i < p->step_count && status == MQ_OK; i++)
-        status = mq_call_run(err, w->dnn, w->calls[i]);
+    for (size_t i = 0; i < p->step_count && status == MQ_OK; i++) status = run_step(err, p, w, i, in);
     return status;
 }
 
@@ -142,6 +186,16 @@ mq_status mq_program_run(mq_err *err, mq_program *p, const float *pixels, size_t
     return mq_parallel_each(err, p->worker_count, count, run_item, &(run_state){p, pixels, features});
 }
 
+static mq_work depth_work(const mq_step *step) {
+    const mq_window *w = &step->depth.window;
+    const double in = (double)(w->h * w->w * w->c), out = (double)(w->out_h * w->out_w * w->c);
+    const double weights = (double)(w->kernel * w->kernel * w->c),
+                 number = (double)mq_dtype_size(step->depth.dtype);
+    return (mq_work){.flops = 2.0 * out * (double)(w->kernel * w->kernel),
+                     .bytes = in * number + out * (step->depth.quantised ? 1.0 : number) +
+                              weights * sizeof(float)};
+}
+
 mq_status mq_program_profile(mq_err *err, mq_program *p, size_t reps, mq_measure_visit visit, void *user) {
     mq_status status = MQ_OK;
     static const char *const kinds[] = {"rest", "forward", "depthwise forward", "forward"};
@@ -154,15 +208,15 @@ mq_status mq_program_profile(mq_err *err, mq_program *p, size_t reps, mq_measure
         double best = 0.0;
         for (size_t r = 0; r < reps; r++) {
             const double start = mq_seconds();
-            MQ_TRY(mq_call_run(err, w->dnn, w->calls[i]));
+            MQ_TRY(run_step(err, p, w, i, in));
             const double took = mq_seconds() - start;
             if (r == 0 || took < best) best = took;
         }
-        const mq_kernel *kernel = p->steps[i].kernel;
-        visit(user, &(mq_measure){.layer = p->steps[i].name,
-                                  .what = kinds[p->steps[i].weights],
-                                  .kernel = mq_kernel_name(kernel),
-                                  .work = mq_kernel_work(kernel),
+        const mq_step *step = &p->steps[i];
+        visit(user, &(mq_measure){.layer = step->name,
+                                  .what = kinds[step->weights],
+                                  .kernel = step->kernel ? mq_kernel_name(step->kernel) : "own",
+                                  .work = step->kernel ? mq_kernel_work(step->kernel) : depth_work(step),
                                   .seconds = best});
     }
 cleanup:
@@ -171,8 +225,51 @@ cleanup:
     return status;
 }
 
+/* The result of a depthwise step that is not quantised, as f32. */
+static void widen(const mq_step *step, const uint8_t *from, size_t count, float *out) {
+    if (step->depth.dtype == MQ_F32) {
+        memcpy(out, from, count * sizeof *out);
+        return;
+    }
+    memset(out, 0, count * sizeof *out);
+    for (size_t i = 0; i < count; i++) memcpy((uint8_t *)&out[i] + 2, from + 2 * i, 2);
+}
+
+mq_status mq_program_observe(mq_err *err, mq_program *p, const float *pixels, mq_program_visit visit,
+                             void *user) {
+    mq_status status = MQ_OK;
+    const mq_worker *w = p->workers;
+    size_t most = 0;
+    float *out = NULL, *values = NULL;
+    for (size_t i = 0; i < p->step_count; i++) {
+        const mq_window *window = &p->steps[i].depth.window;
+        const size_t count = window->out_h * window->out_w * window->c;
+        most = count > most ? count : most;
+    }
+    MQ_TRY(mq_calloc(err, result_size(p), sizeof *out, "features", &out));
+    MQ_TRY(mq_calloc(err, most, sizeof *values, "a layer's values", &values));
+    MQ_TRY(bind_ends(err, p, w, pixels, out));
+    for (size_t i = 0; i < p->step_count; i++) {
+        const mq_step *step = &p->steps[i];
+        MQ_TRY(run_step(err, p, w, i, pixels));
+        if (step->kernel || step->depth.quantised) continue;
+        const size_t pixels_out = step->depth.window.out_h * step->depth.window.out_w;
+        widen(step, w->arena + p->buffers[step->buffers[MQ_SLOT_DST]].offset,
+              pixels_out * step->depth.window.c, values);
+        MQ_TRY(visit(err, user, step->conv, values, pixels_out));
+    }
+cleanup:
+    free(out);
+    free(values);
+    return status;
+}
+
 mq_shape mq_program_output(const mq_program *program) {
     return program->output;
+}
+
+size_t mq_program_params(const mq_program *program) {
+    return mq_graph_param_total(program->graph);
 }
 
 size_t mq_program_memory(const mq_program *p) {

@@ -15,14 +15,15 @@ typedef struct {
         *weights;       /* borrowed during creation: tensors under Keras' names; behind a prefix in models */
     const char *prefix; /* such as "trunk/"; "" for plain weights */
     uint32_t imgsz;
-    size_t batch;       /* pictures in a run: more threads than these never work; 1: all work on one */
-    mq_dtype dtype;     /* MQ_F32 or MQ_BF16 */
+    size_t batch;   /* pictures in a run: more threads than these never work; 1: all work on one */
+    mq_dtype dtype; /* MQ_F32, MQ_BF16, or MQ_I8: layers that the weights have in 8 bits (quant.h) compute in
+                       8, all others in mq_dtype_auto's format */
     const char *input;  /* the node whose tensor comes in, such as "add_7"; NULL: pictures */
     const char *output; /* the node whose tensor is the result; NULL: the pooled features */
 } mq_program_plan;
 
 /* Lowers the trunk for inference. Missing or wrong tensors: MQ_BAD_DATA with the differences; bf16 without
- * the processor for it: MQ_UNAVAILABLE. *program is the caller's. */
+ * or int8 without the processor for it: MQ_UNAVAILABLE. *program is the caller's. */
 MQ_MUST_USE mq_status mq_program_create(mq_err *err, const mq_program_plan *plan, mq_program **program);
 void mq_program_free(mq_program **program);
 
@@ -38,6 +39,9 @@ MQ_MUST_USE mq_status mq_program_run(mq_err *err, mq_program *program, const flo
 /* The shape of one picture's result. */
 mq_shape mq_program_output(const mq_program *program);
 
+/* Numbers in all parameters of the network, moving statistics included. */
+size_t mq_program_params(const mq_program *program);
+
 /* Bytes the program holds: weights, arena, library scratch. */
 size_t mq_program_memory(const mq_program *program);
 
@@ -49,8 +53,18 @@ const char *mq_program_key(const mq_program *program);
 MQ_MUST_USE mq_status mq_program_profile(mq_err *err, mq_program *program, size_t reps,
                                          mq_measure_visit visit, void *user);
 
+/* Runs one picture and shows the result of each separable convolution's first half, in f32 [pixels,
+ * channels], before the second takes it; only in programs of MQ_I8. */
+typedef mq_status (*mq_program_visit)(mq_err *err, void *user, const mq_node *layer, const float *values,
+                                      size_t pixels);
+MQ_MUST_USE mq_status mq_program_observe(mq_err *err, mq_program *program, const float *pixels,
+                                         mq_program_visit visit, void *user);
+
 /* What --dtype auto takes here: MQ_BF16 with avx512_bf16 or better, else MQ_F32. */
 mq_dtype mq_dtype_auto(void);
+
+/* Whether the processor multiplies u8 by int8 without losing bits (avx512_vnni, avx2_vnni or better). */
+bool mq_dnn_has_int8(void);
 
 /* oneDNN's version ("2.6.3") and instruction set ("avx512_core_bf16"); static. */
 const char *mq_dnn_version(void);

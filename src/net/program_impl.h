@@ -2,9 +2,11 @@
 #ifndef MQ_PROGRAM_IMPL_H
 #define MQ_PROGRAM_IMPL_H
 
+#include "net/depthwise.h"
 #include "net/dnn.h"
 #include "net/plan.h"
 #include "net/program.h"
+#include "net/quant.h"
 
 /* Buffers that are not in the arena: they are bound when the program runs. */
 enum { MQ_BUFFER_NONE, MQ_BUFFER_INPUT, MQ_BUFFER_OUTPUT, MQ_BUFFERS_FIXED };
@@ -17,13 +19,23 @@ typedef enum {
     MQ_WEIGHTS_POINTWISE
 } mq_weights_kind;
 
+/* A depthwise convolution of our own, as part of a quantised layer or one that might become one. */
 typedef struct {
-    mq_kernel *kernel;        /* owned */
+    mq_depthwise_fn run;
+    mq_window window;
+    mq_dtype dtype; /* of its source */
+    bool quantised; /* the result is u8 */
+    bool relu;      /* of the source */
+} mq_depth_step;
+
+typedef struct {
+    mq_kernel *kernel; /* owned; NULL: depth */
+    mq_depth_step depth;
     size_t buffers[MQ_SLOTS]; /* of the slots that hold activations or scratch; else MQ_BUFFER_NONE */
     mq_weights_kind weights;
-    const mq_node *conv, *norm; /* norm is folded in; NULL: none. Valid during creation only */
-    size_t weights_at, bias_at; /* offsets in the program's weights */
-    const char *name;           /* of the node it ends with; borrowed from the graph */
+    const mq_node *conv, *norm;            /* norm is folded in; NULL: none. Valid during creation only */
+    size_t weights_at, bias_at, scales_at; /* offsets in the program's weights */
+    const char *name;                      /* of the node it ends with; borrowed from the graph */
 } mq_step;
 
 /* What one thread needs to run pictures by itself. */
@@ -44,6 +56,7 @@ struct mq_program {
     size_t weights_bytes, arena_bytes; /* arena_bytes: of one worker */
     mq_worker *workers;
     size_t worker_count;
+    bool shared;     /* all threads work on one picture */
     size_t in_size;  /* numbers of one picture */
     mq_shape output; /* of one result */
     char key[192];
@@ -52,6 +65,10 @@ struct mq_program {
 
 /* Fills an empty program with steps, places of buffers and weights. */
 MQ_MUST_USE mq_status mq_lower_infer(mq_err *err, const mq_program_plan *plan, mq_program *program);
+
+/* What the products of a step's convolution are multiplied by where it is quantised [filters], batch norm
+ * included. */
+void mq_lower_scales(const mq_program_plan *plan, const mq_step *step, const mq_quant *quant, float *scales);
 
 /* Folds, converts and lays out the weights of every step into program->weights. */
 MQ_MUST_USE mq_status mq_lower_weights(mq_err *err, const mq_program_plan *plan, mq_program *program);

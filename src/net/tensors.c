@@ -4,22 +4,23 @@
 #include "net/tensors.h"
 
 #include "base/buf.h"
+#include "net/quant.h"
 
 #include <stdio.h>
 #include <string.h>
 
 enum { NAME_MAX_BYTES = 512, SHOWN = 3, REPORT_MAX = 4096 };
 
-static const mq_tensor *find(const mq_bundle *weights, const char *prefix, const mq_node *node,
-                             const char *param) {
-    char name[NAME_MAX_BYTES];
-    const int n = snprintf(name, sizeof name, "%s%s/%s", prefix, node->name, param);
-    return n > 0 && n < NAME_MAX_BYTES ? mq_bundle_find(weights, name) : NULL;
+const mq_tensor *mq_tensors_find(const mq_bundle *weights, const char *prefix, const mq_node *node,
+                                 const char *name) {
+    char full[NAME_MAX_BYTES];
+    const int n = snprintf(full, sizeof full, "%s%s/%s", prefix, node->name, name);
+    return n > 0 && n < NAME_MAX_BYTES ? mq_bundle_find(weights, full) : NULL;
 }
 
 const float *mq_tensors_get(const mq_bundle *weights, const char *prefix, const mq_node *node,
                             const char *param) {
-    const mq_tensor *tensor = find(weights, prefix, node, param);
+    const mq_tensor *tensor = mq_tensors_find(weights, prefix, node, param);
     return tensor ? tensor->data : NULL;
 }
 
@@ -37,7 +38,8 @@ static const char *shape_text(size_t rank, const size_t *shape, char out[96]) {
 MQ_MUST_USE static mq_status compare(mq_err *err, const mq_tensor *tensor, const mq_node *node,
                                      const mq_param_shape *param, mq_buf *report, size_t *wrong) {
     char has[96], wants[96];
-    if (tensor && tensor->dtype == MQ_F32 && tensor->rank == param->rank &&
+    const bool bytes = tensor && tensor->dtype == MQ_I8 && strcmp(param->name, MQ_QUANT_WEIGHTS) == 0;
+    if (tensor && (tensor->dtype == MQ_F32 || bytes) && tensor->rank == param->rank &&
         memcmp(tensor->shape, param->shape, param->rank * sizeof *param->shape) == 0)
         return MQ_OK;
     if ((*wrong)++ >= SHOWN) return MQ_OK;
@@ -58,13 +60,19 @@ mq_status mq_tensors_check(mq_err *err, const mq_graph *graph, const mq_bundle *
         const mq_node *node = mq_graph_node(graph, i);
         for (size_t k = 0; k < mq_node_param_count(node); k++, all++) {
             const mq_param_shape param = mq_node_param(graph, node, k);
-            MQ_TRY(compare(err, find(weights, prefix, node, param.name), node, &param, &report, &wrong));
+            const mq_tensor *tensor = mq_tensors_find(weights, prefix, node, param.name);
+            MQ_TRY(compare(err, tensor, node, &param, &report, &wrong));
         }
     }
     MQ_REQUIRE(
         !wrong, err, MQ_BAD_DATA,
         "%s: %zu of the network's %zu tensors are not as they must be: %s%s; take a file of this network",
         mq_bundle_path(weights), wrong, all, (const char *)report.data, wrong > SHOWN ? ", ..." : "");
+    for (size_t i = 0; i < mq_graph_size(graph); i++) {
+        const mq_node *node = mq_graph_node(graph, i);
+        mq_quant quant;
+        if (mq_quant_find(weights, prefix, node, &quant)) MQ_TRY(mq_quant_check(err, weights, prefix, node));
+    }
 cleanup:
     mq_buf_free(&report);
     return status;
@@ -78,7 +86,7 @@ mq_status mq_tensors_digest(mq_err *err, const mq_graph *graph, const mq_bundle 
     for (size_t i = 0; i <= last; i++) {
         const mq_node *node = mq_graph_node(graph, i);
         for (size_t k = 0; k < mq_node_param_count(node); k++) {
-            const mq_tensor *tensor = find(weights, "", node, mq_node_param(graph, node, k).name);
+            const mq_tensor *tensor = mq_tensors_find(weights, "", node, mq_node_param(graph, node, k).name);
             mq_digest_add(digest, tensor->name, strlen(tensor->name) + 1);
             mq_digest_add(digest, tensor->data, tensor->bytes);
         }

@@ -6,8 +6,8 @@
 #include "net/bundle.h"
 #include "net/graph.h"
 
-/* Whether weights hold every parameter of graph as f32 of the right shape; if not, MQ_BAD_DATA with the first
- * differences and their number. */
+/* Whether weights hold every parameter of graph as f32 of the right shape, or as a sound 8-bit layer
+ * (quant.h); if not, MQ_BAD_DATA with the first differences and their number. */
 MQ_MUST_USE mq_status mq_tensors_check(mq_err *err, const mq_graph *graph, const mq_bundle *weights,
                                        const char *prefix);
 
@@ -15,6 +15,10 @@ MQ_MUST_USE mq_status mq_tensors_check(mq_err *err, const mq_graph *graph, const
  * numbers. */
 MQ_MUST_USE mq_status mq_tensors_digest(mq_err *err, const mq_graph *graph, const mq_bundle *weights,
                                         size_t last, char hex[MQ_HEX_SIZE]);
+
+/* A tensor of a node, borrowed; NULL when there is none of that name. */
+const mq_tensor *mq_tensors_find(const mq_bundle *weights, const char *prefix, const mq_node *node,
+                                 const char *name);
 
 /* Numbers of one parameter of a checked bundle, borrowed from it; NULL when there is none of that name. */
 const float *mq_tensors_get(const mq_bundle *weights, const char *prefix, const mq_node *node,

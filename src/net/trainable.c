@@ -5,6 +5,7 @@
 #include "net/trainable_impl.h"
 
 #include "net/program.h"
+#include "net/quant.h"
 #include "net/tensors.h"
 
 #include "base/clock.h"
@@ -72,6 +73,9 @@ MQ_MUST_USE static mq_status build(mq_err *err, const mq_trainable_plan *plan, m
     MQ_TRY(mq_dnn_create(err, &t->dnn));
     MQ_TRY(plan->arch->build(err, plan->imgsz, &t->graph));
     MQ_TRY(mq_tensors_check(err, t->graph, plan->weights, plan->prefix));
+    MQ_REQUIRE(!mq_quant_any(plan->weights), err, MQ_USAGE,
+               "%s: holds 8-bit layers, which cannot be trained; take the model it was exported from",
+               mq_bundle_path(plan->weights));
     const char *lowest = plan->first ? plan->first : mq_graph_node(t->graph, 0)->block;
     MQ_TRY(mq_graph_boundary(err, t->graph, lowest, &t->boundary));
     MQ_TRY(mq_masters_create(err, plan, t));

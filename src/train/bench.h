@@ -15,7 +15,7 @@ typedef struct {
     const char *prefix;       /* before the names in weights: "trunk/" in models, else "" */
     uint32_t imgsz;
     size_t batch;
-    mq_dtype dtype;        /* MQ_F32 or MQ_BF16 */
+    mq_dtype dtype;        /* MQ_F32 or MQ_BF16; forward passes also MQ_I8 */
     bool train;            /* steps of training: forward, backward, Adam; else forward passes */
     const char *first;     /* training: the lowest thawed block; NULL: everything */
     bool batch_statistics; /* training: see mq_trainable_plan */

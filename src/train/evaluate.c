@@ -125,7 +125,7 @@ static mq_status scores_json(mq_err *err, const evaluation *e, const mq_scores *
         mq_dataset_digest(plan->dataset), "model", mq_json_text(plan->model_name), "model_sha256",
         mq_model_digest(plan->model), "arch", mq_model_arch(plan->model)->name, "param_count",
         (long long)mq_model_params(plan->model), "imgsz", (int)mq_model_recipe(plan->model)->imgsz, "dtype",
-        mq_dtype_name(plan->dtype), "seconds", mq_json_number(seconds), "img_s",
+        mq_dtype_name(mq_model_dtype(plan->model)), "seconds", mq_json_number(seconds), "img_s",
         mq_json_number((double)s->pictures / seconds), "per_class", classes));
 cleanup:
     mq_json_free(&classes);

@@ -15,7 +15,6 @@ typedef struct {
     const char
         *folder; /* gets metrics.json, per_class.csv, predictions.csv, confusion_matrix.csv; NULL: none */
     const char *model_name;
-    mq_dtype dtype;
     bool (*stop)(void *user);
     void (*progress)(void *user, size_t done, size_t total, double seconds);
     void *user;

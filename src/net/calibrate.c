@@ -1,0 +1,330 @@
+/* calibrate.c: ranges, samples and the search of calibrate.h. Called by export.
+ * Owns the samples and the tensors it makes. Invariant: what it makes passes mq_quant_check. */
+#include "net/calibrate.h"
+
+#include "net/dnn.h"
+#include "net/quant.h"
+#include "net/tensors.h"
+
+#include "base/mem.h"
+#include "base/par.h"
+#include "base/rng.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { ROWS = 1024, PARTS = 5, NAME_SIZE = 160 };
+static const float shares[] = {0.0f, 0.25f, 0.5f, 0.75f, 1.0f}, cuts[] = {1.0f, 0.9f, 0.8f, 0.7f};
+#define COUNT(list) (sizeof(list) / sizeof *(list))
+
+/* What is known of a layer's first half. */
+typedef struct {
+    const mq_node *node, *norm; /* norm NULL: none */
+    size_t in, filters, rows;
+    float *sample;     /* [ROWS, in] */
+    float *low, *high; /* [in] */
+    float *made;       /* owner of the numbers below: [filters, filters, in, in] */
+    float *weights_scale, *bias, *scale, *zero;
+    int8_t *weights; /* [in, filters] */
+} layer;
+
+struct mq_calibration {
+    mq_calibration_plan plan;
+    mq_graph *graph;
+    mq_program *program;
+    layer *layers; /* in network order */
+    size_t count, seen;
+    mq_tensor *tensors;
+    char (*names)[NAME_SIZE];
+    size_t tensor_count;
+};
+
+/* The batch norm that alone reads a node, or NULL. */
+static const mq_node *norm_behind(const mq_graph *graph, size_t index) {
+    const mq_node *next = index + 1 < mq_graph_size(graph) ? mq_graph_node(graph, index + 1) : NULL;
+    return next && next->op == MQ_OP_BATCH_NORM && next->inputs[0] == index ? next : NULL;
+}
+
+MQ_MUST_USE static mq_status add_layer(mq_err *err, mq_calibration *c, size_t index) {
+    mq_status status = MQ_OK;
+    layer *l = &c->layers[c->count++];
+    l->node = mq_graph_node(c->graph, index);
+    l->norm = norm_behind(c->graph, index);
+    l->in = mq_graph_node(c->graph, l->node->inputs[0])->shape.c;
+    l->filters = l->node->filters;
+    MQ_TRY(mq_calloc(err, ROWS * l->in, sizeof *l->sample, "calibration", &l->sample));
+    MQ_TRY(mq_calloc(err, l->in, sizeof *l->low, "calibration", &l->low));
+    MQ_TRY(mq_calloc(err, l->in, sizeof *l->high, "calibration", &l->high));
+    MQ_TRY(mq_calloc(err, 2 * (l->filters + l->in), sizeof *l->made, "calibration", &l->made));
+    MQ_TRY(mq_calloc(err, l->in * l->filters, sizeof *l->weights, "calibration", &l->weights));
+    l->weights_scale = l->made;
+    l->bias = l->weights_scale + l->filters;
+    l->scale = l->bias + l->filters;
+    l->zero = l->scale + l->in;
+cleanup:
+    return status;
+}
+
+mq_status mq_calibration_create(mq_err *err, const mq_calibration_plan *plan, mq_calibration **calibration) {
+    mq_status status = MQ_OK;
+    mq_calibration *c = NULL;
+    MQ_REQUIRE(plan->size == sizeof *plan && plan->pictures, err, MQ_INTERNAL,
+               "a calibration without pictures");
+    MQ_REQUIRE(!mq_quant_any(plan->weights), err, MQ_USAGE, "%s: is in 8 bits already",
+               mq_bundle_path(plan->weights));
+    MQ_TRY(mq_calloc(err, 1, sizeof *c, "calibration", &c));
+    c->plan = *plan;
+    MQ_TRY(plan->arch->build(err, plan->imgsz, &c->graph));
+    const size_t nodes = mq_graph_size(c->graph);
+    MQ_TRY(mq_calloc(err, nodes, sizeof *c->layers, "calibration", &c->layers));
+    MQ_TRY(mq_calloc(err, nodes * PARTS, sizeof *c->tensors, "calibration", &c->tensors));
+    MQ_TRY(mq_calloc(err, nodes * PARTS, sizeof *c->names, "calibration", &c->names));
+    for (size_t i = 0; i < nodes; i++)
+        if (mq_graph_node(c->graph, i)->op == MQ_OP_SEPCONV) MQ_TRY(add_layer(err, c, i));
+    const mq_program_plan program = {.size = sizeof program,
+                                     .arch = plan->arch,
+                                     .weights = plan->weights,
+                                     .prefix = plan->prefix,
+                                     .imgsz = plan->imgsz,
+                                     .batch = 1,
+                                     .dtype = MQ_I8};
+    MQ_TRY(mq_program_create(err, &program, &c->program));
+    *calibration = c;
+    c = NULL;
+cleanup:
+    mq_calibration_free(&c);
+    return status;
+}
+
+void mq_calibration_free(mq_calibration **calibration) {
+    mq_calibration *c = *calibration;
+    if (!c) return;
+    for (size_t i = 0; c->layers && i < c->count; i++) {
+        layer *l = &c->layers[i];
+        free(l->sample);
+        free(l->low);
+        free(l->high);
+        free(l->made);
+        free(l->weights);
+    }
+    free(c->layers);
+    free(c->tensors);
+    free(c->names);
+    mq_program_free(&c->program);
+    mq_graph_free(&c->graph);
+    free(c);
+    *calibration = NULL;
+}
+
+/* Widens the ranges by a picture's values [pixels, in] and keeps some pixels. */
+static mq_status look(mq_err *err, void *user, const mq_node *node, const float *values, size_t pixels) {
+    (void)err;
+    mq_calibration *c = user;
+    layer *l = c->layers;
+    while (strcmp(l->node->name, node->name) != 0) l++;
+    for (size_t p = 0; p < pixels; p++)
+        for (size_t i = 0; i < l->in; i++) {
+            const float value = values[p * l->in + i];
+            if (value < l->low[i]) l->low[i] = value;
+            if (value > l->high[i]) l->high[i] = value;
+        }
+    const size_t wanted = ROWS * (c->seen + 1) / c->plan.pictures;
+    for (; l->rows < wanted && l->rows < ROWS; l->rows++) {
+        const float place = mq_rng_unit(c->plan.seed, MQ_RNG_CALIBRATE, (uint32_t)(l - c->layers), l->rows);
+        memcpy(l->sample + l->rows * l->in, values + (size_t)(place * (float)pixels) % pixels * l->in,
+               l->in * sizeof *values);
+    }
+    return MQ_OK;
+}
+
+mq_status mq_calibration_add(mq_err *err, mq_calibration *c, const float *pixels) {
+    const mq_status status = mq_program_observe(err, c->program, pixels, look, c);
+    c->seen++;
+    return status;
+}
+
+/* Memory of the search for one layer. */
+typedef struct {
+    float *exact;     /* [in, filters] weights */
+    float *wanted;    /* [rows, filters] what they give */
+    float *sources;   /* [rows, in] the sample, quantised: whole numbers around 0 */
+    float *weights;   /* [in, filters] quantised, and scaled back */
+    float *result;    /* [rows, filters] */
+    double *weighing; /* [filters] */
+} space;
+
+static void free_space(space *s) {
+    free(s->exact);
+    free(s->wanted);
+    free(s->sources);
+    free(s->weights);
+    free(s->result);
+    free(s->weighing);
+}
+
+/* How much of a filter's result goes on: the square of its batch norm's scale. */
+static void weigh(const mq_calibration *c, const layer *l, double *weighing) {
+    const float *gamma = NULL, *variance = NULL;
+    if (l->norm) {
+        gamma = mq_tensors_get(c->plan.weights, c->plan.prefix, l->norm, "gamma");
+        variance = mq_tensors_get(c->plan.weights, c->plan.prefix, l->norm, "moving_variance");
+    }
+    for (size_t f = 0; f < l->filters; f++)
+        weighing[f] = gamma ? (double)gamma[f] * gamma[f] / (variance[f] + l->norm->epsilon) : 1.0;
+}
+
+MQ_MUST_USE static mq_status make_space(mq_err *err, const mq_calibration *c, const layer *l, space *s) {
+    mq_status status = MQ_OK;
+    const size_t kernel = l->in * l->filters, result = l->rows * l->filters;
+    const float *weights = mq_tensors_get(c->plan.weights, c->plan.prefix, l->node, MQ_QUANT_WEIGHTS);
+    MQ_TRY(mq_alloc_aligned(err, kernel, sizeof(float), "calibration", &s->exact));
+    MQ_TRY(mq_alloc_aligned(err, kernel, sizeof(float), "calibration", &s->weights));
+    MQ_TRY(mq_alloc_aligned(err, result, sizeof(float), "calibration", &s->wanted));
+    MQ_TRY(mq_alloc_aligned(err, result, sizeof(float), "calibration", &s->result));
+    MQ_TRY(mq_alloc_aligned(err, l->rows * l->in, sizeof(float), "calibration", &s->sources));
+    MQ_TRY(mq_calloc(err, l->filters, sizeof *s->weighing, "calibration", &s->weighing));
+    memcpy(s->exact, weights, kernel * sizeof *weights);
+    weigh(c, l, s->weighing);
+    const mq_gemm gemm = {.m = l->rows, .n = l->filters, .k = l->in};
+    MQ_TRY(mq_dnn_sgemm(err, &gemm, l->sample, s->exact, s->wanted));
+cleanup:
+    return status;
+}
+
+/* A scale and a zero for each channel: share 1 gives each its own range, 0 all the widest, cut leaves out the
+ * rare ends of it. */
+static void choose_inputs(layer *l, float share, float cut) {
+    float widest = 0.0f;
+    for (size_t i = 0; i < l->in; i++) widest = fmaxf(widest, l->high[i] - l->low[i]);
+    if (!(widest > 0.0f)) widest = 1.0f;
+    for (size_t i = 0; i < l->in; i++) {
+        const float range = fmaxf(l->high[i] - l->low[i], widest * 1e-6f);
+        l->scale[i] = cut * powf(range, share) * powf(widest, 1.0f - share) / 255.0f;
+        l->zero[i] = fminf(fmaxf(nearbyintf(-l->low[i] * cut / l->scale[i]), 0.0f), 255.0f);
+    }
+}
+
+/* The kernel in 8 bits for these inputs: each filter's largest weight is 127. */
+static void choose_weights(layer *l, const space *s) {
+    for (size_t f = 0; f < l->filters; f++) l->weights_scale[f] = 0.0f;
+    for (size_t i = 0; i < l->in; i++)
+        for (size_t f = 0; f < l->filters; f++)
+            l->weights_scale[f] = fmaxf(l->weights_scale[f],
+                                        fabsf(s->exact[i * l->filters + f]) * l->scale[i]);
+    for (size_t f = 0; f < l->filters; f++)
+        l->weights_scale[f] = l->weights_scale[f] > 1e-25f ? l->weights_scale[f] / 127.0f : 1.0f;
+    for (size_t i = 0; i < l->in; i++)
+        for (size_t f = 0; f < l->filters; f++) {
+            const size_t at = i * l->filters + f;
+            const float whole = nearbyintf(s->exact[at] * l->scale[i] / l->weights_scale[f]);
+            l->weights[at] = (int8_t)whole;
+            s->weights[at] = whole * l->weights_scale[f];
+        }
+}
+
+static void quantise_sample(const layer *l, float *out) {
+    for (size_t r = 0; r < l->rows; r++)
+        for (size_t i = 0; i < l->in; i++) {
+            const float whole = nearbyintf(l->sample[r * l->in + i] / l->scale[i] + l->zero[i]);
+            out[r * l->in + i] = fminf(fmaxf(whole, 0.0f), 255.0f) - l->zero[i];
+        }
+}
+
+/* The error's part of the variance of the result, both weighed; the bias is set to take its mean away. */
+static double error_of(layer *l, const space *s) {
+    double lost = 0.0, all = 0.0;
+    const double rows = (double)l->rows;
+    for (size_t f = 0; f < l->filters; f++) {
+        double off = 0.0, off2 = 0.0, sum = 0.0, sum2 = 0.0;
+        for (size_t r = 0; r < l->rows; r++) {
+            const double exact = s->wanted[r * l->filters + f], error = exact - s->result[r * l->filters + f];
+            off += error, off2 += error * error, sum += exact, sum2 += exact * exact;
+        }
+        l->bias[f] = (float)(off / rows);
+        lost += s->weighing[f] * (off2 - off * off / rows);
+        all += s->weighing[f] * (sum2 - sum * sum / rows);
+    }
+    return all > 0.0 ? fmax(lost, 0.0) / all : 0.0;
+}
+
+/* Fills the layer's numbers for one choice. */
+MQ_MUST_USE static mq_status try_choice(mq_err *err, layer *l, const space *s, float share, float cut,
+                                        double *error) {
+    mq_status status = MQ_OK;
+    const mq_gemm gemm = {.m = l->rows, .n = l->filters, .k = l->in};
+    choose_inputs(l, share, cut);
+    choose_weights(l, s);
+    quantise_sample(l, s->sources);
+    MQ_TRY(mq_dnn_sgemm(err, &gemm, s->sources, s->weights, s->result));
+    *error = error_of(l, s);
+cleanup:
+    return status;
+}
+
+MQ_MUST_USE static mq_status fit(mq_err *err, const mq_calibration *c, layer *l, double *error) {
+    mq_status status = MQ_OK;
+    space s = {0};
+    double best = INFINITY;
+    float share = 0.0f, cut = 1.0f;
+    MQ_TRY(make_space(err, c, l, &s));
+    for (size_t i = 0; i < COUNT(shares) * COUNT(cuts); i++) {
+        const float a = shares[i / COUNT(cuts)], b = cuts[i % COUNT(cuts)];
+        MQ_TRY(try_choice(err, l, &s, a, b, error));
+        if (*error < best) best = *error, share = a, cut = b;
+    }
+    MQ_TRY(try_choice(err, l, &s, share, cut, error));
+    if (getenv("MQ_DBG"))
+        fprintf(stderr, "%s share %g cut %g error %g\n", l->node->name, (double)share, (double)cut, *error);
+cleanup:
+    free_space(&s);
+    return status;
+}
+
+static void add_tensor(mq_calibration *c, const layer *l, const char *name, mq_tensor tensor) {
+    char *full = c->names[c->tensor_count];
+    snprintf(full, NAME_SIZE, "%s%s/%s", c->plan.prefix, l->node->name, name);
+    tensor.name = full;
+    tensor.bytes = mq_dtype_size(tensor.dtype);
+    for (size_t i = 0; i < tensor.rank; i++) tensor.bytes *= tensor.shape[i];
+    c->tensors[c->tensor_count++] = tensor;
+}
+
+static void add_tensors(mq_calibration *c, const layer *l) {
+    add_tensor(
+        c, l, MQ_QUANT_WEIGHTS,
+        (mq_tensor){.dtype = MQ_I8, .rank = 4, .shape = {1, 1, l->in, l->filters}, .data = l->weights});
+    const mq_tensor filters = {.dtype = MQ_F32, .rank = 1, .shape = {l->filters}};
+    const mq_tensor channels = {.dtype = MQ_F32, .rank = 1, .shape = {l->in}};
+    mq_tensor t = filters;
+    t.data = l->weights_scale;
+    add_tensor(c, l, MQ_QUANT_WEIGHTS_SCALE, t);
+    t.data = l->bias;
+    add_tensor(c, l, MQ_QUANT_BIAS, t);
+    t = channels;
+    t.data = l->scale;
+    add_tensor(c, l, MQ_QUANT_SCALE, t);
+    t.data = l->zero;
+    add_tensor(c, l, MQ_QUANT_ZERO, t);
+}
+
+mq_status mq_calibration_fit(mq_err *err, mq_calibration *c, double most, mq_calibrated_fn each, void *user) {
+    mq_status status = MQ_OK;
+    MQ_REQUIRE(c->seen, err, MQ_INTERNAL, "calibrated on nothing");
+    c->tensor_count = 0;
+    for (size_t i = 0; i < c->count; i++) {
+        layer *l = &c->layers[i];
+        mq_calibrated told = {.layer = l->node->name};
+        MQ_TRY(fit(err, c, l, &told.error));
+        told.quantised = told.error <= most;
+        if (told.quantised) add_tensors(c, l);
+        MQ_TRY(each(err, user, &told, i, c->count));
+    }
+cleanup:
+    return status;
+}
+
+size_t mq_calibration_tensors(const mq_calibration *c, const mq_tensor **tensors) {
+    *tensors = c->tensors;
+    return c->tensor_count;
+}

@@ -1,0 +1,232 @@
+/* test_quant.c: layers in 8 bits: what calibration makes of a small network, and the programs that run it. */
+#include "unit/nets.h"
+
+#include "base/par.h"
+#include "net/calibrate.h"
+#include "net/program.h"
+#include "net/quant.h"
+#include "net/seeded.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { SIDE = 75, PICTURES = 6, NUMBERS = SIDE * SIDE * 3, FEATURES = 512 };
+static const char LAYER[] = "block5_sepconv2";
+
+static mq_bundle *seeded(void) {
+    mq_err err = {0};
+    mq_graph *graph = NULL;
+    mq_bundle *weights = NULL;
+    assert_ok(err, quarter_arch.build(&err, SIDE, &graph));
+    assert_ok(err, mq_seeded_weights(&err, graph, NETS_SEED, &weights));
+    mq_graph_free(&graph);
+    return weights;
+}
+
+static double errors[64];
+
+static mq_status note(mq_err *err, void *user, const mq_calibrated *layer, size_t index, size_t count) {
+    (void)err, (void)user;
+    assert_int_equal(count, 34);
+    errors[index] = layer->error;
+    return MQ_OK;
+}
+
+/* Puts tensors of the calibration into a file beside the others, and reads it. */
+static mq_bundle *join(const mq_bundle *weights, const mq_calibration *calibration, const char *path) {
+    mq_err err = {0};
+    mq_bundle *joined = NULL;
+    const mq_tensor *made = NULL;
+    const size_t made_count = mq_calibration_tensors(calibration, &made);
+    mq_tensor *all = calloc(mq_bundle_count(weights) + made_count, sizeof *all);
+    size_t n = 0;
+    assert_non_null(all);
+    for (size_t i = 0; i < mq_bundle_count(weights); i++) {
+        size_t k = 0;
+        while (k < made_count && strcmp(made[k].name, mq_bundle_at(weights, i)->name) != 0) k++;
+        if (k == made_count) all[n++] = *mq_bundle_at(weights, i);
+    }
+    memcpy(all + n, made, made_count * sizeof *made);
+    assert_ok(err, mq_bundle_write(&err, path, all, n + made_count, NULL, 0));
+    assert_ok(err, mq_bundle_open(&err, path, &joined));
+    free(all);
+    return joined;
+}
+
+static mq_bundle *quantise(const mq_bundle *weights, const float *pictures, double most, const char *path) {
+    mq_err err = {0};
+    mq_calibration *calibration = NULL;
+    const mq_calibration_plan plan = {.size = sizeof plan,
+                                      .arch = &quarter_arch,
+                                      .weights = weights,
+                                      .prefix = "",
+                                      .imgsz = SIDE,
+                                      .pictures = PICTURES,
+                                      .seed = 1};
+    assert_ok(err, mq_calibration_create(&err, &plan, &calibration));
+    for (size_t i = 0; i < PICTURES; i++)
+        assert_ok(err, mq_calibration_add(&err, calibration, pictures + i * NUMBERS));
+    assert_ok(err, mq_calibration_fit(&err, calibration, most, note, NULL));
+    mq_bundle *joined = join(weights, calibration, path);
+    mq_calibration_free(&calibration);
+    return joined;
+}
+
+static mq_program_plan plan_of(const mq_bundle *weights, mq_dtype dtype, size_t batch) {
+    return (mq_program_plan){.size = sizeof(mq_program_plan),
+                             .arch = &quarter_arch,
+                             .weights = weights,
+                             .prefix = "",
+                             .imgsz = SIDE,
+                             .batch = batch,
+                             .dtype = dtype};
+}
+
+static void refuse(const mq_bundle *weights, mq_dtype dtype, mq_status code, const char *words) {
+    mq_err err = {0};
+    mq_program *program = NULL;
+    const mq_program_plan plan = plan_of(weights, dtype, 1);
+    assert_int_equal(mq_program_create(&err, &plan, &program), code);
+    if (!strstr(err.text, words)) fail_msg("%s, not: %s", err.text, words);
+}
+
+/* Features of the pictures, the caller's. */
+static float *features(const mq_bundle *weights, mq_dtype dtype, size_t batch, const float *pictures) {
+    mq_err err = {0};
+    mq_program *program = NULL;
+    const mq_program_plan plan = plan_of(weights, dtype, batch);
+    float *out = malloc(PICTURES * FEATURES * sizeof *out);
+    assert_non_null(out);
+    assert_ok(err, mq_program_create(&err, &plan, &program));
+    assert_ok(err, mq_program_run(&err, program, pictures, PICTURES, out));
+    mq_program_free(&program);
+    return out;
+}
+
+/* |a - b| / |b| */
+static double relative(const float *a, const float *b) {
+    double error = 0.0, norm = 0.0;
+    for (size_t i = 0; i < PICTURES * FEATURES; i++) {
+        error += pow((double)a[i] - (double)b[i], 2);
+        norm += pow((double)b[i], 2);
+    }
+    return sqrt(error / norm);
+}
+
+/* The whole network in 8 bits stays near f32; without the numbers of the calibration it would not. */
+static void test_network(void **state) {
+    (void)state;
+    mq_bundle *weights = seeded();
+    float *pictures = draws(3, PICTURES * NUMBERS);
+    mq_bundle *bytes = quantise(weights, pictures, 1.0, "quant.safetensors");
+    float *exact = features(weights, MQ_F32, 2, pictures), *widened = features(bytes, MQ_F32, 2, pictures);
+    float *plain = features(weights, MQ_I8, 2, pictures);
+    for (size_t i = 0; i < 34; i++) assert_true(errors[i] > 0 && errors[i] < 2e-3);
+    assert_true(relative(widened, exact) < 0.04);
+    assert_true(relative(plain, exact) < (mq_dtype_auto() == MQ_BF16 ? 0.03 : 1e-5));
+    if (mq_dnn_has_int8()) {
+        float *eight = features(bytes, MQ_I8, 2, pictures), *one = features(bytes, MQ_I8, 1, pictures);
+        assert_true(relative(eight, exact) < 0.06);
+        assert_true(relative(widened, exact) < relative(eight, exact));
+        assert_memory_equal(eight, one, PICTURES * FEATURES * sizeof *one); /* the batch does not matter */
+        free(eight), free(one);
+    } else {
+        refuse(bytes, MQ_I8, MQ_UNAVAILABLE, "has no vnni; use --dtype f32");
+    }
+    free(exact), free(widened), free(plain), free(pictures);
+    mq_bundle_free(&bytes);
+    mq_bundle_free(&weights);
+    remove("quant.safetensors");
+}
+
+/* A layer that would lose more stays in numbers. */
+static void test_kept(void **state) {
+    (void)state;
+    mq_bundle *weights = seeded();
+    float *pictures = draws(3, PICTURES * NUMBERS);
+    mq_bundle *all = quantise(weights, pictures, 1.0, "quant-all.safetensors");
+    double least = errors[0];
+    for (size_t i = 1; i < 34; i++) least = fmin(least, errors[i]);
+    mq_bundle *one = quantise(weights, pictures, least, "quant-one.safetensors");
+    size_t layers[2] = {0};
+    for (size_t i = 0; i < mq_bundle_count(all); i++) layers[0] += mq_bundle_at(all, i)->dtype == MQ_I8;
+    for (size_t i = 0; i < mq_bundle_count(one); i++) layers[1] += mq_bundle_at(one, i)->dtype == MQ_I8;
+    assert_int_equal(layers[0], 34);
+    assert_int_equal(layers[1], 1);
+    free(pictures);
+    mq_bundle_free(&one);
+    mq_bundle_free(&all);
+    mq_bundle_free(&weights);
+    remove("quant-all.safetensors");
+    remove("quant-one.safetensors");
+}
+
+/* The network with a change to one tensor of an 8-bit layer must be refused, with the words. */
+static void refuse_changed(const mq_bundle *weights, const char *tensor, const mq_tensor *instead,
+                           const char *words) {
+    mq_err err = {0};
+    mq_bundle *changed = NULL;
+    char name[96];
+    snprintf(name, sizeof name, "%s/%s", LAYER, tensor);
+    mq_tensor *all = calloc(mq_bundle_count(weights), sizeof *all);
+    size_t n = 0;
+    for (size_t i = 0; i < mq_bundle_count(weights); i++) {
+        all[n] = *mq_bundle_at(weights, i);
+        if (strcmp(all[n].name, name) != 0) {
+            n++;
+        } else if (instead) {
+            all[n] = *instead;
+            all[n++].name = name;
+        }
+    }
+    assert_ok(err, mq_bundle_write(&err, "quant-bad.safetensors", all, n, NULL, 0));
+    assert_ok(err, mq_bundle_open(&err, "quant-bad.safetensors", &changed));
+    refuse(changed, MQ_F32, MQ_BAD_DATA, words);
+    mq_bundle_free(&changed);
+    free(all);
+    remove("quant-bad.safetensors");
+}
+
+static void test_refusals(void **state) {
+    (void)state;
+    mq_bundle *weights = seeded();
+    float *pictures = draws(3, PICTURES * NUMBERS);
+    mq_bundle *bytes = quantise(weights, pictures, 1.0, "quant-good.safetensors");
+    char name[96];
+    snprintf(name, sizeof name, "%s/%s", LAYER, MQ_QUANT_SCALE);
+    const mq_tensor *scale = mq_bundle_find(bytes, name);
+    float *numbers = malloc(scale->bytes);
+    mq_tensor bad = *scale;
+    bad.data = numbers;
+    memcpy(numbers, scale->data, scale->bytes);
+    refuse_changed(bytes, MQ_QUANT_SCALE, NULL, "block5_sepconv2 needs 182 numbers in input_scale");
+    numbers[3] = 0;
+    refuse_changed(bytes, MQ_QUANT_SCALE, &bad, "input_scale of the 8-bit layer block5_sepconv2 holds 0");
+    numbers[3] = NAN;
+    refuse_changed(bytes, MQ_QUANT_SCALE, &bad, "holds nan");
+    for (size_t i = 0; i < bad.shape[0]; i++) numbers[i] = 128;
+    numbers[9] = 256;
+    refuse_changed(bytes, MQ_QUANT_ZERO, &bad, "input_zero of the 8-bit layer block5_sepconv2 holds 256");
+    numbers[9] = 0.5f;
+    refuse_changed(bytes, MQ_QUANT_ZERO, &bad, "holds 0.5");
+    bad.shape[0]--;
+    bad.bytes -= sizeof *numbers;
+    refuse_changed(bytes, MQ_QUANT_BIAS, &bad, "needs 182 numbers in pointwise_bias");
+    mq_tensor kernel = {.dtype = MQ_I8, .rank = 4, .shape = {1, 1, 2, 2}, .data = numbers, .bytes = 4};
+    refuse_changed(bytes, MQ_QUANT_WEIGHTS, &kernel,
+                   "pointwise_kernel is int8 [1,1,2,2] instead of f32 [1,1,182,182]");
+    free(numbers), free(pictures);
+    mq_bundle_free(&bytes);
+    mq_bundle_free(&weights);
+    remove("quant-good.safetensors");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_network),
+        cmocka_unit_test(test_kept),
+        cmocka_unit_test(test_refusals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
