@@ -22,15 +22,16 @@ WORDS = {"train": ["--train", "--bn", "train"], "stored": ["--train", "--bn", "s
 def programs(options, kind, dtype, batch):
     """{name: command} of a case."""
     keras, torch = (options.peers / name / "bin/python" for name in ("keras", "torch"))
-    case = [kind, {"bf16": "bf16", "f32": "float32"}[dtype], batch]
-    found = {"marque": [ROOT / "build/release/marque", "bench", "xception", *WORDS[kind], "--dtype", dtype, "-b", batch,
-                        "--json"],
+    case = [kind, {"bf16": "bf16", "f32": "float32"}.get(dtype), batch]
+    network = [options.model] if dtype == "int8" else ["xception", "--dtype", dtype]
+    found = {"marque": [ROOT / "build/release/marque", "bench", *network, *WORDS[kind], "-b", batch, "--json"],
              "Keras": [keras, PEERS / "keras_xception.py", *case],
              "PyTorch": [torch, PEERS / "torch_xception.py", *case],
              "torch.compile": [torch, PEERS / "torch_xception.py", *case, "compile"]}
     if kind == "infer":
         found["OpenVINO"] = [torch, PEERS / "openvino_xception.py", dtype, batch, options.peers]
-    return {name: command for name, command in found.items() if name == "marque" or name in options.against.split(",")}
+    wanted = options.against.split(",") if dtype != "int8" else ["OpenVINO"]
+    return {name: command for name, command in found.items() if name == "marque" or name in wanted}
 
 
 def run(name, command):
@@ -86,11 +87,14 @@ def main():
     parser = argparse.ArgumentParser(prog="bench/compare.sh", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--passes", default="train,stored,infer", help="stored: training, batch norms on stored statistics")
-    parser.add_argument("--dtype", default="bf16,f32")
+    parser.add_argument("--dtype", default="bf16,f32", help="int8 (infer only, against OpenVINO) needs --model")
+    parser.add_argument("--model", help="a model in 8 bits, from marque export")
     parser.add_argument("--batch", default="32,16")
     parser.add_argument("--against", default="Keras,PyTorch,torch.compile,OpenVINO")
     parser.add_argument("--peers", type=Path, required=True, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if "int8" in options.dtype.split(",") and (not options.model or options.passes != "infer"):
+        parser.error("--dtype int8 takes --passes infer --model FILE, a file that marque export wrote")
     print(f"{processor()}, {len(os.sched_getaffinity(0))} cores, {datetime.date.today()}\n"
           f"bench/compare.sh {' '.join(word for word in sys.argv[1:] if word not in ('--peers', str(options.peers)))}")
     for batch in options.batch.split(","):

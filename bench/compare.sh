@@ -18,7 +18,7 @@ environment() {
 case " $* " in *" -h "* | *" --help "*) exec python3 bench/compare.py --help ;; esac
 mkdir -p "$peers"
 environment keras keras==3.15.1 tensorflow-cpu==2.21.0
-environment torch torch==2.15.0 timm==1.0.31 openvino==2026.4.1
+environment torch torch==2.15.0 timm==1.0.31 openvino==2026.4.1 nncf
 cmake --preset release >/dev/null
 cmake --build build/release -j "$(nproc)" >/dev/null
 exec python3 bench/compare.py --peers "$peers" "$@"

@@ -143,7 +143,7 @@ static mq_status open_input(mq_err *err, const mq_call *call, bench_input *in) {
     MQ_REQUIRE(in->plan.imgsz >= in->plan.arch->imgsz_min, err, MQ_USAGE,
                "--imgsz %u: %s takes pictures from %u pixels on", in->plan.imgsz, in->plan.arch->name,
                in->plan.arch->imgsz_min);
-    in->plan.weights = in->weights;
+    in->plan.weights = &in->weights;
 cleanup:
     return status;
 }
@@ -183,7 +183,7 @@ static void print_columns(const mq_bench *bench, const mq_measure *m, double pic
 
 static void print_text(const bench_input *in, const bench_options *o, const mq_bench *bench) {
     const mq_bench_plan *p = &in->plan;
-    const double pictures = p->train ? (double)p->batch : 1, flops = bench->picture.flops;
+    const double pictures = (double)bench->layer_pictures, flops = bench->picture.flops;
     mq_measure kinds[KINDS_MAX], all = {.seconds = 0};
     printf("%s %u px, %s, %s weights, %d threads; peak %.1f GFLOP/s, memory %.1f GB/s\n", p->arch->name,
            p->imgsz, mq_dtype_name(p->dtype), in->seeded ? "made-up" : "the model's", mq_par_threads(),
@@ -248,7 +248,7 @@ static mq_status print_bench_json(mq_err *err, const bench_input *in, const benc
                                   const mq_bench *bench) {
     mq_status status = MQ_OK;
     const mq_bench_plan *p = &in->plan;
-    const double pictures = p->train ? (double)p->batch : 1;
+    const double pictures = (double)bench->layer_pictures;
     mq_json *kinds = NULL, *layers = NULL, *all = NULL;
     mq_measure sums[KINDS_MAX];
     MQ_TRY(list_json(err, bench, sums, sum_kinds(bench, pictures, sums), 1, &kinds));

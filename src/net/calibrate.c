@@ -16,6 +16,8 @@
 
 enum { ROWS = 1024, PARTS = 5, NAME_SIZE = 160 };
 static const float shares[] = {0.0f, 0.25f, 0.5f, 0.75f, 1.0f}, cuts[] = {1.0f, 0.9f, 0.8f, 0.7f};
+/* Of the widest channel's range, what every channel has at least: others may show more than these pictures do. */
+static const float NARROW = 0.01f;
 #define COUNT(list) (sizeof(list) / sizeof *(list))
 
 /* What is known of a layer's first half. */
@@ -199,7 +201,7 @@ static void choose_inputs(layer *l, float share, float cut) {
     for (size_t i = 0; i < l->in; i++) widest = fmaxf(widest, l->high[i] - l->low[i]);
     if (!(widest > 0.0f)) widest = 1.0f;
     for (size_t i = 0; i < l->in; i++) {
-        const float range = fmaxf(l->high[i] - l->low[i], widest * 1e-6f);
+        const float range = fmaxf(l->high[i] - l->low[i], widest * NARROW);
         l->scale[i] = cut * powf(range, share) * powf(widest, 1.0f - share) / 255.0f;
         l->zero[i] = fminf(fmaxf(nearbyintf(-l->low[i] * cut / l->scale[i]), 0.0f), 255.0f);
     }
@@ -274,8 +276,6 @@ MQ_MUST_USE static mq_status fit(mq_err *err, const mq_calibration *c, layer *l,
         if (*error < best) best = *error, share = a, cut = b;
     }
     MQ_TRY(try_choice(err, l, &s, share, cut, error));
-    if (getenv("MQ_DBG"))
-        fprintf(stderr, "%s share %g cut %g error %g\n", l->node->name, (double)share, (double)cut, *error);
 cleanup:
     free_space(&s);
     return status;

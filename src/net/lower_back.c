@@ -69,7 +69,7 @@ MQ_MUST_USE static mq_status push(mq_train_lowering *l, size_t j, size_t share) 
     step.sums = n && !g->missing && (n->batch || n->thawed);
     step.buffers[MQ_SLOT_SRC] = share;
     step.norm = step.norm_b = norm;
-    if (step.relu || step.sums) step.buffers[MQ_SLOT_SRC2] = l->values[l->values[j].source].stored;
+    if (step.relu || step.sums) MQ_TRY(mq_lower_stored(l, l->values[j].source, &step.buffers[MQ_SLOT_SRC2]));
     if (!step.relu && g->buffer == MQ_NONE && l->t->tensors[share].each == MQ_EACH_PICTURE) {
         take(l, target, share);
         step.buffers[MQ_SLOT_DST] = share;
@@ -93,7 +93,7 @@ MQ_MUST_USE static mq_status back_norm(mq_train_lowering *l, size_t index) {
     if (n->batch && l->summed[v->norm] == l->phase) MQ_TRY(mq_lower_next_phase(l));
     step.norm = v->norm;
     step.buffers[MQ_SLOT_SRC] = step.buffers[MQ_SLOT_DST] = own;
-    if (n->batch) step.buffers[MQ_SLOT_SRC2] = l->values[source].stored;
+    if (n->batch) MQ_TRY(mq_lower_stored(l, source, &step.buffers[MQ_SLOT_SRC2]));
     if (l->sharers[own] > 1)
         MQ_TRY(mq_lower_tensor(l, MQ_EACH_PICTURE, mq_lower_bytes(l, n->node), n->node->name,
                                &step.buffers[MQ_SLOT_DST]));

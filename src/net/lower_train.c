@@ -1,6 +1,6 @@
 /* lower_train.c: graph -> phases of a forward pass that keeps what the backward
- * pass needs. Called by trainable.c. Invariant: only results of convolutions,
- * sums and pools are kept; batch norms and ReLUs are computed where they are
+ * pass needs. Called by trainable.c. Invariant: only results of convolutions
+ * (but cheap ones), sums and pools are kept; all else is computed where it is
  * read. Layouts are channels last throughout, for one picture and one thread. */
 #include "net/lower_train.h"
 
@@ -8,6 +8,11 @@
 #include "base/par.h"
 
 #include <string.h>
+
+/* Products in a number of a convolution's result, up to which it is computed again rather than kept. Of
+ * Xception: the first convolution, the first of block 2 and what goes around that block, 8.3 of 47 MB a
+ * picture in bf16 for 1 % of a step's arithmetic. */
+enum { CHEAP = 64 };
 
 size_t mq_lower_conv_of(const mq_train_lowering *l, const mq_node *node) {
     size_t i = 0;
@@ -162,10 +167,7 @@ mq_status mq_lower_read(mq_train_lowering *l, size_t node, mq_each each, size_t 
     mq_status status = MQ_OK;
     mq_value *v = &l->values[node];
     const mq_node *n = mq_graph_node(l->graph, node);
-    if (v->stored != MQ_NONE) {
-        *buffer = v->stored;
-        return MQ_OK;
-    }
+    if (v->stored != MQ_NONE) return mq_lower_stored(l, node, buffer);
     if (v->norm != MQ_NONE && l->t->norms[v->norm].batch && l->summed[v->norm] == l->phase &&
         l->t->backward == MQ_NONE)
         MQ_TRY(mq_lower_next_phase(l));
@@ -174,7 +176,7 @@ mq_status mq_lower_read(mq_train_lowering *l, size_t node, mq_each each, size_t 
         return MQ_OK;
     }
     mq_train_step step = mq_lower_step(MQ_STEP_APPLY, n);
-    step.buffers[MQ_SLOT_SRC] = l->values[v->source].stored;
+    MQ_TRY(mq_lower_stored(l, v->source, &step.buffers[MQ_SLOT_SRC]));
     step.norm = v->norm;
     step.relu = v->relu;
     MQ_TRY(mq_lower_tensor(l, each, mq_lower_bytes(l, n), n->name, buffer));
@@ -194,6 +196,12 @@ MQ_MUST_USE static mq_status store(mq_train_lowering *l, size_t index, size_t *b
     return status;
 }
 
+/* Whether a convolution's result takes much memory for little arithmetic: then it is not kept. */
+static bool is_cheap(const mq_train_lowering *l, const mq_node *node) {
+    const mq_conv *c = &l->t->convs[mq_lower_conv_of(l, node) + (node->op == MQ_OP_SEPCONV)];
+    return c->window.kernel * c->window.kernel * c->window.c <= CHEAP;
+}
+
 MQ_MUST_USE static mq_status forward_conv(mq_train_lowering *l, size_t index) {
     mq_status status = MQ_OK;
     const mq_node *node = mq_graph_node(l->graph, index);
@@ -210,9 +218,22 @@ MQ_MUST_USE static mq_status forward_conv(mq_train_lowering *l, size_t index) {
         MQ_TRY(mq_lower_conv(l, conv, MQ_FORWARD, first));
     }
     MQ_TRY(store(l, index, &dst));
+    l->values[index].again = l->t->backward == MQ_NONE && is_cheap(l, node);
     step.buffers[MQ_SLOT_SRC] = src;
     step.buffers[MQ_SLOT_DST] = dst;
     MQ_TRY(mq_lower_conv(l, conv + (node->op == MQ_OP_SEPCONV), MQ_FORWARD, step));
+cleanup:
+    return status;
+}
+
+mq_status mq_lower_stored(mq_train_lowering *l, size_t node, size_t *buffer) {
+    mq_status status = MQ_OK;
+    mq_value *v = &l->values[node];
+    if (v->again && l->t->backward != MQ_NONE) {
+        v->again = false;
+        MQ_TRY(forward_conv(l, node));
+    }
+    *buffer = v->stored;
 cleanup:
     return status;
 }
@@ -398,7 +419,7 @@ mq_status mq_lower_train(mq_err *err, mq_trainable *t) {
     MQ_TRY(mq_calloc(err, l.nodes, sizeof *l.places, "training", &l.places));
     MQ_TRY(mq_calloc(err, t->norm_count, sizeof *l.summed, "training", &l.summed));
     for (size_t i = 0; i < l.nodes; i++) {
-        l.values[i] = (mq_value){MQ_NONE, MQ_NONE, MQ_NONE, false, MQ_NONE, MQ_NONE};
+        l.values[i] = (mq_value){MQ_NONE, MQ_NONE, MQ_NONE, false, false, MQ_NONE, MQ_NONE};
         l.grads[i].buffer = MQ_NONE;
     }
     for (size_t i = 0; i < t->norm_count; i++) l.summed[i] = MQ_NONE;

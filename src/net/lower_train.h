@@ -11,6 +11,8 @@ typedef struct {
     size_t source; /* map: the stored node it reads */
     size_t norm;   /* map: its batch norm; MQ_NONE */
     bool relu;
+    bool
+        again; /* what lay in memory is given up after the forward pass, and computed again when it is read */
     size_t scratch, phase; /* map: where it was computed last, and in which phase; MQ_NONE */
 } mq_value;
 
@@ -69,6 +71,9 @@ MQ_MUST_USE mq_status mq_lower_next_phase(mq_train_lowering *l);
 
 /* Where a node's tensor can be read in this phase; MQ_EACH_PICTURE: in memory that outlives the phase. */
 MQ_MUST_USE mq_status mq_lower_read(mq_train_lowering *l, size_t node, mq_each each, size_t *buffer);
+
+/* The buffer of a node that lies in memory; in the backward pass, of one that was given up too. */
+MQ_MUST_USE mq_status mq_lower_stored(mq_train_lowering *l, size_t node, size_t *buffer);
 
 /* The first convolution of a node; the second half of a separable one is behind it. */
 size_t mq_lower_conv_of(const mq_train_lowering *l, const mq_node *node);

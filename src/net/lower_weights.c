@@ -70,10 +70,10 @@ void mq_lower_scales(const mq_program_plan *plan, const mq_step *step, const mq_
 static void load_quantised(const mq_program_plan *plan, const mq_program *p, const mq_step *step,
                            const mq_quant *q) {
     float *scales = floats_at(p, step->scales_at), *bias = floats_at(p, step->bias_at);
-    const folding folding = folding_of(plan, step->norm);
+    const folding norm = folding_of(plan, step->norm);
     mq_lower_scales(plan, step, q, scales);
     for (size_t o = 0; o < q->filters; o++) {
-        const fold f = fold_at(&folding, o);
+        const fold f = fold_at(&norm, o);
         double zeros = 0.0;
         for (size_t c = 0; c < q->in; c++) zeros += (double)q->zero[c] * q->weights[c * q->filters + o];
         const double sum = q->bias[o] * f.scale + f.shift - zeros * scales[o];
@@ -103,7 +103,7 @@ static const float *load_folded(const mq_program_plan *plan, const mq_program *p
     const mq_param_shape param = mq_node_param(p->graph, step->conv, param_index(step));
     const size_t filters = param.shape[3];
     const float *values = mq_tensors_get(plan->weights, plan->prefix, step->conv, param.name);
-    const folding folding = folding_of(plan, step->norm);
+    const folding norm = folding_of(plan, step->norm);
     float *bias = floats_at(p, step->bias_at);
     if (quant) {
         mq_quant_widen(quant, space->values);
@@ -111,7 +111,7 @@ static const float *load_folded(const mq_program_plan *plan, const mq_program *p
     }
     if (!mq_kernel_layout(step->kernel, MQ_SLOT_BIAS)) return values;
     for (size_t o = 0; o < filters; o++) {
-        const fold f = fold_at(&folding, o);
+        const fold f = fold_at(&norm, o);
         space->scale[o] = f.scale;
         bias[o] = (float)(f.shift + (quant ? quant->bias[o] * f.scale : 0.0));
     }

@@ -74,7 +74,7 @@ void mq_norm_finish_forward(mq_norm *norm, size_t n, float *moving) {
     }
 }
 
-void mq_norm_finish_backward(mq_norm *norm, size_t n, float *grads) {
+void mq_norm_finish_backward(mq_norm *norm, size_t n, float *grads, bool add) {
     const double count = (double)n * (double)norm->pixels;
     for (size_t c = 0; c < norm->channels; c++) {
         double sum[2];
@@ -83,7 +83,8 @@ void mq_norm_finish_backward(mq_norm *norm, size_t n, float *grads) {
         norm->mean_grad[c] = (float)(sum[0] / count);
         norm->factor[c] = (float)(sum[1] / count * inverse * inverse);
         if (!norm->thawed) continue;
-        grads[norm->gamma_at + c] = (float)(sum[1] * inverse);
-        grads[norm->beta_at + c] = (float)sum[0];
+        float *gamma = grads + norm->gamma_at + c, *beta = grads + norm->beta_at + c;
+        *gamma = (float)(sum[1] * inverse) + (add ? *gamma : 0.0f);
+        *beta = (float)sum[0] + (add ? *beta : 0.0f);
     }
 }

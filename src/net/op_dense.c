@@ -90,12 +90,13 @@ typedef struct {
     float *db;
     const float *dy;
     size_t n, out;
+    bool add;
 } column_sums;
 
 /* Columns begin..end, each from the first row to the last whatever the threads. */
 static void sum_columns(void *ctx, size_t begin, size_t end) {
     const column_sums *s = ctx;
-    for (size_t j = begin; j < end; j++) s->db[j] = 0.0f;
+    for (size_t j = begin; j < end && !s->add; j++) s->db[j] = 0.0f;
     for (size_t i = 0; i < s->n; i++)
         for (size_t j = begin; j < end; j++) s->db[j] += s->dy[i * s->out + j];
 }
@@ -103,8 +104,10 @@ static void sum_columns(void *ctx, size_t begin, size_t end) {
 mq_status mq_dense_backward(mq_err *err, mq_dense_grads grads, const float *x, const float *w,
                             const float *dy, mq_dense_shape shape) {
     const size_t n = shape.n, in = shape.in, out = shape.out;
-    mq_parallel_for(out, sum_columns, &(column_sums){grads.db, dy, n, out});
-    mq_status status = mq_dnn_sgemm(err, &(mq_gemm){.ta = true, .m = in, .n = out, .k = n}, x, dy, grads.dw);
+    mq_parallel_for(out, sum_columns, &(column_sums){grads.db, dy, n, out, grads.add});
+    mq_status status = mq_dnn_sgemm(
+        err, &(mq_gemm){.ta = true, .m = in, .n = out, .k = n, .beta = grads.add ? 1.0f : 0.0f}, x, dy,
+        grads.dw);
     if (status == MQ_OK && grads.dx)
         status = mq_dnn_sgemm(err, &(mq_gemm){.tb = true, .m = n, .n = in, .k = out}, dy, w, grads.dx);
     return status;

@@ -11,7 +11,7 @@ typedef struct {
     float *out, *loss;
     const float *in;
     const uint32_t *labels;
-    size_t n, classes;
+    size_t batch, classes;
 } xent_args;
 
 /* Shifted by the row's maximum, so that exp never overflows; -ln p[label] = ln sum - (x[label] - max), which
@@ -33,7 +33,7 @@ static void forward(void *ctx, size_t begin, size_t end) {
 
 static void backward(void *ctx, size_t begin, size_t end) {
     const xent_args *a = ctx;
-    const float scale = 1.0f / (float)a->n;
+    const float scale = 1.0f / (float)a->batch;
     for (size_t i = begin; i < end; i++) {
         const float *p = a->in + i * a->classes;
         float *d = a->out + i * a->classes;
@@ -46,7 +46,7 @@ void mq_softmax_xent_forward(float *p, float *loss, const float *logits, const u
     mq_parallel_for(n, forward, &(xent_args){p, loss, logits, labels, n, classes});
 }
 
-void mq_softmax_xent_backward(float *dlogits, const float *p, const uint32_t *labels, size_t n,
+void mq_softmax_xent_backward(float *dlogits, const float *p, const uint32_t *labels, size_t n, size_t batch,
                               size_t classes) {
-    mq_parallel_for(n, backward, &(xent_args){dlogits, NULL, p, labels, n, classes});
+    mq_parallel_for(n, backward, &(xent_args){dlogits, NULL, p, labels, batch, classes});
 }

@@ -18,6 +18,7 @@ void mq_dense_forward(float *y, const float *x, const float *w, const float *b, 
  * column sums of dy. */
 typedef struct {
     float *dx, *dw, *db;
+    bool add; /* dw and db are added to */
 } mq_dense_grads;
 
 MQ_MUST_USE mq_status mq_dense_backward(mq_err *err, mq_dense_grads grads, const float *x, const float *w,
@@ -31,8 +32,9 @@ void mq_relu_backward(float *dx, const float *y, const float *dy, size_t count);
 void mq_softmax_xent_forward(float *p, float *loss, const float *logits, const uint32_t *labels, size_t n,
                              size_t classes);
 
-/* dlogits = (p - onehot) / n: the gradient of the mean loss. */
-void mq_softmax_xent_backward(float *dlogits, const float *p, const uint32_t *labels, size_t n,
+/* dlogits [n, classes] = (p - onehot) / batch: the gradient of the mean loss of a batch, of which these are n
+ * rows. */
+void mq_softmax_xent_backward(float *dlogits, const float *p, const uint32_t *labels, size_t n, size_t batch,
                               size_t classes);
 
 #endif

@@ -358,7 +358,7 @@ static void run_part(const mq_outer *o, const tile_set *set, size_t in_word, siz
         const size_t left = blocks_of(pixels - number, in_word), depth = left < DEPTH ? left : DEPTH;
         pack(&j, number, depth);
         for (size_t column = 0; column < o->filters; column += COLUMNS)
-            multiply_panel(&j, column, depth, number == 0);
+            multiply_panel(&j, column, depth, number == 0 && !o->add);
     }
 }
 

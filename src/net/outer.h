@@ -17,7 +17,8 @@ typedef struct {
     size_t filters;
     const uint8_t *source, *gradient;
     size_t source_bytes, gradient_bytes; /* from one picture to the next */
-    float *sum;                          /* [kernel, kernel, c, filters], overwritten */
+    float *sum;                          /* [kernel, kernel, c, filters] */
+    bool add;                            /* to what sum holds; else it is overwritten */
     void *scratch;                       /* mq_outer_scratch bytes on a 64-byte boundary */
 } mq_outer;
 

@@ -10,8 +10,8 @@ typedef struct {
     double bandwidth; /* bytes a second: a += b over arrays that no cache holds, three transfers an element */
 } mq_peak;
 
-/* For products in dtype (MQ_F32, MQ_BF16 or MQ_I8) with the instructions that the network may use here; takes about
- * a second. Matrix tiles (AMX) are not counted. */
+/* For products in dtype (MQ_F32, MQ_BF16 or MQ_I8) with the instructions that the network may use here; takes
+ * about a second. Matrix tiles (AMX) are not counted. */
 MQ_MUST_USE mq_status mq_peak_measure(mq_err *err, mq_dtype dtype, mq_peak *peak);
 
 #endif

@@ -42,9 +42,10 @@ bool mq_quant_any(const mq_bundle *weights) {
 
 void mq_quant_widen(const mq_quant *q, float *out) {
     for (size_t c = 0; c < q->in; c++)
-        for (size_t f = 0; f < q->filters; f++)
-            out[c * q->filters + f] = (float)q->weights[c * q->filters + f] * q->weights_scale[f] /
-                                      q->scale[c];
+        for (size_t f = 0; f < q->filters; f++) {
+            const size_t at = c * q->filters + f;
+            out[at] = (float)q->weights[at] * q->weights_scale[f] / q->scale[c];
+        }
 }
 
 mq_status mq_quant_check(mq_err *err, const mq_bundle *weights, const char *prefix, const mq_node *layer) {

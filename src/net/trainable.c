@@ -15,6 +15,9 @@
 #include <math.h>
 #include <string.h>
 
+/* Pictures of a slice where batch norms are stored: enough for as many threads; more would each find none. */
+enum { SLICE = 8 };
+
 static size_t copies(const mq_trainable *t, mq_each each) {
     return each == MQ_EACH_PICTURE ? t->batch : 1;
 }
@@ -107,7 +110,7 @@ mq_status mq_trainable_create(mq_err *err, const mq_trainable_plan *plan, mq_tra
     t->outer = mq_outer_of(plan->dtype);
     t->batch_statistics = plan->batch_statistics;
     t->features = plan->arch->features;
-    t->batch = plan->batch;
+    t->batch = mq_trainable_rows_of(plan);
     MQ_TRY(build(err, plan, t));
     *trainable = t;
     t = NULL;
@@ -151,6 +154,7 @@ typedef struct {
     uint8_t *ends[MQ_TENSORS_FIXED];
     size_t end_bytes[MQ_TENSORS_FIXED]; /* of one picture */
     size_t n;
+    bool add; /* gradients of parameters are added to those there are */
 } run_state;
 
 /* Of a picture's tensor, or of the worker's or the only one. */
@@ -165,11 +169,9 @@ static uint8_t *address(const run_state *run, const mq_train_worker *w, size_t b
 static void reduce(const run_state *run, const mq_train_step *step, uint8_t *const m[MQ_SLOTS]) {
     const float *one = (const float *)(const void *)m[MQ_SLOT_SRC];
     float *sum = (float *)(void *)m[MQ_SLOT_DST];
-    memcpy(sum, one, step->channels * sizeof *sum);
-    for (size_t picture = 1; picture < run->n; picture++) {
-        one += step->channels;
+    if (!run->add) memset(sum, 0, step->channels * sizeof *sum);
+    for (size_t picture = 0; picture < run->n; picture++, one += step->channels)
         for (size_t i = 0; i < step->channels; i++) sum[i] += one[i];
-    }
 }
 
 /* Over the first n pictures from those of m on. */
@@ -183,6 +185,7 @@ static void run_outer(const run_state *run, const mq_train_step *s, uint8_t *con
                       .source_bytes = t->tensors[s->buffers[MQ_SLOT_SRC]].bytes,
                       .gradient_bytes = t->tensors[s->buffers[MQ_SLOT_SRC2]].bytes,
                       .sum = (float *)(void *)m[MQ_SLOT_DST],
+                      .add = run->add && s->grads_at != MQ_NONE,
                       .scratch = m[MQ_SLOT_SCRATCH]};
     outer.window.n = n;
     t->outer(&outer, part, parts);
@@ -304,7 +307,7 @@ static void finish_norms(const run_state *run) {
     for (size_t i = 0; i < run->phase->finishes; i++) {
         const mq_finish *f = &t->finishes[run->phase->first_finish + i];
         if (f->backward)
-            mq_norm_finish_backward(&t->norms[f->norm], run->n, t->grads);
+            mq_norm_finish_backward(&t->norms[f->norm], run->n, t->grads, run->add);
         else
             mq_norm_finish_forward(&t->norms[f->norm], run->n, t->moving);
     }
@@ -347,15 +350,24 @@ cleanup:
     return status;
 }
 
-mq_status mq_trainable_backward(mq_err *err, mq_trainable *t, const float *gradient) {
+mq_status mq_trainable_backward(mq_err *err, mq_trainable *t, const float *gradient, bool add) {
     mq_status status = MQ_OK;
-    run_state run = {.t = t, .n = t->n};
+    run_state run = {.t = t, .n = t->n, .add = add};
     MQ_REQUIRE(t->n, err, MQ_INTERNAL, "a backward pass without a forward pass");
     run.ends[MQ_TENSOR_FEATURES_GRAD] = plain(gradient);
     run.end_bytes[MQ_TENSOR_FEATURES_GRAD] = t->features * sizeof *gradient;
     MQ_TRY(run_phases(err, &run, t->backward, t->phase_count));
 cleanup:
     return status;
+}
+
+size_t mq_trainable_rows_of(const mq_trainable_plan *plan) {
+    const bool sliced = !plan->batch_statistics && plan->batch > SLICE && mq_par_threads() <= SLICE;
+    return sliced ? SLICE : plan->batch;
+}
+
+size_t mq_trainable_rows(const mq_trainable *t) {
+    return t->batch;
 }
 
 mq_status mq_trainable_changed(mq_err *err, mq_trainable *t) {

@@ -17,7 +17,7 @@ typedef struct {
     const mq_bundle *weights; /* borrowed during creation: all of the trunk, f32 under Keras' names */
     const char *prefix;       /* before the names, such as "trunk/"; "" for plain weights */
     uint32_t imgsz;
-    size_t batch;      /* the most pictures of a step */
+    size_t batch;      /* the most pictures of a step; see mq_trainable_rows */
     mq_dtype dtype;    /* of activations and their gradients: MQ_F32 or MQ_BF16; all else is f32 */
     const char *first; /* the lowest thawed block, such as "block13"; NULL: everything is thawed */
     const char *last;  /* the highest; NULL: to the end. Blocks above stay frozen, gradients pass through */
@@ -31,14 +31,21 @@ MQ_MUST_USE mq_status mq_trainable_create(mq_err *err, const mq_trainable_plan *
                                           mq_trainable **trainable);
 void mq_trainable_free(mq_trainable **trainable);
 
-/* input [n, boundary shape] f32, n <= plan.batch -> features [n, arch->features] f32. Batch statistics are
- * those of the n pictures, and the moving averages move. */
+/* How many pictures the passes take at most. On batch statistics the whole batch; else a step goes slice by
+ * slice, forward and backward, in the memory of one slice: nothing ties its pictures together but the sum of
+ * their gradients. */
+size_t mq_trainable_rows(const mq_trainable *trainable);
+size_t mq_trainable_rows_of(const mq_trainable_plan *plan); /* before it is made */
+
+/* input [n, boundary shape] f32, n <= mq_trainable_rows -> features [n, arch->features] f32. Batch statistics
+ * are those of the n pictures, and the moving averages move. */
 MQ_MUST_USE mq_status mq_trainable_forward(mq_err *err, mq_trainable *trainable, const float *input, size_t n,
                                            float *features);
 
 /* Gradients of the last forward pass's n pictures from those of its features [n, arch->features]; overwrites
- * all of mq_trainable_grads. */
-MQ_MUST_USE mq_status mq_trainable_backward(mq_err *err, mq_trainable *trainable, const float *gradient);
+ * all of mq_trainable_grads, or with add adds to them. */
+MQ_MUST_USE mq_status mq_trainable_backward(mq_err *err, mq_trainable *trainable, const float *gradient,
+                                            bool add);
 
 /* Takes over parameters and moving statistics that were changed from outside. */
 MQ_MUST_USE mq_status mq_trainable_changed(mq_err *err, mq_trainable *trainable);
@@ -63,7 +70,7 @@ bool mq_trainable_tensor_at(const mq_trainable *trainable, bool moving, size_t i
 const char *mq_trainable_boundary(const mq_trainable *trainable);
 mq_shape mq_trainable_input(const mq_trainable *trainable);
 
-/* Bytes the trainable holds, and how many of them each picture of a batch adds. */
+/* Bytes the trainable holds, and how many of them each of mq_trainable_rows adds. */
 size_t mq_trainable_memory(const mq_trainable *trainable);
 size_t mq_trainable_memory_picture(const mq_trainable *trainable);
 

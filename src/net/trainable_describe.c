@@ -125,8 +125,9 @@ static void visit_loop(const mq_trainable *t, const mq_train_loop *loop, bool ba
                         .what = mq_train_step_name(t, step),
                         .kernel = step->kernel ? mq_kernel_name(step->kernel) : "own",
                         .work = work_of(t, step, runs, n)};
-        m.again = backward && strcmp(m.what, "depthwise forward") == 0;
-        if (m.again) m.what = "depthwise again";
+        const bool depthwise = strcmp(m.what, "depthwise forward") == 0;
+        m.again = backward && (depthwise || strcmp(m.what, "forward") == 0);
+        if (m.again) m.what = depthwise ? "depthwise again" : "forward again";
         for (size_t w = 0; w < t->worker_count; w++) m.seconds += t->times[w * t->step_count + i];
         visit(user, &m);
     }
@@ -150,7 +151,7 @@ mq_status mq_trainable_profile(mq_err *err, mq_trainable *t, size_t n, mq_measur
         if (round)
             MQ_TRY(mq_calloc(err, t->worker_count * t->step_count, sizeof *t->times, "times", &t->times));
         MQ_TRY(mq_trainable_forward(err, t, in, n, features));
-        MQ_TRY(mq_trainable_backward(err, t, features));
+        MQ_TRY(mq_trainable_backward(err, t, features, false));
     }
     visit_phases(t, n, visit, user);
 cleanup:

@@ -125,7 +125,7 @@ struct mq_trainable {
     mq_dtype dtype;
     bool batch_statistics;
     size_t boundary, features; /* node; numbers of a result */
-    size_t batch;
+    size_t batch;              /* pictures of a pass: of the whole step, or of a slice */
     mq_tensor_place *tensors;
     size_t tensor_count, tensor_capacity;
     mq_train_step *steps;
@@ -182,6 +182,6 @@ void mq_norm_stored(mq_norm *norm);
 /* From the sums of n pictures: scale and shift and the moving averages, or gradients and what norm_back
  * needs. */
 void mq_norm_finish_forward(mq_norm *norm, size_t n, float *moving);
-void mq_norm_finish_backward(mq_norm *norm, size_t n, float *grads);
+void mq_norm_finish_backward(mq_norm *norm, size_t n, float *grads, bool add);
 
 #endif

@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "train/adam.h"
-#include "train/head_train.h"
+#include "train/step.h"
 
 /* As the published experiment has them; the classifier is 0.03 % of the arithmetic. */
 enum { CLASSES = 196, SEED = 123, PROFILE_RUNS = 5, NORM_PASSES = 6 };
@@ -28,7 +28,7 @@ typedef struct {
 static mq_status make_network(mq_err *err, const mq_bench_plan *plan, mq_bench *bench) {
     const mq_trainable_plan trainable = {.size = sizeof trainable,
                                          .arch = plan->arch,
-                                         .weights = plan->weights,
+                                         .weights = *plan->weights,
                                          .prefix = plan->prefix,
                                          .imgsz = plan->imgsz,
                                          .batch = plan->batch,
@@ -37,7 +37,7 @@ static mq_status make_network(mq_err *err, const mq_bench_plan *plan, mq_bench *
                                          .batch_statistics = plan->batch_statistics};
     const mq_program_plan program = {.size = sizeof program,
                                      .arch = plan->arch,
-                                     .weights = plan->weights,
+                                     .weights = *plan->weights,
                                      .prefix = plan->prefix,
                                      .imgsz = plan->imgsz,
                                      .batch = plan->batch,
@@ -75,9 +75,9 @@ static mq_status train_step(mq_err *err, bench_state *s) {
     mq_status status = MQ_OK;
     mq_trainable *t = s->bench->trainable;
     const size_t n = s->plan->batch;
-    MQ_TRY(mq_trainable_forward(err, t, s->in, n, s->features));
-    MQ_TRY(mq_head_step(err, s->trainer, s->features, s->labels, n, RATE));
-    MQ_TRY(mq_trainable_backward(err, t, s->trainer->dinput));
+    const mq_step_plan step = {.thawed = t, .head = s->trainer, .features = s->features};
+    MQ_TRY(mq_step_gradients(err, &step, s->in, s->labels, n));
+    MQ_TRY(mq_head_update(err, s->trainer, RATE));
     const mq_adam_block block = {mq_trainable_params(t), s->m, s->v, mq_trainable_grads(t),
                                  mq_trainable_count(t)};
     MQ_REQUIRE(mq_adam_step(&block, RATE, s->trainer->step), err, MQ_BAD_DATA,
@@ -124,9 +124,10 @@ static void add_layer(void *user, const mq_measure *measure) {
 static mq_status profile(mq_err *err, bench_state *s) {
     mq_status status = MQ_OK;
     mq_bench *b = s->bench;
-    const double pictures = s->plan->train ? (double)s->plan->batch : 1;
+    b->layer_pictures = s->plan->train ? mq_trainable_rows(b->trainable) : 1;
+    const double pictures = (double)b->layer_pictures;
     if (s->plan->train)
-        MQ_TRY(mq_trainable_profile(err, b->trainable, s->plan->batch, add_layer, s));
+        MQ_TRY(mq_trainable_profile(err, b->trainable, b->layer_pictures, add_layer, s));
     else
         MQ_TRY(mq_program_profile(err, b->program, PROFILE_RUNS, add_layer, s));
     MQ_REQUIRE(!s->full, err, MQ_NO_MEMORY, "no memory for the table of layers");
@@ -172,6 +173,7 @@ mq_status mq_bench_run(mq_err *err, const mq_bench_plan *plan, mq_bench *bench) 
     MQ_REQUIRE(plan->size == sizeof *plan, err, MQ_INTERNAL, "a measuring plan of another version");
     MQ_TRY(mq_peak_measure(err, plan->dtype, &bench->peak));
     MQ_TRY(make_network(err, plan, bench));
+    mq_bundle_free(plan->weights);
     if (bench->program) bench->memory = mq_program_memory(bench->program);
     MQ_TRY(make_batch(err, &s));
     MQ_TRY(time_steps(err, &s));

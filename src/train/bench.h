@@ -11,8 +11,9 @@
 typedef struct {
     size_t size; /* sizeof(mq_bench_plan) */
     const mq_arch *arch;
-    const mq_bundle *weights; /* borrowed during mq_bench_run */
-    const char *prefix;       /* before the names in weights: "trunk/" in models, else "" */
+    mq_bundle *
+        *weights; /* the caller's; freed as soon as the network holds them, so as not to count as memory */
+    const char *prefix; /* before the names in weights: "trunk/" in models, else "" */
     uint32_t imgsz;
     size_t batch;
     mq_dtype dtype;        /* MQ_F32 or MQ_BF16; forward passes also MQ_I8 */
@@ -34,9 +35,10 @@ typedef struct {
     double limit_img_s; /* what peak allows: all products at its pace; in training on batch statistics also
                            six passes to memory over what each batch norm takes in: written, read to be
                            normalised, read again for either gradient, and its gradient written and read */
-    mq_measure *layers; /* [layer_count], of a batch in training, else of one picture; owned */
+    mq_measure *layers; /* [layer_count]; owned */
     size_t layer_count, layer_capacity;
-    mq_program *program; /* what was measured, one of the two; owned, as layers borrow its names */
+    size_t layer_pictures; /* that each of them is of: a batch or a slice of it, or one picture */
+    mq_program *program;   /* what was measured, one of the two; owned, as layers borrow its names */
     mq_trainable *trainable;
 } mq_bench;
 

@@ -41,37 +41,37 @@ cleanup:
     return status;
 }
 
-mq_status mq_head_gradient(mq_err *err, mq_head_trainer *t, const float *x, const uint32_t *labels,
-                           size_t n) {
+mq_status mq_head_gradient(mq_err *err, mq_head_trainer *t, const mq_slice *s) {
     mq_status status = MQ_OK;
     const mq_head *head = t->head;
+    const size_t n = s->n;
+    const bool add = s->at > 0;
     const mq_head_parts w = mq_head_split(head, head->params), g = mq_head_split(head, t->grad);
-    MQ_TRY(mq_head_forward(err, head, t->work, x, labels, n));
-    mq_softmax_xent_backward(t->dlogits, t->work->p, labels, n, head->classes);
+    MQ_TRY(mq_head_forward(err, head, t->work, s->x, s->labels, n));
+    if (!add) t->sound = true;
+    for (size_t i = 0; i < n; i++) t->sound = t->sound && isfinite(t->work->loss[i]);
+    mq_softmax_xent_backward(t->dlogits, t->work->p, s->labels, n, s->batch, head->classes);
     const float *inner = head->hidden ? t->work->hidden : t->work->input; /* what the last layer saw */
     const size_t width = head->hidden ? head->hidden : head->features;
     float *dinput = t->thawed ? t->dinput : NULL;
-    MQ_TRY(mq_dense_backward(err, (mq_dense_grads){head->hidden ? t->dhidden : dinput, g.w2, g.b2}, inner,
-                             w.w2, t->dlogits, (mq_dense_shape){n, width, head->classes}));
+    MQ_TRY(mq_dense_backward(err, (mq_dense_grads){head->hidden ? t->dhidden : dinput, g.w2, g.b2, add},
+                             inner, w.w2, t->dlogits, (mq_dense_shape){n, width, head->classes}));
     for (size_t i = 0; head->mean && dinput && i < n * width; i++) dinput[i] *= head->scale[i % width];
     if (!head->hidden) goto cleanup;
     mq_relu_backward(t->dhidden, t->work->hidden, t->dhidden, n * width);
-    MQ_TRY(mq_dense_backward(err, (mq_dense_grads){dinput, g.w1, g.b1}, x, w.w1, t->dhidden,
+    MQ_TRY(mq_dense_backward(err, (mq_dense_grads){dinput, g.w1, g.b1, add}, s->x, w.w1, t->dhidden,
                              (mq_dense_shape){n, head->features, width}));
 cleanup:
     return status;
 }
 
-mq_status mq_head_step(mq_err *err, mq_head_trainer *t, const float *x, const uint32_t *labels, size_t n,
-                       double lr) {
+mq_status mq_head_update(mq_err *err, mq_head_trainer *t, double lr) {
     mq_status status = MQ_OK;
-    MQ_TRY(mq_head_gradient(err, t, x, labels, n));
-    for (size_t i = 0; i < n; i++)
-        MQ_REQUIRE(isfinite(t->work->loss[i]), err, MQ_BAD_DATA,
-                   "training has come apart: the loss is no number at step %llu; begin another run with a "
-                   "lower learning rate than %g",
-                   (unsigned long long)t->step + 1, lr);
     const mq_adam_block block = {t->head->params, t->m, t->v, t->grad, t->head->count};
+    MQ_REQUIRE(t->sound, err, MQ_BAD_DATA,
+               "training has come apart: the loss is no number at step %llu; begin another run with a "
+               "lower learning rate than %g",
+               (unsigned long long)t->step + 1, lr);
     MQ_REQUIRE(mq_adam_step(&block, lr, ++t->step), err, MQ_BAD_DATA,
                "training has come apart: weights are no numbers after step %llu; begin another run with a "
                "lower learning rate than %g",

@@ -4,6 +4,14 @@
 
 #include "infer/head.h"
 
+/* Rows that a step takes at once: all of its batch, or one slice after the other, whose gradients add up. */
+typedef struct {
+    const float *x;         /* [n, features] */
+    const uint32_t *labels; /* [n] */
+    size_t n;               /* 0: there are no more */
+    size_t batch, at;       /* rows of the whole step, and how many of them came before */
+} mq_slice;
+
 /* A classifier in training with Adam's state. */
 typedef struct {
     mq_head *head;       /* borrowed */
@@ -13,6 +21,7 @@ typedef struct {
     float *dhidden;      /* [rows, hidden], owned; 1024 only */
     float *dinput;       /* [rows, features], owned: the gradient of what came in, where wanted */
     bool thawed;         /* whether dinput is wanted; false at first */
+    bool sound;          /* whether every loss of the present step is a number */
     uint64_t step;       /* steps taken */
 } mq_head_trainer;
 
@@ -21,13 +30,11 @@ MQ_MUST_USE mq_status mq_head_trainer_create(mq_err *err, mq_head *head, size_t 
                                              mq_head_trainer **trainer);
 void mq_head_trainer_free(mq_head_trainer **trainer);
 
-/* Fills trainer->grad (and dinput) with the gradient of the mean cross-entropy over n rows; work holds p and
- * loss. */
-MQ_MUST_USE mq_status mq_head_gradient(mq_err *err, mq_head_trainer *trainer, const float *x,
-                                       const uint32_t *labels, size_t n);
+/* The gradient of the step's mean cross-entropy: trainer->grad of the slices so far, dinput of this one; work
+ * holds p and loss of this one. */
+MQ_MUST_USE mq_status mq_head_gradient(mq_err *err, mq_head_trainer *trainer, const mq_slice *slice);
 
-/* Gradient and one step of Adam. */
-MQ_MUST_USE mq_status mq_head_step(mq_err *err, mq_head_trainer *trainer, const float *x,
-                                   const uint32_t *labels, size_t n, double lr);
+/* One step of Adam, once all slices are in. Numbers that are not finite: MQ_BAD_DATA. */
+MQ_MUST_USE mq_status mq_head_update(mq_err *err, mq_head_trainer *trainer, double lr);
 
 #endif

@@ -86,7 +86,8 @@ static mq_status measure_head(mq_err *err, const mq_train_plan *plan, mq_trunk_c
     MQ_TRY(mq_calloc(err, plan->batch, sizeof *labels, "labels", &labels));
     for (int round = 0; round < 2; round++) {
         const double start = mq_seconds();
-        MQ_TRY(mq_head_step(err, trainer, x, labels, plan->batch, 1e-3));
+        MQ_TRY(mq_head_gradient(err, trainer, &(mq_slice){x, labels, plan->batch, plan->batch, 0}));
+        MQ_TRY(mq_head_update(err, trainer, 1e-3));
         cost->head = (mq_seconds() - start) / (double)plan->batch;
     }
     cost->head_params = head->count;
@@ -147,15 +148,16 @@ static void tell_training(const mq_session *s, double seconds, size_t worked) {
 }
 
 /* Adds what the step's forward pass said to the sums of the epoch. */
-static void count_batch(mq_session *s, const uint32_t *labels, size_t n) {
+static void count_slice(void *user, const mq_slice *slice) {
+    mq_session *s = user;
     const mq_head_work *work = s->trainer->work;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < slice->n; i++) {
         size_t answer;
         mq_top_k(work->p + i * s->head->classes, s->head->classes, 1, &answer);
         s->state.loss_sum += (double)work->loss[i];
-        s->state.right += answer == labels[i];
+        s->state.right += answer == slice->labels[i];
     }
-    s->state.position += n;
+    s->state.position += slice->n;
 }
 
 /* One step of the classifier and of what is thawed below it. */
@@ -163,13 +165,14 @@ static mq_status train_step(mq_err *err, mq_session *s, const float *x, const ui
     mq_status status = MQ_OK;
     mq_err one = {0};
     const double lr = s->plan->stages[s->state.stage].lr;
-    const mq_status done = mq_head_step(&one, s->trainer, x, labels, n, lr);
+    MQ_TRY(mq_trunk_gradients(
+        err, s->trunk, (mq_step_plan){.head = s->trainer, .each = count_slice, .user = s}, x, labels, n));
+    const mq_status done = mq_head_update(&one, s->trainer, lr);
     const char *layer = done == MQ_OK ? NULL : mq_trunk_bad_layer(s->trunk);
     MQ_REQUIRE(done == MQ_OK || layer, err, done, "%s", one.text);
     MQ_REQUIRE(done == MQ_OK, err, done, "%s (the first layer whose numbers are not finite is %s)", one.text,
                layer);
-    if (s->trainer->thawed) MQ_TRY(mq_trunk_step(err, s->trunk, s->trainer->dinput, lr, s->trainer->step));
-    count_batch(s, labels, n);
+    if (s->trainer->thawed) MQ_TRY(mq_trunk_step(err, s->trunk, lr, s->trainer->step));
     s->state.step = s->trainer->step;
     s->state.steps_done++;
 cleanup:

@@ -73,6 +73,18 @@ static mq_program_plan program_of(const mq_trunk *t) {
                              .dtype = t->plan.dtype};
 }
 
+static mq_trainable_plan trainable_of(const mq_trunk *t, const mq_trunk_plan *plan) {
+    return (mq_trainable_plan){.size = sizeof(mq_trainable_plan),
+                               .arch = plan->arch,
+                               .weights = plan->weights,
+                               .prefix = "",
+                               .imgsz = plan->recipe->imgsz,
+                               .batch = plan->batch,
+                               .dtype = plan->dtype,
+                               .first = t->first,
+                               .batch_statistics = plan->stage->batch_statistics};
+}
+
 static mq_status make_programs(mq_err *err, mq_trunk *t) {
     mq_status status = MQ_OK;
     mq_program_plan frozen = program_of(t), rest = program_of(t);
@@ -80,15 +92,7 @@ static mq_status make_programs(mq_err *err, mq_trunk *t) {
     frozen.output = rest.input = t->boundary;
     if (t->boundary_index > 0) MQ_TRY(mq_program_create(err, &frozen, &t->frozen));
     if (!t->boundary) return MQ_OK;
-    const mq_trainable_plan plan = {.size = sizeof plan,
-                                    .arch = t->plan.arch,
-                                    .weights = t->plan.weights,
-                                    .prefix = "",
-                                    .imgsz = t->plan.recipe->imgsz,
-                                    .batch = t->plan.batch,
-                                    .dtype = t->plan.dtype,
-                                    .first = t->first,
-                                    .batch_statistics = t->plan.stage->batch_statistics};
+    const mq_trainable_plan plan = trainable_of(t, &t->plan);
     MQ_TRY(mq_trainable_create(err, &plan, &t->thawed));
     MQ_TRY(mq_program_create(err, &rest, &t->rest));
 cleanup:
@@ -191,12 +195,25 @@ static mq_status time_training(mq_err *err, mq_trunk *t, const float *in, double
     for (int round = 0; round < 2; round++) {
         const double start = mq_seconds();
         MQ_TRY(mq_trainable_forward(err, t->thawed, in, n, t->features));
-        MQ_TRY(mq_trainable_backward(err, t->thawed, t->features));
+        MQ_TRY(mq_trainable_backward(err, t->thawed, t->features, false));
         *seconds = (mq_seconds() - start) / (double)n;
         MQ_REQUIRE(!stop_filling(t), err, MQ_INTERRUPTED, "stopped before the run began");
     }
 cleanup:
     return status;
+}
+
+/* What the thawed part takes for more pictures than it was made for: for the whole batch, or for a slice. */
+static void count_rows(const mq_trunk *t, const mq_trunk_plan *plan, mq_trunk_cost *cost) {
+    const mq_trainable_plan whole = trainable_of(t, plan);
+    const size_t rows = mq_trainable_rows_of(&whole), made = mq_trainable_rows(t->thawed);
+    const size_t picture = mq_trainable_memory_picture(t->thawed);
+    if (rows == plan->batch) {
+        cost->memory_picture += picture;
+        cost->memory -= made * picture;
+    } else {
+        cost->memory += (rows - made) * picture;
+    }
 }
 
 /* Of the plan, from a trunk made for fewer pictures. */
@@ -216,8 +233,7 @@ static void count_cost(mq_trunk *t, const mq_trunk_plan *plan, mq_trunk_cost *co
     if (t->thawed) {
         cost->params = mq_trainable_count(t->thawed);
         cost->memory += mq_trainable_memory(t->thawed) + 2 * cost->params * sizeof(float);
-        cost->memory_picture += mq_trainable_memory_picture(t->thawed);
-        cost->memory -= t->plan.batch * mq_trainable_memory_picture(t->thawed);
+        count_rows(t, plan, cost);
     }
     cost->memory += plan->batch * cost->memory_picture;
 }
@@ -273,13 +289,18 @@ mq_status mq_trunk_next(mq_err *err, mq_trunk *t, mq_split split, const float **
     mq_status status = MQ_OK;
     MQ_TRY(mq_feed_next(err, t->feeds[split], x, labels, n));
     if (!*n || !t->thawed) return MQ_OK;
-    if (split == MQ_VAL)
-        MQ_TRY(mq_program_run(err, t->rest, *x, *n, t->features));
-    else
-        MQ_TRY(mq_trainable_forward(err, t->thawed, *x, *n, t->features));
+    if (split == MQ_TRAIN) return MQ_OK;
+    MQ_TRY(mq_program_run(err, t->rest, *x, *n, t->features));
     *x = t->features;
 cleanup:
     return status;
+}
+
+mq_status mq_trunk_gradients(mq_err *err, mq_trunk *t, mq_step_plan step, const float *x,
+                             const uint32_t *labels, size_t n) {
+    step.thawed = t->thawed;
+    step.features = t->features;
+    return mq_step_gradients(err, &step, x, labels, n);
 }
 
 bool mq_trunk_thawed(const mq_trunk *t) {
@@ -290,9 +311,8 @@ const char *mq_trunk_bad_layer(const mq_trunk *t) {
     return t->thawed ? mq_trainable_bad_layer(t->thawed) : NULL;
 }
 
-mq_status mq_trunk_step(mq_err *err, mq_trunk *t, const float *gradient, double lr, uint64_t step) {
+mq_status mq_trunk_step(mq_err *err, mq_trunk *t, double lr, uint64_t step) {
     mq_status status = MQ_OK;
-    MQ_TRY(mq_trainable_backward(err, t->thawed, gradient));
     const mq_adam_block block = {mq_trainable_params(t->thawed), t->m, t->v, mq_trainable_grads(t->thawed),
                                  mq_trainable_count(t->thawed)};
     if (!mq_adam_step(&block, lr, step)) {

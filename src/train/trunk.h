@@ -3,9 +3,9 @@
 #ifndef MQ_TRUNK_H
 #define MQ_TRUNK_H
 
-#include "net/trainable.h"
 #include "train/features.h"
 #include "train/stages.h"
+#include "train/step.h"
 
 typedef struct mq_trunk mq_trunk;
 
@@ -58,17 +58,21 @@ MQ_MUST_USE mq_status mq_trunk_describe(mq_err *err, const mq_trunk_plan *plan, 
 MQ_MUST_USE mq_status mq_trunk_begin(mq_err *err, mq_trunk *trunk, mq_split split, const uint32_t *order,
                                      const uint8_t *flips, size_t count);
 
-/* The next batch: features x [*n, arch->features] and labels [*n], borrowed until the next call; *n 0 at the
- * end. In MQ_TRAIN the thawed part runs as training does, in MQ_VAL as use does. */
+/* The next batch: x and labels [*n], borrowed until the next call; *n 0 at the end. In MQ_VAL x holds
+ * features
+ * [*n, arch->features], in MQ_TRAIN what mq_trunk_gradients takes. */
 MQ_MUST_USE mq_status mq_trunk_next(mq_err *err, mq_trunk *trunk, mq_split split, const float **x,
                                     const uint32_t **labels, size_t *n);
 
-/* Whether gradients of the features are wanted; if so, one step of Adam (step counts from 1) from the
- * gradient [n, arch->features] of the last batch of MQ_TRAIN. Numbers that are not finite: MQ_BAD_DATA,
- * naming the layer. */
+/* Gradients of a batch of MQ_TRAIN, of the classifier and of what is thawed; each is told of every slice (see
+ * mq_step_plan). */
+MQ_MUST_USE mq_status mq_trunk_gradients(mq_err *err, mq_trunk *trunk, mq_step_plan step, const float *x,
+                                         const uint32_t *labels, size_t n);
+
+/* Whether anything is thawed; if so, one step of Adam (step counts from 1) from these gradients. Numbers that
+ * are not finite: MQ_BAD_DATA, naming the layer. */
 bool mq_trunk_thawed(const mq_trunk *trunk);
-MQ_MUST_USE mq_status mq_trunk_step(mq_err *err, mq_trunk *trunk, const float *gradient, double lr,
-                                    uint64_t step);
+MQ_MUST_USE mq_status mq_trunk_step(mq_err *err, mq_trunk *trunk, double lr, uint64_t step);
 
 /* Names the first layer whose numbers are not finite; NULL: none. */
 const char *mq_trunk_bad_layer(const mq_trunk *trunk);

@@ -16,7 +16,7 @@
 #include "net/program.h"
 #include "net/trainable.h"
 #include "train/adam.h"
-#include "train/head_train.h"
+#include "train/step.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -84,8 +84,14 @@ static mq_status run_file(mq_err *err, char **arg) {
     const mq_shape s = mq_trainable_input(t);
     const size_t n = in.size / (s.h * s.w * s.c * sizeof(float)), width = gradient.size / sizeof(float) / n;
     MQ_TRY(mq_calloc(err, n * width, sizeof *features, "features", &features));
-    MQ_TRY(mq_trainable_forward(err, t, (const float *)(const void *)in.data, n, features));
-    MQ_TRY(mq_trainable_backward(err, t, (const float *)(const void *)gradient.data));
+    const size_t rows = mq_trainable_rows(t);
+    for (size_t i = 0; i < n; i += rows) {
+        const size_t now = n - i < rows ? n - i : rows;
+        const float *x = (const float *)(const void *)in.data,
+                    *g = (const float *)(const void *)gradient.data;
+        MQ_TRY(mq_trainable_forward(err, t, x + i * s.h * s.w * s.c, now, features + i * width));
+        MQ_TRY(mq_trainable_backward(err, t, g + i * width, i > 0));
+    }
     out.tensors[out.count++] = (mq_tensor){.name = "features",
                                            .dtype = MQ_F32,
                                            .rank = 2,
@@ -103,17 +109,15 @@ cleanup:
     return status;
 }
 
-/* One step as training does it; its loss. */
-static mq_status train_step(mq_err *err, mq_trainable *t, mq_head_trainer *head, const mq_adam_block *block,
-                            double lr, float *loss) {
-    mq_status status = MQ_OK;
-    MQ_TRY(mq_trainable_backward(err, t, head->dinput));
-    MQ_REQUIRE(mq_adam_step(block, lr, head->step), err, MQ_BAD_DATA, "numbers that are not finite");
-    MQ_TRY(mq_trainable_changed(err, t));
-    *loss = 0;
-    for (size_t i = 0; i < head->work->rows; i++) *loss += head->work->loss[i] / (float)head->work->rows;
-cleanup:
-    return status;
+/* Adds up the losses of a step. */
+typedef struct {
+    const mq_head_work *work;
+    float loss;
+} step_loss;
+
+static void add_losses(void *user, const mq_slice *slice) {
+    step_loss *l = user;
+    for (size_t i = 0; i < slice->n; i++) l->loss += l->work->loss[i] / (float)slice->batch;
 }
 
 /* arg: WEIGHTS DTYPE SIZE BN LR STEPS IN LABELS HEAD OUT */
@@ -143,10 +147,16 @@ static mq_status train(mq_err *err, char **arg) {
     MQ_TRY(mq_calloc(err, mq_trainable_count(t), sizeof *v, "moments", &v));
     const mq_adam_block block = {mq_trainable_params(t), m, v, mq_trainable_grads(t), mq_trainable_count(t)};
     for (size_t i = 0; i < steps; i++) {
-        MQ_TRY(mq_trainable_forward(err, t, (const float *)(const void *)in.data, n, features));
-        MQ_TRY(mq_head_step(err, trainer, features, (const uint32_t *)(const void *)labels.data, n,
-                            atof(arg[4])));
-        MQ_TRY(train_step(err, t, trainer, &block, atof(arg[4]), &losses[i]));
+        step_loss loss = {trainer->work, 0};
+        const mq_step_plan step = {
+            .thawed = t, .head = trainer, .features = features, .each = add_losses, .user = &loss};
+        MQ_TRY(mq_step_gradients(err, &step, (const float *)(const void *)in.data,
+                                 (const uint32_t *)(const void *)labels.data, n));
+        MQ_TRY(mq_head_update(err, trainer, atof(arg[4])));
+        MQ_REQUIRE(mq_adam_step(&block, atof(arg[4]), trainer->step), err, MQ_BAD_DATA,
+                   "numbers that are not finite");
+        MQ_TRY(mq_trainable_changed(err, t));
+        losses[i] = loss.loss;
     }
     out.tensors[out.count++] = (mq_tensor){.name = "losses",
                                            .dtype = MQ_F32,

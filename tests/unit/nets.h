@@ -6,6 +6,7 @@
 
 #include "base/rng.h"
 #include "net/arch.h"
+#include "net/trainable.h"
 #include "net/zoo.h"
 
 #include <stdlib.h>
@@ -28,5 +29,19 @@ static inline mq_status build_quarter(mq_err *err, uint32_t side, mq_graph **gra
 /* Xception with a quarter of the channels. */
 static const mq_arch quarter_arch = {
     .name = "quarter", .imgsz_min = 71, .features = 512, .build = build_quarter};
+
+/* Forward and backward of n pictures, slice by slice: their features [n, width], and their gradients from
+ * those of the features. */
+static inline void pass_slices(mq_trainable *t, const float *x, const float *gradient, size_t n,
+                               float *features, size_t width) {
+    mq_err err = {0};
+    const mq_shape s = mq_trainable_input(t);
+    const size_t rows = mq_trainable_rows(t);
+    for (size_t i = 0; i < n; i += rows) {
+        const size_t now = n - i < rows ? n - i : rows;
+        assert_ok(err, mq_trainable_forward(&err, t, x + i * s.h * s.w * s.c, now, features + i * width));
+        assert_ok(err, mq_trainable_backward(&err, t, gradient + i * width, i > 0));
+    }
+}
 
 #endif

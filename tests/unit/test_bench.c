@@ -57,7 +57,7 @@ static void run(const mq_bench_plan *plan, mq_bench *bench) {
     mq_bench_plan whole = *plan;
     assert_ok(err, plan->arch->build(&err, plan->imgsz, &graph));
     assert_ok(err, mq_seeded_weights(&err, graph, NETS_SEED, &weights));
-    whole.weights = weights;
+    whole.weights = &weights;
     assert_ok(err, mq_bench_run(&err, &whole, bench));
     mq_graph_free(&graph);
     mq_bundle_free(&weights);
@@ -70,7 +70,7 @@ static void near(double got, double want, double share) {
 static void check_measures(const mq_bench_plan *plan, const mq_bench *b) {
     double flops = 0;
     size_t again = 0;
-    const double pictures = plan->train ? (double)plan->batch : 1;
+    const double pictures = (double)b->layer_pictures;
     for (size_t i = 0; i < b->layer_count; i++) {
         assert_true(b->layers[i].seconds >= 0 && b->layers[i].work.bytes > 0 && strlen(b->layers[i].layer));
         if (!b->layers[i].again) flops += b->layers[i].work.flops / pictures;
@@ -144,10 +144,12 @@ static void test_refusals(void **state) {
     mq_bench_plan plan = quarter_plan;
     assert_ok(err, plan.arch->build(&err, SIDE, &graph));
     assert_ok(err, mq_seeded_weights(&err, graph, NETS_SEED, &weights));
-    plan.weights = weights;
+    plan.weights = &weights;
     plan.stop = always;
     assert_int_equal(mq_bench_run(&err, &plan, &bench), MQ_INTERRUPTED);
     err = (mq_err){0};
+    assert_null(weights); /* the network had them already */
+    assert_ok(err, mq_seeded_weights(&err, graph, NETS_SEED, &weights));
     plan.train = true;
     plan.first = "block99";
     assert_int_equal(mq_bench_run(&err, &plan, &bench), MQ_USAGE);

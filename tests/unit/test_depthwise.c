@@ -149,7 +149,7 @@ static void test_nan(void **state) {
         ((float *)m.source)[0] = NAN;
         run(&e, &m, mq_depthwise_of(e.dtype, &e.window), 0);
         assert_true(isnan(((float *)m.out)[0]));
-        assert_false(isnan(((float *)m.out)[1]));
+        assert_true(isfinite(((float *)m.out)[1]));
         drop(&m);
     }
 }

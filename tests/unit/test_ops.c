@@ -44,8 +44,8 @@ static void test_dense(void **state) {
         }
     mq_dense_forward(y, x, w, b, (mq_dense_shape){N, IN, OUT});
     assert_true(relative(y, ry, N * OUT) < 1e-5);
-    assert_ok(err,
-              mq_dense_backward(&err, (mq_dense_grads){dx, dw, db}, x, w, dy, (mq_dense_shape){N, IN, OUT}));
+    assert_ok(err, mq_dense_backward(&err, (mq_dense_grads){.dx = dx, .dw = dw, .db = db}, x, w, dy,
+                                     (mq_dense_shape){N, IN, OUT}));
     assert_true(relative(dx, rx, N * IN) < 1e-5);
     assert_true(relative(dw, rw, IN * OUT) < 1e-5);
     assert_true(relative(db, rb, OUT) < 1e-5);
@@ -55,8 +55,8 @@ static void test_dense(void **state) {
     mq_dense_forward(plain, x, w, NULL, (mq_dense_shape){N, IN, OUT});
     for (size_t i = 0; i < N * OUT; i++) assert_true(fabsf(plain[i] + b[i % OUT] - y[i]) < 1e-5f);
     memset(dw, 0, sizeof dw);
-    assert_ok(
-        err, mq_dense_backward(&err, (mq_dense_grads){NULL, dw, db}, x, w, dy, (mq_dense_shape){N, IN, OUT}));
+    assert_ok(err, mq_dense_backward(&err, (mq_dense_grads){.dw = dw, .db = db}, x, w, dy,
+                                     (mq_dense_shape){N, IN, OUT}));
     assert_true(relative(dw, rw, IN * OUT) < 1e-5);
 }
 
@@ -124,7 +124,7 @@ static void test_softmax(void **state) {
         mean += loss[i] / N;
     }
     assert_true(fabs(mean - mean_loss(xd, labels)) < 1e-5 * mean);
-    mq_softmax_xent_backward(dx, p, labels, N, OUT);
+    mq_softmax_xent_backward(dx, p, labels, N, N, OUT);
     for (size_t i = 0; i < N * OUT; i++) {
         const double h = 1e-5, kept = xd[i];
         xd[i] = kept + h;

@@ -137,6 +137,24 @@ static double loss_of(mq_head_trainer *t, const float *x, const uint32_t *labels
     return sum / (double)n;
 }
 
+/* The gradient of n rows, which t holds, is that of two rows and the others; so is dinput, each of its own.
+ */
+static void check_slices(mq_head_trainer *t, const float *x, const uint32_t *labels, size_t n) {
+    mq_err err = {0};
+    const size_t features = t->head->features;
+    float *whole = malloc(t->head->count * sizeof *whole), *dinput = malloc(n * features * sizeof *dinput);
+    memcpy(dinput, t->dinput, n * features * sizeof *dinput);
+    memcpy(whole, t->grad, t->head->count * sizeof *whole);
+    const mq_slice first = {x, labels, 2, n, 0}, rest = {x + 2 * features, labels + 2, n - 2, n, 2};
+    assert_ok(err, mq_head_gradient(&err, t, &first));
+    for (size_t i = 0; i < 2 * features; i++) assert_true(fabsf(t->dinput[i] - dinput[i]) < 1e-6f);
+    assert_ok(err, mq_head_gradient(&err, t, &rest));
+    for (size_t i = 2 * features; i < n * features; i++)
+        assert_true(fabsf(t->dinput[i - 2 * features] - dinput[i]) < 1e-6f);
+    for (size_t i = 0; i < t->head->count; i++) assert_true(fabsf(t->grad[i] - whole[i]) < 1e-6f);
+    free(whole), free(dinput);
+}
+
 /* The whole classifier's gradient against central differences. */
 static void check_gradient(mq_head_kind kind) {
     enum { N = 5, FEATURES = 7, CLASSES = 4, H = MQ_HEAD_HIDDEN };
@@ -151,7 +169,7 @@ static void check_gradient(mq_head_kind kind) {
     for (size_t i = 0; head->mean && i < FEATURES; i++) head->mean[i] = 0.1f, head->scale[i] = 1.5f;
     assert_ok(err, mq_head_trainer_create(&err, head, N, &t));
     t->thawed = true;
-    assert_ok(err, mq_head_gradient(&err, t, x, labels, N));
+    assert_ok(err, mq_head_gradient(&err, t, &(mq_slice){x, labels, N, N, 0}));
     size_t checked = 0;
     for (size_t i = 0; i < N * FEATURES; i++) {
         const float kept = x[i], step = 1e-3f;
@@ -175,6 +193,7 @@ static void check_gradient(mq_head_kind kind) {
         checked += fabs(numeric) > 1e-4;
     }
     assert_true(checked > 5);
+    check_slices(t, x, labels, N);
     mq_head_trainer_free(&t);
     mq_head_free(&head);
 }
@@ -206,7 +225,10 @@ static void test_head_learns(void **state) {
     mq_head_init(head, 1);
     assert_ok(err, mq_head_trainer_create(&err, head, N, &t));
     const double before = loss_of(t, x, labels, N);
-    for (int i = 0; i < 60; i++) assert_ok(err, mq_head_step(&err, t, x, labels, N, 1e-2));
+    for (int i = 0; i < 60; i++) {
+        assert_ok(err, mq_head_gradient(&err, t, &(mq_slice){x, labels, N, N, 0}));
+        assert_ok(err, mq_head_update(&err, t, 1e-2));
+    }
     assert_true(before > 0.8 && loss_of(t, x, labels, N) < 0.05);
     mq_head_trainer_free(&t);
     mq_head_free(&head);

@@ -239,8 +239,7 @@ static void run(const pass *p) {
     for (size_t i = 0; i < outputs; i++) r.g[r.nodes - 1][i] = (double)gradient[i];
     ref_forward(&r, from);
     ref_backward(&r);
-    assert_ok(err, mq_trainable_forward(&err, t, x, p->n, features));
-    assert_ok(err, mq_trainable_backward(&err, t, gradient));
+    pass_slices(t, x, gradient, p->n, features, p->arch->features);
     const double off = distance(features, r.x[r.nodes - 1], outputs);
     if (!(off <= p->tolerance)) fail_msg("%s: features are %.2e from the loops", p->arch->name, off);
     check_grads(p, t, &r);
@@ -387,8 +386,7 @@ static void check_threads(mq_dtype dtype, bool batch) {
         float *x = draws(1, N * s.h * s.w * s.c), *gradient = draws(2, N * 9);
         features[i] = calloc(N * 9, sizeof(float));
         for (int step = 0; step < 2; step++) {
-            assert_ok(err, mq_trainable_forward(&err, t[i], x, step ? N : N - 4, features[i]));
-            assert_ok(err, mq_trainable_backward(&err, t[i], gradient));
+            pass_slices(t[i], x, gradient, step ? N : N - 4, features[i], 9);
             for (size_t k = 0; k < mq_trainable_count(t[i]); k++)
                 mq_trainable_params(t[i])[k] -= 1e-3f * mq_trainable_grads(t[i])[k];
             assert_ok(err, mq_trainable_changed(&err, t[i]));
@@ -407,6 +405,37 @@ static void check_threads(mq_dtype dtype, bool batch) {
         free(features[i]);
     }
     mq_bundle_free(&weights);
+}
+
+/* Stored statistics: the passes take slices, and slices give what single pictures add up to. With the batch's
+ * own, a batch stays whole. */
+static void test_slices(void **state) {
+    (void)state;
+    enum { N = 19, SLICE = 8 };
+    mq_err err = {0};
+    mq_bundle *weights = blocks_weights();
+    mq_trainable *t = open_blocks(weights, MQ_F32, false), *whole = open_blocks(weights, MQ_F32, true);
+    assert_int_equal(mq_trainable_rows(t), SLICE);
+    assert_int_equal(mq_trainable_rows(whole), N);
+    const mq_shape s = mq_trainable_input(t);
+    const size_t count = mq_trainable_count(t);
+    float *x = draws(1, N * s.h * s.w * s.c), *gradient = draws(2, N * 9), features[2][N * 9];
+    double *sums = calloc(count, sizeof *sums), off = 0, all = 0;
+    for (size_t i = 0; i < N; i++) {
+        pass_slices(t, x + i * s.h * s.w * s.c, gradient + i * 9, 1, features[0] + i * 9, 9);
+        for (size_t k = 0; k < count; k++) sums[k] += (double)mq_trainable_grads(t)[k];
+    }
+    pass_slices(t, x, gradient, N, features[1], 9);
+    assert_memory_equal(features[0], features[1], sizeof features[0]);
+    for (size_t k = 0; k < count; k++) {
+        off += pow((double)mq_trainable_grads(t)[k] - sums[k], 2);
+        all += pow(sums[k], 2);
+    }
+    assert_true(all > 0 && sqrt(off / all) < 1e-6);
+    assert_int_equal(mq_trainable_forward(&err, t, x, SLICE + 1, features[0]), MQ_INTERNAL);
+    mq_trainable_free(&t), mq_trainable_free(&whole);
+    mq_bundle_free(&weights);
+    free(x), free(gradient), free(sums);
 }
 
 /* Parameters changed in place count as those a trainable is made with. */
@@ -453,10 +482,10 @@ static void test_bad_layer(void **state) {
     const mq_shape s = mq_trainable_input(t);
     float *x = draws(1, 2 * s.h * s.w * s.c), *gradient = draws(2, 2 * 9), features[2 * 9];
     assert_ok(err, mq_trainable_forward(&err, t, x, 2, features));
-    assert_ok(err, mq_trainable_backward(&err, t, gradient));
+    assert_ok(err, mq_trainable_backward(&err, t, gradient, false));
     assert_null(mq_trainable_bad_layer(t));
     for (size_t i = 0; i < 2 * 9; i++) gradient[i] = INFINITY; /* some of it passes the ReLU */
-    assert_ok(err, mq_trainable_backward(&err, t, gradient));
+    assert_ok(err, mq_trainable_backward(&err, t, gradient, false));
     assert_string_equal(mq_trainable_bad_layer(t), "f_bn"); /* the first one on the way back */
     x[5] = NAN;
     assert_ok(err, mq_trainable_forward(&err, t, x, 2, features));
@@ -519,10 +548,10 @@ static void test_bf16(void **state) {
 int main(void) {
     mq_par_set_threads(0);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_loops),    cmocka_unit_test(test_small),     cmocka_unit_test(test_parts),
-        cmocka_unit_test(test_xception), cmocka_unit_test(test_bf16),      cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_changed),  cmocka_unit_test(test_bad_layer), cmocka_unit_test(test_description),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_loops),       cmocka_unit_test(test_small),    cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_xception),    cmocka_unit_test(test_bf16),     cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_slices),      cmocka_unit_test(test_changed),  cmocka_unit_test(test_bad_layer),
+        cmocka_unit_test(test_description), cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
