@@ -29,7 +29,8 @@ static const struct {
     {"HOME", "for ~/.cache"},
     {"SSL_CERT_FILE", "certificates for downloads"},
     {"TERM", "dumb: plain lines of progress"},
-    {"OMP_WAIT_POLICY", "how OpenMP's threads wait; marque sets passive unless it is set"},
+    {"OMP_WAIT_POLICY",
+     "how OpenMP's threads wait; marque sets passive, and a short GOMP_SPINCOUNT, unless it is set"},
     {"ONEDNN_MAX_CPU_ISA", "read by oneDNN: AVX2, SSE41, ..."},
 };
 

@@ -107,12 +107,15 @@ static void open_standard_streams(void) {
 }
 
 /* OpenMP's threads spin while they wait for each other, which on cores shared with other work makes a step
- * many times slower, and nothing faster on idle ones (bench/SPEED.md). OpenMP reads its policy before main
+ * many times slower. Asleep at once they wake too late where layers follow each other within microseconds, as
+ * for one picture; so they spin for some ten of them (bench/SPEED.md). OpenMP reads its policy before main
  * begins, so the program starts itself once more with it; whoever set the variable is left alone. */
 static void wait_asleep(char **argv) {
     char program[4096];
     const ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
-    if (getenv("OMP_WAIT_POLICY") || n <= 0 || setenv("OMP_WAIT_POLICY", "passive", 1) != 0) return;
+    if (getenv("OMP_WAIT_POLICY") || n <= 0 || setenv("OMP_WAIT_POLICY", "passive", 1) != 0 ||
+        setenv("GOMP_SPINCOUNT", "5000", 0) != 0)
+        return;
     program[n] = 0;
     execv(program, argv); /* returns only on failure; then we go on as we are */
 }

@@ -407,35 +407,60 @@ static void check_threads(mq_dtype dtype, bool batch) {
     mq_bundle_free(&weights);
 }
 
-/* Stored statistics: the passes take slices, and slices give what single pictures add up to. With the batch's
- * own, a batch stays whole. */
-static void test_slices(void **state) {
-    (void)state;
-    enum { N = 19, SLICE = 8 };
-    mq_err err = {0};
-    mq_bundle *weights = blocks_weights();
-    mq_trainable *t = open_blocks(weights, MQ_F32, false), *whole = open_blocks(weights, MQ_F32, true);
-    assert_int_equal(mq_trainable_rows(t), SLICE);
-    assert_int_equal(mq_trainable_rows(whole), N);
+/* Slices give what single pictures add up to. */
+static void check_slices(mq_trainable *t, size_t width) {
+    enum { N = 19 };
     const mq_shape s = mq_trainable_input(t);
-    const size_t count = mq_trainable_count(t);
-    float *x = draws(1, N * s.h * s.w * s.c), *gradient = draws(2, N * 9), features[2][N * 9];
+    const size_t count = mq_trainable_count(t), in = s.h * s.w * s.c;
+    float *x = draws(1, N * in), *gradient = draws(2, N * width);
+    float *each = calloc(N * width, sizeof *each), *features = calloc(N * width, sizeof *features);
     double *sums = calloc(count, sizeof *sums), off = 0, all = 0;
     for (size_t i = 0; i < N; i++) {
-        pass_slices(t, x + i * s.h * s.w * s.c, gradient + i * 9, 1, features[0] + i * 9, 9);
+        pass_slices(t, x + i * in, gradient + i * width, 1, each + i * width, width);
         for (size_t k = 0; k < count; k++) sums[k] += (double)mq_trainable_grads(t)[k];
     }
-    pass_slices(t, x, gradient, N, features[1], 9);
-    assert_memory_equal(features[0], features[1], sizeof features[0]);
+    pass_slices(t, x, gradient, N, features, width);
+    assert_memory_equal(each, features, N * width * sizeof *features);
     for (size_t k = 0; k < count; k++) {
         off += pow((double)mq_trainable_grads(t)[k] - sums[k], 2);
         all += pow(sums[k], 2);
     }
     assert_true(all > 0 && sqrt(off / all) < 1e-6);
-    assert_int_equal(mq_trainable_forward(&err, t, x, SLICE + 1, features[0]), MQ_INTERNAL);
-    mq_trainable_free(&t), mq_trainable_free(&whole);
-    mq_bundle_free(&weights);
-    free(x), free(gradient), free(sums);
+    free(x), free(gradient), free(each), free(features), free(sums);
+}
+
+/* With stored statistics the passes take slices; with those of the batch it stays whole. */
+static void test_slices(void **state) {
+    (void)state;
+    enum { SLICE = 8 };
+    mq_err err = {0};
+    mq_graph *graph = NULL;
+    mq_bundle *weights = blocks_weights(), *quarter = NULL;
+    mq_trainable *t = open_blocks(weights, MQ_F32, false), *whole = open_blocks(weights, MQ_F32, true),
+                 *wide = NULL;
+    const mq_shape s = mq_trainable_input(t);
+    float *x = draws(1, (SLICE + 1) * s.h * s.w * s.c), features[(SLICE + 1) * 9];
+    assert_int_equal(mq_trainable_rows(t), SLICE);
+    assert_int_equal(mq_trainable_rows(whole), 19);
+    assert_int_equal(mq_trainable_forward(&err, t, x, SLICE + 1, features), MQ_INTERNAL);
+    check_slices(t, 9);
+    assert_ok(err, build_quarter(&err, 75, &graph));
+    assert_ok(err, mq_seeded_weights(&err, graph, NETS_SEED, &quarter));
+    const mq_trainable_plan plan = {.size = sizeof plan, /* its gradients are larger than its tensors */
+                                    .arch = &quarter_arch,
+                                    .weights = quarter,
+                                    .prefix = "",
+                                    .imgsz = 75,
+                                    .batch = 19,
+                                    .dtype = MQ_F32,
+                                    .first = "block13"};
+    err = (mq_err){0};
+    assert_ok(err, mq_trainable_create(&err, &plan, &wide));
+    check_slices(wide, 512);
+    mq_trainable_free(&t), mq_trainable_free(&whole), mq_trainable_free(&wide);
+    mq_bundle_free(&weights), mq_bundle_free(&quarter);
+    mq_graph_free(&graph);
+    free(x);
 }
 
 /* Parameters changed in place count as those a trainable is made with. */
