@@ -16,7 +16,8 @@
 
 enum { ROWS = 1024, PARTS = 5, NAME_SIZE = 160 };
 static const float shares[] = {0.0f, 0.25f, 0.5f, 0.75f, 1.0f}, cuts[] = {1.0f, 0.9f, 0.8f, 0.7f};
-/* Of the widest channel's range, what every channel has at least: others may show more than these pictures do. */
+/* Of the widest channel's range, what every channel has at least: others may show more than these pictures
+ * do. */
 static const float NARROW = 0.01f;
 #define COUNT(list) (sizeof(list) / sizeof *(list))
 

@@ -1,6 +1,6 @@
-/* features.c: the feature cache. Called by training. Owns one folder of the
- * cache while it is open. Invariant: every chunk below `done` has passed its
- * checksum, and a row reads back exactly as the trunk gave it. */
+/* features.c: the feature cache. Called by training. Owns the file, and its
+ * folder's lock while it writes. Invariant: a view has a place only if its chunk has
+ * passed its checksum, and its row reads back exactly as the trunk gave it. */
 #include "train/features.h"
 #include "base/clock.h"
 #include "base/crc32c.h"
@@ -14,34 +14,39 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CHUNK = 64, CHUNK_LARGE = 16, LARGE = 1 << 17, FOOTER = 4 };
+/* Of a chunk: u32 views; u32 for each of them, twice the picture's place, plus 1 for its mirror image; their
+ * rows; u32 CRC-32C of all that. */
+enum { CHUNK = 64, CHUNK_LARGE = 16, LARGE = 1 << 17, WORD = 4 };
 
 struct mq_features {
-    size_t count, width, views; /* views: 1, or 2 with mirror images */
-    mq_dtype dtype;
-    size_t row;      /* bytes of one view */
-    size_t pictures; /* in a full chunk */
-    size_t chunk;    /* bytes of a full chunk with its checksum */
-    char *path;
-    mq_lock *lock;
+    mq_features_plan plan; /* what it borrows is the caller's */
+    size_t row;            /* bytes of a view */
+    size_t most;           /* views in a chunk */
+    char *folder, *path;
     int fd;
-    uint8_t *block;        /* one chunk */
-    float *input, *output; /* [batch, imgsz, imgsz, 3] mirrored; [batch, width] */
+    uint64_t end;   /* of the last sound chunk */
+    uint64_t *at;   /* [2 plan.count] where a view's row lies; 0: nowhere */
+    uint8_t *block; /* one chunk */
+    float *output;  /* [batch, width] while views are computed */
 };
 
 static size_t views_of(const mq_features_plan *plan) {
     return plan->flips ? 2 : 1;
 }
 
-/* Pictures in a full chunk: fewer of large tensors, since a chunk is kept in memory while it is filled. */
-static size_t chunk_pictures(const mq_features_plan *plan) {
+/* Views in a full chunk: fewer of large tensors, since a chunk is kept in memory while it is filled. */
+static size_t most_of(const mq_features_plan *plan) {
     return plan->width * mq_dtype_size(plan->dtype) >= LARGE ? CHUNK_LARGE : CHUNK;
 }
 
+static size_t chunk_bytes(size_t views, size_t row) {
+    return WORD + views * (WORD + row) + WORD;
+}
+
 uint64_t mq_features_bytes(const mq_features_plan *plan) {
-    const uint64_t count = plan->count, chunk = chunk_pictures(plan);
-    return count * views_of(plan) * plan->width * mq_dtype_size(plan->dtype) +
-           (count + chunk - 1) / chunk * FOOTER;
+    const uint64_t views = (uint64_t)plan->count * views_of(plan), most = most_of(plan);
+    const uint64_t row = plan->width * mq_dtype_size(plan->dtype);
+    return views * (WORD + row) + (views + most - 1) / most * 2 * WORD;
 }
 
 mq_status mq_features_folder(mq_err *err, char **path) {
@@ -58,10 +63,10 @@ void mq_features_free(mq_features **features) {
     mq_features *f = *features;
     if (!f) return;
     if (f->fd >= 0) close(f->fd);
-    mq_lock_free(&f->lock);
+    free(f->folder);
     free(f->path);
+    free(f->at);
     free(f->block);
-    free(f->input);
     free(f->output);
     free(f);
     *features = NULL;
@@ -75,9 +80,9 @@ static mq_status make_folder(mq_err *err, const mq_features_plan *plan, char **f
     MQ_TRY(mq_recipe_to_json(err, plan->recipe, &recipe));
     MQ_TRY(mq_json_dump(err, recipe, 0, &recipe_text));
     if (plan->subset) MQ_TRY(mq_sha256_hex(err, plan->subset, plan->count * sizeof *plan->subset, subset));
-    MQ_TRY(mq_format(err, &key, "1|%s|%s|%s|%s|%s|%s|%d", plan->weights_digest, recipe_text,
+    MQ_TRY(mq_format(err, &key, "2|%s|%s|%s|%s|%s|%s", plan->weights_digest, recipe_text,
                      mq_program_key(plan->program), mq_dataset_digest(plan->dataset),
-                     mq_split_name(plan->split), subset, plan->flips));
+                     mq_split_name(plan->split), subset));
     MQ_TRY(mq_sha256_hex(err, key, strlen(key), hex));
     hex[16] = 0;
     MQ_TRY(mq_features_folder(err, &base));
@@ -110,176 +115,225 @@ cleanup:
     return status;
 }
 
-static size_t pictures_in_chunk(const mq_features *f, size_t chunk) {
-    const size_t left = f->count - chunk * f->pictures;
-    return left < f->pictures ? left : f->pictures;
+/* Reads the chunk at f->end if there is a whole, sound one: its views get their places, and f->end moves on.
+ */
+static mq_status take_chunk(mq_err *err, mq_features *f, uint64_t size, bool *found) {
+    mq_status status = MQ_OK;
+    uint32_t views, crc;
+    *found = false;
+    if (f->end + WORD > size) return MQ_OK;
+    MQ_TRY(mq_file_pread(err, f->fd, f->path, &views, WORD, f->end));
+    const size_t bytes = views <= f->most ? chunk_bytes(views, f->row) : 0;
+    if (!views || !bytes || f->end + bytes > size) return MQ_OK;
+    MQ_TRY(mq_file_pread(err, f->fd, f->path, f->block, bytes, f->end));
+    memcpy(&crc, f->block + bytes - WORD, WORD);
+    if (crc != mq_crc32c(f->block, bytes - WORD)) return MQ_OK;
+    for (size_t i = 0; i < views; i++) {
+        uint32_t view;
+        memcpy(&view, f->block + WORD + i * WORD, WORD);
+        if (view < 2 * f->plan.count) f->at[view] = f->end + WORD + views * WORD + i * f->row;
+    }
+    f->end += bytes;
+    *found = true;
+cleanup:
+    return status;
 }
 
-/* Pictures in whole, sound chunks at the start of the file; what follows them is cut off. */
-static mq_status count_done(mq_err *err, mq_features *f, size_t *done) {
+/* Finds what was added behind f->end; *size is the file's. */
+static mq_status take_chunks(mq_err *err, mq_features *f, uint64_t *size) {
     mq_status status = MQ_OK;
-    const off_t size = lseek(f->fd, 0, SEEK_END);
-    MQ_REQUIRE(size >= 0, err, MQ_IO, "%s: %s", f->path, strerror(errno));
-    *done = 0;
-    for (size_t chunk = 0; *done < f->count; chunk++) {
-        const size_t pictures = pictures_in_chunk(f, chunk), bytes = pictures * f->views * f->row;
-        if (chunk * f->chunk + bytes + FOOTER > (uint64_t)size) break;
-        MQ_TRY(mq_file_pread(err, f->fd, f->path, f->block, bytes + FOOTER, chunk * f->chunk));
-        const uint32_t crc = mq_crc32c(f->block, bytes);
-        if (memcmp(&crc, f->block + bytes, FOOTER) != 0) break;
-        *done += pictures;
-    }
-    const uint64_t sound = (uint64_t)(*done / f->pictures) * f->chunk +
-                           (*done % f->pictures ? *done % f->pictures * f->views * f->row + FOOTER : 0);
-    if ((uint64_t)size > sound)
-        MQ_REQUIRE(ftruncate(f->fd, (off_t)sound) == 0, err, MQ_IO, "%s: %s", f->path, strerror(errno));
+    const off_t end = lseek(f->fd, 0, SEEK_END);
+    MQ_REQUIRE(end >= 0, err, MQ_IO, "%s: %s", f->path, strerror(errno));
+    *size = (uint64_t)end;
+    for (bool found = true; found;) MQ_TRY(take_chunk(err, f, *size, &found));
 cleanup:
     return status;
 }
 
 /* bf16 rows were rounded by the trunk already: their upper halves are exact. */
 static void pack_row(const mq_features *f, const float *row, uint8_t *out) {
-    if (f->dtype == MQ_F32) {
+    if (f->plan.dtype == MQ_F32) {
         memcpy(out, row, f->row);
         return;
     }
-    for (size_t i = 0; i < f->width; i++) memcpy(out + 2 * i, (const uint8_t *)&row[i] + 2, 2);
+    for (size_t i = 0; i < f->plan.width; i++) memcpy(out + 2 * i, (const uint8_t *)&row[i] + 2, 2);
 }
 
-static void mirror(float *out, const float *in, size_t pictures, size_t side) {
-    for (size_t line = 0; line < pictures * side; line++)
-        for (size_t x = 0; x < side; x++)
-            memcpy(out + (line * side + x) * 3, in + (line * side + side - 1 - x) * 3, 3 * sizeof *out);
-}
-
-/* Runs the trunk over count pictures and puts their rows into the block behind the first `filled` pictures.
- */
-static mq_status add_rows(mq_err *err, mq_features *f, const mq_features_plan *plan, const float *pixels,
-                          size_t count, size_t filled) {
-    mq_status status = MQ_OK;
-    for (size_t view = 0; view < f->views; view++) {
-        if (view) mirror(f->input, pixels, count, plan->recipe->imgsz);
-        MQ_TRY(mq_program_run(err, plan->program, view ? f->input : pixels, count, f->output));
-        for (size_t i = 0; i < count; i++)
-            pack_row(f, f->output + i * f->width, f->block + ((filled + i) * f->views + view) * f->row);
-    }
-cleanup:
-    return status;
-}
-
-static mq_status write_chunk(mq_err *err, mq_features *f, size_t chunk) {
-    const size_t bytes = pictures_in_chunk(f, chunk) * f->views * f->row;
-    const uint32_t crc = mq_crc32c(f->block, bytes);
-    memcpy(f->block + bytes, &crc, FOOTER);
-    for (size_t done = 0; done < bytes + FOOTER;) {
-        const ssize_t n = pwrite(f->fd, f->block + done, bytes + FOOTER - done,
-                                 (off_t)(chunk * f->chunk + done));
+/* Writes the block's first views as a chunk. */
+static mq_status write_chunk(mq_err *err, mq_features *f, const uint32_t *views, size_t count) {
+    const size_t bytes = chunk_bytes(count, f->row);
+    const uint32_t number = (uint32_t)count;
+    memcpy(f->block, &number, WORD);
+    memcpy(f->block + WORD, views, count * WORD);
+    if (count < f->most)
+        memmove(f->block + WORD + count * WORD, f->block + WORD + f->most * WORD, count * f->row);
+    const uint32_t crc = mq_crc32c(f->block, bytes - WORD);
+    memcpy(f->block + bytes - WORD, &crc, WORD);
+    for (size_t done = 0; done < bytes;) {
+        const ssize_t n = pwrite(f->fd, f->block + done, bytes - done, (off_t)(f->end + done));
         if (n < 0 && errno == EINTR) continue;
         if (n < 0)
             return mq_fail(err, MQ_IO, "%s: cannot be written: %s; free some space or set XDG_CACHE_HOME",
                            f->path, strerror(errno));
         done += (size_t)n;
     }
+    for (size_t i = 0; i < count; i++) f->at[views[i]] = f->end + WORD + count * WORD + i * f->row;
+    f->end += bytes;
     return MQ_OK;
 }
 
-/* Computes pictures `done` to the end. done is a multiple of a chunk, and a chunk of the batch. */
-static mq_status fill(mq_err *err, mq_features *f, const mq_features_plan *plan, size_t done) {
+/* Pictures for views that are to be computed; all but views is owned. */
+typedef struct {
+    const uint32_t *views; /* [count] */
+    size_t count;
+    uint32_t *pictures;
+    uint8_t *flips;
+    mq_loader *loader;
+} view_source;
+
+static mq_status open_source(mq_err *err, const mq_features_plan *plan, view_source *s) {
     mq_status status = MQ_OK;
-    mq_loader *loader = NULL;
-    uint32_t *order = NULL;
-    const size_t side = plan->recipe->imgsz, pixels_size = plan->batch * side * side * 3;
-    const double start = mq_seconds();
-    const size_t first = done;
-    MQ_TRY(
-        mq_alloc_aligned(err, pixels_size, f->views > 1 ? sizeof(float) : 0, "mirrored pictures", &f->input));
-    MQ_TRY(mq_alloc_aligned(err, plan->batch * f->width, sizeof(float), "features", &f->output));
-    MQ_TRY(mq_calloc(err, f->count - done, sizeof *order, "the order of pictures", &order));
-    for (size_t i = done; i < f->count; i++) order[i - done] = plan->subset ? plan->subset[i] : (uint32_t)i;
+    MQ_TRY(mq_calloc(err, s->count, sizeof *s->pictures, "the order of pictures", &s->pictures));
+    MQ_TRY(mq_calloc(err, s->count, sizeof *s->flips, "the order of pictures", &s->flips));
+    for (size_t i = 0; i < s->count; i++) {
+        s->pictures[i] = plan->subset ? plan->subset[s->views[i] / 2] : s->views[i] / 2;
+        s->flips[i] = s->views[i] % 2;
+    }
     const mq_loader_plan load = {.size = sizeof load,
                                  .dataset = plan->dataset,
                                  .split = plan->split,
                                  .recipe = plan->recipe,
-                                 .order = order,
-                                 .count = f->count - done,
+                                 .order = s->pictures,
+                                 .flips = s->flips,
+                                 .count = s->count,
                                  .batch = plan->batch,
                                  .workers = plan->workers};
-    MQ_TRY(mq_loader_open(err, &load, &loader));
-    while (done < f->count) {
+    MQ_TRY(mq_loader_open(err, &load, &s->loader));
+cleanup:
+    return status;
+}
+
+/* Runs the trunk over a batch and puts the rows into the block, behind the first `filled` ones. */
+static mq_status add_rows(mq_err *err, mq_features *f, const float *pixels, size_t count, size_t filled) {
+    mq_status status = MQ_OK;
+    uint8_t *rows = f->block + WORD + f->most * WORD;
+    MQ_TRY(mq_program_run(err, f->plan.program, pixels, count, f->output));
+    for (size_t i = 0; i < count; i++)
+        pack_row(f, f->output + i * f->plan.width, rows + (filled + i) * f->row);
+cleanup:
+    return status;
+}
+
+/* Computes views, chunk by chunk; the batch divides a chunk. */
+static mq_status fill(mq_err *err, mq_features *f, const uint32_t *views, size_t count) {
+    mq_status status = MQ_OK;
+    const mq_features_plan *plan = &f->plan;
+    view_source source = {.views = views, .count = count};
+    const double start = mq_seconds();
+    bool stop = false;
+    MQ_TRY(open_source(err, plan, &source));
+    MQ_TRY(mq_alloc_aligned(err, plan->batch * plan->width, sizeof *f->output, "features", &f->output));
+    for (size_t done = 0, written = 0; done < count;) {
         const float *pixels = NULL;
-        size_t count = 0;
-        MQ_TRY(mq_loader_next(err, loader, &pixels, &count));
-        MQ_TRY(add_rows(err, f, plan, pixels, count, done % f->pictures));
-        done += count;
-        if (done % f->pictures == 0 || done == f->count)
-            MQ_TRY(write_chunk(err, f, (done - 1) / f->pictures));
+        size_t n = 0;
+        MQ_TRY(mq_loader_next(err, source.loader, &pixels, &n));
+        MQ_TRY(add_rows(err, f, pixels, n, done - written));
+        done += n;
+        stop = done < count && plan->stop && plan->stop(plan->user);
+        if (done - written == f->most || done == count || stop) {
+            MQ_TRY(write_chunk(err, f, views + written, done - written));
+            written = done;
+        }
         if (plan->progress)
-            plan->progress(plan->user, done, done - first, mq_seconds() - start, mq_loader_waited(loader));
-        MQ_REQUIRE(!plan->stop || !plan->stop(plan->user) || done == f->count, err, MQ_INTERRUPTED,
-                   "stopped; the features of %zu of %zu pictures are kept", done / f->pictures * f->pictures,
-                   f->count);
+            plan->progress(plan->user, done, count, mq_seconds() - start, mq_loader_waited(source.loader));
+        MQ_REQUIRE(!stop, err, MQ_INTERRUPTED, "stopped; the features of %zu of %zu pictures are kept", done,
+                   count);
     }
     MQ_REQUIRE(fdatasync(f->fd) == 0, err, MQ_IO, "%s: cannot be written to disk: %s", f->path,
                strerror(errno));
 cleanup:
-    mq_loader_free(&loader);
-    free(order);
+    mq_loader_free(&source.loader);
+    free(source.pictures);
+    free(source.flips);
+    free(f->output);
+    f->output = NULL;
+    return status;
+}
+
+/* What has no place yet of the views a caller wants, into views [count]; returns how many. */
+static size_t find_missing(const mq_features *f, const uint32_t *order, const uint8_t *flips, size_t count,
+                           uint32_t *views) {
+    size_t missing = 0;
+    for (size_t i = 0; i < count; i++) {
+        const uint32_t view = 2 * (order ? order[i] : (uint32_t)i) + (flips && flips[i]);
+        if (!f->at[view]) views[missing++] = view;
+    }
+    return missing;
+}
+
+mq_status mq_features_need(mq_err *err, mq_features *f, const uint32_t *order, const uint8_t *flips,
+                           size_t count) {
+    mq_status status = MQ_OK;
+    mq_lock *lock = NULL;
+    uint32_t *views = NULL;
+    uint64_t size = 0;
+    MQ_TRY(mq_calloc(err, count, sizeof *views, "a list of pictures", &views));
+    if (!find_missing(f, order, flips, count, views)) goto cleanup;
+    MQ_TRY(mq_lock_folder(err, f->folder, &lock));
+    MQ_TRY(take_chunks(err, f, &size)); /* of another run, meanwhile */
+    const size_t missing = find_missing(f, order, flips, count, views);
+    if (size > f->end)
+        MQ_REQUIRE(ftruncate(f->fd, (off_t)f->end) == 0, err, MQ_IO, "%s: %s", f->path, strerror(errno));
+    if (missing) MQ_TRY(fill(err, f, views, missing));
+cleanup:
+    mq_lock_free(&lock);
+    free(views);
     return status;
 }
 
 mq_status mq_features_open(mq_err *err, const mq_features_plan *plan, mq_features **features) {
     mq_status status = MQ_OK;
     mq_features *f = NULL;
-    char *folder = NULL;
-    size_t done = 0;
-    MQ_REQUIRE(plan->size == sizeof *plan && plan->batch && chunk_pictures(plan) % plan->batch == 0, err,
-               MQ_INTERNAL, "the feature cache needs a batch that divides %zu", chunk_pictures(plan));
+    mq_lock *lock = NULL;
+    uint64_t size = 0;
+    MQ_REQUIRE(plan->size == sizeof *plan && plan->batch && most_of(plan) % plan->batch == 0 &&
+                   plan->count <= UINT32_MAX / 2,
+               err, MQ_INTERNAL, "the feature cache needs a batch that divides %zu", most_of(plan));
     MQ_TRY(mq_calloc(err, 1, sizeof *f, "the feature cache", &f));
     f->fd = -1;
-    f->count = plan->count;
-    f->width = plan->width;
-    f->views = views_of(plan);
-    f->dtype = plan->dtype;
-    f->row = f->width * mq_dtype_size(f->dtype);
-    f->pictures = chunk_pictures(plan);
-    f->chunk = f->pictures * f->views * f->row + FOOTER;
-    MQ_TRY(mq_calloc(err, 1, f->chunk, "the feature cache", &f->block));
-    MQ_TRY(make_folder(err, plan, &folder));
-    MQ_TRY(mq_lock_folder(err, folder, &f->lock));
-    MQ_TRY(write_meta(err, plan, folder));
-    MQ_TRY(mq_path_join(err, folder, "features.bin", &f->path));
+    f->plan = *plan;
+    f->row = plan->width * mq_dtype_size(plan->dtype);
+    f->most = most_of(plan);
+    MQ_TRY(mq_calloc(err, 2 * plan->count, sizeof *f->at, "the feature cache", &f->at));
+    MQ_TRY(mq_calloc(err, chunk_bytes(f->most, f->row), 1, "the feature cache", &f->block));
+    MQ_TRY(make_folder(err, plan, &f->folder));
+    MQ_TRY(mq_path_join(err, f->folder, "features.bin", &f->path));
+    MQ_TRY(mq_lock_folder(err, f->folder, &lock));
+    MQ_TRY(write_meta(err, plan, f->folder));
     f->fd = open(f->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     MQ_REQUIRE(f->fd >= 0, err, mq_status_of_errno(errno, MQ_CANNOT_CREATE), "%s: cannot be written: %s",
                f->path, strerror(errno));
-    MQ_TRY(count_done(err, f, &done));
-    if (done < f->count) MQ_TRY(fill(err, f, plan, done));
-    mq_lock_free(&f->lock); /* complete files are only read */
-    free(f->block);
-    free(f->input);
-    free(f->output);
-    f->block = NULL, f->input = f->output = NULL;
+    MQ_TRY(take_chunks(err, f, &size));
     *features = f;
     f = NULL;
 cleanup:
-    free(folder);
+    mq_lock_free(&lock);
     mq_features_free(&f);
     return status;
 }
 
 mq_status mq_features_read(mq_err *err, const mq_features *f, size_t index, bool flip, float *row) {
     mq_status status = MQ_OK;
-    MQ_REQUIRE(index < f->count && (!flip || f->views == 2), err, MQ_INTERNAL, "%s: no row %zu", f->path,
-               index);
-    const uint64_t offset = (uint64_t)(index / f->pictures) * f->chunk +
-                            ((index % f->pictures) * f->views + flip) * f->row;
-    if (f->dtype == MQ_F32) {
-        MQ_TRY(mq_file_pread(err, f->fd, f->path, row, f->row, offset));
+    const uint64_t at = index < f->plan.count ? f->at[2 * index + flip] : 0;
+    MQ_REQUIRE(at, err, MQ_INTERNAL, "%s: no row %zu", f->path, index);
+    if (f->plan.dtype == MQ_F32) {
+        MQ_TRY(mq_file_pread(err, f->fd, f->path, row, f->row, at));
         return status;
     }
     /* Read into the upper half of row, then spread from the front: number i moves from half i to word i. */
     uint8_t *halves = (uint8_t *)row + f->row;
-    MQ_TRY(mq_file_pread(err, f->fd, f->path, halves, f->row, offset));
-    for (size_t i = 0; i < f->width; i++) {
+    MQ_TRY(mq_file_pread(err, f->fd, f->path, halves, f->row, at));
+    for (size_t i = 0; i < f->plan.width; i++) {
         uint16_t half;
         memcpy(&half, halves + 2 * i, sizeof half);
         const uint32_t bits = (uint32_t)half << 16;

@@ -1,9 +1,9 @@
-/* features.h: what the frozen part of a network says of every picture, computed once and kept on disk: the
- * pooled features, or the tensor below the first thawed layer.
+/* features.h: what the frozen part of a network says of pictures and of their mirror images, computed when it
+ * is first asked for and kept on disk: the pooled features, or the tensor below the first thawed layer.
  *
  * One file for one key (weights, recipe, network, dtype, instruction set,
- * library version, data set and part): chunks of 64 pictures (16 of rows of 128 kB and more), each
- * ended by a CRC-32C, so that an interrupted file goes on behind its last whole
+ * library version, data set and part): chunks of up to 64 views (16 of rows of 128 kB and more) in the order
+ * they were computed, each with their numbers and a CRC-32C, so that a file goes on behind its last whole
  * chunk. docs/FORMATS.md describes it. */
 #ifndef MQ_FEATURES_H
 #define MQ_FEATURES_H
@@ -13,17 +13,17 @@
 
 typedef struct mq_features mq_features;
 
-/* Told after each batch: pictures done, seconds this call has worked, seconds of them spent waiting for data.
- */
+/* Told after each batch: views done, and in all, of those a call found missing; seconds it has worked,
+ * seconds of them spent waiting for data. */
 typedef void (*mq_features_progress)(void *user, size_t done, size_t total, double seconds, double waited);
 
 typedef struct {
     size_t size;               /* sizeof(mq_features_plan) */
-    const mq_dataset *dataset; /* borrowed, as is all of the plan, while features are filled */
+    const mq_dataset *dataset; /* borrowed, as is all of the plan, while the features are open */
     mq_split split;
     const uint32_t *subset; /* count indexes into the split; NULL: 0..count-1 */
     size_t count;           /* pictures */
-    bool flips;             /* both the picture and its mirror image */
+    bool flips;             /* mirror images may be asked for */
     const mq_recipe *recipe;
     mq_program *program;        /* the trunk; NULL is enough for mq_features_bytes */
     const char *weights_digest; /* of the weights of the frozen part */
@@ -35,13 +35,18 @@ typedef struct {
     void *user;
 } mq_features_plan;
 
-/* Bytes the cache takes on disk for the plan. */
+/* Bytes the cache takes on disk once it holds every view. */
 uint64_t mq_features_bytes(const mq_features_plan *plan);
 
-/* Opens the cache for the plan, computing what is missing; stopped: MQ_INTERRUPTED with all whole chunks
- * kept. *features is the caller's. */
+/* Opens the cache for the plan and finds what it holds. *features is the caller's. */
 MQ_MUST_USE mq_status mq_features_open(mq_err *err, const mq_features_plan *plan, mq_features **features);
 void mq_features_free(mq_features **features);
+
+/* Computes what is missing of count views, before they are read: places order [count] in the subset (NULL:
+ * 0..count-1), mirrored where flips [count] is 1 (NULL: none). Stopped: MQ_INTERRUPTED, and what is done is
+ * kept. */
+MQ_MUST_USE mq_status mq_features_need(mq_err *err, mq_features *features, const uint32_t *order,
+                                       const uint8_t *flips, size_t count);
 
 /* The features of picture index (its place in the subset), mirrored or not, as f32 into row [width]. */
 MQ_MUST_USE mq_status mq_features_read(mq_err *err, const mq_features *features, size_t index, bool flip,

@@ -70,6 +70,7 @@ mq_status mq_feed_begin(mq_err *err, mq_feed *f, const uint32_t *order, const ui
     f->count = count;
     f->rows = rows;
     f->position = 0;
+    if (f->cache) MQ_TRY(mq_features_need(err, f->cache, order, flips, count));
     if (rows > f->capacity) { /* pictures as they are need no room here */
         const size_t width = f->cache || f->plan.program ? f->plan.width : 0;
         free(f->x);

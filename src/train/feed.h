@@ -7,13 +7,14 @@
 
 typedef struct mq_feed mq_feed;
 
-/* Opens a source for plan; cached fills the cache first; without plan.program it gives the pictures
- * themselves. *feed is the caller's; what plan borrows must outlive it. */
+/* Opens a source for plan, cached or not; without plan.program it gives the pictures themselves. *feed is the
+ * caller's; what plan borrows must outlive it. */
 MQ_MUST_USE mq_status mq_feed_open(mq_err *err, const mq_features_plan *plan, bool cached, mq_feed **feed);
 void mq_feed_free(mq_feed **feed);
 
-/* Begins a pass over count pictures in batches of rows: order [count] are places in the plan's subset (NULL:
- * 0..count-1), flips [count] 0 or 1 (NULL: none); both borrowed until the next begin. */
+/* Begins a pass over count pictures in batches of rows, and puts into the cache what it lacks of them: order
+ * [count] are places in the plan's subset (NULL: 0..count-1), flips [count] 0 or 1 (NULL: none); both
+ * borrowed until the next begin. */
 MQ_MUST_USE mq_status mq_feed_begin(mq_err *err, mq_feed *feed, const uint32_t *order, const uint8_t *flips,
                                     size_t count, size_t rows);
 

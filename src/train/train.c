@@ -34,11 +34,10 @@ cleanup:
     return status;
 }
 
-static void tell_features(void *user, mq_split split, size_t done, size_t fresh, double seconds,
+static void tell_features(void *user, mq_split split, size_t done, size_t total, double seconds,
                           double waited) {
     const mq_session *s = user;
-    const size_t total = split == MQ_TRAIN ? s->count : s->validation;
-    const double pace = seconds > 0 ? (double)fresh / seconds : 0;
+    const double pace = seconds > 0 ? (double)done / seconds : 0;
     const mq_train_progress p = {.phase = MQ_PHASE_FEATURES,
                                  .split = split,
                                  .done = done,
@@ -179,16 +178,31 @@ cleanup:
     return status;
 }
 
+/* Begins the rest of the present epoch. What ends it here, while views that it is the first to draw are
+ * computed, is no reason to lose the epochs before. */
+static mq_status begin_epoch(mq_err *err, mq_session *s) {
+    mq_status status = MQ_OK;
+    mq_err why = {0};
+    const size_t from = s->state.position;
+    const mq_status begun = mq_trunk_begin(&why, s->trunk, MQ_TRAIN, s->order + from, s->flips + from,
+                                           s->count - from);
+    if (begun == MQ_INTERRUPTED && s->state.steps_done) MQ_TRY(mq_session_save(err, s));
+    if (begun != MQ_OK && begun != MQ_INTERRUPTED && s->state.steps_done) mq_session_save_or_warn(s);
+    MQ_REQUIRE(begun == MQ_OK, err, begun, "%s", why.text);
+cleanup:
+    return status;
+}
+
 /* The rest of the present epoch, from state.position on. */
 static mq_status train_epoch(mq_err *err, mq_session *s, double *seconds, size_t *worked) {
     mq_status status = MQ_OK;
-    const double start = mq_seconds();
     const size_t from = s->state.position;
     const float *x;
     const uint32_t *labels;
     size_t n;
     draw_epoch(s);
-    MQ_TRY(mq_trunk_begin(err, s->trunk, MQ_TRAIN, s->order + from, s->flips + from, s->count - from));
+    MQ_TRY(begin_epoch(err, s));
+    const double start = mq_seconds();
     for (;;) {
         MQ_TRY(mq_trunk_next(err, s->trunk, MQ_TRAIN, &x, &labels, &n));
         if (!n) break;

@@ -22,11 +22,11 @@ struct mq_trunk {
     char first[MQ_STAGE_NAME]; /* the lowest thawed block */
     char digest[MQ_HEX_SIZE];  /* of the frozen part */
     mq_graph *graph;
-    mq_program *frozen;     /* NULL: nothing is frozen, or all is cached */
+    mq_program *frozen;     /* NULL: nothing is frozen */
     mq_program *rest;       /* the thawed part in use; NULL: nothing is thawed */
     mq_trainable *thawed;   /* NULL: nothing is thawed */
     mq_feed *feeds[SPLITS]; /* MQ_TRAIN, MQ_VAL; NULL: the part is empty */
-    mq_split filling;       /* whose cache is being filled */
+    mq_split filling;       /* whose pass it is, and whose cache may be filled */
     float *features;        /* [batch or MQ_VALIDATION_ROWS, arch->features] of the thawed part */
     float *m, *v;           /* [mq_trainable_count] */
 };
@@ -99,9 +99,9 @@ cleanup:
     return status;
 }
 
-static void tell_filling(void *user, size_t done, size_t fresh, double seconds, double waited) {
+static void tell_filling(void *user, size_t done, size_t total, double seconds, double waited) {
     const mq_trunk *t = user;
-    if (t->plan.progress) t->plan.progress(t->plan.user, t->filling, done, fresh, seconds, waited);
+    if (t->plan.progress) t->plan.progress(t->plan.user, t->filling, done, total, seconds, waited);
 }
 
 static bool stop_filling(void *user) {
@@ -140,10 +140,8 @@ static mq_status open_feeds(mq_err *err, mq_trunk *t) {
     MQ_TRY(mq_tensors_digest(err, t->graph, t->plan.weights, t->boundary_index, t->digest));
     for (mq_split split = MQ_TRAIN; split <= MQ_VAL; split++) {
         const mq_features_plan features = features_of(t, split);
-        t->filling = split;
         if (features.count) MQ_TRY(mq_feed_open(err, &features, is_cached(t), &t->feeds[split]));
     }
-    if (is_cached(t)) mq_program_free(&t->frozen);
 cleanup:
     return status;
 }
@@ -278,6 +276,7 @@ mq_status mq_trunk_begin(mq_err *err, mq_trunk *t, mq_split split, const uint32_
         mq_trunk_export(t);
         MQ_TRY(mq_program_update(err, t->rest, t->plan.weights));
     }
+    t->filling = split;
     MQ_TRY(mq_feed_begin(err, t->feeds[split], order, flips, count,
                          split == MQ_VAL ? MQ_VALIDATION_ROWS : t->plan.batch));
 cleanup:
@@ -352,6 +351,7 @@ static mq_status add_pass(mq_err *err, mq_trunk *t, const uint8_t *flips, double
     const float *x;
     const uint32_t *labels;
     size_t n;
+    t->filling = MQ_TRAIN;
     MQ_TRY(mq_feed_begin(err, t->feeds[MQ_TRAIN], NULL, flips, t->plan.count, MQ_VALIDATION_ROWS));
     for (;;) {
         MQ_TRY(mq_feed_next(err, t->feeds[MQ_TRAIN], &x, &labels, &n));

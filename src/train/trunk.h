@@ -25,7 +25,7 @@ typedef struct {
     bool cache;
     bool (*stop)(void *user);
     /* Told of the frozen part's work on a split, as mq_features_progress. */
-    void (*progress)(void *user, mq_split split, size_t done, size_t fresh, double seconds, double waited);
+    void (*progress)(void *user, mq_split split, size_t done, size_t total, double seconds, double waited);
     void *user;
 } mq_trunk_plan;
 
@@ -42,7 +42,7 @@ typedef struct {
     double validation;     /* seconds of the thawed part a picture, forward */
 } mq_trunk_cost;
 
-/* Makes the programs of the stage and, when it has anything to cache, fills or finds the cache. *trunk is the
+/* Makes the programs of the stage and, when it has anything to cache, finds the cache. *trunk is the
  * caller's. */
 MQ_MUST_USE mq_status mq_trunk_open(mq_err *err, const mq_trunk_plan *plan, mq_trunk **trunk);
 void mq_trunk_free(mq_trunk **trunk);
@@ -53,8 +53,8 @@ MQ_MUST_USE mq_status mq_trunk_measure(mq_err *err, const mq_trunk_plan *plan, m
 /* Appends mq_trainable_describe of the whole batch; nothing where nothing is thawed. */
 MQ_MUST_USE mq_status mq_trunk_describe(mq_err *err, const mq_trunk_plan *plan, mq_buf *text);
 
-/* Begins a pass. MQ_TRAIN: order [count] are places in the subset, flips [count] 0 or 1; both borrowed until
- * the pass ends. MQ_VAL: NULL and all pictures. */
+/* Begins a pass, and caches what it lacks for it. MQ_TRAIN: order [count] are places in the subset, flips
+ * [count] 0 or 1; both borrowed until the pass ends. MQ_VAL: NULL and all pictures. */
 MQ_MUST_USE mq_status mq_trunk_begin(mq_err *err, mq_trunk *trunk, mq_split split, const uint32_t *order,
                                      const uint8_t *flips, size_t count);
 

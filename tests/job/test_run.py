@@ -102,23 +102,57 @@ def test_stops(tap, m):
     tap.check("results.csv has each epoch once", epochs == list(range(1, 61)), epochs)
 
 
+def chunk_bytes(views):
+    """Of the feature cache, in f32: a number, a number and a row for each view, a checksum."""
+    return 4 + views * (4 + 2048 * 4) + 4
+
+
+def cached_views(m):
+    """Views in the training part's cache, in their order: twice the picture's place, plus 1 for its mirror image."""
+    folder = next(f.parent for f in (m.cache / "marque/features").glob("*/meta.json")
+                  if json.loads(f.read_text())["split"] == "train")
+    data, at, views = (folder / "features.bin").read_bytes(), 0, []
+    while at < len(data):
+        count = int.from_bytes(data[at:at + 4], "little")
+        views += [int.from_bytes(data[k:k + 4], "little") for k in range(at + 4, at + 4 + 4 * count, 4)]
+        at += chunk_bytes(count)
+    return views
+
+
+def test_lazy(tap, m):
+    """Of a picture and its mirror image only what an epoch draws is computed, when it first is."""
+    m.expect(tap, "no cache", ["cache", "rm", "--all"], 0)
+    m.expect(tap, "one epoch", train("lazy", "--epochs", "1"), 0)
+    first = cached_views(m)
+    pictures = sorted(view // 2 for view in first)
+    tap.check("one view of each picture, some mirrored", pictures == list(range(len(first))) and
+              0 < sum(view % 2 for view in first) < len(first), first)
+    m.expect(tap, "a second one", ["train", "--resume", "lazy", "--epochs", "2"], 0)
+    second = cached_views(m)
+    tap.check("adds what it is the first to draw", second[:len(first)] == first and
+              len(first) < len(second) < 2 * len(first) and len(set(second)) == len(second), second)
+    m.expect(tap, "all of them", ["train", "--resume", "lazy", "--epochs", "60"], 0)
+    tap.check("no view is computed twice", sorted(cached_views(m)) == list(range(2 * len(first))), cached_views(m))
+    same_models(tap, m, "and the run is the plain one", "lazy")
+
+
 def test_features(tap, m):
-    """Stopped while features are computed: whole chunks of 64 pictures stay, what follows them is not believed."""
+    """Stopped while features are computed: what is computed stays, what follows whole chunks is not believed."""
     copy_pictures(m.folder / "more", real_pictures(12, 40))
     m.expect(tap, "a larger data set", ["import", "more", "-o", "more.mq", "--test", "0.1"], 0)
     args = ["train", "more.mq", "--imgsz", "199", "--dtype", "f32", "--stages", "head:3@1e-3"]
     shutil.rmtree(m.cache / "marque/features", ignore_errors=True)
     process = subprocess.Popen([m.program, *args, "-o", "cut"], cwd=m.folder, env=m.environment(None),
                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    chunk = 64 * 2 * 2048 * 4 + 4
+    chunk = chunk_bytes(64)
     files = lambda: list((m.cache / "marque/features").glob("*/features.bin"))  # noqa: E731
     while process.poll() is None and not any(f.stat().st_size >= chunk for f in files()):
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
     text = process.stderr.read()
-    size = files()[0].stat().st_size
-    tap.check("stopped among the features, whole chunks are kept",
-              process.wait() == 75 and "are kept" in text and size >= chunk and size % chunk == 0, (text, size))
+    size, kept = files()[0].stat().st_size, [number for number in range(16, 480, 16) if f"of {number} of" in text]
+    tap.check("stopped among the features, they are kept", process.wait() == 75 and "are kept" in text and kept and
+              size == kept[0] // 64 * chunk + (chunk_bytes(kept[0] % 64) if kept[0] % 64 else 0), (text, size))
     with open(files()[0], "ab") as file:
         file.write(os.urandom(chunk // 2))
     m.expect(tap, "it goes on behind a torn chunk", ["train", "--resume", "cut"], 0, out="3 epochs")
@@ -191,6 +225,7 @@ def main():
         m.expect(tap, "import", ["import", "pictures", "-o", "data.mq"], 0)
         test_ways(tap, m)
         test_stops(tap, m)
+        test_lazy(tap, m)
         test_features(tap, m)
         test_damage(tap, m)
         test_answers(tap, m)

@@ -96,7 +96,7 @@ def test_from_model(tap, m):
     tap.check("a run's name is enough", done.code == 0, done)
     shutil.rmtree(m.folder / "second")
     m.expect(tap, "weights are no model", ["train", "data.mq", "--model", str(weights_cache() / "xception.safetensors")], 65,
-             err="what marque train wrote")
+             err="that marque train wrote")
 
 
 def test_plan(tap, m):
