@@ -24,6 +24,11 @@
         .standard = "0", .min = 0, .max = 256, .offset = offsetof(type, workers),                            \
         .help = "threads that read and decode pictures; 0: one for each core"                                \
     }
+#define MQ_OPTION_BATCH(type)                                                                                \
+    {                                                                                                        \
+        .name = "batch", .alias = "batch-size", .letter = 'b', .kind = MQ_OPTION_INT, .value = "N",          \
+        .standard = "32", .min = 1, .max = 4096, .offset = offsetof(type, batch), .help = "pictures a step"  \
+    }
 #define MQ_OPTION_JSON(type)                                                                                 \
     {                                                                                                        \
         .name = "json", .kind = MQ_OPTION_FLAG, .offset = offsetof(type, json),                              \

@@ -81,7 +81,7 @@ MUTANTS = [
     ("classifier: the ReLU lets every gradient pass", "src/train/head_train.c",
      "mq_relu_backward(t->dhidden, t->work->hidden, t->dhidden, n * width);", "", ["test_train"]),
     ("classifier: gradient of features that are not standardised", "src/train/head_train.c",
-     "t->work->hidden : t->work->input;", "t->work->hidden : x;", ["test_train"]),
+     "t->work->hidden : t->work->input;", "t->work->hidden : s->x;", ["test_train"]),
     ("head: linear features are not standardised in use", "src/infer/head.c", "        inner = work->input;", "", ["test_train"]),
     ("metrics: mae not divided by the classes", "src/train/metrics.c", "(n * (double)m->classes)", "n", ["test_train"]),
     ("metrics: of equals the last comes first", "src/infer/head.c", "p[j] > p[best[place - 1]]",
