@@ -2,6 +2,7 @@
  * Invariant: under a final name there is always either the old content or the
  * whole new one; a crash leaves at most a file named *.tmp-PID behind. */
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 
 #include <dirent.h>
@@ -11,6 +12,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 mq_status mq_file_read(mq_err *err, const char *path, mq_buf *buf) {
@@ -161,8 +163,10 @@ struct mq_lock {
     int fd;
 };
 
-mq_status mq_lock_folder(mq_err *err, const char *folder, mq_lock **lock) {
+/* *busy: another process holds it. */
+static mq_status try_lock(mq_err *err, const char *folder, bool *busy, mq_lock **lock) {
     mq_status status = MQ_OK;
+    *busy = false;
     char *path = NULL, text[32] = "";
     mq_lock *l = NULL;
     MQ_TRY(mq_calloc(err, 1, sizeof *l, "a lock", &l));
@@ -174,6 +178,7 @@ mq_status mq_lock_folder(mq_err *err, const char *folder, mq_lock **lock) {
     if (flock(l->fd, LOCK_EX | LOCK_NB) != 0) {
         const ssize_t n = pread(l->fd, text, sizeof text - 1, 0);
         text[n > 0 ? strcspn(text, "\n") : 0] = 0;
+        *busy = true;
         MQ_REQUIRE(false, err, MQ_CANNOT_CREATE,
                    "%s: in use by process %s; wait for it or choose another folder", folder,
                    text[0] ? text : "(unknown)");
@@ -187,6 +192,27 @@ cleanup:
     mq_lock_free(&l);
     free(path);
     return status;
+}
+
+mq_status mq_lock_folder(mq_err *err, const char *folder, mq_lock **lock) {
+    bool busy;
+    return try_lock(err, folder, &busy, lock);
+}
+
+mq_status mq_lock_wait(mq_err *err, const char *folder, bool (*stop)(void *user), void *user,
+                       mq_lock **lock) {
+    const struct timespec moment = {.tv_nsec = 100000000};
+    for (bool told = false;; told = true) {
+        mq_err why = {0};
+        bool busy;
+        const mq_status status = try_lock(&why, folder, &busy, lock);
+        if (status == MQ_OK) return MQ_OK;
+        if (!busy) return mq_fail(err, status, "%s", why.text);
+        if (stop && stop(user))
+            return mq_fail(err, MQ_INTERRUPTED, "stopped while another process was waited for");
+        if (!told) mq_note("%s: another run fills this cache; waiting for it", folder);
+        nanosleep(&moment, NULL);
+    }
 }
 
 void mq_lock_free(mq_lock **lock) {

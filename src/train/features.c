@@ -279,7 +279,7 @@ mq_status mq_features_need(mq_err *err, mq_features *f, const uint32_t *order, c
     uint64_t size = 0;
     MQ_TRY(mq_calloc(err, count, sizeof *views, "a list of pictures", &views));
     if (!find_missing(f, order, flips, count, views)) goto cleanup;
-    MQ_TRY(mq_lock_folder(err, f->folder, &lock));
+    MQ_TRY(mq_lock_wait(err, f->folder, f->plan.stop, f->plan.user, &lock));
     MQ_TRY(take_chunks(err, f, &size)); /* of another run, meanwhile */
     const size_t missing = find_missing(f, order, flips, count, views);
     if (size > f->end)
@@ -308,7 +308,7 @@ mq_status mq_features_open(mq_err *err, const mq_features_plan *plan, mq_feature
     MQ_TRY(mq_calloc(err, chunk_bytes(f->most, f->row), 1, "the feature cache", &f->block));
     MQ_TRY(make_folder(err, plan, &f->folder));
     MQ_TRY(mq_path_join(err, f->folder, "features.bin", &f->path));
-    MQ_TRY(mq_lock_folder(err, f->folder, &lock));
+    MQ_TRY(mq_lock_wait(err, f->folder, plan->stop, plan->user, &lock));
     MQ_TRY(write_meta(err, plan, f->folder));
     f->fd = open(f->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     MQ_REQUIRE(f->fd >= 0, err, mq_status_of_errno(errno, MQ_CANNOT_CREATE), "%s: cannot be written: %s",

@@ -127,7 +127,15 @@ def test_lazy(tap, m):
     pictures = sorted(view // 2 for view in first)
     tap.check("one view of each picture, some mirrored", pictures == list(range(len(first))) and
               0 < sum(view % 2 for view in first) < len(first), first)
-    m.expect(tap, "a second one", ["train", "--resume", "lazy", "--epochs", "2"], 0)
+    with open(next(f.parent / ".lock" for f in (m.cache / "marque/features").glob("*/meta.json")
+                   if json.loads(f.read_text())["split"] == "train"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        process = m.start(["train", "--resume", "lazy", "--epochs", "2"])
+        told = next((line for line in process.stderr if "waiting for it" in line), None)
+        tap.check("a second one waits while another run fills the cache", told and process.poll() is None, told)
+    text = process.stderr.read()
+    process.stderr.close()
+    tap.check("and then goes on", process.wait() == 0, text)
     second = cached_views(m)
     tap.check("adds what it is the first to draw", second[:len(first)] == first and
               len(first) < len(second) < 2 * len(first) and len(set(second)) == len(second), second)
