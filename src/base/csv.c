@@ -14,6 +14,7 @@ struct mq_csv {
     char *path;
     mq_buf text;
     char *at;        /* the first byte not read yet */
+    char comma;      /* what stands between fields */
     size_t line;     /* lines before at */
     size_t row_line; /* where the row begins, from 1 */
     char **names;    /* of the columns, pointing into text */
@@ -37,8 +38,9 @@ static mq_status cut_field(mq_err *err, mq_csv *csv, char **field, bool *last) {
             *out++ = *in;
         }
     }
-    while (*in && *in != ',' && *in != '\n' && !(in[0] == '\r' && (in[1] == '\n' || !in[1]))) *out++ = *in++;
-    *last = *in != ',';
+    while (*in && *in != csv->comma && *in != '\n' && !(in[0] == '\r' && (in[1] == '\n' || !in[1])))
+        *out++ = *in++;
+    *last = *in != csv->comma;
     if (*in == '\r') in++;
     csv->line += *in == '\n';
     csv->at = *in ? in + 1 : in;
@@ -66,6 +68,8 @@ mq_status mq_csv_open(mq_err *err, const char *path, mq_csv **csv) {
     MQ_TRY(mq_calloc(err, 1, sizeof *c, "a CSV file", &c));
     c->text = mq_buf_init(FILE_LIMIT);
     MQ_TRY(mq_strdup(err, path, &c->path));
+    const size_t length = strlen(path);
+    c->comma = length > 4 && strcmp(path + length - 4, ".tsv") == 0 ? '\t' : ',';
     MQ_TRY(mq_file_read(err, path, &c->text));
     MQ_REQUIRE(c->text.size && !memchr(c->text.data, 0, c->text.size), err, MQ_BAD_DATA, "%s: %s", path,
                c->text.size ? "holds NUL bytes, so it is no CSV file" : "is empty; it needs a row of names");

@@ -1,5 +1,5 @@
-/* csv.h: reads comma-separated files with a first row of names (RFC 4180; also
- * with a byte-order mark, LF or CRLF, and any bytes but NUL). Writing: mq_csv_field in text.h. */
+/* csv.h: reads comma-separated files (tab-separated where they end in .tsv) with a first row of names (RFC
+ * 4180; also with a byte-order mark, LF or CRLF, and any bytes but NUL). Writing: mq_csv_field in text.h. */
 #ifndef MQ_CSV_H
 #define MQ_CSV_H
 

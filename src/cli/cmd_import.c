@@ -312,6 +312,7 @@ const mq_command mq_cmd_import = {
     .args_min = 1,
     .args_max = 1,
     .examples = "  marque import pictures -o pictures.mq\n"
+                "  marque import pictures/labels.csv -o pictures.mq\n"
                 "  marque import stanford-cars -o cars.mq --val 0\n"
                 "  marque import pictures -o pictures.mq --update\n",
     .run = run,

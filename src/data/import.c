@@ -22,7 +22,7 @@ enum { FEW = 5 /* pictures of a class; below it the report warns */ };
 static const char TEMPORARY[] = ".import.tmp", DATASET[] = "dataset.json";
 
 /* The first source whose probe says true reads. */
-static const mq_import_source *const SOURCES[] = {&mq_import_cars, &mq_import_folder};
+static const mq_import_source *const SOURCES[] = {&mq_import_csv, &mq_import_cars, &mq_import_folder};
 
 mq_status mq_import_go_on(mq_err *err, const mq_import_job *job) {
     if (!job->plan->stop || !job->plan->stop(job->plan->user)) return MQ_OK;
@@ -122,19 +122,6 @@ static const placed_row *find_row(const placed_row *rows, size_t count, const ch
     return count ? bsearch(&wanted, rows, count, sizeof *rows, compare_rows) : NULL;
 }
 
-/* The folder names that import_folder.c knows are words here, too. */
-static mq_status split_of(mq_err *err, const char *path, size_t line, const char *text, mq_split *split) {
-    char safe[64];
-    for (*split = MQ_TRAIN; *split < MQ_SPLITS; (*split)++)
-        if (strcmp(text, mq_split_name(*split)) == 0) return MQ_OK;
-    if (strcmp(text, "valid") == 0 || strcmp(text, "validation") == 0) {
-        *split = MQ_VAL;
-        return MQ_OK;
-    }
-    return mq_fail(err, MQ_BAD_DATA, "%s:%zu: \"%s\" is not train, val or test", path, line,
-                   mq_text_safe(text, safe, sizeof safe));
-}
-
 /* Reads all rows of a CSV: column key_name and "split", sorted by key. *csv keeps the text. */
 static mq_status read_placed(mq_err *err, const char *path, const char *key_name, mq_csv **csv,
                              placed_row **rows, size_t *count) {
@@ -151,7 +138,7 @@ static mq_status read_placed(mq_err *err, const char *path, const char *key_name
         MQ_TRY(mq_grow(err, rows, &capacity, *count + 1, sizeof **rows));
         placed_row *row = &(*rows)[*count];
         row->key = mq_csv_get(*csv, key);
-        MQ_TRY(split_of(err, path, mq_csv_line(*csv), mq_csv_get(*csv, split), &row->split));
+        MQ_TRY(mq_import_split_of(err, path, mq_csv_line(*csv), mq_csv_get(*csv, split), &row->split));
         ++*count;
     }
     if (*count) qsort(*rows, *count, sizeof **rows, compare_rows);
@@ -315,13 +302,13 @@ static mq_status check_content(mq_err *err, mq_import_job *job) {
         has[m->entries[i].class] = true;
     }
     for (size_t i = 0; i < m->class_count; i++) filled += has[i];
-    MQ_REQUIRE(taken, err, MQ_NO_INPUT, "%s: no pictures in class folders (%zu %s left out%s%s)",
-               job->plan->source, m->count, m->count == 1 ? "file was" : "files were",
+    MQ_REQUIRE(taken, err, MQ_NO_INPUT, "%s: no pictures in %s (%zu %s left out%s%s)", job->plan->source,
+               job->list ? "its rows" : "class folders", m->count, m->count == 1 ? "file was" : "files were",
                m->count ? "; the first: " : "",
                m->count ? mq_text_safe(m->entries[0].reason, safe, sizeof safe) : "");
     MQ_REQUIRE(filled >= 2, err, MQ_BAD_DATA,
-               "%s: all %zu pictures are of one class; a classifier needs two, each in a folder of its own",
-               job->plan->source, taken);
+               "%s: all %zu pictures are of one class; a classifier needs two%s", job->plan->source, taken,
+               job->list ? "" : ", each in a folder of its own");
     MQ_TRY(mq_manifest_drop_classes(err, m, job->first_classes, &dropped));
     if (dropped)
         mq_warn("%zu %s no picture that can be used; left out", dropped,
@@ -331,19 +318,37 @@ cleanup:
     return status;
 }
 
-/* Lists the pictures. The real path is kept: links are judged by it. */
-static mq_status read_source(mq_err *err, mq_import_job *job) {
+/* Real paths of the source: links are judged by them. A list's pictures lie beside or below it. */
+static mq_status find_root(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
     const char *source = job->plan->source;
-    job->root = realpath(source, NULL);
-    MQ_REQUIRE(job->root, err, MQ_NO_INPUT, "%s: %s", source, strerror(errno));
-    MQ_REQUIRE(mq_folder_exists(job->root), err, MQ_NO_INPUT, "%s: not a folder", source);
+    char *real = realpath(source, NULL);
+    MQ_REQUIRE(real, err, MQ_NO_INPUT, "%s: %s", source, strerror(errno));
+    if (mq_folder_exists(real)) {
+        job->root = real;
+        real = NULL;
+    } else {
+        const char *slash = strrchr(real, '/');
+        MQ_TRY(mq_format(err, &job->root, "%.*s", slash > real ? (int)(slash - real) : 1, real));
+        job->list = real;
+        real = NULL;
+    }
+cleanup:
+    free(real);
+    return status;
+}
+
+/* Lists the pictures. */
+static mq_status read_source(mq_err *err, mq_import_job *job) {
+    mq_status status = MQ_OK;
+    MQ_TRY(find_root(err, job));
     for (size_t i = 0; i < sizeof SOURCES / sizeof *SOURCES; i++) {
         if (!SOURCES[i]->probe(job)) continue;
         job->kind = SOURCES[i]->kind;
         return SOURCES[i]->read(err, job);
     }
-    return mq_fail(err, MQ_NO_INPUT, "%s: neither folders of pictures nor Stanford Cars", source);
+    return mq_fail(err, MQ_NO_INPUT, "%s: neither a folder of pictures nor a list of them (.csv, .tsv)",
+                   job->plan->source);
 cleanup:
     return status;
 }
@@ -481,7 +486,8 @@ mq_status mq_import(mq_err *err, const mq_import_plan *plan, mq_import_report *r
     bool made = false;
     *report = (mq_import_report){0};
     MQ_TRY(check_plan(err, plan));
-    MQ_REQUIRE(mq_folder_exists(plan->source), err, MQ_NO_INPUT, "%s: no such folder", plan->source);
+    MQ_REQUIRE(mq_folder_exists(plan->source) || mq_file_exists(plan->source), err, MQ_NO_INPUT,
+               "%s: no such folder or list", plan->source);
     MQ_TRY(check_output(err, plan));
     if (!plan->dry_run) {
         made = !mq_folder_exists(plan->output);
@@ -498,6 +504,7 @@ cleanup:
     mq_lock_free(&lock);
     mq_manifest_free(&job.manifest);
     free(job.root);
+    free(job.list);
     return status;
 }
 

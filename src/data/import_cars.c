@@ -9,17 +9,11 @@
 
 #include <string.h>
 
-enum { CLASSES_MAX = 1 << 20, ROWS_SHOWN = 3, SIDE_LIMIT = 1 << 30 };
+enum { CLASSES_MAX = 1 << 20, SIDE_LIMIT = 1 << 30 };
 
 /* Where annotations lie below the source. */
 static const char *const PLACES[] = {"cars_train_annos.mat", "devkit/cars_train_annos.mat", "cars_annos.mat",
                                      "devkit/cars_annos.mat"};
-
-/* Rows that are wrong in one way: how many, and the first. */
-typedef struct {
-    size_t count;
-    mq_buf shown;
-} row_list;
 
 /* What one row says. */
 typedef struct {
@@ -46,7 +40,7 @@ cleanup:
 static bool probe(const mq_import_job *job) {
     mq_err ignored = {0};
     char *path = NULL;
-    const bool found = find_annotations(&ignored, job, &path) == MQ_OK && path;
+    const bool found = !job->list && find_annotations(&ignored, job, &path) == MQ_OK && path;
     free(path);
     return found;
 }
@@ -112,14 +106,6 @@ cleanup:
     return status;
 }
 
-/* A path must stay below the source. */
-static bool is_inside(const char *file) {
-    if (file[0] == '/') return false;
-    for (const char *p = file; *p; p += strcspn(p, "/"), p += *p == '/')
-        if (strncmp(p, "..", 2) == 0 && (p[2] == '/' || !p[2])) return false;
-    return true;
-}
-
 /* The name below the source under which a row's picture lies; NULL when it lies nowhere. */
 static mq_status find_picture(mq_err *err, const mq_import_job *job, const char *file, char **name) {
     mq_status status = MQ_OK;
@@ -140,29 +126,17 @@ cleanup:
     return status;
 }
 
-/* Counts a wrong row and remembers it while it is among the first. */
-static mq_status note_row(mq_err *err, row_list *list, size_t row, const char *file) {
-    char safe[64];
-    if (list->count++ >= ROWS_SHOWN) return MQ_OK;
-    return mq_buf_printf(err, &list->shown, "%srow %zu (%s)", list->count > 1 ? ", " : "", row,
-                         mq_text_safe(file, safe, sizeof safe));
-}
-
-static const char *more(const row_list *list) {
-    return list->count > ROWS_SHOWN ? ", ..." : "";
-}
-
 /* The picture of a row, placed where the row says. */
-static mq_status take_row(mq_err *err, mq_import_job *job, const annotation *a, size_t row, row_list *missing,
-                          row_list *inverted) {
+static mq_status take_row(mq_err *err, mq_import_job *job, const annotation *a, size_t row,
+                          mq_wrong_rows *missing, mq_wrong_rows *inverted) {
     mq_status status = MQ_OK;
     char *name = NULL;
     mq_entry *entry = NULL;
     const bool boxed = job->plan->boxes == MQ_BOXES_CROP;
-    if (boxed && (a->x2 <= a->x1 || a->y2 <= a->y1)) MQ_TRY(note_row(err, inverted, row, a->file));
+    if (boxed && (a->x2 <= a->x1 || a->y2 <= a->y1)) MQ_TRY(mq_wrong_row(err, inverted, row, a->file));
     MQ_TRY(find_picture(err, job, a->file, &name));
     if (!name) {
-        MQ_TRY(note_row(err, missing, row, a->file));
+        MQ_TRY(mq_wrong_row(err, missing, row, a->file));
         goto cleanup;
     }
     MQ_TRY(mq_manifest_add(err, &job->manifest, name, (uint32_t)a->class - 1, &entry));
@@ -181,7 +155,7 @@ cleanup:
 /* All rows are read before any is complained of, so that the counts are whole. */
 static mq_status read_rows(mq_err *err, mq_import_job *job, const char *path, const mq_mat *mat) {
     mq_status status = MQ_OK;
-    row_list missing = {.shown = mq_buf_init(1024)}, inverted = {.shown = mq_buf_init(1024)};
+    mq_wrong_rows missing = {.unit = "row", .shown = mq_buf_init(MQ_WRONG_SHOWN)}, inverted = missing;
     const mq_mat_value *list = mq_mat_get(mat, "annotations");
     MQ_REQUIRE(list && mq_mat_kind_of(list) == MQ_MAT_STRUCT && mq_mat_count(list), err, MQ_BAD_DATA,
                "%s: no list of structs called annotations", path);
@@ -189,35 +163,15 @@ static mq_status read_rows(mq_err *err, mq_import_job *job, const char *path, co
         annotation a = {0};
         MQ_TRY(mq_import_go_on(err, job));
         MQ_TRY(read_row(err, path, list, i, job->manifest.class_count, &a));
-        MQ_REQUIRE(is_inside(a.file), err, MQ_BAD_DATA, "%s: row %zu names a picture outside the source",
-                   path, i + 1);
+        MQ_REQUIRE(mq_import_is_inside(a.file), err, MQ_BAD_DATA,
+                   "%s: row %zu names a picture outside the source", path, i + 1);
         MQ_TRY(take_row(err, job, &a, i + 1, &missing, &inverted));
     }
-    MQ_REQUIRE(!inverted.count, err, MQ_BAD_DATA,
-               "%s: %zu boxes have x2 <= x1 or y2 <= y1: %s%s; correct them, or take --boxes ignore", path,
-               inverted.count, (char *)inverted.shown.data, more(&inverted));
-    MQ_REQUIRE(!missing.count || job->plan->allow_missing, err, MQ_NO_INPUT,
-               "%s: %zu of %zu rows have no picture below %s: %s%s; --allow-missing imports the others", path,
-               missing.count, mq_mat_count(list), job->plan->source, (char *)missing.shown.data,
-               more(&missing));
-    job->report->missing = missing.count;
+    MQ_TRY(mq_import_judge_rows(err, job, path, mq_mat_count(list), &missing, &inverted));
 cleanup:
     mq_buf_free(&missing.shown);
     mq_buf_free(&inverted.shown);
     return status;
-}
-
-/* Two rows of one picture would put it into the data set twice, perhaps as two classes. */
-static mq_status check_twice(mq_err *err, const char *path, const mq_manifest *manifest) {
-    char safe[128];
-    for (size_t i = 1; i < manifest->count; i++) {
-        const mq_entry *a = &manifest->entries[i - 1], *b = &manifest->entries[i];
-        if (strcmp(a->name, b->name) == 0)
-            return mq_fail(err, MQ_BAD_DATA, "%s: rows %zu and %zu are both about %s", path,
-                           a->row < b->row ? a->row : b->row, a->row < b->row ? b->row : a->row,
-                           mq_text_safe(a->name, safe, sizeof safe));
-    }
-    return MQ_OK;
 }
 
 static mq_status read_cars(mq_err *err, mq_import_job *job) {
@@ -237,7 +191,7 @@ static mq_status read_cars(mq_err *err, mq_import_job *job) {
     job->first_classes = job->manifest.class_count; /* the numbers are the publisher's: none is dropped */
     MQ_TRY(read_rows(err, job, path, mat));
     mq_manifest_sort(&job->manifest);
-    MQ_TRY(check_twice(err, path, &job->manifest));
+    MQ_TRY(mq_import_check_twice(err, job, path, "row"));
     job->report->class_rule = "class = annotation";
 cleanup:
     mq_mat_free(&mat);

@@ -215,7 +215,7 @@ cleanup:
 }
 
 static bool probe(const mq_import_job *job) {
-    return mq_folder_exists(job->root);
+    return !job->list;
 }
 
 /* With --class-level leaf two folders of one name in different places would silently become one class. */

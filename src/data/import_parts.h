@@ -12,7 +12,8 @@
 typedef struct {
     const mq_import_plan *plan;    /* borrowed */
     mq_import_report *report;      /* borrowed */
-    char *root;                    /* real path of the source; owned */
+    char *root;                    /* real path of the folder that names of pictures begin at; owned */
+    char *list;                    /* real path of the source where it is a file; else NULL; owned */
     struct stat output;            /* of the output folder, so that it is not read; st_ino 0: there is none */
     const char *kind;              /* of the source, for dataset.json; static */
     char annotations[MQ_HEX_SIZE]; /* SHA-256 of the annotations read; "": none */
@@ -28,11 +29,38 @@ typedef struct {
     mq_status (*read)(mq_err *err, mq_import_job *job);
 } mq_import_source;
 
-extern const mq_import_source mq_import_cars, mq_import_folder;
+extern const mq_import_source mq_import_cars, mq_import_csv, mq_import_folder;
 
 /* The number of the class called name, appended when it is new. Linear: for sources with few classes at a
  * time, or called once a class. */
 MQ_MUST_USE mq_status mq_import_class_of(mq_err *err, mq_import_job *job, const char *name, uint32_t *class);
+
+/* Rows of annotations that are wrong in one way: how many, and the first of them in words. */
+typedef struct {
+    const char *unit; /* what their numbers count: "row", "line"; static */
+    size_t count;
+    mq_buf shown; /* begins as mq_buf_init(MQ_WRONG_SHOWN) */
+} mq_wrong_rows;
+enum { MQ_WRONG_SHOWN = 1024 };
+MQ_MUST_USE mq_status mq_wrong_row(mq_err *err, mq_wrong_rows *rows, size_t number, const char *file);
+
+/* What was wrong with `all` rows of the file path: boxes without area are an error, so are missing pictures
+ * unless the plan allows them; the report gets their number. */
+MQ_MUST_USE mq_status mq_import_judge_rows(mq_err *err, const mq_import_job *job, const char *path,
+                                           size_t all, const mq_wrong_rows *missing,
+                                           const mq_wrong_rows *inverted);
+
+/* Two rows about one picture of a sorted manifest, which would put it into the data set twice, perhaps as two
+ * classes: MQ_BAD_DATA. */
+MQ_MUST_USE mq_status mq_import_check_twice(mq_err *err, const mq_import_job *job, const char *path,
+                                            const char *unit);
+
+/* Whether a path stays below the source. */
+bool mq_import_is_inside(const char *file);
+
+/* train, val (valid, validation) or test; else MQ_BAD_DATA, naming path and line. */
+MQ_MUST_USE mq_status mq_import_split_of(mq_err *err, const char *path, size_t line, const char *text,
+                                         mq_split *split);
 
 /* MQ_INTERRUPTED once the plan's stop says so. */
 MQ_MUST_USE mq_status mq_import_go_on(mq_err *err, const mq_import_job *job);

@@ -100,6 +100,7 @@ void mq_manifest_sort(mq_manifest *manifest) {
 void mq_manifest_free(mq_manifest *manifest) {
     for (size_t i = 0; i < manifest->count; i++) {
         free(manifest->entries[i].name);
+        free(manifest->entries[i].group);
         free(manifest->entries[i].reason);
     }
     for (size_t i = 0; i < manifest->class_count; i++) free(manifest->classes[i]);

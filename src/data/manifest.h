@@ -12,8 +12,9 @@ typedef struct {
     mq_split split; /* MQ_SPLITS: not placed yet */
     bool kept;      /* its split is that of an earlier import, not the source's */
     bool has_box;
-    mq_box box; /* as annotated, pixels of the picture as stored */
-    size_t row; /* its row in the annotations, from 1; 0: none */
+    mq_box box;  /* as annotated, pixels of the picture as stored */
+    size_t row;  /* its row in the annotations, from 1; 0: none */
+    char *group; /* it stays with all others of this group in one split; NULL: none; owned */
 
     char *reason;                   /* why it is left out; NULL: it is not; owned */
     uint8_t digest[MQ_SHA256_SIZE]; /* of its bytes */

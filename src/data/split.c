@@ -14,7 +14,7 @@
 typedef struct {
     mq_entry *entry;
     size_t team;                   /* its representative in the union of those that stay together */
-    uint8_t group[MQ_SHA256_SIZE]; /* digest of what group_by matched */
+    uint8_t group[MQ_SHA256_SIZE]; /* digest of the entry's group, or of what group_by matched */
     bool grouped;
     const uint8_t *key; /* the smallest key of its team; borrowed from an entry */
 } member;
@@ -57,6 +57,19 @@ static int compare_place(const void *a, const void *b, void *context) {
     return by_key ? by_key : strcmp(x->entry->name, y->entry->name);
 }
 
+/* The groups that the source itself gives. */
+static mq_status take_groups(mq_err *err, placement *p) {
+    mq_status status = MQ_OK;
+    for (size_t i = 0; i < p->count; i++) {
+        member *m = &p->members[i];
+        if (!m->entry->group) continue;
+        m->grouped = true;
+        MQ_TRY(mq_sha256(err, m->entry->group, strlen(m->entry->group), m->group));
+    }
+cleanup:
+    return status;
+}
+
 static mq_status match_groups(mq_err *err, const char *pattern, placement *p) {
     mq_status status = MQ_OK;
     regex_t regex;
@@ -69,7 +82,7 @@ static mq_status match_groups(mq_err *err, const char *pattern, placement *p) {
     for (size_t i = 0; i < p->count; i++) {
         member *m = &p->members[i];
         regmatch_t match[2];
-        if (regexec(&regex, m->entry->name, 2, match, 0) != 0) continue;
+        if (m->grouped || regexec(&regex, m->entry->name, 2, match, 0) != 0) continue;
         const regmatch_t *part = match[1].rm_so >= 0 ? &match[1] : &match[0];
         m->grouped = true;
         MQ_TRY(mq_sha256(err, m->entry->name + part->rm_so, (size_t)(part->rm_eo - part->rm_so), m->group));
@@ -228,6 +241,7 @@ mq_status mq_split_place(mq_err *err, const mq_split_rule *rule, mq_manifest *ma
         MQ_TRY(set_key(err, rule->seed, &manifest->entries[i]));
         p.count++;
     }
+    MQ_TRY(take_groups(err, &p));
     if (rule->group_by) MQ_TRY(match_groups(err, rule->group_by, &p));
     build_teams(&p);
     MQ_TRY(follow_placed(err, &p, shared));

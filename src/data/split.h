@@ -15,9 +15,9 @@ typedef struct {
  * its digest). Pictures that are placed already stay. Inside each class, in the order of keys, the first
  * round(test n) go to test and the next round(val m) of the other m to validation; a class never goes without
  * training picture while it has one to give. A split that the source sets itself gets nothing drawn. Pictures
- * of equal content stay together, and so do those whose names match group_by with the same first group (the
- * whole match when it has no group). *shared counts pictures whose content the source puts into several
- * splits. */
+ * of equal content stay together, and so do those of one group: the entry's own, else what its name matches
+ * of group_by (the first group, or the whole match when it has no group). *shared counts pictures whose
+ * content the source puts into several splits. */
 MQ_MUST_USE mq_status mq_split_place(mq_err *err, const mq_split_rule *rule, mq_manifest *manifest,
                                      size_t *shared);
 

@@ -33,7 +33,7 @@ typedef struct {
     mq_depth_step depth;
     size_t buffers[MQ_SLOTS]; /* of the slots that hold activations or scratch; else MQ_BUFFER_NONE */
     mq_weights_kind weights;
-    const mq_node *conv, *norm;            /* norm is folded in; NULL: none. Valid during creation only */
+    const mq_node *conv, *norm;            /* norm is folded in; NULL: none. Borrowed from the graph */
     size_t weights_at, bias_at, scales_at; /* offsets in the program's weights */
     const char *name;                      /* of the node it ends with; borrowed from the graph */
 } mq_step;

@@ -58,7 +58,8 @@ def test_words(tap, m):
     fill(m.folder / "words", {"a": 3, "b": 3})
     m.expect(tap, "without -o", ["import", "words"], 64, err="marque import words -o DATA")
     m.expect(tap, "no such source", ["import", "nothing", "-o", "x.mq"], 66, err="nothing: no such folder")
-    m.expect(tap, "a file as source", ["import", "words/a/000.png", "-o", "x.mq"], 66, err="no such folder")
+    m.expect(tap, "a file as source", ["import", "words/a/000.png", "-o", "x.mq"], 66,
+             err="neither a folder of pictures nor a list")
     m.expect(tap, "a share above 1", ["import", "words", "-o", "x.mq", "--test", "30"], 64, err="--test")
     m.expect(tap, "a wrong regular expression", ["import", "words", "-o", "x.mq", "--group-by", "("], 64,
              err="--group-by (")
@@ -307,6 +308,63 @@ def test_bad_cars(tap, m):
              ["import", "cars", "-o", "x.mq", "--annotations", "nothing.mat"], 66, err="nothing.mat")
 
 
+def write_list(folder, name, lines, end="\r\n", begin="\ufeff"):
+    (folder / name).write_text(begin + end.join(lines) + end, encoding="utf-8", newline="")
+    return f"{folder.name}/{name}"
+
+
+def test_list(tap, m):
+    """A list of pictures: byte-order mark, CRLF, quotes, a line break within a field, boxes, splits and groups."""
+    folder = fill(m.folder / "listed", {"x": 12, "y": 12}, (40, 30))
+    (folder / "x/a,b.png").write_bytes(png(40, 30, 999))
+    lines = ["Id,path,class_name,xmin,ymin,xmax,ymax,split,group"]
+    lines += [f'{i},x/{i:03}.png,"van, red",1,2.0,30,20,,g{i // 3}' for i in range(12)]
+    lines += [f'"{i}\r\nnote",./y/{i:03}.png,kart,,,,,{"test" if i < 3 else ""},' for i in range(12)]
+    lines += ['24,"x/a,b.png","van, red",,,,,,', ""]
+    source = write_list(folder, "labels.csv", lines)
+    run = m.expect(tap, "a list", ["import", source, "-o", "list.mq", "--json"], 0)
+    report = json.loads(run.out)
+    tap.check("has its classes by name, and its boxes", [c["name"] for c in report["classes"]] == ["kart", "van, red"] and
+              report["pictures"] == 25 and report["boxes"] == 12, report)
+    placed = splits(m.folder / "list.mq")
+    tap.check("test is what the list says, and nothing more", sorted(f for f, s in placed.items() if s == "test") == [
+        "y/000.png", "y/001.png", "y/002.png"], placed)
+    whole = [{placed[f"x/{3 * g + i:03}.png"] for i in range(3)} for g in range(4)]
+    tap.check("groups stay together", all(len(g) == 1 for g in whole), whole)
+    turned = write_list(folder, "turned.csv", [lines[0], *reversed(lines[1:-1])], "\n", "")
+    m.expect(tap, "rows in another order", ["import", turned, "-o", "turned.mq"], 0)
+    shards = [content(m.folder / data)["train-00000-of-00001.tfrecord"] for data in ("list.mq", "turned.mq")]
+    tap.check("lead to the same shards", shards[0] == shards[1])
+    tabs = write_list(folder, "labels.tsv", ["file\tlabel", *(f"x/{i:03}.png\ta" for i in range(9)), "y/000.png\tb"])
+    m.expect(tap, "tabs", ["import", tabs, "-o", "tabs.mq"], 0, out="class = label of the row")
+
+
+def test_bad_list(tap, m):
+    folder = fill(m.folder / "lists", {"x": 3, "y": 3}, (40, 30))
+    for name, lines, code, words in (
+            ("no path", ["label,x", "a,1"], 65, "no column named path"),
+            ("no label", ["path,x", "x/000.png,1"], 65, "no column named label"),
+            ("half a box", ["path,label,x1", "x/000.png,a,1"], 65, "no column named y1"),
+            ("an empty path", ["path,label", "x/000.png,a", ",b"], 65, "csv:3: names no picture"),
+            ("an empty label", ["path,label", "x/000.png,"], 65, "csv:2: x/000.png has no label"),
+            ("a path out of the folder", ["path,label", "x/../../word.png,a"], 65, "csv:2: x/../../word.png lies outside"),
+            ("an absolute path", ["path,label", "/etc/passwd,a"], 65, "lies outside"),
+            ("a box of words", ["path,label,x1,y1,x2,y2", "x/000.png,a,1,2,three,4"], 65, "csv:2: the box of x/000.png"),
+            ("an inverted box", ["path,label,x1,y1,x2,y2", "x/000.png,a,9,2,3,4"], 65, "line 2 (x/000.png)"),
+            ("a box outside", ["path,label,x1,y1,x2,y2", "x/000.png,a,90,2,99,4", "y/000.png,b,,,,"], 65, "x/000.png"),
+            ("another split", ["path,label,split", "x/000.png,a,exam"], 65, 'csv:2: "exam" is not train, val or test'),
+            ("a missing picture", ["path,label", "x/000.png,a", "x/9.png,b"], 66, "line 3 (x/9.png); --allow-missing"),
+            ("a picture twice", ["path,label", "x/000.png,a", "y/000.png,b", "./x/000.png,b"], 65,
+             "lines 2 and 4 are both about x/000.png"),
+            ("a short row", ["path,label", "x/000.png"], 65, "csv:2: 1 fields where the first row has 2"),
+            ("one class", ["path,label", "x/000.png,a", "x/001.png,a"], 65, "are of one class")):
+        source = write_list(folder, "bad.csv", lines)
+        m.expect(tap, f"a list with {name}", ["import", source, "-o", "refused.mq"], code, err=words)
+        tap.check(f"a list with {name} leaves nothing", not (m.folder / "refused.mq").exists())
+    source = write_list(folder, "some.csv", ["path,label", "x/000.png,a", "y/000.png,b", "x/9.png,b"])
+    m.expect(tap, "rows without picture passed over", ["import", source, "-o", "some.mq", "--allow-missing"], 0)
+
+
 def limit_files():
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
@@ -371,7 +429,7 @@ def main():
     tap = Tap()
     with Marque() as m:
         for test in (test_words, test_folder, test_update, test_given_splits, test_bad_pictures, test_odd_names,
-                     test_cars, test_bad_cars, test_disk, test_in_use, test_interrupt):
+                     test_cars, test_bad_cars, test_list, test_bad_list, test_disk, test_in_use, test_interrupt):
             test(tap, m)
     return tap.done()
 

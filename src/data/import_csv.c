@@ -1,0 +1,248 @@
+/* import_csv.c: a list of pictures, one a row, in a file of comma- or tab-separated
+ * values (base/csv.h). Called by import.c through its row. Owns the list while it
+ * reads. Invariant: no picture outside the list's folder is ever opened. */
+#include "base/csv.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "data/import_parts.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { SIDES = 4, NAMES_MAX = 6, SIDE_LIMIT = 1 << 30 };
+
+/* Names a column may have, the first being the one that is told; NULL ends them. */
+typedef struct {
+    const char *names[NAMES_MAX];
+} alias;
+static const alias PATH = {{"path", "file", "filename", "image", "image_path"}};
+static const alias LABEL = {{"label", "class", "class_name", "category"}};
+static const alias SPLIT = {{"split", "set", "subset"}};
+static const alias GROUP = {{"group"}};
+/* x2 and y2 lie behind the box's last pixel. */
+static const alias BOX[SIDES] = {{{"x1", "xmin", "bbox_x1"}},
+                                 {{"y1", "ymin", "bbox_y1"}},
+                                 {{"x2", "xmax", "bbox_x2"}},
+                                 {{"y2", "ymax", "bbox_y2"}}};
+
+/* Columns of the list; MQ_CSV_NONE: it has none of the kind. */
+typedef struct {
+    int path, label, split, group, box[SIDES];
+} columns;
+
+/* One row, its texts borrowed from the list. */
+typedef struct {
+    const char *path, *label, *group;
+    size_t line;
+    mq_split split; /* MQ_SPLITS: none */
+    bool has_box;
+    mq_box box;
+} row;
+
+typedef struct {
+    mq_import_job *job;
+    mq_csv *csv;
+    columns columns;
+    row *rows; /* owned */
+    size_t count, capacity;
+    const char **labels; /* [label_count] sorted, each once; owned */
+    size_t label_count;
+    uint32_t *classes; /* [label_count]; owned */
+} csv_list;
+
+static bool ends_in(const char *text, const char *end) {
+    const size_t length = strlen(text), tail = strlen(end);
+    return length > tail && strcmp(text + length - tail, end) == 0;
+}
+
+static bool probe(const mq_import_job *job) {
+    return job->list && (ends_in(job->list, ".csv") || ends_in(job->list, ".tsv"));
+}
+
+static int find_column(const mq_csv *csv, const alias *words) {
+    for (size_t i = 0; i < NAMES_MAX && words->names[i]; i++) {
+        const int column = mq_csv_column(csv, words->names[i]);
+        if (column != MQ_CSV_NONE) return column;
+    }
+    return MQ_CSV_NONE;
+}
+
+/* The error names the first of the aliases. */
+static mq_status need_column(mq_err *err, const mq_csv *csv, const alias *words, int *column) {
+    *column = find_column(csv, words);
+    return *column == MQ_CSV_NONE ? mq_csv_need(err, csv, words->names[0], column) : MQ_OK;
+}
+
+static mq_status find_columns(mq_err *err, csv_list *l) {
+    mq_status status = MQ_OK;
+    size_t sides = 0;
+    MQ_TRY(need_column(err, l->csv, &PATH, &l->columns.path));
+    MQ_TRY(need_column(err, l->csv, &LABEL, &l->columns.label));
+    l->columns.split = find_column(l->csv, &SPLIT);
+    l->columns.group = find_column(l->csv, &GROUP);
+    for (size_t i = 0; i < SIDES; i++) {
+        l->columns.box[i] = find_column(l->csv, &BOX[i]);
+        sides += l->columns.box[i] != MQ_CSV_NONE;
+    }
+    for (size_t i = 0; i < SIDES && sides; i++) /* some of a box is none */
+        MQ_TRY(need_column(err, l->csv, &BOX[i], &l->columns.box[i]));
+cleanup:
+    return status;
+}
+
+static const char *field(const csv_list *l, int column) {
+    return column == MQ_CSV_NONE ? "" : mq_csv_get(l->csv, column);
+}
+
+/* A side in pixels, which may come as 12.0. */
+static bool side_of(const char *text, int32_t *side) {
+    char *end = NULL;
+    const double value = strtod(text, &end);
+    if (end == text || *end || !(fabs(value) < SIDE_LIMIT)) return false;
+    *side = (int32_t)lround(value);
+    return true;
+}
+
+/* The box of the row in work; four empty fields are none. */
+static mq_status read_box(mq_err *err, const csv_list *l, row *r) {
+    mq_status status = MQ_OK;
+    int32_t sides[SIDES];
+    size_t empty = 0, good = 0;
+    char safe[64];
+    if (l->columns.box[0] == MQ_CSV_NONE) return MQ_OK;
+    for (size_t i = 0; i < SIDES; i++) {
+        const char *text = field(l, l->columns.box[i]);
+        empty += !*text;
+        good += side_of(text, &sides[i]);
+    }
+    if (empty == SIDES) return MQ_OK;
+    MQ_REQUIRE(good == SIDES, err, MQ_BAD_DATA, "%s:%zu: the box of %s is not four numbers",
+               l->job->plan->source, r->line, mq_text_safe(r->path, safe, sizeof safe));
+    r->has_box = true;
+    r->box = (mq_box){sides[0], sides[1], sides[2], sides[3]};
+cleanup:
+    return status;
+}
+
+static mq_status read_row(mq_err *err, csv_list *l) {
+    mq_status status = MQ_OK;
+    const char *source = l->job->plan->source;
+    char safe[64];
+    MQ_TRY(mq_grow(err, &l->rows, &l->capacity, l->count + 1, sizeof *l->rows));
+    row *r = &l->rows[l->count];
+    *r = (row){.path = field(l, l->columns.path),
+               .label = field(l, l->columns.label),
+               .group = field(l, l->columns.group),
+               .line = mq_csv_line(l->csv),
+               .split = MQ_SPLITS};
+    while (strncmp(r->path, "./", 2) == 0) r->path += 2;
+    MQ_REQUIRE(*r->path, err, MQ_BAD_DATA, "%s:%zu: names no picture", source, r->line);
+    MQ_REQUIRE(*r->label, err, MQ_BAD_DATA, "%s:%zu: %s has no label", source, r->line,
+               mq_text_safe(r->path, safe, sizeof safe));
+    MQ_REQUIRE(mq_import_is_inside(r->path), err, MQ_BAD_DATA,
+               "%s:%zu: %s lies outside the list's folder; write paths as below %s", source, r->line,
+               mq_text_safe(r->path, safe, sizeof safe), l->job->root);
+    const char *split = field(l, l->columns.split);
+    if (*split) MQ_TRY(mq_import_split_of(err, source, r->line, split, &r->split));
+    MQ_TRY(read_box(err, l, r));
+    l->count++;
+cleanup:
+    return status;
+}
+
+static mq_status read_rows(mq_err *err, csv_list *l) {
+    mq_status status = MQ_OK;
+    bool more = true;
+    for (;;) {
+        MQ_TRY(mq_import_go_on(err, l->job));
+        MQ_TRY(mq_csv_next(err, l->csv, &more));
+        if (!more) break;
+        MQ_TRY(read_row(err, l));
+    }
+cleanup:
+    return status;
+}
+
+static int compare_labels(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Classes by the bytes of their labels, so that the order of rows does not matter. */
+static mq_status make_classes(mq_err *err, csv_list *l) {
+    mq_status status = MQ_OK;
+    MQ_TRY(mq_calloc(err, l->count, sizeof *l->labels, "labels", &l->labels));
+    for (size_t i = 0; i < l->count; i++) l->labels[i] = l->rows[i].label;
+    if (l->count) qsort(l->labels, l->count, sizeof *l->labels, compare_labels);
+    for (size_t i = 0; i < l->count; i++)
+        if (!l->label_count || strcmp(l->labels[l->label_count - 1], l->labels[i]) != 0)
+            l->labels[l->label_count++] = l->labels[i];
+    MQ_TRY(mq_calloc(err, l->label_count, sizeof *l->classes, "labels", &l->classes));
+    for (size_t i = 0; i < l->label_count; i++)
+        MQ_TRY(mq_import_class_of(err, l->job, l->labels[i], &l->classes[i]));
+cleanup:
+    return status;
+}
+
+static mq_status take_row(mq_err *err, csv_list *l, const row *r, mq_wrong_rows *missing,
+                          mq_wrong_rows *inverted) {
+    mq_status status = MQ_OK;
+    mq_import_job *job = l->job;
+    mq_entry *entry = NULL;
+    char *path = NULL;
+    const bool boxed = r->has_box && job->plan->boxes == MQ_BOXES_CROP;
+    const char **label = bsearch(&r->label, l->labels, l->label_count, sizeof *l->labels, compare_labels);
+    if (boxed && (r->box.x2 <= r->box.x1 || r->box.y2 <= r->box.y1))
+        MQ_TRY(mq_wrong_row(err, inverted, r->line, r->path));
+    MQ_TRY(mq_path_join(err, job->root, r->path, &path));
+    if (!mq_file_exists(path)) {
+        MQ_TRY(mq_wrong_row(err, missing, r->line, r->path));
+        goto cleanup;
+    }
+    MQ_TRY(mq_manifest_add(err, &job->manifest, r->path, l->classes[label - l->labels], &entry));
+    entry->row = r->line;
+    entry->has_box = boxed;
+    entry->box = r->box;
+    entry->split = r->split;
+    if (r->split != MQ_SPLITS) job->manifest.sets_split[r->split] = true;
+    if (*r->group) MQ_TRY(mq_strdup(err, r->group, &entry->group));
+cleanup:
+    free(path);
+    return status;
+}
+
+static mq_status take_rows(mq_err *err, csv_list *l) {
+    mq_status status = MQ_OK;
+    const char *source = l->job->plan->source;
+    mq_wrong_rows missing = {.unit = "line", .shown = mq_buf_init(MQ_WRONG_SHOWN)}, inverted = missing;
+    for (size_t i = 0; i < l->count; i++) {
+        MQ_TRY(mq_import_go_on(err, l->job));
+        MQ_TRY(take_row(err, l, &l->rows[i], &missing, &inverted));
+    }
+    MQ_TRY(mq_import_judge_rows(err, l->job, source, l->count, &missing, &inverted));
+    mq_manifest_sort(&l->job->manifest);
+    MQ_TRY(mq_import_check_twice(err, l->job, source, "line"));
+cleanup:
+    mq_buf_free(&missing.shown);
+    mq_buf_free(&inverted.shown);
+    return status;
+}
+
+static mq_status read_csv(mq_err *err, mq_import_job *job) {
+    mq_status status = MQ_OK;
+    csv_list l = {.job = job};
+    MQ_TRY(mq_csv_open(err, job->list, &l.csv));
+    MQ_TRY(mq_digest_file(err, MQ_SHA256, job->list, job->annotations));
+    MQ_TRY(find_columns(err, &l));
+    MQ_TRY(read_rows(err, &l));
+    MQ_TRY(make_classes(err, &l));
+    MQ_TRY(take_rows(err, &l));
+    job->report->class_rule = "class = label of the row";
+cleanup:
+    mq_csv_free(&l.csv);
+    free(l.rows);
+    free(l.labels);
+    free(l.classes);
+    return status;
+}
+
+const mq_import_source mq_import_csv = {"csv", probe, read_csv};

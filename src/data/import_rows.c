@@ -1,0 +1,66 @@
+/* import_rows.c: what readers of annotations say of rows. Called by import_cars.c
+ * and import_csv.c. Owns nothing. Invariant: all rows are read before any is
+ * complained of, so that the counts are whole. */
+#include "base/text.h"
+#include "data/import_parts.h"
+
+#include <string.h>
+
+enum { ROWS_SHOWN = 3 };
+
+mq_status mq_wrong_row(mq_err *err, mq_wrong_rows *rows, size_t number, const char *file) {
+    char safe[64];
+    if (rows->count++ >= ROWS_SHOWN) return MQ_OK;
+    return mq_buf_printf(err, &rows->shown, "%s%s %zu (%s)", rows->count > 1 ? ", " : "", rows->unit, number,
+                         mq_text_safe(file, safe, sizeof safe));
+}
+
+static const char *more(const mq_wrong_rows *rows) {
+    return rows->count > ROWS_SHOWN ? ", ..." : "";
+}
+
+mq_status mq_import_judge_rows(mq_err *err, const mq_import_job *job, const char *path, size_t all,
+                               const mq_wrong_rows *missing, const mq_wrong_rows *inverted) {
+    mq_status status = MQ_OK;
+    MQ_REQUIRE(!inverted->count, err, MQ_BAD_DATA,
+               "%s: %zu boxes have x2 <= x1 or y2 <= y1: %s%s; correct them, or take --boxes ignore", path,
+               inverted->count, (char *)inverted->shown.data, more(inverted));
+    MQ_REQUIRE(!missing->count || job->plan->allow_missing, err, MQ_NO_INPUT,
+               "%s: %zu of %zu rows have no picture below %s: %s%s; --allow-missing imports the others", path,
+               missing->count, all, job->list ? job->root : job->plan->source, (char *)missing->shown.data,
+               more(missing));
+    job->report->missing = missing->count;
+cleanup:
+    return status;
+}
+
+mq_status mq_import_check_twice(mq_err *err, const mq_import_job *job, const char *path, const char *unit) {
+    char safe[128];
+    for (size_t i = 1; i < job->manifest.count; i++) {
+        const mq_entry *a = &job->manifest.entries[i - 1], *b = &job->manifest.entries[i];
+        if (strcmp(a->name, b->name) == 0)
+            return mq_fail(err, MQ_BAD_DATA, "%s: %ss %zu and %zu are both about %s", path, unit,
+                           a->row < b->row ? a->row : b->row, a->row < b->row ? b->row : a->row,
+                           mq_text_safe(a->name, safe, sizeof safe));
+    }
+    return MQ_OK;
+}
+
+bool mq_import_is_inside(const char *file) {
+    if (file[0] == '/') return false;
+    for (const char *p = file; *p; p += strcspn(p, "/"), p += *p == '/')
+        if (strncmp(p, "..", 2) == 0 && (p[2] == '/' || !p[2])) return false;
+    return true;
+}
+
+mq_status mq_import_split_of(mq_err *err, const char *path, size_t line, const char *text, mq_split *split) {
+    char safe[64];
+    for (*split = MQ_TRAIN; *split < MQ_SPLITS; (*split)++)
+        if (strcmp(text, mq_split_name(*split)) == 0) return MQ_OK;
+    if (strcmp(text, "valid") == 0 || strcmp(text, "validation") == 0) {
+        *split = MQ_VAL;
+        return MQ_OK;
+    }
+    return mq_fail(err, MQ_BAD_DATA, "%s:%zu: \"%s\" is not train, val or test", path, line,
+                   mq_text_safe(text, safe, sizeof safe));
+}
