@@ -57,6 +57,7 @@ bool mq_dnn_scales_bias(void) {
 /* Scales for each filter: in 2.x the numbers themselves, in 3.x that they will come (MQ_SLOT_SCALES). */
 static dnnl_status_t scale_filters(const mq_conv_plan *plan, dnnl_primitive_attr_t attr) {
 #if DNNL_VERSION_MAJOR >= 3
+    (void)plan;
     return dnnl_primitive_attr_set_scales_mask(attr, DNNL_ARG_WEIGHTS, 1 << 0);
 #else
     return dnnl_primitive_attr_set_output_scales(attr, (dnnl_dim_t)plan->filters, 1 << 1, plan->scales);
