@@ -329,8 +329,12 @@ def test_list(tap, m):
     placed = splits(m.folder / "list.mq")
     tap.check("test is what the list says, and nothing more", sorted(f for f, s in placed.items() if s == "test") == [
         "y/000.png", "y/001.png", "y/002.png"], placed)
-    whole = [{placed[f"x/{3 * g + i:03}.png"] for i in range(3)} for g in range(4)]
-    tap.check("groups stay together", all(len(g) == 1 for g in whole), whole)
+    grouped = write_list(folder, "grouped.csv", ["path,label,group", *(
+        f"{label}/{i:03}.png,{label},{label}{i // 3}" for label in "xy" for i in range(12))])
+    m.expect(tap, "groups", ["import", grouped, "-o", "grouped.mq", "--test", "0.5", "--val", "0"], 0)
+    placed = splits(m.folder / "grouped.mq")
+    whole = [{placed[f"{label}/{3 * g + i:03}.png"] for i in range(3)} for label in "xy" for g in range(4)]
+    tap.check("stay together", all(len(g) == 1 for g in whole) and len(set(placed.values())) == 2, whole)
     turned = write_list(folder, "turned.csv", [lines[0], *reversed(lines[1:-1])], "\n", "")
     m.expect(tap, "rows in another order", ["import", turned, "-o", "turned.mq"], 0)
     shards = [content(m.folder / data)["train-00000-of-00001.tfrecord"] for data in ("list.mq", "turned.mq")]
