@@ -68,8 +68,7 @@ mq_status mq_csv_open(mq_err *err, const char *path, mq_csv **csv) {
     MQ_TRY(mq_calloc(err, 1, sizeof *c, "a CSV file", &c));
     c->text = mq_buf_init(FILE_LIMIT);
     MQ_TRY(mq_strdup(err, path, &c->path));
-    const size_t length = strlen(path);
-    c->comma = length > 4 && strcmp(path + length - 4, ".tsv") == 0 ? '\t' : ',';
+    c->comma = mq_text_ends(path, ".tsv") ? '\t' : ',';
     MQ_TRY(mq_file_read(err, path, &c->text));
     MQ_REQUIRE(c->text.size && !memchr(c->text.data, 0, c->text.size), err, MQ_BAD_DATA, "%s: %s", path,
                c->text.size ? "holds NUL bytes, so it is no CSV file" : "is empty; it needs a row of names");

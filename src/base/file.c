@@ -210,7 +210,7 @@ mq_status mq_lock_wait(mq_err *err, const char *folder, bool (*stop)(void *user)
         if (!busy) return mq_fail(err, status, "%s", why.text);
         if (stop && stop(user))
             return mq_fail(err, MQ_INTERRUPTED, "stopped while another process was waited for");
-        if (!told) mq_note("%s: another run fills this cache; waiting for it", folder);
+        if (!told) mq_note("%s: in use by another process; waiting for it", folder);
         nanosleep(&moment, NULL);
     }
 }

@@ -110,3 +110,8 @@ const char *mq_text_count(uint64_t count, char out[32]) {
     *o = 0;
     return out;
 }
+
+bool mq_text_ends(const char *text, const char *end) {
+    const size_t length = strlen(text), tail = strlen(end);
+    return length > tail && strcmp(text + length - tail, end) == 0;
+}

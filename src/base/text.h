@@ -22,4 +22,7 @@ const char *mq_text_nearest(const char *word, const char *const *names);
 /* 1234567 as "1,234,567" in out; returns out. */
 const char *mq_text_count(uint64_t count, char out[32]);
 
+/* Whether text is longer than end and ends in it. */
+bool mq_text_ends(const char *text, const char *end);
+
 #endif

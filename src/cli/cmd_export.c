@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "cli/common.h"
 #include "infer/export.h"
 
@@ -77,8 +78,7 @@ static mq_status tell_layer(mq_err *err, void *user, const mq_calibrated *layer,
 /* MODEL.safetensors -> MODEL-int8.safetensors; the caller's. */
 static mq_status name_output(mq_err *err, const char *model, char **path) {
     static const char end[] = ".safetensors";
-    const size_t length = strlen(model), tail = sizeof end - 1;
-    const size_t stem = length > tail && strcmp(model + length - tail, end) == 0 ? length - tail : length;
+    const size_t stem = strlen(model) - (mq_text_ends(model, end) ? sizeof end - 1 : 0);
     return mq_format(err, path, "%.*s-int8%s", (int)stem, model, end);
 }
 

@@ -50,13 +50,8 @@ typedef struct {
     uint32_t *classes; /* [label_count]; owned */
 } csv_list;
 
-static bool ends_in(const char *text, const char *end) {
-    const size_t length = strlen(text), tail = strlen(end);
-    return length > tail && strcmp(text + length - tail, end) == 0;
-}
-
 static bool probe(const mq_import_job *job) {
-    return job->list && (ends_in(job->list, ".csv") || ends_in(job->list, ".tsv"));
+    return job->list && (mq_text_ends(job->list, ".csv") || mq_text_ends(job->list, ".tsv"));
 }
 
 static int find_column(const mq_csv *csv, const alias *words) {

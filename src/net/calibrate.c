@@ -149,16 +149,15 @@ mq_status mq_calibration_add(mq_err *err, mq_calibration *c, const float *pixels
 
 /* Memory of the search for one layer. */
 typedef struct {
-    float *exact;     /* [in, filters] weights */
-    float *wanted;    /* [rows, filters] what they give */
-    float *sources;   /* [rows, in] the sample, quantised: whole numbers around 0 */
-    float *weights;   /* [in, filters] quantised, and scaled back */
-    float *result;    /* [rows, filters] */
-    double *weighing; /* [filters] */
+    const float *exact; /* [in, filters] weights; borrowed */
+    float *wanted;      /* [rows, filters] what they give */
+    float *sources;     /* [rows, in] the sample, quantised: whole numbers around 0 */
+    float *weights;     /* [in, filters] quantised, and scaled back */
+    float *result;      /* [rows, filters] */
+    double *weighing;   /* [filters] */
 } space;
 
 static void free_space(space *s) {
-    free(s->exact);
     free(s->wanted);
     free(s->sources);
     free(s->weights);
@@ -180,14 +179,12 @@ static void weigh(const mq_calibration *c, const layer *l, double *weighing) {
 MQ_MUST_USE static mq_status make_space(mq_err *err, const mq_calibration *c, const layer *l, space *s) {
     mq_status status = MQ_OK;
     const size_t kernel = l->in * l->filters, result = l->rows * l->filters;
-    const float *weights = mq_tensors_get(c->plan.weights, c->plan.prefix, l->node, MQ_QUANT_WEIGHTS);
-    MQ_TRY(mq_alloc_aligned(err, kernel, sizeof(float), "calibration", &s->exact));
+    s->exact = mq_tensors_get(c->plan.weights, c->plan.prefix, l->node, MQ_QUANT_WEIGHTS);
     MQ_TRY(mq_alloc_aligned(err, kernel, sizeof(float), "calibration", &s->weights));
     MQ_TRY(mq_alloc_aligned(err, result, sizeof(float), "calibration", &s->wanted));
     MQ_TRY(mq_alloc_aligned(err, result, sizeof(float), "calibration", &s->result));
     MQ_TRY(mq_alloc_aligned(err, l->rows * l->in, sizeof(float), "calibration", &s->sources));
     MQ_TRY(mq_calloc(err, l->filters, sizeof *s->weighing, "calibration", &s->weighing));
-    memcpy(s->exact, weights, kernel * sizeof *weights);
     weigh(c, l, s->weighing);
     const mq_gemm gemm = {.m = l->rows, .n = l->filters, .k = l->in};
     MQ_TRY(mq_dnn_sgemm(err, &gemm, l->sample, s->exact, s->wanted));

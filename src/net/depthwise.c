@@ -4,7 +4,7 @@
  * picture are never read, and count as zeros. */
 #include "net/depthwise.h"
 
-#include "net/program.h"
+#include "net/vec.h"
 
 #include <math.h>
 #include <string.h>
@@ -13,21 +13,6 @@
 #endif
 
 enum { SIDE = 3, TILE_MAX = 8 };
-
-static float bf16_number(uint16_t half) {
-    const uint32_t bits = (uint32_t)half << 16;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-/* To the nearest, ties to even. */
-static uint16_t bf16_of(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    if (value != value) return (uint16_t)(bits >> 16 | 0x40);
-    return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
-}
 
 static uint8_t byte_of(float value) {
     const float whole = nearbyintf(value);
@@ -43,7 +28,7 @@ static float plain_sum(const mq_depthwise *d, size_t y, size_t x, size_t c, bool
         const size_t column = x * w->stride + k % w->kernel - w->left;
         if (row >= w->h || column >= w->w) continue;
         const size_t at = (row * w->w + column) * w->c + c;
-        float value = bf16 ? bf16_number(((const uint16_t *)d->a)[at]) : ((const float *)d->a)[at];
+        float value = number(d->a, at, bf16 ? BF16 : F32);
         if (d->relu && value < 0.0f) value = 0.0f;
         sum += value * d->weights[k * w->c + c];
     }
@@ -60,7 +45,7 @@ static void plain_rows(const mq_depthwise *d, size_t from, size_t to, bool bf16)
                 if (d->zero)
                     ((uint8_t *)d->out)[at] = byte_of(sum);
                 else if (bf16)
-                    ((uint16_t *)d->out)[at] = bf16_of(sum);
+                    ((uint16_t *)d->out)[at] = half_of(sum);
                 else
                     ((float *)d->out)[at] = sum;
             }
@@ -143,9 +128,9 @@ typedef void (*depth_tile_fn)(const depth_tile *t);
 #define PUT_f32_256(p, v) _mm256_storeu_ps((float *)(void *)(p), v)
 #define PUT_u8_256(p, v) put_u8_256(p, v)
 WITH("avx2") static void put_u8_256(uint8_t *p, __m256 v) {
-    const __m256i words = _mm256_cvtps_epi32(v);
-    const __m128i halves = _mm_packs_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
-    _mm_storel_epi64((__m128i *)(void *)p, _mm_packus_epi16(halves, halves));
+    const __m256i whole = _mm256_cvtps_epi32(v);
+    const __m128i packed = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+    _mm_storel_epi64((__m128i *)(void *)p, _mm_packus_epi16(packed, packed));
 }
 TILES(f32_256, "avx2,fma", 256, f32)
 

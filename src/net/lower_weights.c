@@ -66,17 +66,20 @@ void mq_lower_scales(const mq_program_plan *plan, const mq_step *step, const mq_
     }
 }
 
-/* The second half of a quantised layer: its scales, and the bias with what the source's zeros add up to. */
+/* The second half of a quantised layer: its scales, and the bias with what the source's zeros add up to, in
+ * zeros [filters]. */
 static void load_quantised(const mq_program_plan *plan, const mq_program *p, const mq_step *step,
-                           const mq_quant *q) {
+                           const mq_quant *q, double *zeros) {
     float *scales = floats_at(p, step->scales_at), *bias = floats_at(p, step->bias_at);
     const folding norm = folding_of(plan, step->norm);
     mq_lower_scales(plan, step, q, scales);
+    memset(zeros, 0, q->filters * sizeof *zeros);
+    for (size_t c = 0; c < q->in; c++)
+        for (size_t o = 0; o < q->filters; o++)
+            zeros[o] += (double)q->zero[c] * q->weights[c * q->filters + o];
     for (size_t o = 0; o < q->filters; o++) {
         const fold f = fold_at(&norm, o);
-        double zeros = 0.0;
-        for (size_t c = 0; c < q->in; c++) zeros += (double)q->zero[c] * q->weights[c * q->filters + o];
-        const double sum = q->bias[o] * f.scale + f.shift - zeros * scales[o];
+        const double sum = q->bias[o] * f.scale + f.shift - zeros[o] * scales[o];
         bias[o] = (float)(mq_dnn_scales_bias() ? sum / scales[o] : sum);
     }
 }
@@ -131,7 +134,7 @@ MQ_MUST_USE static mq_status load_step(mq_err *err, const mq_program_plan *plan,
         return MQ_OK;
     }
     if (mq_layout_dtype(mq_kernel_layout(step->kernel, MQ_SLOT_WEIGHTS)) == MQ_I8) {
-        load_quantised(plan, p, step, quant);
+        load_quantised(plan, p, step, quant, space->scale);
         weights.values = quant->weights;
         weights.dtype = MQ_I8;
     } else {

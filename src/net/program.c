@@ -6,6 +6,7 @@
  * Invariant: every step is for one picture, and none sums across threads, so that
  * numbers depend on neither the other pictures nor the threads. */
 #include "net/program_impl.h"
+#include "net/vec.h"
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -227,12 +228,8 @@ cleanup:
 
 /* The result of a depthwise step that is not quantised, as f32. */
 static void widen(const mq_step *step, const uint8_t *from, size_t count, float *out) {
-    if (step->depth.dtype == MQ_F32) {
-        memcpy(out, from, count * sizeof *out);
-        return;
-    }
-    memset(out, 0, count * sizeof *out);
-    for (size_t i = 0; i < count; i++) memcpy((uint8_t *)&out[i] + 2, from + 2 * i, 2);
+    const number_format format = step->depth.dtype == MQ_F32 ? F32 : BF16;
+    for (size_t i = 0; i < count; i++) out[i] = number(from, i, format);
 }
 
 mq_status mq_program_observe(mq_err *err, mq_program *p, const float *pixels, mq_program_visit visit,

@@ -1,6 +1,6 @@
-/* vec.h: vectors of numbers in f32 or bf16 memory, for rows.c and windows.c, which compile one body of each
- * kernel for three instruction sets and two number formats. Every variant rounds at the same places, so all
- * give the same bytes. */
+/* vec.h: numbers in f32 or bf16 memory, and vectors of them for rows.c and windows.c, which compile one body
+ * of each kernel for three instruction sets and two number formats. Every variant rounds at the same places,
+ * so all give the same bytes. */
 #ifndef MQ_VEC_H
 #define MQ_VEC_H
 

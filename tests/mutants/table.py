@@ -351,7 +351,7 @@ MUTANTS = [
      ["test_depthwise"]),
     ("depthwise: the plain loop forgets the ReLU", "src/net/depthwise.c", "if (d->relu && value < 0.0f)", "if (false)",
      ["test_depthwise"]),
-    ("quant: what the zeros add up to stays", "src/net/lower_weights.c", "- zeros * scales[o];", "- 0 * zeros * scales[o];",
+    ("quant: what the zeros add up to stays", "src/net/lower_weights.c", "- zeros[o] * scales[o];", "- 0 * zeros[o] * scales[o];",
      ["test_quant"]),
     ("quant: a channel's scale left out of its filter", "src/net/lower_weights.c", "values[i] / quant->scale[i % w->c]",
      "values[i] / quant->scale[0]", ["test_quant"]),
