@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { SIDE = 75, PICTURES = 6, NUMBERS = SIDE * SIDE * 3, FEATURES = 512 };
 static const char LAYER[] = "block5_sepconv2";
@@ -228,5 +229,10 @@ int main(void) {
         cmocka_unit_test(test_kept),
         cmocka_unit_test(test_refusals),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    char folder[] =
+        "/tmp/marque-quant-XXXXXX"; /* for the files; what a failed test leaves is in nobody's way */
+    if (!mkdtemp(folder) || chdir(folder) != 0) return 1;
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    rmdir(folder);
+    return failed;
 }
