@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "cli/cli.h"
-#include "train/features.h"
+#include "infer/features.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -3,7 +3,7 @@
 #ifndef MQ_FEED_H
 #define MQ_FEED_H
 
-#include "train/features.h"
+#include "infer/features.h"
 
 typedef struct mq_feed mq_feed;
 

@@ -3,7 +3,7 @@
 #ifndef MQ_TRUNK_H
 #define MQ_TRUNK_H
 
-#include "train/features.h"
+#include "infer/features.h"
 #include "train/stages.h"
 #include "train/step.h"
 

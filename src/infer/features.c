@@ -1,7 +1,7 @@
-/* features.c: the feature cache. Called by training. Owns the file, and its
- * folder's lock while it writes. Invariant: a view has a place only if its chunk has
- * passed its checksum, and its row reads back exactly as the trunk gave it. */
-#include "train/features.h"
+/* features.c: the feature cache. Called by training and by whatever compares
+ * pictures. Owns the file, and its folder's lock while it writes. Invariant: a view has a
+ * place only if its chunk has passed its checksum, and its row reads back exactly as the trunk gave it. */
+#include "infer/features.h"
 #include "base/clock.h"
 #include "base/crc32c.h"
 #include "base/digest.h"
