@@ -19,7 +19,7 @@ ENVIRONMENT = ("HOME", "XDG_CACHE_HOME", "TERM", "SSL_CERT_FILE", "OMP_WAIT_POLI
 ENVIRONMENT_MOST = 6
 SHOWN = 40
 # Files made by scripts or made to be wrong.
-DATA = ("tests/data/", "tests/golden/")
+DATA = ("tests/data/", "tests/golden/", "tests/fuzz/corpus/")
 MAY_PRINT = ("src/cli/", "src/convert/", "tests/")
 PRINTING = re.compile(r"\b(printf|fprintf|vprintf|vfprintf|puts|fputs|putchar|perror|_?exit|abort|assert)\s*\(")
 UNFINISHED = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK"]) + r")\b")

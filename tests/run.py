@@ -24,6 +24,7 @@ ORACLE_PACKAGES = ["keras==3.15.1", "tensorflow-cpu==2.21.0", "pillow==13.0.0", 
                    "onednn-devel-cpu-gomp==2023.2.0", "onednn-cpu-gomp==2023.2.0"]
 KERAS2 = "tf_keras==2.21.0"  # without what it asks for: the larger TensorFlow
 SHOWN_LINES = 120
+FUZZ_SECONDS = 8  # on new inputs, for each reader
 ASAN = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99:allocator_may_return_null=1",
         "UBSAN_OPTIONS": "print_stacktrace=1"}
 TSAN = {"TSAN_OPTIONS": "halt_on_error=0:exitcode=98:second_deadlock_stack=1"}
@@ -77,7 +78,7 @@ class Build:
         self.report = report
         self.done = {}
 
-    def get(self, preset, *settings, name=None):
+    def get(self, preset, *settings, name=None, target="all"):
         """The build folder, or None if it does not build."""
         name = name or preset
         if name not in self.done:
@@ -85,7 +86,7 @@ class Build:
             configured = self.report.step(f"configure {name}", [
                 "cmake", "--preset", preset, "-B", folder, "-DCMAKE_COMPILE_WARNING_AS_ERROR=ON",
                 "-DMARQUE_TESTS=ON", *settings])
-            built = configured and self.report.step(f"build {name}", ["cmake", "--build", folder, "-j", "2"])
+            built = configured and self.report.step(f"build {name}", ["cmake", "--build", folder, "-j", "2", "--target", target])
             self.done[name] = folder if built else None
         return self.done[name]
 
@@ -153,6 +154,12 @@ def stage_asan(report, build):
         run_scripts(report, folder, "cli", " (asan)", ASAN)
 
 
+def stage_fuzz(report, build):
+    folder = build.get("fuzz", "-DMARQUE_TESTS=OFF", target="fuzzers")
+    if folder:
+        report.add(run_tap("fuzz", [PYTHON, ROOT / "tests/fuzz/fuzz.py", folder, FUZZ_SECONDS], None, 900))
+
+
 def stage_tsan(report, build):
     folder = build.get("tsan")
     if folder:
@@ -210,6 +217,7 @@ STAGES = {
     "golden": (stage_golden, "golden tests against Keras' figures"),
     "cli": (stage_cli, "every message a user can meet"),
     "asan": (stage_asan, "unit and command-line tests under the address and undefined-behaviour sanitizers"),
+    "fuzz": (stage_fuzz, "every reader of files from outside on inputs that once led somewhere, then on new ones"),
     "tsan": (stage_tsan, "threaded tests under the thread sanitizer"),
     "mutants": (stage_mutants, "one-line faults, each of which must turn a test red"),
     "faults": (real_stage("faults", 600), "runs killed, stopped, damaged and short of disk at every turn, then resumed"),

@@ -42,7 +42,7 @@ typedef struct {
 } mq_field;
 
 static inline mq_fields mq_fields_of(mq_bytes bytes) {
-    return (mq_fields){bytes.data, bytes.data + bytes.size};
+    return (mq_fields){bytes.data, bytes.size ? bytes.data + bytes.size : bytes.data}; /* none: NULL */
 }
 
 /* Takes the next field (there must be one: at < end), or a bare number; false when the message is damaged. */

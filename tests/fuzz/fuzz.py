@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""fuzz.py FOLDER [SECONDS] [NAME...]: runs the fuzzers built in FOLDER: over all inputs that are kept, then each for SECONDS
+on new ones. Says in TAP what broke; the input is left in build/fuzz-found.
+
+Inputs: tests/fuzz/corpus/NAME and what the unit tests read anyway. The corpus was grown from SEEDS by
+fuzz.py FOLDER --grow SECONDS [NAME...], which keeps the few inputs that reach everything. found-* broke a reader once; they stay.
+"""
+import os
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CORPUS, GOLDEN, FOUND = ROOT / "tests/fuzz/corpus", ROOT / "tests/golden", ROOT / "build/fuzz-found"
+# Further folders of inputs; their other files do no harm.
+ALSO = {"picture": ["pixels"], "mat": ["mat"], "tfrecord": ["tfrecord"], "bundle": ["bundle"]}
+EXIF = (b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0",
+        b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x03\0\0\0\0\0\0")
+RECIPE = (b'{"imgsz":299,"crop":true,"exif":true,"margin":0.1,"filter":"pillow-bilinear","fit":"pad","range":"tf",'
+          b'"background":[255,255,255]}')
+SEEDS = {"csv": [b"path,label\n", b'\xef\xbb\xbfpath,label\r\n"a,""b"".jpg",x\r\n\r\nb.jpg,"two\nlines"\r\n'],
+         "exif": EXIF, "recipe": [RECIPE]}
+LIMITS = ["-timeout=20", "-rss_limit_mb=3000", "-max_len=65536", "-print_final_stats=0", "-verbosity=0"]
+KEPT_BYTES = 2048  # of an input of the corpus
+PARALLEL = 2
+
+
+def folders(name):
+    return [CORPUS / name, *(GOLDEN / folder for folder in ALSO.get(name, []))]
+
+
+def call(program, name, *words):
+    FOUND.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run([program, *LIMITS, f"-artifact_prefix={FOUND}/{name}-", *map(str, words)],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+    return done.returncode, done.stdout.decode("utf-8", "replace")
+
+
+def kept(program, name):
+    """Every input there is, once: how many, and whether all went well."""
+    files = [f for folder in folders(name) for f in sorted(folder.iterdir()) if f.is_file()]
+    code, output = call(program, name, *files)
+    return len(files), code == 0 and files, output
+
+
+def fresh(program, name, seconds):
+    with tempfile.TemporaryDirectory() as new:
+        code, output = call(program, name, f"-max_total_time={seconds}", new, *folders(name))
+        return code == 0, output
+
+
+def grow(program, name, seconds):
+    """Looks for new inputs, then keeps of all of them the few that reach everything."""
+    (CORPUS / name).mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(SEEDS.get(name, [])):
+        (CORPUS / name / f"seed-{number}").write_bytes(seed)
+    with tempfile.TemporaryDirectory() as new, tempfile.TemporaryDirectory() as least:
+        call(program, name, f"-max_total_time={seconds}", new, *folders(name))
+        call(program, name, "-merge=1", f"-max_len={KEPT_BYTES}", least, CORPUS / name, new)
+        for path in (CORPUS / name).iterdir():
+            if not path.name.startswith("found"):
+                path.unlink()
+        for number, path in enumerate(sorted(Path(least).iterdir(), key=lambda p: (p.stat().st_size, p.name))):
+            (CORPUS / name / f"{number:03}").write_bytes(path.read_bytes())
+        print(f"{name}: {len(list((CORPUS / name).iterdir()))} inputs")
+
+
+def lines(program, name, seconds):
+    """TAP lines, without numbers."""
+    count, good, output = kept(program, name)
+    yield good, f"{name}: {count} inputs that are kept", output
+    if good:
+        good, output = fresh(program, name, seconds)
+        yield good, f"{name}: {seconds} s of new inputs", output
+
+
+def sees_faults(program):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "input"
+        path.write_bytes(b"break")
+        code, output = call(program, "nothing", path)
+        return code != 0 and "broken: as it is meant to" in output
+
+
+def main():
+    words = [w for w in sys.argv[1:] if w != "--grow"]
+    build = Path(words[0])
+    seconds = int(words[1]) if len(words) > 1 else 10
+    programs = {p.name[len("fuzz_"):]: p for p in sorted((build / "tests").glob("fuzz_*")) if os.access(p, os.X_OK)}
+    names = words[2:] or [n for n in programs if n != "nothing"]
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        if "--grow" in sys.argv:
+            list(pool.map(lambda n: grow(programs[n], n, seconds), names))
+            return 0
+        results = [line for some in pool.map(lambda n: list(lines(programs[n], n, seconds)), names) for line in some]
+    results.append((sees_faults(programs["nothing"]), "what breaks is seen", ""))
+    print(f"1..{len(results)}")
+    for number, (good, text, output) in enumerate(results, 1):
+        print(f"{'ok' if good else 'not ok'} {number} - {text}")
+        if not good:
+            print("\n".join("# " + line for line in output.splitlines()[-40:]))
+    return 0 if all(good for good, _, _ in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
