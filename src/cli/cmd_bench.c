@@ -1,8 +1,11 @@
 /* cmd_bench.c: `marque bench`, a network's pace beside what the processor allows. Owns nothing beyond the
  * call. Invariant: every share is of a peak measured in the same call. */
+#include "base/file.h"
 #include "base/json.h"
+#include "base/mem.h"
 #include "base/par.h"
 #include "base/text.h"
+#include "cli/bench_load.h"
 #include "cli/common.h"
 #include "infer/model.h"
 #include "net/seeded.h"
@@ -12,13 +15,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KINDS_MAX = 32, SEED = 123 };
+enum { KINDS_MAX = 32, SEED = 123, IMGSZ = 299 /* of pictures loaded without a network */ };
 
 typedef struct {
     bool train, infer, layers, json;
     int bn, dtype;
     const char *thaw;
-    int64_t batch, imgsz, threads;
+    int64_t batch, imgsz, threads, workers;
 } bench_options;
 
 static const mq_option params[] = {
@@ -54,6 +57,7 @@ static const mq_option params[] = {
      .help = "side of the pictures; 0: the network's or the model's own"},
     MQ_OPTION_DTYPE(bench_options),
     MQ_OPTION_THREADS(bench_options),
+    MQ_OPTION_WORKERS(bench_options),
     {.name = "layers",
      .kind = MQ_OPTION_FLAG,
      .offset = offsetof(bench_options, layers),
@@ -264,12 +268,28 @@ cleanup:
     return status;
 }
 
+/* Whether DATA was given: a folder with a dataset.json. */
+static mq_status is_data(mq_err *err, const char *name, bool *data) {
+    mq_status status = MQ_OK;
+    char *path = NULL;
+    MQ_TRY(mq_path_join(err, name, "dataset.json", &path));
+    *data = mq_file_exists(path);
+cleanup:
+    free(path);
+    return status;
+}
+
 static mq_status run(mq_err *err, const mq_call *call) {
     mq_status status = MQ_OK;
     const bench_options *o = call->options;
     bench_input in = {.seeded = false};
     mq_bench bench = {.memory = 0};
-    mq_choose_threads(o->threads, 0);
+    bool data = false;
+    const size_t workers = mq_choose_threads(o->threads, o->workers);
+    MQ_TRY(is_data(err, call->args[0], &data));
+    if (data)
+        return mq_bench_load(err, &(mq_bench_load_plan){call->args[0], o->imgsz ? (uint32_t)o->imgsz : IMGSZ,
+                                                        (size_t)o->batch, workers, o->json});
     MQ_TRY(open_input(err, call, &in));
     mq_progress("measuring %d steps of %zu pictures", MQ_BENCH_STEPS + 1, in.plan.batch);
     MQ_TRY(mq_bench_run(err, &in.plan, &bench));
@@ -285,14 +305,15 @@ cleanup:
 
 const mq_command mq_cmd_bench = {
     .name = "bench",
-    .usage = "NAME|MODEL [--train|--infer] [options]",
-    .summary = "measure a network's pace, beside what the processor allows",
+    .usage = "NAME|MODEL|DATA [--train|--infer] [options]",
+    .summary = "measure a network's pace beside what the processor allows, or how fast pictures load",
     .params = params,
     .options_size = sizeof(bench_options),
     .args_min = 1,
     .args_max = 1,
     .examples = "  marque bench xception\n"
                 "  marque bench xception --train --bn stored --thaw block9+ -b 16 --layers\n"
-                "  marque bench runs/cars-xception --infer -b 1 --json\n",
+                "  marque bench runs/cars-xception --infer -b 1 --json\n"
+                "  marque bench cars.mq --imgsz 299 -j 1\n",
     .run = run,
 };
