@@ -31,8 +31,7 @@ typedef struct {
 
 extern const mq_import_source mq_import_cars, mq_import_csv, mq_import_folder;
 
-/* The number of the class called name, appended when it is new. Linear: for sources with few classes at a
- * time, or called once a class. */
+/* The number of the class called name, appended when it is new. */
 MQ_MUST_USE mq_status mq_import_class_of(mq_err *err, mq_import_job *job, const char *name, uint32_t *class);
 
 /* Rows of annotations that are wrong in one way: how many, and the first of them in words. */
@@ -65,6 +64,11 @@ MQ_MUST_USE mq_status mq_import_split_of(mq_err *err, const char *path, size_t l
 /* MQ_INTERRUPTED once the plan's stop says so. */
 MQ_MUST_USE mq_status mq_import_go_on(mq_err *err, const mq_import_job *job);
 
+/* Reads the bytes of a picture, those of a file or of its part of one, into file. *path, of the
+ * file they lie in, is the caller's. Any thread. */
+MQ_MUST_USE mq_status mq_import_read(mq_err *err, const mq_import_job *job, const mq_entry *entry,
+                                     mq_buf *file, char **path);
+
 /* Decodes every picture once, in parallel, and fills in what the bytes say; what fails is left out. */
 MQ_MUST_USE mq_status mq_import_check(mq_err *err, mq_import_job *job);
 
@@ -86,6 +90,13 @@ MQ_MUST_USE mq_status mq_import_load(mq_err *err, const mq_import_job *job, cons
 
 /* How many bytes these will be; for a PNG a guess. */
 size_t mq_import_stored_bytes(const mq_import_job *job, const mq_entry *entry);
+
+/* Counts for the report what was left out, by reason; then, of the placed pictures, all else. */
+MQ_MUST_USE mq_status mq_import_count_reasons(mq_err *err, mq_import_job *job);
+MQ_MUST_USE mq_status mq_import_count_pictures(mq_err *err, mq_import_job *job);
+
+/* What mq_import_write would write, about. */
+void mq_import_estimate(const mq_import_job *job, size_t *shards, uint64_t *bytes);
 
 /* Writes shards, indexes and lists of pictures into folder, then dataset.json. */
 MQ_MUST_USE mq_status mq_import_write(mq_err *err, mq_import_job *job, const char *folder);
