@@ -20,7 +20,8 @@
 static const char TEMPORARY[] = ".import.tmp", DATASET[] = "dataset.json";
 
 /* The first source whose probe says true reads. */
-static const mq_import_source *const SOURCES[] = {&mq_import_csv, &mq_import_cars, &mq_import_folder};
+static const mq_import_source *const SOURCES[] = {&mq_import_csv, &mq_import_cars, &mq_import_coco,
+                                                  &mq_import_folder};
 
 mq_status mq_import_go_on(mq_err *err, const mq_import_job *job) {
     if (!job->plan->stop || !job->plan->stop(job->plan->user)) return MQ_OK;
@@ -265,7 +266,8 @@ static mq_status read_source(mq_err *err, mq_import_job *job) {
         job->kind = SOURCES[i]->kind;
         return SOURCES[i]->read(err, job);
     }
-    return mq_fail(err, MQ_NO_INPUT, "%s: neither a folder of pictures nor a list of them (.csv, .tsv)",
+    return mq_fail(err, MQ_NO_INPUT,
+                   "%s: neither a folder of pictures nor a list of them (.csv, .tsv, .json)",
                    job->plan->source);
 cleanup:
     return status;

@@ -29,7 +29,7 @@ typedef struct {
     mq_status (*read)(mq_err *err, mq_import_job *job);
 } mq_import_source;
 
-extern const mq_import_source mq_import_cars, mq_import_csv, mq_import_folder;
+extern const mq_import_source mq_import_cars, mq_import_coco, mq_import_csv, mq_import_folder;
 
 /* The number of the class called name, appended when it is new. */
 MQ_MUST_USE mq_status mq_import_class_of(mq_err *err, mq_import_job *job, const char *name, uint32_t *class);
@@ -56,6 +56,42 @@ MQ_MUST_USE mq_status mq_import_check_twice(mq_err *err, const mq_import_job *jo
 
 /* Whether a path stays below the source. */
 bool mq_import_is_inside(const char *file);
+
+/* Leaves an entry out whose file is a link that leads out of the source. */
+MQ_MUST_USE mq_status mq_import_keep_inside(mq_err *err, const mq_import_job *job, mq_entry *entry);
+
+/* An object that annotations tell of; borrowed while it is added. */
+typedef struct {
+    const char *file; /* of its picture, below the source */
+    uint64_t number;  /* its own among the objects of that picture */
+    uint32_t class;
+    mq_split split; /* MQ_SPLITS: none */
+    size_t row;
+    bool has_box;  /* else it is the picture */
+    double box[4]; /* x1, y1, x2, y2: edges in pixels, 0 being the left or upper one of the picture */
+} mq_object;
+
+/* Adds an object: with boxes FILE#NUMBER, cut by its box; without FILE. A box whose edges have changed places
+ * goes to inverted (NULL: nobody asks), one without a pixel is left out. *entry, where it is not NULL, is
+ * borrowed until the next call. */
+MQ_MUST_USE mq_status mq_import_add_object(mq_err *err, mq_import_job *job, const mq_object *object,
+                                           mq_wrong_rows *inverted, mq_entry **entry);
+
+/* Sorts the manifest. Objects without box of one picture become one entry, left out when their classes
+ * differ; two of one name are MQ_BAD_DATA. */
+MQ_MUST_USE mq_status mq_import_end_objects(mq_err *err, mq_import_job *job, const char *unit);
+
+/* The first of FOLDER/file that there is below the source, *name the caller's; NULL: none. folders ends with
+ * NULL; "" is the source itself. */
+MQ_MUST_USE mq_status mq_import_find_file(mq_err *err, const mq_import_job *job, const char *const *folders,
+                                          const char *file, char **name);
+
+/* Whether the name of a file of annotations or pictures has a word train, val (valid, validation) or test in
+ * it, perhaps with a year: instances_train2017.json. Of several the last counts. */
+bool mq_import_split_in(const char *name, mq_split *split);
+
+/* Takes the digest of another file of annotations into the job's. */
+MQ_MUST_USE mq_status mq_import_digest_more(mq_err *err, mq_import_job *job, const char *hex);
 
 /* train, val (valid, validation) or test; else MQ_BAD_DATA, naming path and line. */
 MQ_MUST_USE mq_status mq_import_split_of(mq_err *err, const char *path, size_t line, const char *text,
