@@ -21,7 +21,7 @@ static const char TEMPORARY[] = ".import.tmp", DATASET[] = "dataset.json";
 
 /* The first source whose probe says true reads. */
 static const mq_import_source *const SOURCES[] = {&mq_import_csv, &mq_import_cars, &mq_import_coco,
-                                                  &mq_import_folder};
+                                                  &mq_import_voc, &mq_import_folder};
 
 mq_status mq_import_go_on(mq_err *err, const mq_import_job *job) {
     if (!job->plan->stop || !job->plan->stop(job->plan->user)) return MQ_OK;

@@ -29,7 +29,7 @@ typedef struct {
     mq_status (*read)(mq_err *err, mq_import_job *job);
 } mq_import_source;
 
-extern const mq_import_source mq_import_cars, mq_import_coco, mq_import_csv, mq_import_folder;
+extern const mq_import_source mq_import_cars, mq_import_coco, mq_import_csv, mq_import_folder, mq_import_voc;
 
 /* The number of the class called name, appended when it is new. */
 MQ_MUST_USE mq_status mq_import_class_of(mq_err *err, mq_import_job *job, const char *name, uint32_t *class);

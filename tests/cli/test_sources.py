@@ -141,10 +141,88 @@ def test_coco_odd(tap, m):
         m.expect(tap, f"JSON that is {name}", ["import", root / "bad.json", "-o", "refused.mq"], 65, err="bad.json: ")
 
 
+# --- Pascal VOC
+
+OBJECT = """<object><name>{name}</name><pose>Left</pose><truncated>1</truncated><difficult>{hard}</difficult>
+<bndbox><xmin>{0}</xmin><ymin>{1}</ymin><xmax>{2}</xmax><ymax>{3}</ymax></bndbox>
+<part><name>head</name><bndbox><xmin>3</xmin><ymin>3</ymin><xmax>4</xmax><ymax>4</ymax></bndbox></part></object>"""
+
+
+def voc_text(file, objects):
+    """objects: [(name, difficult, (xmin, ymin, xmax, ymax))]"""
+    return (f"<annotation>\n<folder>VOC</folder><filename>{file}</filename><size><width>40</width><height>30</height>"
+            "<depth>3</depth></size>" + "".join(OBJECT.format(*box, name=n, hard=h) for n, h, box in objects) +
+            "<segmented>0</segmented></annotation>\n")
+
+
+def voc(root, count, sets=None, xml="Annotations", jpeg="JPEGImages"):
+    for folder in {xml, jpeg, "ImageSets/Main"}:
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    for k in range(count):
+        (root / jpeg / f"2007_{k:03}.png").write_bytes(png(40, 30, 700 + k))
+        (root / xml / f"2007_{k:03}.xml").write_text(voc_text(f"2007_{k:03}.png", [
+            ("bicycle", 0, (1, 1, 40, 30)), ("person", 0, ("10.2", 5, 20, "25.0")), ("person", 1, (2, 2, 5, 5))]))
+    for name, stems in (sets or {}).items():
+        (root / f"ImageSets/Main/{name}.txt").write_text("".join(f"2007_{k:03}\r\n" for k in stems))
+    return root
+
+
+def test_voc(tap, m):
+    voc(m.folder / "voc", 12, {"train": range(6), "val": range(6, 9), "test": range(9, 12), "bicycle_train": [0]})
+    m.expect(tap, "Pascal VOC", ["import", "voc", "-o", "voc.mq"], 0,
+             out=["24 pictures, 2 classes (class = name of the object)", "boxes of 12 pictures", "train 12  val 6  test 6"])
+    got = taken(m, "voc.mq")
+    tap.check("pixels count from 1, and parts are no objects", got["JPEGImages/2007_000.png#1"] ==
+              ("bicycle", "train", (0, 0, 40, 30)) and got["JPEGImages/2007_009.png#2"] ==
+              ("person", "test", (9, 4, 20, 25)), got)
+    left = quarantine(m, "voc.mq")
+    tap.check("difficult objects are left out, truncated ones not",
+              len(left) == 12 and left["JPEGImages/2007_000.png#3"] == "marked as difficult", left)
+    voc(m.folder / "older", 12, {"trainval": range(8), "test": range(8, 12)})
+    m.expect(tap, "trainval is train, and lends to val", ["import", "older", "-o", "older.mq"], 0,
+             out="train 14  val 2  test 8")
+    flat = voc(m.folder / "flat", 12, xml="", jpeg="")
+    (flat / "notes.xml").write_text("<annotation><filename>none.png</filename></annotation>")
+    m.expect(tap, "XML files beside pictures", ["import", flat, "-o", "flat.mq"], 66, err="1 of 13 rows have no picture")
+    m.expect(tap, "XML files beside pictures", ["import", flat, "-o", "flat.mq", "--allow-missing"], 0, out="24 pictures")
+    fill(m.folder / "classes", {"a": 3, "b": 3})
+    (m.folder / "classes/other.xml").write_text("<x/>")
+    m.expect(tap, "an XML file beside class folders", ["import", "classes", "-o", "classes.mq"], 0,
+             out="class = top folder")
+    m.expect(tap, "pictures as wholes", ["import", "voc", "-o", "whole.mq", "--boxes", "ignore"], 66,
+             err="shows objects of several classes")
+    path = m.folder / "voc/Annotations/2007_005.xml"
+    good = path.read_text()
+    path.write_text(good.replace("2007_005.png", "other.png"))
+    m.expect(tap, "a wrong name in the XML", ["import", "voc", "-o", "named.mq"], 0, out="24 pictures")
+    bomb = '<!DOCTYPE a [<!ENTITY x "y"><!ENTITY z "&x;&x;">]>' + good
+    for name, text, words in (
+            ("cut off", good[:200], "Annotations/2007_005.xml:"), ("empty", "", "Annotations/2007_005.xml:"),
+            ("of entities", bomb, "2007_005.xml:1: has a document type declaration"),
+            ("deep", "<a>" * 100, "elements in elements"), ("of long text", f"<a>{'x' * 5000}</a>", "more text"),
+            ("without a side", good.replace("<ymax>30</ymax>", ""), "the box of object 1 lacks a side"),
+            ("without a name", good.replace("<name>bicycle</name>", ""), "object 1 has no name"),
+            ("with a decimal comma", good.replace("25.0", "25,0"), 'object 2 has "25,0" for a side'),
+            ("with a box of no number", good.replace("25.0", "nan"), 'object 2 has "nan" for a side'),
+            ("inverted", good.replace("<xmin>10.2", "<xmin>30"), "1 boxes have x2 <= x1 or y2 <= y1: file 6"),
+            ("with a box outside", good.replace("25.0", "2500"), "boxes lie more than 2 pixels outside")):
+        path.write_text(text)
+        m.expect(tap, f"XML that is {name}", ["import", "voc", "-o", "refused.mq"], 65, err=words)
+        tap.check(f"XML that is {name} leaves nothing", not (m.folder / "refused.mq").exists())
+    path.write_text(good)
+    secret = m.folder / "secret.png"
+    secret.write_bytes(png(40, 30, 5))
+    (m.folder / "voc/JPEGImages/2007_004.png").unlink()
+    (m.folder / "voc/JPEGImages/2007_004.png").symlink_to(secret)
+    m.expect(tap, "a link that leads out", ["import", "voc", "-o", "link.mq"], 0, out="22 pictures")
+    tap.check("is left out", quarantine(m, "link.mq")["JPEGImages/2007_004.png#1"] ==
+              "a link that leads out of the source folder")
+
+
 def main():
     tap = Tap()
     with Marque() as m:
-        for test in (test_coco, test_coco_odd):
+        for test in (test_coco, test_coco_odd, test_voc):
             test(tap, m)
     return tap.done()
 
