@@ -85,16 +85,10 @@ static bool find_member(walk *w, const char *key, bool *sound) {
     return false;
 }
 
-bool mq_json_list_is_there(const char *text, size_t size, const char *key) {
-    walk w = {text, text + size};
-    bool sound = false;
-    return find_member(&w, key, &sound) && next(&w) == '[';
-}
-
-mq_status mq_json_list_each(mq_err *err, const char *what, const char *text, size_t size, const char *key,
-                            mq_json_element visit, void *user) {
+mq_status mq_json_list_each(mq_err *err, const mq_json_list *list, mq_json_element visit, void *user) {
     mq_status status = MQ_OK;
-    walk w = {text, text + size};
+    const char *what = list->what, *key = list->key;
+    walk w = {list->text, list->text + list->size};
     mq_json *element = NULL;
     char place[400];
     bool sound = false;

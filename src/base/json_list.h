@@ -8,13 +8,17 @@
 /* Called with each element, an object, borrowed until it returns. */
 typedef mq_status (*mq_json_element)(mq_err *err, void *user, size_t index, const mq_json *element);
 
-/* Visits the elements of the list under key of the object that text (size bytes) is, in order, until one
- * fails. what names the source in messages. No such list, an element that is no object and text that is not
- * JSON up to the list's end: MQ_BAD_DATA. */
-MQ_MUST_USE mq_status mq_json_list_each(mq_err *err, const char *what, const char *text, size_t size,
-                                        const char *key, mq_json_element visit, void *user);
+/* The list under key of the object that text (size bytes) is; all borrowed. */
+typedef struct {
+    const char *what; /* names the source in messages */
+    const char *text;
+    size_t size;
+    const char *key;
+} mq_json_list;
 
-/* Whether text begins as an object that has a list under key. */
-bool mq_json_list_is_there(const char *text, size_t size, const char *key);
+/* Visits the elements in order, until one fails. No such list, an element that is no object and text that is
+ * not JSON up to the list's end: MQ_BAD_DATA. */
+MQ_MUST_USE mq_status mq_json_list_each(mq_err *err, const mq_json_list *list, mq_json_element visit,
+                                        void *user);
 
 #endif

@@ -33,6 +33,7 @@ typedef struct {
     char *stem;       /* train2017 of instances_train2017.json */
     char *plain;      /* images/train2017 */
     mq_buf text;
+    const char *list; /* the one being read; static */
     mq_split split;
     coco_image *images; /* sorted by id */
     size_t image_count, image_capacity;
@@ -106,10 +107,10 @@ static bool probe(const mq_import_job *job) {
     return found;
 }
 
-static mq_status need_whole(mq_err *err, const coco_file *f, const char *list, size_t index,
-                            const mq_json *element, const char *key, long long *number) {
+static mq_status need_whole(mq_err *err, const coco_file *f, size_t index, const mq_json *element,
+                            const char *key, long long *number) {
     if (mq_json_is_whole(mq_json_get(element, key), number)) return MQ_OK;
-    return mq_fail(err, MQ_BAD_DATA, "%s: %s, element %zu: no whole number called %s", f->path, list,
+    return mq_fail(err, MQ_BAD_DATA, "%s: %s, element %zu: no whole number called %s", f->path, f->list,
                    index + 1, key);
 }
 
@@ -119,7 +120,7 @@ static mq_status take_category(mq_err *err, void *user, size_t index, const mq_j
     const char *name = mq_json_string(mq_json_get(element, "name"));
     MQ_TRY(mq_grow(err, &f->categories, &f->category_capacity, f->category_count + 1, sizeof *f->categories));
     coco_category *c = &f->categories[f->category_count];
-    MQ_TRY(need_whole(err, f, "categories", index, element, "id", &c->id));
+    MQ_TRY(need_whole(err, f, index, element, "id", &c->id));
     MQ_REQUIRE(name && *name, err, MQ_BAD_DATA, "%s: categories, element %zu: no name", f->path, index + 1);
     MQ_TRY(mq_import_class_of(err, f->job, name, &c->class));
     f->category_count++;
@@ -134,7 +135,7 @@ static mq_status take_image(mq_err *err, void *user, size_t index, const mq_json
     MQ_TRY(mq_grow(err, &f->images, &f->image_capacity, f->image_count + 1, sizeof *f->images));
     coco_image *image = &f->images[f->image_count];
     *image = (coco_image){0};
-    MQ_TRY(need_whole(err, f, "images", index, element, "id", &image->id));
+    MQ_TRY(need_whole(err, f, index, element, "id", &image->id));
     MQ_REQUIRE(file && *file, err, MQ_BAD_DATA, "%s: images, element %zu: no file_name", f->path, index + 1);
     while (strncmp(file, "./", 2) == 0) file += 2;
     MQ_REQUIRE(mq_import_is_inside(file), err, MQ_BAD_DATA,
@@ -204,8 +205,8 @@ static mq_status take_annotation(mq_err *err, void *user, size_t index, const mq
     long long image_id = 0, category_id = 0, id = 0;
     mq_entry *entry = NULL;
     MQ_TRY(mq_import_go_on(err, f->job));
-    MQ_TRY(need_whole(err, f, "annotations", index, element, "image_id", &image_id));
-    MQ_TRY(need_whole(err, f, "annotations", index, element, "category_id", &category_id));
+    MQ_TRY(need_whole(err, f, index, element, "image_id", &image_id));
+    MQ_TRY(need_whole(err, f, index, element, "category_id", &category_id));
     if (!mq_json_is_whole(mq_json_get(element, "id"), &id) || id < 0) id = (long long)index + 1;
     coco_image *image = find_id(f->images, f->image_count, sizeof *f->images, image_id);
     const coco_category *category = find_id(f->categories, f->category_count, sizeof *f->categories,
@@ -259,6 +260,12 @@ static void free_file(coco_file *f) {
     mq_buf_free(&f->text);
 }
 
+static mq_status read_list(mq_err *err, coco_file *f, const char *key, mq_json_element take) {
+    const mq_json_list list = {f->path, (const char *)f->text.data, f->text.size, key};
+    f->list = key;
+    return mq_json_list_each(err, &list, take, f);
+}
+
 /* path is below the source, or the plan's own. */
 static mq_status read_file(mq_err *err, coco_file *f, const char *full, const char *path) {
     mq_status status = MQ_OK;
@@ -269,13 +276,11 @@ static mq_status read_file(mq_err *err, coco_file *f, const char *full, const ch
     MQ_TRY(mq_file_read(err, full, &f->text));
     MQ_TRY(mq_sha256_hex(err, f->text.size ? f->text.data : (uint8_t *)"", f->text.size, hex));
     MQ_TRY(mq_import_digest_more(err, f->job, hex));
-    const char *text = (const char *)f->text.data;
-    const size_t size = f->text.size;
-    MQ_TRY(mq_json_list_each(err, path, text, size, "categories", take_category, f));
+    MQ_TRY(read_list(err, f, "categories", take_category));
     MQ_TRY(sort_ids(err, f, "categories", f->categories, f->category_count, sizeof *f->categories));
-    MQ_TRY(mq_json_list_each(err, path, text, size, "images", take_image, f));
+    MQ_TRY(read_list(err, f, "images", take_image));
     MQ_TRY(sort_ids(err, f, "images", f->images, f->image_count, sizeof *f->images));
-    MQ_TRY(mq_json_list_each(err, path, text, size, "annotations", take_annotation, f));
+    MQ_TRY(read_list(err, f, "annotations", take_annotation));
 cleanup:
     return status;
 }
