@@ -31,6 +31,7 @@ THIRD_PARTY = {
     r"jpeglib\.h|jerror\.h": r"src/data/decode_jpeg\.c",
     r"png\.h": r"src/data/(de|en)code_png\.c",
     r"webp/.*": r"src/data/decode_webp\.c",
+    r"expat\.h": r"src/data/xml\.c",
     r"zlib\.h": r"src/data/mat\.c",
     r"oneapi/dnnl/.*|dnnl.*\.h": r"src/net/dnn\w*\.[ch]",
     r"hdf5\.h|H5\w*\.h|hdf5/.*": r"src/convert/\w+\.[ch]",

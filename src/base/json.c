@@ -94,6 +94,18 @@ bool mq_json_is_object(const mq_json *value) {
     return json_is_object(value);
 }
 
+/* Up to 2^53 a double that is whole is meant so. */
+bool mq_json_is_whole(const mq_json *value, long long *number) {
+    if (json_is_integer(value)) {
+        *number = json_integer_value(value);
+        return true;
+    }
+    const double real = json_number_value(value);
+    if (!json_is_real(value) || fabs(real) > 0x1p53 || real != floor(real)) return false;
+    *number = (long long)real;
+    return true;
+}
+
 double mq_json_real(const mq_json *number) {
     return json_number_value(number);
 }

@@ -154,12 +154,26 @@ static void print_classes(const mq_import_report *r) {
     }
 }
 
+/* What a dry run has in place of a quarantine.csv: every reason with the first pictures. */
+static void print_problems(const mq_import_report *r) {
+    char number[32], text[200], name[NAME_MAX_SHOWN];
+    if (!r->left_out) return;
+    printf("%8s  would be left out\n", mq_text_count(r->left_out, number));
+    for (size_t i = 0; i < r->reason_count; i++) {
+        const mq_import_reason *reason = &r->reasons[i];
+        printf("%8s  %s: ", mq_text_count(reason->count, number),
+               mq_text_safe(reason->text, text, sizeof text));
+        for (size_t k = 0; k < MQ_EXAMPLES && reason->examples[k]; k++)
+            printf("%s%s", k ? ", " : "", mq_text_safe(reason->examples[k], name, sizeof name));
+        printf("%s\n", reason->count > MQ_EXAMPLES ? ", ..." : "");
+    }
+}
+
 /* One line: how many, where to read about each, and the most frequent reasons. */
 static void print_left_out(const import_options *o, const mq_import_report *r) {
     char number[32], text[200];
     if (!r->left_out) return;
-    printf("%s left out", mq_text_count(r->left_out, number));
-    if (!o->dry_run) printf(" -> %s/quarantine.csv", o->output);
+    printf("%s left out -> %s/quarantine.csv", mq_text_count(r->left_out, number), o->output);
     for (size_t i = 0; i < r->reason_count && i < REASONS_SHOWN; i++)
         printf("%s%s %s", i ? ", " : " (", mq_text_count(r->reasons[i].count, number),
                mq_text_safe(r->reasons[i].text, text, sizeof text));
@@ -184,12 +198,25 @@ static void print_small(const mq_import_report *r) {
     putchar('\n');
 }
 
+/* A picture stored whole for each of its boxes may take many times the disk, and the time to decode. */
+static void print_cut(const import_options *o, const mq_import_report *r) {
+    if (o->store == MQ_STORE_CROP || r->originals == r->pictures || r->cut_bytes * 2 > r->bytes) return;
+    printf("each box is stored with its whole picture, %.1f MB; --store crop would take about %.1f MB\n",
+           (double)r->bytes / 1e6, (double)r->cut_bytes / 1e6);
+}
+
 static void print_report(const import_options *o, const mq_import_report *r) {
     char a[32], b[32], c[32];
     print_classes(r);
     printf("%s pictures, %s classes (%s)\n", mq_text_count(r->pictures, a), mq_text_count(r->class_count, b),
            r->class_rule);
-    print_left_out(o, r);
+    if (o->dry_run)
+        print_problems(r);
+    else
+        print_left_out(o, r);
+    if (r->originals < r->pictures)
+        printf("they are boxes of %s pictures; the boxes of a picture share a split\n",
+               mq_text_count(r->originals, a));
     if (r->missing) printf("%s annotation rows have no picture\n", mq_text_count(r->missing, a));
     if (r->empty) printf("%s classes have no picture\n", mq_text_count(r->empty, a));
     if (o->update)
@@ -205,8 +232,10 @@ static void print_report(const import_options *o, const mq_import_report *r) {
     print_small(r);
     if (!r->count[MQ_VAL]) printf("no validation part: the last weights count as the best\n");
     if (o->store == MQ_STORE_CROP) printf("pictures with a box are stored cut, as PNG\n");
+    print_cut(o, r);
     if (o->dry_run)
-        printf("nothing written (--dry-run)\n");
+        printf("nothing written (--dry-run); it would be %s, with %s shards of about %.1f MB in all\n",
+               o->output, mq_text_count(r->shards, a), (double)r->bytes / 1e6);
     else
         printf("%s shards, %.1f MB\nnext: marque train %s\n", mq_text_count(r->shards, a),
                (double)r->bytes / 1e6, o->output);
@@ -233,10 +262,16 @@ static mq_status pack_reasons(mq_err *err, const mq_import_report *r, mq_json **
     mq_status status = MQ_OK;
     MQ_TRY(mq_json_pack(err, list, "[]"));
     for (size_t i = 0; i < r->reason_count; i++) {
-        mq_json *item = NULL;
-        MQ_TRY(mq_json_pack(err, &item, "{s:o,s:I}", "reason", mq_json_text(r->reasons[i].text), "pictures",
-                            (long long)r->reasons[i].count));
+        const mq_import_reason *reason = &r->reasons[i];
+        mq_json *item = NULL, *examples = NULL, *name = NULL;
+        MQ_TRY(mq_json_pack(err, &item, "{s:o,s:I,s:[]}", "reason", mq_json_text(reason->text), "pictures",
+                            (long long)reason->count, "examples"));
         MQ_TRY(mq_json_append(err, *list, item));
+        examples = mq_json_get(item, "examples");
+        for (size_t k = 0; k < MQ_EXAMPLES && reason->examples[k]; k++) {
+            MQ_TRY(mq_name_to_json(err, reason->examples[k], &name));
+            MQ_TRY(mq_json_append(err, examples, name));
+        }
     }
 cleanup:
     return status;
@@ -247,14 +282,15 @@ static mq_status print_json(mq_err *err, const import_options *o, const mq_impor
     mq_json *json = NULL, *classes = NULL, *reasons = NULL;
     MQ_TRY(pack_classes(err, r, &classes));
     MQ_TRY(pack_reasons(err, r, &reasons));
-    MQ_TRY(mq_json_pack(err, &json, "{s:s,s:o,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:O,s:O}",
-                        "schema", "marque.import.v1", "data", mq_json_text(o->output), "dry_run", o->dry_run,
-                        "pictures", (long long)r->pictures, "train", (long long)r->count[MQ_TRAIN], "val",
-                        (long long)r->count[MQ_VAL], "test", (long long)r->count[MQ_TEST], "left_out",
-                        (long long)r->left_out, "missing", (long long)r->missing, "small_classes",
-                        (long long)r->small, "empty_classes", (long long)r->empty, "copies",
-                        (long long)r->twins, "boxes", (long long)r->boxes, "shards", (long long)r->shards,
-                        "bytes", (long long)r->bytes, "classes", classes, "reasons", reasons));
+    MQ_TRY(mq_json_pack(
+        err, &json, "{s:s,s:o,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:O,s:O}", "schema",
+        "marque.import.v1", "data", mq_json_text(o->output), "dry_run", o->dry_run, "pictures",
+        (long long)r->pictures, "train", (long long)r->count[MQ_TRAIN], "val", (long long)r->count[MQ_VAL],
+        "test", (long long)r->count[MQ_TEST], "left_out", (long long)r->left_out, "missing",
+        (long long)r->missing, "originals", (long long)r->originals, "small_classes", (long long)r->small,
+        "empty_classes", (long long)r->empty, "copies", (long long)r->twins, "boxes", (long long)r->boxes,
+        "shards", (long long)r->shards, "bytes", (long long)r->bytes, "classes", classes, "reasons",
+        reasons));
     MQ_TRY(mq_print_json(err, &json));
 cleanup:
     mq_json_free(&json);

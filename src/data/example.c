@@ -6,8 +6,6 @@
 
 #include <string.h>
 
-/* Feature's oneof: the field number of the list in it. */
-enum { BYTES_LIST = 1, FLOAT_LIST = 2, INT_LIST = 3 };
 enum { FEATURES = 13 };
 
 /* One feature to write. Packed numbers and one bytes value have the same form, field 1 with a length, so that
@@ -38,11 +36,11 @@ cleanup:
 }
 
 static void set_bytes(feature_row *row, const char *name, mq_bytes value) {
-    *row = (feature_row){name, BYTES_LIST, value.data, value.size, {0}};
+    *row = (feature_row){name, MQ_BYTES_LIST, value.data, value.size, {0}};
 }
 
 static void set_int(feature_row *row, const char *name, int64_t value) {
-    *row = (feature_row){.name = name, .kind = INT_LIST};
+    *row = (feature_row){.name = name, .kind = MQ_INT_LIST};
     row->size = mq_varint_put(row->own, (uint64_t)value);
     row->payload = row->own;
 }
@@ -50,7 +48,7 @@ static void set_int(feature_row *row, const char *name, int64_t value) {
 static void set_float(feature_row *row, const char *name, float value) {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
-    *row = (feature_row){.name = name, .kind = FLOAT_LIST, .size = 4};
+    *row = (feature_row){.name = name, .kind = MQ_FLOAT_LIST, .size = 4};
     mq_write_u32(row->own, bits);
     row->payload = row->own;
 }
@@ -86,47 +84,65 @@ cleanup:
 }
 
 /* The list of a Feature: its kind (0: none) and bytes. */
-static bool read_feature(mq_bytes feature, unsigned *kind, mq_bytes *list) {
-    *kind = 0;
-    for (mq_fields in = mq_fields_of(feature); in.at < in.end;) {
+static bool read_feature(mq_bytes message, mq_feature *feature) {
+    *feature = (mq_feature){0};
+    for (mq_fields in = mq_fields_of(message); in.at < in.end;) {
         mq_field f;
         if (!mq_field_next(&in, &f)) return false;
-        if (f.wire != MQ_WIRE_BYTES || f.number < BYTES_LIST || f.number > INT_LIST) continue;
-        *kind = (unsigned)f.number;
-        *list = f.content;
+        if (f.wire != MQ_WIRE_BYTES || f.number < MQ_BYTES_LIST || f.number > MQ_INT_LIST) continue;
+        feature->kind = (unsigned)f.number;
+        feature->list = f.content;
     }
     return true;
 }
 
-/* Reads a list to its end and gives its first value; *found false when it is empty. A number is in *value
- * as its bits. Packed and single values may even be mixed. */
-static bool first_value(unsigned kind, mq_bytes list, bool *found, uint64_t *value, mq_bytes *bytes) {
-    *found = false;
-    for (mq_fields in = mq_fields_of(list); in.at < in.end;) {
+/* A number out of a packed list, which has at least a byte. */
+static bool next_packed(mq_values *values, uint64_t *bits) {
+    if (values->kind == MQ_INT_LIST) return mq_varint_next(&values->packed, bits);
+    if (values->packed.end - values->packed.at < 4) return false;
+    *bits = mq_read_u32(values->packed.at);
+    values->packed.at += 4;
+    return true;
+}
+
+mq_values mq_values_of(const mq_feature *feature) {
+    return (mq_values){.kind = feature->kind, .list = mq_fields_of(feature->list), .sound = true};
+}
+
+/* Packed and single values may even be mixed. */
+bool mq_values_next(mq_values *values, uint64_t *bits, mq_bytes *bytes) {
+    const unsigned single = values->kind == MQ_FLOAT_LIST ? MQ_WIRE_32 : MQ_WIRE_VARINT;
+    while (values->sound) {
         mq_field f;
-        if (!mq_field_next(&in, &f)) return false;
-        if (f.number != 1) continue;
-        if (kind == BYTES_LIST) {
-            if (f.wire != MQ_WIRE_BYTES) return false;
-            if (!*found) *bytes = f.content;
-            *found = true;
-            continue;
+        if (values->packed.at < values->packed.end) return values->sound = next_packed(values, bits);
+        if (values->list.at == values->list.end) return false;
+        values->sound = mq_field_next(&values->list, &f);
+        if (!values->sound || f.number != 1) continue;
+        if (f.wire == MQ_WIRE_BYTES && values->kind == MQ_BYTES_LIST) {
+            *bytes = f.content;
+            return true;
         }
         if (f.wire == MQ_WIRE_BYTES) {
-            mq_fields packed = mq_fields_of(f.content);
-            if (kind == FLOAT_LIST && f.content.size % 4) return false;
-            if (f.content.size == 0) continue;
-            if (kind == FLOAT_LIST)
-                f.value = mq_read_u32(packed.at);
-            else if (!mq_varint_next(&packed, &f.value))
-                return false;
-        } else if (f.wire != (kind == FLOAT_LIST ? MQ_WIRE_32 : MQ_WIRE_VARINT)) {
-            return false;
+            values->packed = mq_fields_of(f.content);
+        } else {
+            *bits = f.value;
+            return values->sound = f.wire == single && values->kind != MQ_BYTES_LIST;
         }
-        if (!*found) *value = f.value;
-        *found = true;
     }
-    return true;
+    return false;
+}
+
+/* Reads a list to its end and gives its first value; *found false when it is empty. */
+static bool first_value(const mq_feature *feature, bool *found, uint64_t *value, mq_bytes *bytes) {
+    mq_values values = mq_values_of(feature);
+    uint64_t bits = 0;
+    mq_bytes content = {0};
+    for (*found = false; mq_values_next(&values, &bits, &content); *found = true) {
+        if (*found) continue;
+        *value = bits;
+        *bytes = content;
+    }
+    return values.sound;
 }
 
 /* The features we know: where their value goes. */
@@ -136,69 +152,92 @@ static const struct {
     size_t offset;
     unsigned box_bit; /* of xmin, ymin, xmax, ymax */
 } KNOWN[] = {
-    {"image/width", INT_LIST, offsetof(mq_example, width), 0},
-    {"image/height", INT_LIST, offsetof(mq_example, height), 0},
-    {"image/channels", INT_LIST, offsetof(mq_example, channels), 0},
-    {"image/class/label", INT_LIST, offsetof(mq_example, label), 0},
-    {"image/class/text", BYTES_LIST, offsetof(mq_example, text), 0},
-    {"image/colorspace", BYTES_LIST, offsetof(mq_example, colorspace), 0},
-    {"image/format", BYTES_LIST, offsetof(mq_example, format), 0},
-    {"image/filename", BYTES_LIST, offsetof(mq_example, filename), 0},
-    {"image/encoded", BYTES_LIST, offsetof(mq_example, encoded), 0},
-    {"image/object/bbox/xmin", FLOAT_LIST, offsetof(mq_example, box[0]), 1},
-    {"image/object/bbox/ymin", FLOAT_LIST, offsetof(mq_example, box[1]), 2},
-    {"image/object/bbox/xmax", FLOAT_LIST, offsetof(mq_example, box[2]), 4},
-    {"image/object/bbox/ymax", FLOAT_LIST, offsetof(mq_example, box[3]), 8},
+    {"image/width", MQ_INT_LIST, offsetof(mq_example, width), 0},
+    {"image/height", MQ_INT_LIST, offsetof(mq_example, height), 0},
+    {"image/channels", MQ_INT_LIST, offsetof(mq_example, channels), 0},
+    {"image/class/label", MQ_INT_LIST, offsetof(mq_example, label), 0},
+    {"image/class/text", MQ_BYTES_LIST, offsetof(mq_example, text), 0},
+    {"image/colorspace", MQ_BYTES_LIST, offsetof(mq_example, colorspace), 0},
+    {"image/format", MQ_BYTES_LIST, offsetof(mq_example, format), 0},
+    {"image/filename", MQ_BYTES_LIST, offsetof(mq_example, filename), 0},
+    {"image/encoded", MQ_BYTES_LIST, offsetof(mq_example, encoded), 0},
+    {"image/object/bbox/xmin", MQ_FLOAT_LIST, offsetof(mq_example, box[0]), 1},
+    {"image/object/bbox/ymin", MQ_FLOAT_LIST, offsetof(mq_example, box[1]), 2},
+    {"image/object/bbox/xmax", MQ_FLOAT_LIST, offsetof(mq_example, box[2]), 4},
+    {"image/object/bbox/ymax", MQ_FLOAT_LIST, offsetof(mq_example, box[3]), 8},
 };
 
-/* Puts one entry of the map into example; *box gathers which sides were there. */
-static mq_status take_entry(mq_err *err, const char *what, mq_bytes entry, mq_example *example,
-                            unsigned *box) {
-    mq_bytes name = {0}, feature = {0}, list = {0}, bytes = {0};
-    unsigned kind = 0;
+/* Puts a feature into example; *box gathers which sides were there. */
+static mq_status take_known(mq_err *err, const char *what, size_t known, const mq_feature *feature,
+                            mq_example *example, unsigned *box) {
+    mq_status status = MQ_OK;
+    mq_bytes bytes = {0};
     uint64_t value = 0;
-    bool found = false, sound = true;
-    for (mq_fields in = mq_fields_of(entry); sound && in.at < in.end;) {
+    bool found = false;
+    if (feature->kind == 0) return MQ_OK;
+    MQ_REQUIRE(feature->kind == KNOWN[known].kind, err, MQ_BAD_DATA,
+               "%s: %s holds another kind of list than it should", what, KNOWN[known].name);
+    MQ_REQUIRE(first_value(feature, &found, &value, &bytes), err, MQ_BAD_DATA,
+               "%s: the list in %s is damaged", what, KNOWN[known].name);
+    if (!found) goto cleanup;
+    char *target = (char *)example + KNOWN[known].offset;
+    if (feature->kind == MQ_BYTES_LIST) memcpy(target, &bytes, sizeof bytes);
+    if (feature->kind == MQ_INT_LIST) memcpy(target, &value, sizeof value);
+    if (feature->kind == MQ_FLOAT_LIST) memcpy(target, &(uint32_t){(uint32_t)value}, 4);
+    *box |= KNOWN[known].box_bit;
+cleanup:
+    return status;
+}
+
+/* One entry of the map: its name, and the bytes of its Feature. */
+static bool read_entry(mq_bytes entry, mq_bytes *name, mq_bytes *message) {
+    *name = *message = (mq_bytes){0};
+    for (mq_fields in = mq_fields_of(entry); in.at < in.end;) {
         mq_field f;
-        sound = mq_field_next(&in, &f);
-        if (sound && f.wire == MQ_WIRE_BYTES && f.number == 1) name = f.content;
-        if (sound && f.wire == MQ_WIRE_BYTES && f.number == 2) feature = f.content;
+        if (!mq_field_next(&in, &f)) return false;
+        if (f.wire == MQ_WIRE_BYTES && f.number == 1) *name = f.content;
+        if (f.wire == MQ_WIRE_BYTES && f.number == 2) *message = f.content;
     }
-    for (size_t i = 0; sound && i < sizeof KNOWN / sizeof *KNOWN; i++) {
-        if (name.size != strlen(KNOWN[i].name) || memcmp(name.data, KNOWN[i].name, name.size) != 0) continue;
-        if (!read_feature(feature, &kind, &list)) break;
-        if (kind == 0) return MQ_OK;
-        if (kind != KNOWN[i].kind)
-            return mq_fail(err, MQ_BAD_DATA, "%s: %s holds another kind of list than it should", what,
-                           KNOWN[i].name);
-        if (!first_value(kind, list, &found, &value, &bytes))
-            return mq_fail(err, MQ_BAD_DATA, "%s: the list in %s is damaged", what, KNOWN[i].name);
-        if (!found) return MQ_OK;
-        char *target = (char *)example + KNOWN[i].offset;
-        if (kind == BYTES_LIST) memcpy(target, &bytes, sizeof bytes);
-        if (kind == INT_LIST) memcpy(target, &value, sizeof value);
-        if (kind == FLOAT_LIST) memcpy(target, &(uint32_t){(uint32_t)value}, 4);
-        *box |= KNOWN[i].box_bit;
-        return MQ_OK;
+    return true;
+}
+
+mq_status mq_example_find(mq_err *err, const char *what, mq_bytes example, const char *const *names,
+                          size_t count, mq_feature *features) {
+    mq_status status = MQ_OK;
+    memset(features, 0, count * sizeof *features);
+    for (mq_fields in = mq_fields_of(example); in.at < in.end;) {
+        mq_field map, entry;
+        MQ_REQUIRE(mq_field_next(&in, &map), err, MQ_BAD_DATA, "%s: not a tf.train.Example", what);
+        if (map.number != 1 || map.wire != MQ_WIRE_BYTES) continue;
+        for (mq_fields entries = mq_fields_of(map.content); entries.at < entries.end;) {
+            mq_bytes name, message;
+            MQ_REQUIRE(mq_field_next(&entries, &entry), err, MQ_BAD_DATA, "%s: not a tf.train.Example", what);
+            if (entry.number != 1 || entry.wire != MQ_WIRE_BYTES) continue;
+            MQ_REQUIRE(read_entry(entry.content, &name, &message), err, MQ_BAD_DATA,
+                       "%s: not a tf.train.Example", what);
+            size_t i = 0;
+            while (i < count &&
+                   (name.size != strlen(names[i]) || memcmp(name.data, names[i], name.size) != 0))
+                i++;
+            MQ_REQUIRE(i == count || read_feature(message, &features[i]), err, MQ_BAD_DATA,
+                       "%s: not a tf.train.Example", what);
+        }
     }
-    return sound && kind == 0 ? MQ_OK : mq_fail(err, MQ_BAD_DATA, "%s: not a tf.train.Example", what);
+cleanup:
+    return status;
 }
 
 mq_status mq_example_decode(mq_err *err, const char *what, const uint8_t *data, size_t size,
                             mq_example *example) {
     mq_status status = MQ_OK;
+    enum { COUNT = sizeof KNOWN / sizeof *KNOWN };
+    const char *names[COUNT];
+    mq_feature features[COUNT];
     unsigned box = 0;
     *example = (mq_example){0};
-    for (mq_fields in = {data, data + size}; in.at < in.end;) {
-        mq_field features, entry;
-        MQ_REQUIRE(mq_field_next(&in, &features), err, MQ_BAD_DATA, "%s: not a tf.train.Example", what);
-        if (features.number != 1 || features.wire != MQ_WIRE_BYTES) continue;
-        for (mq_fields map = mq_fields_of(features.content); map.at < map.end;) {
-            MQ_REQUIRE(mq_field_next(&map, &entry), err, MQ_BAD_DATA, "%s: not a tf.train.Example", what);
-            if (entry.number == 1 && entry.wire == MQ_WIRE_BYTES)
-                MQ_TRY(take_entry(err, what, entry.content, example, &box));
-        }
-    }
+    for (size_t i = 0; i < COUNT; i++) names[i] = KNOWN[i].name;
+    MQ_TRY(mq_example_find(err, what, (mq_bytes){data, size}, names, COUNT, features));
+    for (size_t i = 0; i < COUNT; i++) MQ_TRY(take_known(err, what, i, &features[i], example, &box));
     example->has_box = box == 15;
 cleanup:
     return status;

@@ -17,12 +17,11 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FEW = 5 /* pictures of a class; below it the report warns */ };
-
 static const char TEMPORARY[] = ".import.tmp", DATASET[] = "dataset.json";
 
 /* The first source whose probe says true reads. */
-static const mq_import_source *const SOURCES[] = {&mq_import_csv, &mq_import_cars, &mq_import_folder};
+static const mq_import_source *const SOURCES[] = {&mq_import_csv, &mq_import_cars, &mq_import_coco,
+                                                  &mq_import_voc, &mq_import_folder};
 
 mq_status mq_import_go_on(mq_err *err, const mq_import_job *job) {
     if (!job->plan->stop || !job->plan->stop(job->plan->user)) return MQ_OK;
@@ -30,12 +29,12 @@ mq_status mq_import_go_on(mq_err *err, const mq_import_job *job) {
 }
 
 mq_status mq_import_class_of(mq_err *err, mq_import_job *job, const char *name, uint32_t *class) {
-    for (size_t i = job->manifest.class_count; i-- > 0;) {
-        if (strcmp(job->manifest.classes[i], name) != 0) continue;
-        *class = (uint32_t)i;
-        return MQ_OK;
-    }
-    return mq_manifest_add_class(err, &job->manifest, name, class);
+    mq_status status = MQ_OK;
+    bool found = false;
+    MQ_TRY(mq_manifest_find_class(err, &job->manifest, name, class, &found));
+    if (!found) MQ_TRY(mq_manifest_add_class(err, &job->manifest, name, class));
+cleanup:
+    return status;
 }
 
 /* What no source could make right. */
@@ -110,6 +109,7 @@ cleanup:
 typedef struct {
     const char *key; /* borrowed from the CSV */
     mq_split split;
+    bool used;
 } placed_row;
 
 static int compare_rows(const void *a, const void *b) {
@@ -117,8 +117,8 @@ static int compare_rows(const void *a, const void *b) {
 }
 
 /* Borrowed from rows; NULL when there is none. */
-static const placed_row *find_row(const placed_row *rows, size_t count, const char *key) {
-    const placed_row wanted = {key, MQ_SPLITS};
+static placed_row *find_row(placed_row *rows, size_t count, const char *key) {
+    const placed_row wanted = {.key = key};
     return count ? bsearch(&wanted, rows, count, sizeof *rows, compare_rows) : NULL;
 }
 
@@ -137,7 +137,7 @@ static mq_status read_placed(mq_err *err, const char *path, const char *key_name
         if (!more) break;
         MQ_TRY(mq_grow(err, rows, &capacity, *count + 1, sizeof **rows));
         placed_row *row = &(*rows)[*count];
-        row->key = mq_csv_get(*csv, key);
+        *row = (placed_row){.key = mq_csv_get(*csv, key)};
         MQ_TRY(mq_import_split_of(err, path, mq_csv_line(*csv), mq_csv_get(*csv, split), &row->split));
         ++*count;
     }
@@ -160,9 +160,11 @@ static mq_status apply_split_file(mq_err *err, mq_import_job *job) {
                    path, mq_text_safe(rows[i].key, safe, sizeof safe));
     for (size_t i = 0; i < job->manifest.count; i++) {
         mq_entry *entry = &job->manifest.entries[i];
-        const placed_row *row = find_row(rows, count, entry->name);
+        placed_row *row = find_row(rows, count, entry->name);
+        if (!row && entry->file) row = find_row(rows, count, entry->file); /* all boxes of a picture */
         if (!row) continue;
-        used++;
+        used += !row->used;
+        row->used = true;
         entry->split = row->split;
         job->manifest.sets_split[row->split] = true;
     }
@@ -202,89 +204,6 @@ cleanup:
     mq_csv_free(&by_content);
     mq_csv_free(&by_name);
     free(path);
-    return status;
-}
-
-static int compare_text(const void *a, const void *b) {
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* The most frequent first, then by their words. */
-static int compare_reasons(const void *a, const void *b) {
-    const mq_import_reason *x = a, *y = b;
-    if (x->count != y->count) return x->count > y->count ? -1 : 1;
-    return strcmp(x->text, y->text);
-}
-
-/* Counts what was left out, by reason. */
-static mq_status count_reasons(mq_err *err, mq_import_job *job) {
-    mq_status status = MQ_OK;
-    mq_import_report *r = job->report;
-    const char **reasons = NULL;
-    size_t count = 0;
-    MQ_TRY(mq_calloc(err, job->manifest.count, sizeof *reasons, "reasons", &reasons));
-    for (size_t i = 0; i < job->manifest.count; i++)
-        if (job->manifest.entries[i].reason) reasons[count++] = job->manifest.entries[i].reason;
-    r->left_out = count;
-    if (count) qsort(reasons, count, sizeof *reasons, compare_text);
-    MQ_TRY(mq_calloc(err, count, sizeof *r->reasons, "reasons", &r->reasons));
-    for (size_t i = 0; i < count; i++) {
-        if (i == 0 || strcmp(reasons[i - 1], reasons[i]) != 0) {
-            MQ_TRY(mq_strdup(err, reasons[i], &r->reasons[r->reason_count].text));
-            r->reason_count++;
-        }
-        r->reasons[r->reason_count - 1].count++;
-    }
-    if (r->reason_count) qsort(r->reasons, r->reason_count, sizeof *r->reasons, compare_reasons);
-cleanup:
-    free(reasons);
-    return status;
-}
-
-static int compare_digests(const void *a, const void *b) {
-    return memcmp(*(const uint8_t *const *)a, *(const uint8_t *const *)b, MQ_SHA256_SIZE);
-}
-
-/* Pictures whose content another one has; of three alike two count. */
-static mq_status count_twins(mq_err *err, mq_import_job *job) {
-    mq_status status = MQ_OK;
-    const uint8_t **digests = NULL;
-    size_t count = 0;
-    MQ_TRY(mq_calloc(err, job->manifest.count, sizeof *digests, "digests", &digests));
-    for (size_t i = 0; i < job->manifest.count; i++)
-        if (!job->manifest.entries[i].reason) digests[count++] = job->manifest.entries[i].digest;
-    if (count) qsort(digests, count, sizeof *digests, compare_digests);
-    for (size_t i = 1; i < count; i++)
-        job->report->twins += compare_digests(&digests[i - 1], &digests[i]) == 0;
-cleanup:
-    free(digests);
-    return status;
-}
-
-/* Counts pictures by class and split, and names the classes. */
-static mq_status count_pictures(mq_err *err, mq_import_job *job) {
-    mq_status status = MQ_OK;
-    mq_import_report *r = job->report;
-    const mq_manifest *m = &job->manifest;
-    MQ_TRY(mq_calloc(err, m->class_count, sizeof *r->classes, "classes", &r->classes));
-    for (; r->class_count < m->class_count; r->class_count++)
-        MQ_TRY(mq_strdup(err, m->classes[r->class_count], &r->classes[r->class_count].name));
-    for (size_t i = 0; i < m->count; i++) {
-        const mq_entry *e = &m->entries[i];
-        if (e->reason) continue;
-        r->pictures++;
-        r->count[e->split]++;
-        r->classes[e->class].count[e->split]++;
-        r->kept += e->kept;
-    }
-    r->fresh = job->plan->update ? r->pictures - r->kept : 0;
-    for (size_t i = 0; i < r->class_count; i++) {
-        const size_t *count = r->classes[i].count, all = count[MQ_TRAIN] + count[MQ_VAL] + count[MQ_TEST];
-        r->empty += all == 0;
-        r->small += all > 0 && all < FEW;
-    }
-    MQ_TRY(count_twins(err, job));
-cleanup:
     return status;
 }
 
@@ -347,7 +266,8 @@ static mq_status read_source(mq_err *err, mq_import_job *job) {
         job->kind = SOURCES[i]->kind;
         return SOURCES[i]->read(err, job);
     }
-    return mq_fail(err, MQ_NO_INPUT, "%s: neither a folder of pictures nor a list of them (.csv, .tsv)",
+    return mq_fail(err, MQ_NO_INPUT,
+                   "%s: neither a folder of pictures nor a list of them (.csv, .tsv, .json)",
                    job->plan->source);
 cleanup:
     return status;
@@ -362,7 +282,7 @@ static mq_status prepare(mq_err *err, mq_import_job *job) {
     MQ_TRY(read_source(err, job));
     if (plan->split_file) MQ_TRY(apply_split_file(err, job));
     MQ_TRY(mq_import_check(err, job));
-    MQ_TRY(count_reasons(err, job));
+    MQ_TRY(mq_import_count_reasons(err, job));
     MQ_TRY(check_content(err, job));
     MQ_TRY(mq_manifest_check_classes(err, &job->manifest));
     MQ_TRY(mq_import_check_boxes(err, job));
@@ -371,7 +291,7 @@ static mq_status prepare(mq_err *err, mq_import_job *job) {
                "--max-side with boxes needs --store crop or --boxes ignore");
     if (plan->update) MQ_TRY(keep_splits(err, job));
     MQ_TRY(mq_split_place(err, &rule, &job->manifest, &job->report->shared));
-    MQ_TRY(count_pictures(err, job));
+    MQ_TRY(mq_import_count_pictures(err, job));
 cleanup:
     return status;
 }
@@ -506,12 +426,4 @@ cleanup:
     free(job.root);
     free(job.list);
     return status;
-}
-
-void mq_import_report_free(mq_import_report *report) {
-    for (size_t i = 0; i < report->class_count; i++) free(report->classes[i].name);
-    for (size_t i = 0; i < report->reason_count; i++) free(report->reasons[i].text);
-    free(report->classes);
-    free(report->reasons);
-    *report = (mq_import_report){0};
 }

@@ -37,9 +37,12 @@ typedef struct {
     size_t count[MQ_SPLITS];
 } mq_import_class;
 
+enum { MQ_EXAMPLES = 3 };
+
 typedef struct {
     char *text; /* owned by the report */
     size_t count;
+    char *examples[MQ_EXAMPLES]; /* names of the first pictures, NULL behind the last; owned */
 } mq_import_reason;
 
 typedef struct {
@@ -58,8 +61,10 @@ typedef struct {
     size_t twins;       /* pictures whose content an earlier picture has */
     size_t kept, fresh; /* with update: pictures placed before and now */
     size_t boxes;       /* pictures with a box */
+    size_t originals;   /* pictures they are of: fewer where one has several boxes */
     size_t shards;
-    uint64_t bytes; /* of the shards */
+    uint64_t bytes;     /* of the shards; with dry_run about what they would be */
+    uint64_t cut_bytes; /* what they would be, about, with MQ_STORE_CROP */
 } mq_import_report;
 
 /* Imports. A picture that fails goes to quarantine.csv with its reason; originals are never touched. The

@@ -40,7 +40,8 @@ cleanup:
 static bool probe(const mq_import_job *job) {
     mq_err ignored = {0};
     char *path = NULL;
-    const bool found = !job->list && find_annotations(&ignored, job, &path) == MQ_OK && path;
+    const bool json = job->plan->annotations && mq_text_ends(job->plan->annotations, ".json");
+    const bool found = !job->list && !json && find_annotations(&ignored, job, &path) == MQ_OK && path;
     free(path);
     return found;
 }
@@ -147,6 +148,7 @@ static mq_status take_row(mq_err *err, mq_import_job *job, const annotation *a, 
         job->manifest.sets_split[MQ_TEST] = true;
         if (a->test != 0) entry->split = MQ_TEST;
     }
+    MQ_TRY(mq_import_keep_inside(err, job, entry));
 cleanup:
     free(name);
     return status;

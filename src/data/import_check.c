@@ -16,6 +16,8 @@ enum { SLOTS_EACH = 8, ROWS_SHOWN = 3, EDGE = 2 /* pixels a box may stick out */
 typedef struct {
     mq_import_job *job;
     mq_buf *files; /* one for each worker */
+    size_t *runs;  /* [count + 1]: where each run of entries about one picture begins */
+    size_t count;
 } checker;
 
 /* Failures that speak of the picture, not of the machine. */
@@ -36,9 +38,7 @@ static mq_status read_picture(mq_err *err, const mq_import_job *job, mq_entry *e
     mq_picture_info info;
     char *path = NULL;
     static const uint8_t white[3] = {255, 255, 255};
-    MQ_TRY(mq_path_join(err, job->root, entry->name, &path));
-    mq_buf_clear(file);
-    MQ_TRY(mq_file_read(err, path, file));
+    MQ_TRY(mq_import_read(err, job, entry, file, &path));
     /* An empty file has no memory yet. */
     const uint8_t *bytes = file->data ? file->data : (const uint8_t *)"";
     MQ_TRY(mq_sha256(err, bytes, file->size, entry->digest));
@@ -64,11 +64,48 @@ cleanup:
     return status;
 }
 
+/* What was found out about a picture holds for another box of it. */
+static mq_status copy_facts(mq_err *err, const mq_entry *from, mq_entry *to) {
+    memcpy(to->digest, from->digest, sizeof to->digest);
+    to->width = from->width;
+    to->height = from->height;
+    to->channels = from->channels;
+    to->format = from->format;
+    to->colour = from->colour;
+    to->size = from->size;
+    return from->reason ? mq_manifest_leave_out(err, to, "%s", from->reason) : MQ_OK;
+}
+
+/* One picture with all its boxes. */
 static mq_status work(mq_err *err, void *ctx, size_t item, size_t slot, size_t worker) {
+    mq_status status = MQ_OK;
     const checker *c = ctx;
-    mq_entry *entry = &c->job->manifest.entries[item];
+    const mq_entry *known = NULL;
     (void)slot;
-    return entry->reason ? MQ_OK : read_picture(err, c->job, entry, &c->files[worker]);
+    for (size_t i = c->runs[item]; i < c->runs[item + 1]; i++) {
+        mq_entry *entry = &c->job->manifest.entries[i];
+        if (entry->reason) continue;
+        if (known) {
+            MQ_TRY(copy_facts(err, known, entry));
+        } else {
+            MQ_TRY(read_picture(err, c->job, entry, &c->files[worker]));
+            known = entry;
+        }
+    }
+cleanup:
+    return status;
+}
+
+/* Entries about one picture follow each other, for their names begin alike. */
+static mq_status find_runs(mq_err *err, checker *c) {
+    mq_status status = MQ_OK;
+    const mq_manifest *m = &c->job->manifest;
+    MQ_TRY(mq_calloc(err, m->count + 1, sizeof *c->runs, "pictures", &c->runs));
+    for (size_t i = 0; i < m->count; i++)
+        if (i == 0 || !mq_entry_same_picture(&m->entries[i - 1], &m->entries[i])) c->runs[c->count++] = i;
+    c->runs[c->count] = m->count;
+cleanup:
+    return status;
 }
 
 mq_status mq_import_check(mq_err *err, mq_import_job *job) {
@@ -77,24 +114,26 @@ mq_status mq_import_check(mq_err *err, mq_import_job *job) {
     checker c = {.job = job};
     mq_pipeline *pipeline = NULL;
     size_t slot, large = 0;
-    const mq_pipeline_plan pipes = {
-        sizeof pipes, job->manifest.count, SLOTS_EACH * plan->workers, plan->workers, work, &c};
+    MQ_TRY(find_runs(err, &c));
+    const mq_pipeline_plan pipes = {sizeof pipes,  c.count, SLOTS_EACH * plan->workers,
+                                    plan->workers, work,    &c};
     MQ_TRY(mq_calloc(err, plan->workers, sizeof *c.files, "workers", &c.files));
     for (size_t i = 0; i < plan->workers; i++) c.files[i] = mq_buf_init(MQ_TFRECORD_MAX - (1 << 20));
     MQ_TRY(mq_pipeline_start(err, &pipes, &pipeline));
-    for (size_t i = 0; i < job->manifest.count; i++) {
-        const mq_entry *entry = &job->manifest.entries[i];
+    for (size_t i = 0; i < c.count; i++) {
+        const mq_entry *entry = &job->manifest.entries[c.runs[i]];
         MQ_TRY(mq_import_go_on(err, job));
         MQ_TRY(mq_pipeline_next(err, pipeline, &slot));
         mq_pipeline_release(pipeline, 1);
         large += !entry->reason && (uint64_t)entry->width * entry->height > MQ_PIXELS_WARN;
-        if (plan->progress) plan->progress(plan->user, "pictures checked", i + 1, job->manifest.count);
+        if (plan->progress) plan->progress(plan->user, "pictures checked", i + 1, c.count);
     }
     if (large) mq_warn("%zu pictures have more than 89 million pixels; they take long to read", large);
 cleanup:
     mq_pipeline_free(&pipeline);
     for (size_t i = 0; c.files && i < plan->workers; i++) mq_buf_free(&c.files[i]);
     free(c.files);
+    free(c.runs);
     return status;
 }
 

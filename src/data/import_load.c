@@ -6,8 +6,11 @@
 #include "data/import_parts.h"
 #include "data/resize.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 static bool is_cut(const mq_import_job *job, const mq_entry *entry) {
     return job->plan->store == MQ_STORE_CROP && entry->has_box;
@@ -75,14 +78,38 @@ cleanup:
     return status;
 }
 
+/* A part of a file. */
+static mq_status read_part(mq_err *err, const char *path, const mq_entry *entry, mq_buf *file) {
+    mq_status status = MQ_OK;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    MQ_REQUIRE(fd >= 0, err, MQ_NO_INPUT, "%s: %s", path, strerror(errno));
+    MQ_TRY(mq_buf_reserve(err, file, entry->length));
+    MQ_TRY(mq_file_pread(err, fd, path, file->data + file->size, entry->length, entry->offset));
+    file->size += entry->length;
+cleanup:
+    if (fd >= 0) close(fd);
+    return status;
+}
+
+mq_status mq_import_read(mq_err *err, const mq_import_job *job, const mq_entry *entry, mq_buf *file,
+                         char **path) {
+    mq_status status = MQ_OK;
+    MQ_TRY(mq_path_join(err, job->root, mq_entry_file(entry), path));
+    mq_buf_clear(file);
+    if (entry->length)
+        MQ_TRY(read_part(err, *path, entry, file));
+    else
+        MQ_TRY(mq_file_read(err, *path, file));
+cleanup:
+    return status;
+}
+
 mq_status mq_import_load(mq_err *err, const mq_import_job *job, const mq_entry *entry, mq_buf *file,
                          mq_stored *stored) {
     mq_status status = MQ_OK;
     char *path = NULL;
     uint8_t digest[MQ_SHA256_SIZE];
-    MQ_TRY(mq_path_join(err, job->root, entry->name, &path));
-    mq_buf_clear(file);
-    MQ_TRY(mq_file_read(err, path, file));
+    MQ_TRY(mq_import_read(err, job, entry, file, &path));
     MQ_TRY(mq_sha256(err, file->data ? file->data : (const uint8_t *)"", file->size, digest));
     MQ_REQUIRE(memcmp(digest, entry->digest, sizeof digest) == 0, err, MQ_BAD_DATA,
                "%s: changed while it was imported; import again", path);

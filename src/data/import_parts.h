@@ -29,10 +29,9 @@ typedef struct {
     mq_status (*read)(mq_err *err, mq_import_job *job);
 } mq_import_source;
 
-extern const mq_import_source mq_import_cars, mq_import_csv, mq_import_folder;
+extern const mq_import_source mq_import_cars, mq_import_coco, mq_import_csv, mq_import_folder, mq_import_voc;
 
-/* The number of the class called name, appended when it is new. Linear: for sources with few classes at a
- * time, or called once a class. */
+/* The number of the class called name, appended when it is new. */
 MQ_MUST_USE mq_status mq_import_class_of(mq_err *err, mq_import_job *job, const char *name, uint32_t *class);
 
 /* Rows of annotations that are wrong in one way: how many, and the first of them in words. */
@@ -58,12 +57,53 @@ MQ_MUST_USE mq_status mq_import_check_twice(mq_err *err, const mq_import_job *jo
 /* Whether a path stays below the source. */
 bool mq_import_is_inside(const char *file);
 
+/* Leaves an entry out whose file is a link that leads out of the source. */
+MQ_MUST_USE mq_status mq_import_keep_inside(mq_err *err, const mq_import_job *job, mq_entry *entry);
+
+/* An object that annotations tell of; borrowed while it is added. */
+typedef struct {
+    const char *file; /* of its picture, below the source */
+    uint64_t number;  /* its own among the objects of that picture */
+    uint32_t class;
+    mq_split split; /* MQ_SPLITS: none */
+    size_t row;
+    bool has_box;  /* else it is the picture */
+    double box[4]; /* x1, y1, x2, y2: edges in pixels, 0 being the left or upper one of the picture */
+} mq_object;
+
+/* Adds an object: with boxes FILE#NUMBER, cut by its box; without FILE. A box whose edges have changed places
+ * goes to inverted (NULL: nobody asks), one without a pixel is left out. *entry, where it is not NULL, is
+ * borrowed until the next call. */
+MQ_MUST_USE mq_status mq_import_add_object(mq_err *err, mq_import_job *job, const mq_object *object,
+                                           mq_wrong_rows *inverted, mq_entry **entry);
+
+/* Sorts the manifest. Objects without box of one picture become one entry, left out when their classes
+ * differ; two of one name are MQ_BAD_DATA. */
+MQ_MUST_USE mq_status mq_import_end_objects(mq_err *err, mq_import_job *job, const char *unit);
+
+/* The first of FOLDER/file that there is below the source, *name the caller's; NULL: none. folders ends with
+ * NULL; "" is the source itself. */
+MQ_MUST_USE mq_status mq_import_find_file(mq_err *err, const mq_import_job *job, const char *const *folders,
+                                          const char *file, char **name);
+
+/* Whether the name of a file of annotations or pictures has a word train, val (valid, validation) or test in
+ * it, perhaps with a year: instances_train2017.json. Of several the last counts. */
+bool mq_import_split_in(const char *name, mq_split *split);
+
+/* Takes the digest of another file of annotations into the job's. */
+MQ_MUST_USE mq_status mq_import_digest_more(mq_err *err, mq_import_job *job, const char *hex);
+
 /* train, val (valid, validation) or test; else MQ_BAD_DATA, naming path and line. */
 MQ_MUST_USE mq_status mq_import_split_of(mq_err *err, const char *path, size_t line, const char *text,
                                          mq_split *split);
 
 /* MQ_INTERRUPTED once the plan's stop says so. */
 MQ_MUST_USE mq_status mq_import_go_on(mq_err *err, const mq_import_job *job);
+
+/* Reads the bytes of a picture, those of a file or of its part of one, into file. *path, of the
+ * file they lie in, is the caller's. Any thread. */
+MQ_MUST_USE mq_status mq_import_read(mq_err *err, const mq_import_job *job, const mq_entry *entry,
+                                     mq_buf *file, char **path);
 
 /* Decodes every picture once, in parallel, and fills in what the bytes say; what fails is left out. */
 MQ_MUST_USE mq_status mq_import_check(mq_err *err, mq_import_job *job);
@@ -86,6 +126,13 @@ MQ_MUST_USE mq_status mq_import_load(mq_err *err, const mq_import_job *job, cons
 
 /* How many bytes these will be; for a PNG a guess. */
 size_t mq_import_stored_bytes(const mq_import_job *job, const mq_entry *entry);
+
+/* Counts for the report what was left out, by reason; then, of the placed pictures, all else. */
+MQ_MUST_USE mq_status mq_import_count_reasons(mq_err *err, mq_import_job *job);
+MQ_MUST_USE mq_status mq_import_count_pictures(mq_err *err, mq_import_job *job);
+
+/* What mq_import_write would write, about. */
+void mq_import_estimate(const mq_import_job *job, size_t *shards, uint64_t *bytes);
 
 /* Writes shards, indexes and lists of pictures into folder, then dataset.json. */
 MQ_MUST_USE mq_status mq_import_write(mq_err *err, mq_import_job *job, const char *folder);

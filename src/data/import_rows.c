@@ -1,6 +1,7 @@
 /* import_rows.c: what readers of annotations say of rows. Called by import_cars.c
  * and import_csv.c. Owns nothing. Invariant: all rows are read before any is
  * complained of, so that the counts are whole. */
+#include "base/mem.h"
 #include "base/text.h"
 #include "data/import_parts.h"
 
@@ -51,6 +52,20 @@ bool mq_import_is_inside(const char *file) {
     for (const char *p = file; *p; p += strcspn(p, "/"), p += *p == '/')
         if (strncmp(p, "..", 2) == 0 && (p[2] == '/' || !p[2])) return false;
     return true;
+}
+
+mq_status mq_import_keep_inside(mq_err *err, const mq_import_job *job, mq_entry *entry) {
+    mq_status status = MQ_OK;
+    char *path = NULL, *real = NULL;
+    const size_t root = strlen(job->root);
+    MQ_TRY(mq_path_join(err, job->root, mq_entry_file(entry), &path));
+    real = realpath(path, NULL);
+    if (real && (strncmp(real, job->root, root) != 0 || (root > 1 && real[root] != '/')))
+        MQ_TRY(mq_manifest_leave_out(err, entry, "a link that leads out of the source folder"));
+cleanup:
+    free(real);
+    free(path);
+    return status;
 }
 
 mq_status mq_import_split_of(mq_err *err, const char *path, size_t line, const char *text, mq_split *split) {

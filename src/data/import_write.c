@@ -131,6 +131,20 @@ cleanup:
     return status;
 }
 
+void mq_import_estimate(const mq_import_job *job, size_t *shards, uint64_t *bytes) {
+    const mq_manifest *m = &job->manifest;
+    uint64_t size[MQ_SPLITS] = {0};
+    *shards = 0;
+    *bytes = 0;
+    for (size_t i = 0; i < m->count; i++)
+        if (!m->entries[i].reason)
+            size[m->entries[i].split] += mq_import_stored_bytes(job, &m->entries[i]) + RECORD_EXTRA;
+    for (mq_split split = MQ_TRAIN; split < MQ_SPLITS; split++) {
+        *shards += mq_shards_needed(size[split], job->report->count[split], job->plan->shard_mb);
+        *bytes += size[split];
+    }
+}
+
 static mq_status save(mq_err *err, const char *folder, const char *name, const mq_buf *text) {
     char *path = NULL;
     mq_status status = mq_path_join(err, folder, name, &path);
@@ -264,6 +278,8 @@ mq_status mq_import_write(mq_err *err, mq_import_job *job, const char *folder) {
     uint64_t wanted = 0;
     for (size_t i = 0; i < job->manifest.count; i++)
         wanted += job->manifest.entries[i].reason ? 0 : job->manifest.entries[i].size;
+    job->report->shards = 0;
+    job->report->bytes = 0;
     /* Pictures that are converted have no size before they are written. */
     const bool known = job->plan->store == MQ_STORE_ORIGINAL && job->plan->max_side == 0;
     MQ_REQUIRE(!known || mq_disk_free(folder) >= wanted, err, MQ_IO,

@@ -9,13 +9,70 @@
 #include <stdio.h>
 #include <string.h>
 
+const char *mq_entry_file(const mq_entry *entry) {
+    return entry->file ? entry->file : entry->name;
+}
+
+bool mq_entry_same_picture(const mq_entry *a, const mq_entry *b) {
+    return a->offset == b->offset && a->length == b->length &&
+           strcmp(mq_entry_file(a), mq_entry_file(b)) == 0;
+}
+
+/* FNV-1a (Fowler, Noll, Vo). */
+static uint64_t hash_of(const char *name) {
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (; *name; name++) hash = (hash ^ (uint8_t)*name) * 0x100000001b3u;
+    return hash;
+}
+
+/* The slot of a name: where its class stands, or the free one where it would. */
+static uint32_t *slot_of(const mq_manifest *manifest, const char *name) {
+    const size_t mask = manifest->slot_count - 1;
+    size_t i = (size_t)hash_of(name) & mask;
+    while (manifest->slots[i] && strcmp(manifest->classes[manifest->slots[i] - 1], name) != 0)
+        i = (i + 1) & mask;
+    return &manifest->slots[i];
+}
+
+/* Makes the table so that, with one more class, it is at most half full. Of two classes of one name it holds
+ * the first. */
+static mq_status make_slots(mq_err *err, mq_manifest *manifest) {
+    mq_status status = MQ_OK;
+    size_t count = 16;
+    if (manifest->slots && manifest->class_count < manifest->slot_count / 2) return MQ_OK;
+    while (count / 2 <= manifest->class_count) count *= 2;
+    free(manifest->slots);
+    manifest->slot_count = count;
+    MQ_TRY(mq_calloc(err, count, sizeof *manifest->slots, "a table of classes", &manifest->slots));
+    for (size_t i = 0; i < manifest->class_count; i++) {
+        uint32_t *slot = slot_of(manifest, manifest->classes[i]);
+        if (!*slot) *slot = (uint32_t)i + 1;
+    }
+cleanup:
+    return status;
+}
+
+mq_status mq_manifest_find_class(mq_err *err, mq_manifest *manifest, const char *name, uint32_t *index,
+                                 bool *found) {
+    mq_status status = MQ_OK;
+    MQ_TRY(make_slots(err, manifest));
+    const uint32_t number = *slot_of(manifest, name);
+    *found = number != 0;
+    if (number) *index = number - 1;
+cleanup:
+    return status;
+}
+
 mq_status mq_manifest_add_class(mq_err *err, mq_manifest *manifest, const char *name, uint32_t *index) {
     mq_status status = MQ_OK;
     MQ_REQUIRE(manifest->class_count < INT32_MAX, err, MQ_BAD_DATA, "too many classes");
     MQ_TRY(mq_grow(err, &manifest->classes, &manifest->class_capacity, manifest->class_count + 1,
                    sizeof *manifest->classes));
+    MQ_TRY(make_slots(err, manifest));
     MQ_TRY(mq_strdup(err, name, &manifest->classes[manifest->class_count]));
     *index = (uint32_t)manifest->class_count++;
+    uint32_t *slot = slot_of(manifest, name);
+    if (!*slot) *slot = *index + 1;
 cleanup:
     return status;
 }
@@ -79,6 +136,8 @@ mq_status mq_manifest_drop_classes(mq_err *err, mq_manifest *manifest, size_t ke
         else
             free(manifest->classes[i]);
     }
+    free(manifest->slots);
+    manifest->slots = NULL;
     *dropped = manifest->class_count - next;
     manifest->class_count = next;
     for (size_t i = 0; i < manifest->count; i++)
@@ -100,12 +159,14 @@ void mq_manifest_sort(mq_manifest *manifest) {
 void mq_manifest_free(mq_manifest *manifest) {
     for (size_t i = 0; i < manifest->count; i++) {
         free(manifest->entries[i].name);
+        free(manifest->entries[i].file);
         free(manifest->entries[i].group);
         free(manifest->entries[i].reason);
     }
     for (size_t i = 0; i < manifest->class_count; i++) free(manifest->classes[i]);
     free(manifest->entries);
     free(manifest->classes);
+    free(manifest->slots);
     *manifest = (mq_manifest){0};
 }
 

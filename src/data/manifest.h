@@ -7,10 +7,14 @@
 
 /* One picture. Its readers fill the first part, checking the second. */
 typedef struct {
-    char *name;     /* path below the source, any bytes; owned */
-    uint32_t class; /* index of its class */
-    mq_split split; /* MQ_SPLITS: not placed yet */
-    bool kept;      /* its split is that of an earlier import, not the source's */
+    char *name;      /* its own in the list: the path below the source, with "#" and a number behind it where
+                        a picture has several boxes; any bytes; owned */
+    char *file;      /* path below the source of the file that holds its bytes; NULL: name; owned */
+    uint64_t offset; /* where in that file they begin */
+    size_t length;   /* how many they are; 0: all of the file */
+    uint32_t class;  /* index of its class */
+    mq_split split;  /* MQ_SPLITS: not placed yet */
+    bool kept;       /* its split is that of an earlier import, not the source's */
     bool has_box;
     mq_box box;  /* as annotated, pixels of the picture as stored */
     size_t row;  /* its row in the annotations, from 1; 0: none */
@@ -30,10 +34,22 @@ typedef struct {
     size_t count, capacity;
     char **classes;
     size_t class_count, class_capacity;
+    uint32_t *slots; /* class numbers + 1 by the hash of their names, 0: free; NULL: to be made anew */
+    size_t slot_count;
     bool sets_split[MQ_SPLITS]; /* the source itself says which pictures belong to it */
 } mq_manifest;
 
-/* Appends a class; *index is its number. */
+/* The file that holds the picture's bytes, below the source; borrowed. */
+const char *mq_entry_file(const mq_entry *entry);
+
+/* Whether two entries are boxes of one picture: the same bytes in the same place. */
+bool mq_entry_same_picture(const mq_entry *a, const mq_entry *b);
+
+/* Finds a class by name; *found false: there is none. */
+MQ_MUST_USE mq_status mq_manifest_find_class(mq_err *err, mq_manifest *manifest, const char *name,
+                                             uint32_t *index, bool *found);
+
+/* Appends a class, without a look whether there is one of that name; *index is its number. */
 MQ_MUST_USE mq_status mq_manifest_add_class(mq_err *err, mq_manifest *manifest, const char *name,
                                             uint32_t *index);
 

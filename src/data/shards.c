@@ -50,10 +50,14 @@ bool mq_shard_is_ours(const char *name) {
     return false;
 }
 
+size_t mq_shards_needed(uint64_t bytes, size_t count, uint32_t mb) {
+    const uint64_t target = (uint64_t)mb * 1000000, wanted = (bytes + target - 1) / target;
+    return wanted < count ? (size_t)wanted : count;
+}
+
 mq_status mq_shards_open(mq_err *err, const mq_shards_plan *plan, mq_shards **shards) {
     mq_status status = MQ_OK;
     mq_shards *s = NULL;
-    const uint64_t target = (uint64_t)plan->mb * 1000000;
     MQ_TRY(mq_calloc(err, 1, sizeof *s, "shards", &s));
     s->split = plan->split;
     s->count = plan->count;
@@ -62,8 +66,7 @@ mq_status mq_shards_open(mq_err *err, const mq_shards_plan *plan, mq_shards **sh
     MQ_TRY(mq_calloc(err, plan->count, sizeof *s->sizes, "shards", &s->sizes));
     if (plan->count) memcpy(s->sizes, plan->sizes, plan->count * sizeof *s->sizes);
     for (size_t i = 0; i < plan->count; i++) s->expected += plan->sizes[i];
-    s->shards = (size_t)((s->expected + target - 1) / target);
-    if (s->shards > plan->count) s->shards = plan->count;
+    s->shards = mq_shards_needed(s->expected, plan->count, plan->mb);
     MQ_REQUIRE(s->shards <= MQ_SHARDS_MAX, err, MQ_USAGE, "more than %d shards; choose a larger --shard-mb",
                MQ_SHARDS_MAX);
     MQ_TRY(mq_buf_add(err, &s->rows, (uint8_t[INDEX_HEADER]){0}, INDEX_HEADER));

@@ -36,6 +36,9 @@ MQ_MUST_USE mq_status mq_index_read(mq_err *err, const char *path, const char *d
 mq_index_row mq_index_get(const mq_index *index, size_t i);
 void mq_index_free(mq_index *index);
 
+/* Into how many shards of about mb million bytes so many records of bytes in all go. */
+size_t mq_shards_needed(uint64_t bytes, size_t count, uint32_t mb);
+
 typedef struct mq_shards mq_shards;
 
 /* What is to be written; borrowed while mq_shards_open runs. */

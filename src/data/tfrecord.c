@@ -19,10 +19,11 @@ enum { HEADER = MQ_TFRECORD_HEADER, FOOTER = MQ_TFRECORD_FOOTER };
 struct mq_tfrecord {
     int fd;
     char *path;
-    uint64_t size;   /* of the file, bytes */
-    uint64_t offset; /* where the current record begins */
-    uint64_t index;  /* its number, from 0 */
-    mq_buf frame;    /* the current record */
+    uint64_t size;      /* of the file, bytes */
+    uint64_t offset;    /* where the current record begins */
+    uint64_t index;     /* its number, from 0 */
+    const char *remedy; /* behind what is said of damage; static */
+    mq_buf frame;       /* the current record */
 };
 
 /* TensorFlow masks checksums, so that a CRC of data holding CRCs stays sound. */
@@ -48,9 +49,8 @@ static mq_status read_header(mq_err *err, const mq_tfrecord *at, const uint8_t h
     mq_status status = MQ_OK;
     const uint64_t stated = mq_read_u64(header);
     MQ_REQUIRE(mq_read_u32(header + 8) == masked(mq_crc32c(header, 8)), err, MQ_BAD_DATA,
-               "%s: the length of record %" PRIu64 " at byte %" PRIu64
-               " fails its checksum; import the pictures again",
-               at->path, at->index, at->offset);
+               "%s: the length of record %" PRIu64 " at byte %" PRIu64 " fails its checksum%s", at->path,
+               at->index, at->offset, at->remedy);
     MQ_REQUIRE(stated <= MQ_TFRECORD_MAX && stated <= at->size - at->offset - HEADER - FOOTER, err,
                MQ_BAD_DATA,
                "%s: record %" PRIu64 " at byte %" PRIu64 " says %" PRIu64
@@ -63,9 +63,8 @@ cleanup:
 
 static mq_status check_data(mq_err *err, const mq_tfrecord *at, const uint8_t *frame, size_t length) {
     if (mq_read_u32(frame + HEADER + length) == masked(mq_crc32c(frame + HEADER, length))) return MQ_OK;
-    return mq_fail(err, MQ_BAD_DATA,
-                   "%s: record %" PRIu64 " at byte %" PRIu64 " fails its checksum; import the pictures again",
-                   at->path, at->index, at->offset);
+    return mq_fail(err, MQ_BAD_DATA, "%s: record %" PRIu64 " at byte %" PRIu64 " fails its checksum%s",
+                   at->path, at->index, at->offset, at->remedy);
 }
 
 mq_status mq_tfrecord_check(mq_err *err, const char *path, uint64_t index, uint64_t offset,
@@ -74,7 +73,11 @@ mq_status mq_tfrecord_check(mq_err *err, const char *path, uint64_t index, uint6
     size_t length = 0;
     char *name = NULL;
     MQ_TRY(mq_strdup(err, path, &name));
-    const mq_tfrecord at = {.path = name, .size = offset + size, .offset = offset, .index = index};
+    const mq_tfrecord at = {.path = name,
+                            .size = offset + size,
+                            .offset = offset,
+                            .index = index,
+                            .remedy = "; import the pictures again"};
     MQ_REQUIRE(size >= HEADER + FOOTER, err, MQ_BAD_DATA,
                "%s: record %" PRIu64 " at byte %" PRIu64 " is too short", path, index, offset);
     MQ_TRY(read_header(err, &at, frame, &length));
@@ -93,6 +96,7 @@ mq_status mq_tfrecord_open(mq_err *err, const char *path, mq_tfrecord **reader) 
     mq_tfrecord *r = NULL;
     MQ_TRY(mq_calloc(err, 1, sizeof *r, path, &r));
     r->fd = -1;
+    r->remedy = "";
     r->frame = mq_buf_init((size_t)MQ_TFRECORD_MAX + HEADER + FOOTER);
     MQ_TRY(mq_strdup(err, path, &r->path));
     r->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -115,8 +119,7 @@ mq_status mq_tfrecord_next(mq_err *err, mq_tfrecord *r, const uint8_t **data, si
     *size = 0;
     if (r->offset == r->size) return MQ_OK;
     MQ_REQUIRE(r->size - r->offset >= HEADER + FOOTER, err, MQ_BAD_DATA,
-               "%s: record %" PRIu64 " at byte %" PRIu64 " is cut off; import the pictures again", r->path,
-               r->index, r->offset);
+               "%s: record %" PRIu64 " at byte %" PRIu64 " is cut off", r->path, r->index, r->offset);
     MQ_TRY(mq_file_pread(err, r->fd, r->path, header, HEADER, r->offset));
     MQ_TRY(read_header(err, r, header, &length));
     mq_buf_clear(&r->frame);

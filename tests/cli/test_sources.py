@@ -1,0 +1,231 @@
+"""test_sources.py: marque import from what others publish and people list: COCO, Pascal VOC, TFRecord, lists on stdin,
+Stanford Cars in all its forms. Every source is made here, small, by the standard library."""
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from marque import Marque  # noqa: E402
+from tap import Tap  # noqa: E402
+from test_import import content, fill, png, rows, splits  # noqa: E402
+
+
+def taken(m, data):
+    """{name: (class, split, box)} of a data set's pictures."""
+    return {r["file"]: (r["class"], r["split"], tuple(int(r[k]) for k in ("x1", "y1", "x2", "y2")) if r["x1"] else None)
+            for r in rows(m.folder / data / "split.csv")}
+
+
+def quarantine(m, data):
+    return {r["file"]: r["reason"] for r in rows(m.folder / data / "quarantine.csv")}
+
+
+# --- COCO
+
+CATEGORIES = [{"id": 3, "name": "cat"}, {"id": 17, "name": "dog", "supercategory": "animal"}, {"id": 90, "name": "none"}]
+
+
+def coco(path, pictures, annotations, place, categories=CATEGORIES, first=0):
+    """A file of annotations; pictures [(file, is there)], annotations [(picture, category, bbox, more)]."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    place.mkdir(parents=True, exist_ok=True)
+    for k, (file, there) in enumerate(pictures):
+        if there:
+            (place / file).parent.mkdir(parents=True, exist_ok=True)
+            (place / file).write_bytes(png(40, 30, 100 + first + k))
+    data = {"info": {"text": "a \"quoted\" ] } word \\"}, "licenses": [],
+            "images": [{"id": 1000 - k, "file_name": file, "width": 40, "height": 30}
+                       for k, (file, _) in enumerate(pictures)],
+            "annotations": [{"id": first + 1 + k, "image_id": 1000 - p, "category_id": c, "bbox": box, "iscrowd": 0,
+                             "segmentation": [[1, 2, 3.5, 4]], **more}
+                            for k, (p, c, box, more) in enumerate(annotations)],
+            "categories": categories}
+    path.write_text(json.dumps(data))
+    return path
+
+
+def boxes_of(count):
+    """For each picture a cat and a dog."""
+    return [(k // 2, (3, 17)[k % 2], [2 + k % 2, 3.4, 20.0, 10.2], {}) for k in range(2 * count)]
+
+
+def test_coco(tap, m):
+    root = m.folder / "coco"
+    pictures = [(f"{i:03}.png", True) for i in range(12)]
+    coco(root / "annotations/instances_train2017.json", pictures[:8], boxes_of(8), root / "train2017")
+    coco(root / "annotations/instances_val2017.json", pictures[8:], boxes_of(4), root / "images/val2017", first=100)
+    run = m.expect(tap, "COCO", ["import", "coco", "-o", "coco.mq"], 0,
+                   out=["24 pictures, 2 classes (class = category of the annotation)", "boxes of 12 pictures",
+                        "train 16  val 8  test 0"], err="1 class has no picture")
+    got = taken(m, "coco.mq")
+    tap.check("a box is a picture, named by its annotation, in pixels", got["train2017/000.png#1"] ==
+              ("cat", "train", (2, 3, 22, 14)) and got["images/val2017/008.png#102"] == ("dog", "val", (3, 3, 23, 14)), got)
+    tap.check("boxes of one picture are no copies of each other", "copies" not in run.out, run.out)
+    one = "coco/annotations/instances_train2017.json"
+    m.expect(tap, "one JSON of COCO", ["import", one, "-o", "one.mq"], 0, out="16 pictures")
+    parts = {}
+    for name, (_, split, _) in taken(m, "one.mq").items():
+        parts.setdefault(name.split("#")[0], set()).add(split)
+    tap.check("is split by itself, and no picture lies in two parts", all(len(p) == 1 for p in parts.values()) and
+              len(set.union(*parts.values())) == 3, parts)
+    before = content(m.folder / "one.mq")
+    m.expect(tap, "is updated", ["import", one, "-o", "one.mq", "--update"], 0,
+             out="16 pictures keep their split, 0 are new")
+    tap.check("to the same bytes", before == content(m.folder / "one.mq"))
+    m.expect(tap, "five workers", ["import", one, "-o", "five.mq", "-j", "5"], 0)
+    tap.check("change nothing", before == content(m.folder / "five.mq"))
+    (m.folder / "split.csv").write_text("path,split\ntrain2017/000.png,test\ntrain2017/001.png#3,test\n")
+    m.expect(tap, "--split-file names pictures or boxes", ["import", one, "-o", "placed.mq", "--split-file", "split.csv"], 0)
+    got = {name: split for name, (_, split, _) in taken(m, "placed.mq").items() if split == "test"}
+    tap.check("and places all boxes of a picture", {"train2017/000.png#1", "train2017/000.png#2", "train2017/001.png#3",
+                                                    "train2017/001.png#4"} == set(got), got)
+    m.expect(tap, "pictures with objects of several classes as wholes", ["import", one, "-o", "x.mq", "--boxes", "ignore"],
+             66, err="shows objects of several classes")
+    m.expect(tap, "--annotations names a JSON elsewhere",
+             ["import", "coco/train2017", "--annotations", one, "-o", "else.mq"], 0, out="16 pictures")
+    run = m.expect(tap, "--store crop", ["import", one, "-o", "cut.mq", "--store", "crop"], 0, out="stored cut, as PNG")
+
+
+def test_coco_odd(tap, m):
+    """What is left out and what is whole, with reasons; then what is refused."""
+    root = m.folder / "odd-coco"
+    pictures = [(f"p/{i}.png", True) for i in range(8)]
+    annotations = [*boxes_of(6), (6, 3, [1, 1, 9, 9], {"iscrowd": 1}), (6, 3, [4, 4, 0.2, 9], {}), (7, 17, [], {}),
+                   (7, 17, [], {}), (0, 3, [38, 28, 4, 4], {})]
+    path = coco(root / "labels.json", pictures, annotations, root)
+    m.expect(tap, "COCO with oddities", ["import", path, "-o", "odd-coco.mq"], 0, out="14 pictures, 2 classes")
+    got, left = taken(m, "odd-coco.mq"), quarantine(m, "odd-coco.mq")
+    tap.check("a crowd and a box without a pixel are left out, with the reason",
+              left == {"p/6.png#13": "a crowd, not one object (iscrowd)", "p/6.png#14": "a box of less than a pixel"}, left)
+    tap.check("an annotation without bbox is the whole picture, once", got["p/7.png"][0] == "dog" and
+              got["p/7.png"][2] is None, got)
+    tap.check("two pixels over the edge are cut", got["p/0.png#17"][2] == (38, 28, 40, 30), got)
+    (root / "p/3.png").write_bytes(png(40, 30, 9)[:-30])
+    m.expect(tap, "a damaged picture", ["import", path, "-o", "torn.mq"], 0, out="12 pictures")
+    tap.check("is left out with all its boxes", {"p/3.png#7", "p/3.png#8"} <= set(quarantine(m, "torn.mq")))
+    good = json.loads(path.read_text())
+
+    def refuse(name, change, code, words):
+        data = json.loads(json.dumps(good))
+        change(data)
+        (root / "bad.json").write_text(json.dumps(data))
+        m.expect(tap, f"COCO with {name}", ["import", root / "bad.json", "-o", "refused.mq"], code, err=words)
+        tap.check(f"COCO with {name} leaves nothing", not (m.folder / "refused.mq").exists())
+
+    refuse("no annotations", lambda d: d.pop("annotations"), 65, "bad.json: holds no list called annotations")
+    refuse("an unknown image", lambda d: d["annotations"][4].update(image_id=5), 65,
+           "bad.json: annotations, element 5: no image has the id 5")
+    refuse("an unknown category", lambda d: d["annotations"][4].update(category_id=5), 65, "no category has the id 5")
+    refuse("a box of words", lambda d: d["annotations"][4].update(bbox=[1, 2, "3", 4]), 65, "bbox is not four numbers")
+    refuse("a box of three", lambda d: d["annotations"][4].update(bbox=[1, 2, 3]), 65, "bbox is not four numbers")
+    refuse("an endless box", lambda d: d["annotations"][4].update(bbox=[1, 2, 1e300, 4]), 65, "of sensible size")
+    refuse("a negative width", lambda d: d["annotations"][4].update(bbox=[9, 2, -3, 4]), 65,
+           "1 boxes have x2 <= x1 or y2 <= y1: annotation 5 (p/2.png)")
+    refuse("a box outside", lambda d: d["annotations"][4].update(bbox=[9, 2, 300, 4]), 65,
+           "1 of 11 boxes lie more than 2 pixels outside")
+    refuse("a path that climbs out", lambda d: d["images"][1].update(file_name="../x.png"), 65,
+           "images, element 2: names a picture outside the source")
+    refuse("an absolute path", lambda d: d["images"][1].update(file_name="/etc/passwd"), 65, "outside the source")
+    refuse("one id twice", lambda d: d["images"][1].update(id=1000), 65, "two images have the id 1000")
+    refuse("an annotation twice", lambda d: d["annotations"].append(d["annotations"][0]), 65,
+           "annotations 1 and 1 are both about p/0.png#1")
+    refuse("a missing picture", lambda d: d["images"][1].update(file_name="gone.png"), 66,
+           ["2 of 17 rows have no picture below", "annotation 3 (gone.png), annotation 4 (gone.png)", "--allow-missing"])
+    m.expect(tap, "COCO, missing pictures allowed", ["import", root / "bad.json", "-o", "some.mq", "--allow-missing"], 0,
+             out="2 annotation rows have no picture")
+    text = path.read_text()
+    for name, damaged in (("cut off", text[:len(text) // 2]), ("no JSON", "hello"), ("empty", ""), ("a list", "[]"),
+                          ("deep", '{"categories": ' + "[" * 100000), ("a hole", text.replace('"bbox": [', '"bbox": ', 1))):
+        (root / "bad.json").write_text(damaged)
+        m.expect(tap, f"JSON that is {name}", ["import", root / "bad.json", "-o", "refused.mq"], 65, err="bad.json: ")
+
+
+# --- Pascal VOC
+
+OBJECT = """<object><name>{name}</name><pose>Left</pose><truncated>1</truncated><difficult>{hard}</difficult>
+<bndbox><xmin>{0}</xmin><ymin>{1}</ymin><xmax>{2}</xmax><ymax>{3}</ymax></bndbox>
+<part><name>head</name><bndbox><xmin>3</xmin><ymin>3</ymin><xmax>4</xmax><ymax>4</ymax></bndbox></part></object>"""
+
+
+def voc_text(file, objects):
+    """objects: [(name, difficult, (xmin, ymin, xmax, ymax))]"""
+    return (f"<annotation>\n<folder>VOC</folder><filename>{file}</filename><size><width>40</width><height>30</height>"
+            "<depth>3</depth></size>" + "".join(OBJECT.format(*box, name=n, hard=h) for n, h, box in objects) +
+            "<segmented>0</segmented></annotation>\n")
+
+
+def voc(root, count, sets=None, xml="Annotations", jpeg="JPEGImages"):
+    for folder in {xml, jpeg, "ImageSets/Main"}:
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    for k in range(count):
+        (root / jpeg / f"2007_{k:03}.png").write_bytes(png(40, 30, 700 + k))
+        (root / xml / f"2007_{k:03}.xml").write_text(voc_text(f"2007_{k:03}.png", [
+            ("bicycle", 0, (1, 1, 40, 30)), ("person", 0, ("10.2", 5, 20, "25.0")), ("person", 1, (2, 2, 5, 5))]))
+    for name, stems in (sets or {}).items():
+        (root / f"ImageSets/Main/{name}.txt").write_text("".join(f"2007_{k:03}\r\n" for k in stems))
+    return root
+
+
+def test_voc(tap, m):
+    voc(m.folder / "voc", 12, {"train": range(6), "val": range(6, 9), "test": range(9, 12), "bicycle_train": [0]})
+    m.expect(tap, "Pascal VOC", ["import", "voc", "-o", "voc.mq"], 0,
+             out=["24 pictures, 2 classes (class = name of the object)", "boxes of 12 pictures", "train 12  val 6  test 6"])
+    got = taken(m, "voc.mq")
+    tap.check("pixels count from 1, and parts are no objects", got["JPEGImages/2007_000.png#1"] ==
+              ("bicycle", "train", (0, 0, 40, 30)) and got["JPEGImages/2007_009.png#2"] ==
+              ("person", "test", (9, 4, 20, 25)), got)
+    left = quarantine(m, "voc.mq")
+    tap.check("difficult objects are left out, truncated ones not",
+              len(left) == 12 and left["JPEGImages/2007_000.png#3"] == "marked as difficult", left)
+    voc(m.folder / "older", 12, {"trainval": range(8), "test": range(8, 12)})
+    m.expect(tap, "trainval is train, and lends to val", ["import", "older", "-o", "older.mq"], 0,
+             out="train 14  val 2  test 8")
+    flat = voc(m.folder / "flat", 12, xml="", jpeg="")
+    (flat / "notes.xml").write_text("<annotation><filename>none.png</filename></annotation>")
+    m.expect(tap, "XML files beside pictures", ["import", flat, "-o", "flat.mq"], 66, err="1 of 13 rows have no picture")
+    m.expect(tap, "XML files beside pictures", ["import", flat, "-o", "flat.mq", "--allow-missing"], 0, out="24 pictures")
+    fill(m.folder / "classes", {"a": 3, "b": 3})
+    (m.folder / "classes/other.xml").write_text("<x/>")
+    m.expect(tap, "an XML file beside class folders", ["import", "classes", "-o", "classes.mq"], 0,
+             out="class = top folder")
+    m.expect(tap, "pictures as wholes", ["import", "voc", "-o", "whole.mq", "--boxes", "ignore"], 66,
+             err="shows objects of several classes")
+    path = m.folder / "voc/Annotations/2007_005.xml"
+    good = path.read_text()
+    path.write_text(good.replace("2007_005.png", "other.png"))
+    m.expect(tap, "a wrong name in the XML", ["import", "voc", "-o", "named.mq"], 0, out="24 pictures")
+    bomb = '<!DOCTYPE a [<!ENTITY x "y"><!ENTITY z "&x;&x;">]>' + good
+    for name, text, words in (
+            ("cut off", good[:200], "Annotations/2007_005.xml:"), ("empty", "", "Annotations/2007_005.xml:"),
+            ("of entities", bomb, "2007_005.xml:1: has a document type declaration"),
+            ("deep", "<a>" * 100, "elements in elements"), ("of long text", f"<a>{'x' * 5000}</a>", "more text"),
+            ("without a side", good.replace("<ymax>30</ymax>", ""), "the box of object 1 lacks a side"),
+            ("without a name", good.replace("<name>bicycle</name>", ""), "object 1 has no name"),
+            ("with a decimal comma", good.replace("25.0", "25,0"), 'object 2 has "25,0" for a side'),
+            ("with a box of no number", good.replace("25.0", "nan"), 'object 2 has "nan" for a side'),
+            ("inverted", good.replace("<xmin>10.2", "<xmin>30"), "1 boxes have x2 <= x1 or y2 <= y1: file 6"),
+            ("with a box outside", good.replace("25.0", "2500"), "boxes lie more than 2 pixels outside")):
+        path.write_text(text)
+        m.expect(tap, f"XML that is {name}", ["import", "voc", "-o", "refused.mq"], 65, err=words)
+        tap.check(f"XML that is {name} leaves nothing", not (m.folder / "refused.mq").exists())
+    path.write_text(good)
+    secret = m.folder / "secret.png"
+    secret.write_bytes(png(40, 30, 5))
+    (m.folder / "voc/JPEGImages/2007_004.png").unlink()
+    (m.folder / "voc/JPEGImages/2007_004.png").symlink_to(secret)
+    m.expect(tap, "a link that leads out", ["import", "voc", "-o", "link.mq"], 0, out="22 pictures")
+    tap.check("is left out", quarantine(m, "link.mq")["JPEGImages/2007_004.png#1"] ==
+              "a link that leads out of the source folder")
+
+
+def main():
+    tap = Tap()
+    with Marque() as m:
+        for test in (test_coco, test_coco_odd, test_voc):
+            test(tap, m)
+    return tap.done()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
