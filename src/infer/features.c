@@ -25,7 +25,8 @@ struct mq_features {
     char *folder, *path;
     int fd;
     uint64_t end;   /* of the last sound chunk */
-    uint64_t *at;   /* [2 plan.count] where a view's row lies; 0: nowhere */
+    size_t views;   /* of all pictures of the split, two each */
+    uint64_t *at;   /* [views] where a view's row lies; 0: nowhere */
     uint8_t *block; /* one chunk */
     float *output;  /* [batch, width] while views are computed */
 };
@@ -76,13 +77,12 @@ void mq_features_free(mq_features **features) {
 static mq_status make_folder(mq_err *err, const mq_features_plan *plan, char **folder) {
     mq_status status = MQ_OK;
     mq_json *recipe = NULL;
-    char *base = NULL, *recipe_text = NULL, *key = NULL, hex[MQ_HEX_SIZE], subset[MQ_HEX_SIZE] = "all";
+    char *base = NULL, *recipe_text = NULL, *key = NULL, hex[MQ_HEX_SIZE];
     MQ_TRY(mq_recipe_to_json(err, plan->recipe, &recipe));
     MQ_TRY(mq_json_dump(err, recipe, 0, &recipe_text));
-    if (plan->subset) MQ_TRY(mq_sha256_hex(err, plan->subset, plan->count * sizeof *plan->subset, subset));
-    MQ_TRY(mq_format(err, &key, "2|%s|%s|%s|%s|%s|%s", plan->weights_digest, recipe_text,
+    MQ_TRY(mq_format(err, &key, "2|%s|%s|%s|%s|%s|all", plan->weights_digest, recipe_text,
                      mq_program_key(plan->program), mq_dataset_digest(plan->dataset),
-                     mq_split_name(plan->split), subset));
+                     mq_split_name(plan->split)));
     MQ_TRY(mq_sha256_hex(err, key, strlen(key), hex));
     hex[16] = 0;
     MQ_TRY(mq_features_folder(err, &base));
@@ -131,7 +131,7 @@ static mq_status take_chunk(mq_err *err, mq_features *f, uint64_t size, bool *fo
     for (size_t i = 0; i < views; i++) {
         uint32_t view;
         memcpy(&view, f->block + WORD + i * WORD, WORD);
-        if (view < 2 * f->plan.count) f->at[view] = f->end + WORD + views * WORD + i * f->row;
+        if (view < f->views) f->at[view] = f->end + WORD + views * WORD + i * f->row;
     }
     f->end += bytes;
     *found = true;
@@ -196,7 +196,7 @@ static mq_status open_source(mq_err *err, const mq_features_plan *plan, view_sou
     MQ_TRY(mq_calloc(err, s->count, sizeof *s->pictures, "the order of pictures", &s->pictures));
     MQ_TRY(mq_calloc(err, s->count, sizeof *s->flips, "the order of pictures", &s->flips));
     for (size_t i = 0; i < s->count; i++) {
-        s->pictures[i] = plan->subset ? plan->subset[s->views[i] / 2] : s->views[i] / 2;
+        s->pictures[i] = s->views[i] / 2;
         s->flips[i] = s->views[i] % 2;
     }
     const mq_loader_plan load = {.size = sizeof load,
@@ -260,12 +260,17 @@ cleanup:
     return status;
 }
 
+/* The number of a view in the file: subsets share what they have in common. */
+static uint32_t view_of(const mq_features *f, size_t place, bool flip) {
+    return 2 * (f->plan.subset ? f->plan.subset[place] : (uint32_t)place) + flip;
+}
+
 /* What has no place yet of the views a caller wants, into views [count]; returns how many. */
 static size_t find_missing(const mq_features *f, const uint32_t *order, const uint8_t *flips, size_t count,
                            uint32_t *views) {
     size_t missing = 0;
     for (size_t i = 0; i < count; i++) {
-        const uint32_t view = 2 * (order ? order[i] : (uint32_t)i) + (flips && flips[i]);
+        const uint32_t view = view_of(f, order ? order[i] : i, flips && flips[i]);
         if (!f->at[view]) views[missing++] = view;
     }
     return missing;
@@ -297,14 +302,15 @@ mq_status mq_features_open(mq_err *err, const mq_features_plan *plan, mq_feature
     mq_lock *lock = NULL;
     uint64_t size = 0;
     MQ_REQUIRE(plan->size == sizeof *plan && plan->batch && most_of(plan) % plan->batch == 0 &&
-                   plan->count <= UINT32_MAX / 2,
+                   mq_dataset_count(plan->dataset, plan->split) <= UINT32_MAX / 2,
                err, MQ_INTERNAL, "the feature cache needs a batch that divides %zu", most_of(plan));
     MQ_TRY(mq_calloc(err, 1, sizeof *f, "the feature cache", &f));
     f->fd = -1;
     f->plan = *plan;
     f->row = plan->width * mq_dtype_size(plan->dtype);
     f->most = most_of(plan);
-    MQ_TRY(mq_calloc(err, 2 * plan->count, sizeof *f->at, "the feature cache", &f->at));
+    f->views = 2 * mq_dataset_count(plan->dataset, plan->split);
+    MQ_TRY(mq_calloc(err, f->views, sizeof *f->at, "the feature cache", &f->at));
     MQ_TRY(mq_calloc(err, chunk_bytes(f->most, f->row), 1, "the feature cache", &f->block));
     MQ_TRY(make_folder(err, plan, &f->folder));
     MQ_TRY(mq_path_join(err, f->folder, "features.bin", &f->path));
@@ -324,7 +330,7 @@ cleanup:
 
 mq_status mq_features_read(mq_err *err, const mq_features *f, size_t index, bool flip, float *row) {
     mq_status status = MQ_OK;
-    const uint64_t at = index < f->plan.count ? f->at[2 * index + flip] : 0;
+    const uint64_t at = index < f->plan.count ? f->at[view_of(f, index, flip)] : 0;
     MQ_REQUIRE(at, err, MQ_INTERNAL, "%s: no row %zu", f->path, index);
     if (f->plan.dtype == MQ_F32) {
         MQ_TRY(mq_file_pread(err, f->fd, f->path, row, f->row, at));

@@ -2,9 +2,9 @@
  * is first asked for and kept on disk: the pooled features, or the tensor below the first thawed layer.
  *
  * One file for one key (weights, recipe, network, dtype, instruction set,
- * library version, data set and part): chunks of up to 64 views (16 of rows of 128 kB and more) in the order
- * they were computed, each with their numbers and a CRC-32C, so that a file goes on behind its last whole
- * chunk. docs/FORMATS.md describes it. */
+ * library version, data set and part), for whatever pictures of the part are asked for: chunks of up to 64
+ * views (16 of rows of 128 kB and more) in the order they were computed, each with their numbers and a
+ * CRC-32C, so that a file goes on behind its last whole chunk. docs/FORMATS.md describes it. */
 #ifndef MQ_FEATURES_H
 #define MQ_FEATURES_H
 

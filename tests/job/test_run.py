@@ -142,6 +142,10 @@ def test_lazy(tap, m):
     m.expect(tap, "all of them", ["train", "--resume", "lazy", "--epochs", "60"], 0)
     tap.check("no view is computed twice", sorted(cached_views(m)) == list(range(2 * len(first))), cached_views(m))
     same_models(tap, m, "and the run is the plain one", "lazy")
+    m.expect(tap, "half of the pictures", train("half", "--epochs", "3", "--fraction", "0.5"), 0)
+    tap.check("has its views from the same cache", len(cached_views(m)) == 2 * len(first), len(cached_views(m)))
+    m.expect(tap, "without cache", train("half-again", "--epochs", "3", "--fraction", "0.5", "--cache", "off"), 0)
+    tap.check("the same bytes", models(m, "half") == models(m, "half-again"))
 
 
 def test_features(tap, m):
