@@ -14,7 +14,7 @@ typedef struct {
     const char *output, *split_file, *group_by, *annotations, *meta;
     double val, test, margin;
     int class_level, boxes, store; /* index of the word; boxes and store as their enums */
-    int64_t max_side, seed, shard_mb, jobs;
+    int64_t folds, max_side, seed, shard_mb, jobs;
     bool allow_missing, update, dry_run, json;
 } import_options;
 
@@ -41,6 +41,14 @@ static const mq_option params[] = {
      .max = 0.99,
      AT(test),
      .help = "share for test, in each class"},
+    {.name = "folds",
+     .kind = MQ_OPTION_INT,
+     .value = "N",
+     .standard = "0",
+     .max = MQ_FOLDS_MAX,
+     AT(folds),
+     .help = "instead of --val: parts of the training pictures, each the validation part of a run (train "
+             "--fold)"},
     {.name = "split-file",
      .kind = MQ_OPTION_TEXT,
      .value = "CSV",
@@ -230,7 +238,10 @@ static void print_report(const import_options *o, const mq_import_report *r) {
     printf("train %s  val %s  test %s\n", mq_text_count(r->count[MQ_TRAIN], a),
            mq_text_count(r->count[MQ_VAL], b), mq_text_count(r->count[MQ_TEST], c));
     print_small(r);
-    if (!r->count[MQ_VAL]) printf("no validation part: the last weights count as the best\n");
+    if (o->folds)
+        printf("the training pictures lie in %s folds of about %s each\n", mq_text_count((size_t)o->folds, a),
+               mq_text_count(r->count[MQ_TRAIN] / (size_t)o->folds, b));
+    if (!r->count[MQ_VAL] && !o->folds) printf("no validation part: the last weights count as the best\n");
     if (o->store == MQ_STORE_CROP) printf("pictures with a box are stored cut, as PNG\n");
     print_cut(o, r);
     if (o->dry_run)
@@ -319,7 +330,8 @@ static mq_status run(mq_err *err, const mq_call *call) {
         .store = (mq_store)o->store,
         .max_side = (uint32_t)o->max_side,
         .test = o->test,
-        .val = o->val,
+        .val = o->folds ? 0 : o->val,
+        .folds = (uint32_t)o->folds,
         .seed = (uint64_t)o->seed,
         .shard_mb = (uint32_t)o->shard_mb,
         .allow_missing = o->allow_missing,

@@ -3,6 +3,7 @@
 #define MQ_DATASET_H
 
 #include "base/buf.h"
+#include "base/digest.h"
 #include "base/recipe.h"
 
 typedef enum { MQ_TRAIN, MQ_VAL, MQ_TEST, MQ_SPLITS } mq_split;
@@ -28,6 +29,10 @@ bool mq_dataset_has_boxes(const mq_dataset *dataset);
 
 /* SHA-256 hex of dataset.json: changes with classes, splits and every picture's content. */
 const char *mq_dataset_digest(const mq_dataset *dataset);
+
+/* SHA-256 of the picture's bytes as they were imported, from the index. */
+void mq_dataset_sha256(const mq_dataset *dataset, mq_split split, size_t index,
+                       uint8_t digest[MQ_SHA256_SIZE]);
 
 /* What the importer proposes for recipes: crop to boxes and margin. */
 void mq_dataset_recipe(const mq_dataset *dataset, mq_recipe *recipe);

@@ -41,6 +41,10 @@ static mq_status check_plan(mq_err *err, const mq_import_plan *plan) {
                "--test and --val are shares from 0 to below 1, such as 0.3");
     MQ_REQUIRE(plan->margin >= 0 && plan->margin <= 10, err, MQ_USAGE,
                "--margin is a share of the box, from 0 to 10, such as 0.1");
+    MQ_REQUIRE(plan->folds != 1 && plan->folds <= MQ_FOLDS_MAX, err, MQ_USAGE,
+               "--folds: from 2 to %d parts, or 0 for none", MQ_FOLDS_MAX);
+    MQ_REQUIRE(!plan->folds || plan->val == 0, err, MQ_USAGE,
+               "--folds and --val: each fold is the validation part of a run; leave --val out");
 cleanup:
     return status;
 }
@@ -64,6 +68,7 @@ cleanup:
 typedef struct {
     const char *key; /* borrowed from the CSV */
     mq_split split;
+    uint32_t fold; /* 0: none */
     bool used;
 } placed_row;
 
@@ -77,7 +82,8 @@ static placed_row *find_row(placed_row *rows, size_t count, const char *key) {
     return count ? bsearch(&wanted, rows, count, sizeof *rows, compare_rows) : NULL;
 }
 
-/* Reads all rows of a CSV: column key_name and "split", sorted by key. *csv keeps the text. */
+/* Reads all rows of a CSV: column key_name, "split" and, where there is one, "fold", sorted by key. *csv
+ * keeps the text. */
 static mq_status read_placed(mq_err *err, const char *path, const char *key_name, mq_csv **csv,
                              placed_row **rows, size_t *count) {
     mq_status status = MQ_OK;
@@ -87,6 +93,7 @@ static mq_status read_placed(mq_err *err, const char *path, const char *key_name
     MQ_TRY(mq_csv_open(err, path, csv));
     MQ_TRY(mq_csv_need(err, *csv, key_name, &key));
     MQ_TRY(mq_csv_need(err, *csv, "split", &split));
+    const int fold = mq_csv_column(*csv, "fold");
     for (;;) {
         MQ_TRY(mq_csv_next(err, *csv, &more));
         if (!more) break;
@@ -94,6 +101,7 @@ static mq_status read_placed(mq_err *err, const char *path, const char *key_name
         placed_row *row = &(*rows)[*count];
         *row = (placed_row){.key = mq_csv_get(*csv, key)};
         MQ_TRY(mq_import_split_of(err, path, mq_csv_line(*csv), mq_csv_get(*csv, split), &row->split));
+        if (fold != MQ_CSV_NONE) row->fold = (uint32_t)strtoul(mq_csv_get(*csv, fold), NULL, 10);
         ++*count;
     }
     if (*count) qsort(*rows, *count, sizeof **rows, compare_rows);
@@ -143,6 +151,10 @@ static mq_status keep_splits(mq_err *err, mq_import_job *job) {
     MQ_TRY(mq_path_join(err, job->plan->output, "split.csv", &path));
     MQ_TRY(read_placed(err, path, "sha256", &by_content, &contents, &content_count));
     MQ_TRY(read_placed(err, path, "file", &by_name, &names, &name_count));
+    for (size_t i = 0; i < name_count; i++)
+        MQ_REQUIRE(names[i].fold <= job->plan->folds, err, MQ_USAGE,
+                   "%s: its training pictures lie in folds; say --folds as when it was made",
+                   job->plan->output);
     for (size_t i = 0; i < job->manifest.count; i++) {
         mq_entry *entry = &job->manifest.entries[i];
         if (entry->reason) continue;
@@ -151,6 +163,7 @@ static mq_status keep_splits(mq_err *err, mq_import_job *job) {
         if (!row) row = find_row(names, name_count, entry->name);
         if (!row || entry->split != MQ_SPLITS) continue;
         entry->split = row->split;
+        entry->fold = row->fold;
         entry->kept = true;
     }
 cleanup:
@@ -232,10 +245,12 @@ cleanup:
 static mq_status prepare(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
     const mq_import_plan *plan = job->plan;
-    const mq_split_rule rule = {plan->test, plan->val, plan->seed, plan->group_by};
+    const mq_split_rule rule = {plan->test, plan->val, plan->seed, plan->folds, plan->group_by};
     if (plan->update) MQ_TRY(load_classes(err, job));
     MQ_TRY(read_source(err, job));
     if (plan->split_file) MQ_TRY(apply_split_file(err, job));
+    MQ_REQUIRE(!plan->folds || !job->manifest.sets_split[MQ_VAL], err, MQ_USAGE,
+               "--folds: %s names a validation part of its own; import it without --folds", plan->source);
     MQ_TRY(mq_import_check(err, job));
     MQ_TRY(mq_import_count_reasons(err, job));
     MQ_TRY(check_content(err, job));

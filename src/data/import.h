@@ -4,6 +4,7 @@
 
 #include "data/dataset.h"
 
+enum { MQ_FOLDS_MAX = 100 };
 typedef enum { MQ_BOXES_CROP, MQ_BOXES_IGNORE } mq_boxes;
 typedef enum { MQ_STORE_ORIGINAL, MQ_STORE_CROP } mq_store;
 
@@ -20,7 +21,8 @@ typedef struct {
     double margin; /* proposed to recipes; applied here by MQ_STORE_CROP */
     mq_store store;
     uint32_t max_side; /* shrink stored pictures to this side, pixels; 0: never */
-    double test, val;  /* shares: of all, and of what is not test */
+    double test, val;  /* shares: of all, and of what is not test; val 0 with folds */
+    uint32_t folds;    /* parts of the training pictures for cross-validation; 0: none */
     uint64_t seed;
     uint32_t shard_mb;  /* about that many million bytes a shard */
     bool allow_missing; /* annotation rows without a picture are passed over */

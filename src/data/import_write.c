@@ -163,9 +163,14 @@ static mq_status add_split_row(mq_err *err, const mq_import_job *job, const mq_e
     MQ_TRY(mq_csv_field(err, text, job->manifest.classes[e->class]));
     MQ_TRY(mq_buf_printf(err, text, ",%s,%s,%u,%u,", mq_split_name(e->split), hex, e->width, e->height));
     if (e->has_box)
-        MQ_TRY(mq_buf_printf(err, text, "%d,%d,%d,%d\n", e->box.x1, e->box.y1, e->box.x2, e->box.y2));
+        MQ_TRY(mq_buf_printf(err, text, "%d,%d,%d,%d", e->box.x1, e->box.y1, e->box.x2, e->box.y2));
     else
-        MQ_TRY(mq_buf_add_text(err, text, ",,,\n"));
+        MQ_TRY(mq_buf_add_text(err, text, ",,,"));
+    if (e->fold)
+        MQ_TRY(mq_buf_printf(err, text, ",%u", e->fold));
+    else if (job->plan->folds)
+        MQ_TRY(mq_buf_add_text(err, text, ","));
+    MQ_TRY(mq_buf_add_text(err, text, "\n"));
 cleanup:
     return status;
 }
@@ -174,7 +179,8 @@ cleanup:
 static mq_status write_lists(mq_err *err, const mq_import_job *job, const char *folder) {
     mq_status status = MQ_OK;
     mq_buf taken = mq_buf_init(LIST_LIMIT), left_out = mq_buf_init(LIST_LIMIT);
-    MQ_TRY(mq_buf_add_text(err, &taken, "file,class,split,sha256,width,height,x1,y1,x2,y2\n"));
+    MQ_TRY(mq_buf_printf(err, &taken, "file,class,split,sha256,width,height,x1,y1,x2,y2%s\n",
+                         job->plan->folds ? ",fold" : ""));
     MQ_TRY(mq_buf_add_text(err, &left_out, "file,reason\n"));
     for (size_t i = 0; i < job->manifest.count; i++) {
         const mq_entry *e = &job->manifest.entries[i];
@@ -225,12 +231,20 @@ cleanup:
     return status;
 }
 
+static mq_status set_number(mq_err *err, mq_json *object, const char *key, uint32_t number) {
+    mq_json *value = NULL;
+    mq_status status = mq_json_pack(err, &value, "I", (long long)number);
+    if (status == MQ_OK) status = mq_json_set(err, object, key, value);
+    return status;
+}
+
 /* How pictures were placed; TRAIN_given and so on say that the source did it. */
 static mq_status pack_rule(mq_err *err, const mq_import_job *job, mq_json **rule) {
     mq_status status = MQ_OK;
     const mq_import_plan *plan = job->plan;
     MQ_TRY(mq_json_pack(err, rule, "{s:s,s:I,s:f,s:f}", "rule", "stratified by digest", "seed",
                         (long long)plan->seed, "test", plan->test, "val", plan->val));
+    if (plan->folds) MQ_TRY(set_number(err, *rule, "folds", plan->folds));
     if (plan->group_by) MQ_TRY(mq_json_set(err, *rule, "group_by", mq_json_text(plan->group_by)));
     for (mq_split split = MQ_TRAIN; split < MQ_SPLITS; split++) {
         mq_json *given = NULL;

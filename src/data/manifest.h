@@ -14,6 +14,7 @@ typedef struct {
     size_t length;   /* how many they are; 0: all of the file */
     uint32_t class;  /* index of its class */
     mq_split split;  /* MQ_SPLITS: not placed yet */
+    uint32_t fold;   /* of a training picture, from 1; 0: not placed yet, or there are no folds */
     bool kept;       /* its split is that of an earlier import, not the source's */
     bool has_box;
     mq_box box;  /* as annotated, pixels of the picture as stored */

@@ -23,7 +23,8 @@ typedef struct {
 typedef struct {
     member *members; /* in the order of the manifest */
     size_t count;
-    size_t *order; /* indexes of members, sorted for the step at hand */
+    size_t *order;   /* indexes of members, sorted for the step at hand */
+    uint32_t *folds; /* of each team; 0: not drawn */
 } placement;
 
 /* Follows representatives, shortening the way. */
@@ -221,6 +222,55 @@ cleanup:
     return status;
 }
 
+/* The fold that needs pictures of a class most. */
+static uint32_t emptiest(const size_t *of_class, const size_t *all, uint32_t folds) {
+    uint32_t best = 0;
+    for (uint32_t f = 1; f < folds; f++)
+        if (of_class[f] < of_class[best] || (of_class[f] == of_class[best] && all[f] < all[best])) best = f;
+    return best + 1;
+}
+
+/* order[begin..end) is one class, whose teams lie together. */
+static void fold_class(placement *p, size_t begin, size_t end, uint32_t folds, size_t *counts) {
+    size_t *of_class = counts, *all = counts + folds;
+    memset(of_class, 0, folds * sizeof *of_class);
+    for (size_t i = begin; i < end; i++) {
+        const mq_entry *entry = p->members[p->order[i]].entry;
+        if (entry->fold) of_class[entry->fold - 1]++;
+    }
+    for (size_t i = begin; i < end; i++) {
+        mq_entry *entry = p->members[p->order[i]].entry;
+        if (entry->split != MQ_TRAIN || entry->fold) continue;
+        uint32_t *team = &p->folds[find_team(p->members, p->order[i])];
+        if (!*team) *team = emptiest(of_class, all, folds);
+        entry->fold = *team;
+        of_class[*team - 1]++;
+        all[*team - 1]++;
+    }
+}
+
+static mq_status fold_all(mq_err *err, placement *p, uint32_t folds) {
+    mq_status status = MQ_OK;
+    size_t *counts = NULL; /* [2 folds]: of the class in work, and of all */
+    MQ_TRY(mq_calloc(err, 2 * (size_t)folds, sizeof *counts, "folds", &counts));
+    MQ_TRY(mq_calloc(err, p->count, sizeof *p->folds, "folds", &p->folds));
+    for (size_t i = 0; i < p->count; i++) {
+        mq_entry *entry = p->members[i].entry;
+        if (entry->split != MQ_TRAIN || entry->fold > folds) entry->fold = 0;
+        if (!entry->fold) continue;
+        counts[folds + entry->fold - 1]++;
+        p->folds[find_team(p->members, i)] = entry->fold;
+    }
+    for (size_t begin = 0, end; begin < p->count; begin = end) {
+        const uint32_t class = p->members[p->order[begin]].entry->class;
+        for (end = begin; end < p->count && p->members[p->order[end]].entry->class == class;) end++;
+        fold_class(p, begin, end, folds, counts);
+    }
+cleanup:
+    free(counts);
+    return status;
+}
+
 static mq_status set_key(mq_err *err, uint64_t seed, mq_entry *entry) {
     uint8_t text[8 + MQ_SHA256_SIZE];
     mq_write_u64(text, seed);
@@ -247,7 +297,9 @@ mq_status mq_split_place(mq_err *err, const mq_split_rule *rule, mq_manifest *ma
     MQ_TRY(follow_placed(err, &p, shared));
     qsort_r(p.order, p.count, sizeof *p.order, compare_place, p.members);
     MQ_TRY(place_all(err, &p, rule, manifest));
+    if (rule->folds) MQ_TRY(fold_all(err, &p, rule->folds));
 cleanup:
+    free(p.folds);
     free(p.members);
     free(p.order);
     return status;

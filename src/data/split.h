@@ -8,6 +8,7 @@ typedef struct {
     double test; /* share of each class, 0..1 */
     double val;  /* share of what is not test */
     uint64_t seed;
+    uint32_t folds;       /* parts of the training pictures for cross-validation; 0: none */
     const char *group_by; /* POSIX extended regular expression on names; borrowed; NULL: none */
 } mq_split_rule;
 
@@ -17,7 +18,11 @@ typedef struct {
  * training picture while it has one to give. A split that the source sets itself gets nothing drawn. Pictures
  * of equal content stay together, and so do those of one group: the entry's own, else what its name matches
  * of group_by (the first group, or the whole match when it has no group). *shared counts pictures whose
- * content the source puts into several splits. */
+ * content the source puts into several splits.
+ *
+ * With folds every training picture gets one: in the order of keys, each to the fold that has the fewest of
+ * its class, then the fewest in all, then the lowest; those that stay together share a fold, and those that
+ * have one keep it. */
 MQ_MUST_USE mq_status mq_split_place(mq_err *err, const mq_split_rule *rule, mq_manifest *manifest,
                                      size_t *shared);
 

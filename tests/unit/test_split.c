@@ -167,11 +167,58 @@ static void test_update(void **state) {
     mq_manifest_free(&m);
 }
 
+static size_t in_fold(const mq_manifest *m, uint32_t class, uint32_t fold) {
+    size_t n = 0;
+    for (size_t i = 0; i < m->count; i++) n += m->entries[i].class == class && m->entries[i].fold == fold;
+    return n;
+}
+
+/* Each class is spread evenly over the folds, the rests so that folds are even too; test has none; pairs stay
+ * together; new pictures move no old one. */
+static void test_folds(void **state) {
+    (void)state;
+    enum { CLASSES = 4, FOLDS = 5 };
+    static const size_t sizes[CLASSES] = {53, 22, 7, 1}, fewer[CLASSES] = {30, 22, 2, 1};
+    mq_split_rule rule = {.test = 0.3, .seed = 123, .folds = FOLDS};
+    mq_manifest m = make(sizes, CLASSES), old = make(fewer, CLASSES), grown = make(sizes, CLASSES);
+    place(&m, &rule);
+    size_t all[FOLDS + 1] = {0}, train = 0;
+    for (uint32_t c = 0; c < CLASSES; c++) {
+        const size_t each = count(&m, c, MQ_TRAIN) / FOLDS;
+        assert_int_equal(in_fold(&m, c, 0), count(&m, c, MQ_TEST));
+        for (uint32_t f = 1; f <= FOLDS; f++) {
+            assert_in_range(in_fold(&m, c, f), each, each + 1);
+            all[f] += in_fold(&m, c, f);
+        }
+        train += count(&m, c, MQ_TRAIN);
+    }
+    for (uint32_t f = 1; f <= FOLDS; f++) assert_in_range(all[f], train / FOLDS, train / FOLDS + 1);
+    place(&old, &rule);
+    for (size_t i = 0, k = 0; i < grown.count; i++) {
+        if (k == old.count || strcmp(grown.entries[i].name, old.entries[k].name) != 0) continue;
+        grown.entries[i].split = old.entries[k].split;
+        grown.entries[i].fold = old.entries[k++].fold;
+        grown.entries[i].kept = true;
+    }
+    rule.group_by = "(c[0-9]/p[0-9]+)_";
+    place(&grown, &rule);
+    for (size_t i = 0, k = 0; i < grown.count; i++) {
+        assert_true((grown.entries[i].fold == 0) == (grown.entries[i].split != MQ_TRAIN));
+        if (k < old.count && strcmp(grown.entries[i].name, old.entries[k].name) == 0)
+            assert_int_equal(grown.entries[i].fold, old.entries[k++].fold);
+        else if (i % 2 && i + 1 < sizes[0] && i > 32) /* both of a pair are new */
+            assert_int_equal(grown.entries[i].fold, grown.entries[i - 1].fold);
+    }
+    mq_manifest_free(&m);
+    mq_manifest_free(&old);
+    mq_manifest_free(&grown);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shares), cmocka_unit_test(test_order),  cmocka_unit_test(test_pure),
         cmocka_unit_test(test_copies), cmocka_unit_test(test_groups), cmocka_unit_test(test_given),
-        cmocka_unit_test(test_update),
+        cmocka_unit_test(test_update), cmocka_unit_test(test_folds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
