@@ -115,7 +115,7 @@ static void test_softmax(void **state) {
     fill(x, N * OUT, 7);
     for (size_t i = 0; i < N; i++) labels[i] = (uint32_t)(i * 5 % OUT);
     for (size_t i = 0; i < N * OUT; i++) xd[i] = x[i] *= 5.0f;
-    mq_softmax_xent_forward(p, loss, x, labels, N, OUT);
+    mq_softmax_xent_forward(p, loss, x, &(mq_targets){.labels.first = labels}, N, OUT);
     for (size_t i = 0; i < N; i++) {
         double sum = 0.0;
         for (size_t j = 0; j < OUT; j++) sum += p[i * OUT + j];
@@ -124,7 +124,7 @@ static void test_softmax(void **state) {
         mean += loss[i] / N;
     }
     assert_true(fabs(mean - mean_loss(xd, labels)) < 1e-5 * mean);
-    mq_softmax_xent_backward(dx, p, labels, N, N, OUT);
+    mq_softmax_xent_backward(dx, p, &(mq_targets){.labels.first = labels}, N, N, OUT);
     for (size_t i = 0; i < N * OUT; i++) {
         const double h = 1e-5, kept = xd[i];
         xd[i] = kept + h;
@@ -141,7 +141,7 @@ static void test_softmax_extreme(void **state) {
     (void)state;
     const float x[4] = {1000.0f, 0.0f, -1000.0f, 1000.0f};
     float p[4], loss[1];
-    mq_softmax_xent_forward(p, loss, x, &(uint32_t){2}, 1, 4);
+    mq_softmax_xent_forward(p, loss, x, &(mq_targets){.labels.first = &(uint32_t){2}}, 1, 4);
     assert_true(p[0] == 0.5f && p[3] == 0.5f && p[1] == 0.0f && p[2] == 0.0f);
     assert_true(fabsf(loss[0] - 2000.6931f) < 1e-3f);
     mq_softmax_xent_forward(p, NULL, x, NULL, 1, 4);

@@ -145,7 +145,8 @@ static void check_slices(mq_head_trainer *t, const float *x, const uint32_t *lab
     float *whole = malloc(t->head->count * sizeof *whole), *dinput = malloc(n * features * sizeof *dinput);
     memcpy(dinput, t->dinput, n * features * sizeof *dinput);
     memcpy(whole, t->grad, t->head->count * sizeof *whole);
-    const mq_slice first = {x, labels, 2, n, 0}, rest = {x + 2 * features, labels + 2, n - 2, n, 2};
+    const mq_slice first = {x, {.first = labels}, 2, n, 0},
+                   rest = {x + 2 * features, {.first = labels + 2}, n - 2, n, 2};
     assert_ok(err, mq_head_gradient(&err, t, &first));
     for (size_t i = 0; i < 2 * features; i++) assert_true(fabsf(t->dinput[i] - dinput[i]) < 1e-6f);
     assert_ok(err, mq_head_gradient(&err, t, &rest));
@@ -169,7 +170,7 @@ static void check_gradient(mq_head_kind kind) {
     for (size_t i = 0; head->mean && i < FEATURES; i++) head->mean[i] = 0.1f, head->scale[i] = 1.5f;
     assert_ok(err, mq_head_trainer_create(&err, head, N, &t));
     t->thawed = true;
-    assert_ok(err, mq_head_gradient(&err, t, &(mq_slice){x, labels, N, N, 0}));
+    assert_ok(err, mq_head_gradient(&err, t, &(mq_slice){x, {.first = labels}, N, N, 0}));
     size_t checked = 0;
     for (size_t i = 0; i < N * FEATURES; i++) {
         const float kept = x[i], step = 1e-3f;
@@ -226,7 +227,7 @@ static void test_head_learns(void **state) {
     assert_ok(err, mq_head_trainer_create(&err, head, N, &t));
     const double before = loss_of(t, x, labels, N);
     for (int i = 0; i < 60; i++) {
-        assert_ok(err, mq_head_gradient(&err, t, &(mq_slice){x, labels, N, N, 0}));
+        assert_ok(err, mq_head_gradient(&err, t, &(mq_slice){x, {.first = labels}, N, N, 0}));
         assert_ok(err, mq_head_update(&err, t, 1e-2));
     }
     assert_true(before > 0.8 && loss_of(t, x, labels, N) < 0.05);
