@@ -230,12 +230,12 @@ static mq_status open_inputs(mq_err *err, train_call *c) {
     MQ_TRY(mq_dataset_open(err, c->data, &c->dataset));
     MQ_REQUIRE(mq_dataset_count(c->dataset, MQ_TRAIN), err, MQ_BAD_DATA, "%s: no pictures to train on",
                c->data);
+    MQ_TRY(find_class_weights(err, c));
     MQ_TRY(open_weights(err, c));
     c->recipe = mq_recipe_default((uint32_t)o->imgsz, c->arch->range);
     c->recipe.filter = (mq_filter)o->filter;
     c->recipe.fit = (mq_fit)o->fit;
     mq_dataset_recipe(c->dataset, &c->recipe);
-    MQ_TRY(find_class_weights(err, c));
     MQ_TRY(digest_settings(err, c));
 cleanup:
     return status;

@@ -146,15 +146,11 @@ static void test_run(void **state) {
     const size_t epoch = (u->count + BATCH - 1) / BATCH;
     assert_int_equal(one.steps, 2 * epoch);
     assert_true(isfinite(one.loss) && one.loss > 0 && one.top1 >= 0 && one.top1 <= 1);
-    for (size_t workers = 2; workers < 8; workers += 5) {
-        char name[32];
-        snprintf(name, sizeof name, "%zu workers", workers);
-        trial other = {.set = u, .name = name, .mix = RULE, .workers = workers, .stop_at = NEVER};
-        assert_int_equal(run_trial(&other), MQ_OK);
-        assert_same_model(u, "one", name, true);
-        drop(u, name);
-    }
-    /* Stopped in the middle of the first epoch and in the second stage. */
+    trial seven = {.set = u, .name = "seven", .mix = RULE, .workers = 7, .stop_at = NEVER};
+    assert_int_equal(run_trial(&seven), MQ_OK);
+    assert_same_model(u, "one", "seven", true);
+    drop(u, "seven");
+    /* Stopped in the middle of the first epoch and in the second stage, by two workers, to go on by three. */
     const size_t stops[] = {epoch / 2, epoch + 2};
     for (size_t i = 0; i < 2; i++) {
         char name[32];
