@@ -16,6 +16,8 @@ typedef enum {
     MQ_RNG_INIT = 4,
     MQ_RNG_TEST = 5,
     MQ_RNG_CALIBRATE = 6,
+    MQ_RNG_BALANCE = 20,
+    MQ_RNG_MIX = 21,
 } mq_rng_purpose;
 
 /* Four 32-bit words for counter under key, ten rounds. */

@@ -9,10 +9,13 @@
 #include "cli/common.h"
 #include "cli/config.h"
 #include "cli/train_plan.h"
+#include "train/class_weights.h"
 #include "train/train.h"
 
 #include <math.h>
 #include <string.h>
+
+enum { DIGEST_LIMIT = 1 << 20 };
 
 static const char STANDARD_STAGES[] = "head:20@1e-3,block13+:5@1e-4";
 
@@ -31,6 +34,7 @@ typedef struct {
     const mq_arch *arch;
     mq_dtype dtype;
     size_t workers;
+    float *class_weights;     /* [classes]; NULL: none */
     char digest[MQ_HEX_SIZE]; /* of the settings that decide the numbers */
 } train_call;
 
@@ -40,6 +44,7 @@ static void close_call(train_call *c) {
     mq_dataset_free(&c->dataset);
     mq_json_free(&c->config);
     free(c->stages_text);
+    free(c->class_weights);
 }
 
 /* Flags come before the config file: the file is laid over the defaults, then the flags are read once more.
@@ -110,12 +115,49 @@ cleanup:
     return status;
 }
 
+/* --class-weights: none, balanced or a file's. */
+static mq_status find_class_weights(mq_err *err, train_call *c) {
+    mq_status status = MQ_OK;
+    const mq_train_options *o = &c->options;
+    uint32_t *subset = NULL;
+    size_t count;
+    if (strcmp(o->class_weights, "none") == 0) return MQ_OK;
+    if (strcmp(o->class_weights, "balanced") != 0)
+        return mq_class_weights_read(err, o->class_weights, c->dataset, &c->class_weights);
+    MQ_REQUIRE(
+        o->sampling != MQ_SAMPLE_BALANCED, err, MQ_USAGE,
+        "--sampling balanced shows rare classes as often as others, and --class-weights balanced would "
+        "count them more once again; take one of the two");
+    MQ_TRY(mq_train_subset(err, c->dataset, o->fraction, &subset, &count));
+    MQ_TRY(mq_class_weights_balanced(err, c->dataset, subset, count, &c->class_weights));
+cleanup:
+    free(subset);
+    return status;
+}
+
+/* Appends what the digest says of sampling and labels: nothing where nothing was asked for, so that older
+ * runs go on. */
+static mq_status digest_labels(mq_err *err, const train_call *c, mq_buf *text) {
+    mq_status status = MQ_OK;
+    const mq_train_options *o = &c->options;
+    char weights[MQ_HEX_SIZE];
+    if (o->sampling) MQ_TRY(mq_buf_printf(err, text, "|sampling %d", o->sampling));
+    if (o->smoothing > 0) MQ_TRY(mq_buf_printf(err, text, "|smoothing %.9g", o->smoothing));
+    if (!c->class_weights) goto cleanup;
+    MQ_TRY(mq_sha256_hex(err, c->class_weights, mq_dataset_classes(c->dataset) * sizeof *c->class_weights,
+                         weights));
+    MQ_TRY(mq_buf_printf(err, text, "|weights %s", weights));
+cleanup:
+    return status;
+}
+
 /* The digest of everything that decides the numbers but the epochs of the last stage, which may be extended,
  * and what --allow-inexact lets change: the data type and all else that the program's key says. */
 static mq_status digest_settings(mq_err *err, train_call *c) {
     mq_status status = MQ_OK;
     mq_json *recipe = NULL;
-    char *recipe_text = NULL, *stages = NULL, *text = NULL;
+    char *recipe_text = NULL, *stages = NULL;
+    mq_buf text = mq_buf_init(DIGEST_LIMIT);
     const mq_train_options *o = &c->options;
     mq_stage fixed[MQ_STAGES_MAX];
     memcpy(fixed, c->stages, sizeof fixed);
@@ -123,15 +165,16 @@ static mq_status digest_settings(mq_err *err, train_call *c) {
     MQ_TRY(mq_recipe_to_json(err, &c->recipe, &recipe));
     MQ_TRY(mq_json_dump(err, recipe, 0, &recipe_text));
     MQ_TRY(mq_stages_text(err, fixed, c->stage_count, &stages));
-    MQ_TRY(mq_format(err, &text, "%s|%s|%s|%s|%d|%lld|%lld|%.9g|%d", mq_dataset_digest(c->dataset),
-                     mq_bundle_digest(c->weights), recipe_text, stages, o->head, (long long)o->batch,
-                     (long long)o->seed, o->fraction, o->monitor));
-    MQ_TRY(mq_sha256_hex(err, text, strlen(text), c->digest));
+    MQ_TRY(mq_buf_printf(err, &text, "%s|%s|%s|%s|%d|%lld|%lld|%.9g|%d", mq_dataset_digest(c->dataset),
+                         mq_bundle_digest(c->weights), recipe_text, stages, o->head, (long long)o->batch,
+                         (long long)o->seed, o->fraction, o->monitor));
+    MQ_TRY(digest_labels(err, c, &text));
+    MQ_TRY(mq_sha256_hex(err, text.data, text.size, c->digest));
 cleanup:
     mq_json_free(&recipe);
+    mq_buf_free(&text);
     free(recipe_text);
     free(stages);
-    free(text);
     return status;
 }
 
@@ -148,6 +191,7 @@ static mq_status open_inputs(mq_err *err, train_call *c) {
     MQ_TRY(mq_dataset_open(err, c->data, &c->dataset));
     MQ_REQUIRE(mq_dataset_count(c->dataset, MQ_TRAIN), err, MQ_BAD_DATA, "%s: no pictures to train on",
                c->data);
+    MQ_TRY(find_class_weights(err, c));
     MQ_TRY(mq_open_weights(err, c->arch, &c->weights));
     c->recipe = mq_recipe_default((uint32_t)o->imgsz, c->arch->range);
     c->recipe.filter = (mq_filter)o->filter;
@@ -180,6 +224,9 @@ static mq_train_plan plan_of(train_call *c) {
                            .summary_steps = (uint64_t)o->summary_steps,
                            .fraction = o->fraction,
                            .seed = (uint64_t)o->seed,
+                           .sampling = (mq_sampling_kind)o->sampling,
+                           .class_weights = c->class_weights,
+                           .smoothing = o->smoothing,
                            .monitor = (mq_monitor)o->monitor,
                            .cache = o->cache == 0,
                            .stop = mq_stop_wanted};

@@ -106,6 +106,27 @@ const mq_option mq_train_options_table[] = {
      .max = 1,
      .offset = offsetof(mq_train_options, fraction),
      .help = "share of each class's training pictures to use"},
+    {.name = "sampling",
+     .kind = MQ_OPTION_CHOICE,
+     .value = "shuffle|balanced",
+     .standard = "shuffle",
+     .offset = offsetof(mq_train_options, sampling),
+     .help = "an epoch shows each picture once, or each class equally often"},
+    {.name = "class-weights",
+     .kind = MQ_OPTION_TEXT,
+     .value = "none|balanced|FILE.csv",
+     .standard = "none",
+     .offset = offsetof(mq_train_options, class_weights),
+     .help =
+         "how much a class counts in the loss: alike, the rarer the more, or by the columns class,weight"},
+    {.name = "label-smoothing",
+     .kind = MQ_OPTION_REAL,
+     .value = "F",
+     .standard = "0",
+     .min = 0,
+     .max = 1,
+     .offset = offsetof(mq_train_options, smoothing),
+     .help = "share of each label that is spread over all classes in training, as 0.1"},
     {.name = "cache",
      .kind = MQ_OPTION_CHOICE,
      .value = "auto|off",
@@ -223,7 +244,7 @@ mq_status mq_config_make(mq_err *err, const mq_train_options *o, const char *dat
                          size_t stage_count, mq_json **json) {
     mq_status status = MQ_OK;
     mq_json *list = NULL;
-    char words[7][WORD];
+    char words[8][WORD];
     MQ_TRY(mq_json_pack(err, &list, "[]"));
     for (size_t i = 0; i < stage_count; i++) {
         const bool head = mq_stage_is_head(&stages[i]);
@@ -236,7 +257,7 @@ mq_status mq_config_make(mq_err *err, const mq_train_options *o, const char *dat
     MQ_TRY(mq_json_pack(
         err, json,
         "{s:i, s:o, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:O, s:f, s:s, s:s, s:s, s:s, s:I, s:I, s:f, s:I, "
-        "s:I}",
+        "s:I, s:s, s:o, s:f}",
         "version", 1, "data", mq_json_text(data), "model", o->model, "imgsz", (long long)o->imgsz, "batch",
         (long long)o->batch, "seed", (long long)o->seed, "optimizer",
         choice("optimizer", o->optimizer, words[0]), "head", choice("head", o->head, words[1]), "monitor",
@@ -244,7 +265,9 @@ mq_status mq_config_make(mq_err *err, const mq_train_options *o, const char *dat
         choice("cache", o->cache, words[3]), "dtype", choice("dtype", o->dtype, words[4]), "filter",
         choice("filter", o->filter, words[5]), "fit", choice("fit", o->fit, words[6]), "threads",
         (long long)o->threads, "jobs", (long long)o->workers, "checkpoint-every", o->checkpoint_every, "keep",
-        (long long)o->keep, "summary-steps", (long long)o->summary_steps));
+        (long long)o->keep, "summary-steps", (long long)o->summary_steps, "sampling",
+        choice("sampling", o->sampling, words[7]), "class-weights", mq_json_text(o->class_weights),
+        "label-smoothing", o->smoothing));
 cleanup:
     mq_json_free(&list);
     return status;
@@ -275,8 +298,9 @@ cleanup:
 }
 
 mq_status mq_config_compare(mq_err *err, const char *where, const mq_json *then, const mq_json *now) {
-    static const char *const settings[] = {"model",   "imgsz",  "batch", "seed",     "optimizer", "head",
-                                           "monitor", "filter", "fit",   "fraction", NULL};
+    static const char *const settings[] = {
+        "model", "imgsz",    "batch",    "seed",          "optimizer",       "head", "monitor", "filter",
+        "fit",   "fraction", "sampling", "class-weights", "label-smoothing", NULL};
     static const char *const of_stage[] = {"thaw", "lr", "bn", "epochs", NULL}, *const of_last[] = {
                                                                                     "thaw", "lr", "bn", NULL};
     mq_status status = MQ_OK;

@@ -8,10 +8,10 @@
 #include "train/stages.h"
 
 typedef struct {
-    const char *preset, *stages, *epochs, *lr, *name, *output, *config, *resume, *model;
+    const char *preset, *stages, *epochs, *lr, *name, *output, *config, *resume, *model, *class_weights;
     int64_t batch, imgsz, seed, keep, summary_steps, threads, workers;
-    double checkpoint_every, fraction;
-    int optimizer, bn, head, monitor, dtype, cache, filter, fit;
+    double checkpoint_every, fraction, smoothing;
+    int optimizer, bn, head, monitor, dtype, cache, filter, fit, sampling;
     bool plan, allow_inexact;
 } mq_train_options;
 

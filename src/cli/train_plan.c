@@ -37,6 +37,20 @@ static void print_head(const mq_train_plan *plan, const mq_trunk_cost *first, si
             "time", "memory", "disk");
 }
 
+/* What is asked for beyond each picture once and each label as it is. */
+static void print_labels(const mq_train_plan *plan) {
+    const float *w = plan->class_weights;
+    float least = w ? w[0] : 1, most = least;
+    for (size_t c = 0; w && c < mq_dataset_classes(plan->dataset); c++) {
+        least = fminf(least, w[c]);
+        most = fmaxf(most, w[c]);
+    }
+    if (w) fprintf(stderr, "class weights %.3g to %.3g\n", (double)least, (double)most);
+    if (plan->sampling == MQ_SAMPLE_BALANCED) fputs("each class is shown equally often\n", stderr);
+    if (plan->smoothing > 0) fprintf(stderr, "labels smoothed by %.3g\n", plan->smoothing);
+    if (mq_mix_wanted(&plan->mix) && plan->cache) fputs("pictures are mixed, so nothing is cached\n", stderr);
+}
+
 /* "block13 and above" and the like. */
 static const char *thawed_text(const mq_stage *stage, char out[48]) {
     if (mq_stage_is_head(stage)) return "classifier";
@@ -113,7 +127,10 @@ mq_status mq_print_train_plan(mq_err *err, const mq_train_plan *plan, bool detai
         const mq_stage *stage = &plan->stages[i];
         mq_trunk_cost cost;
         MQ_TRY(mq_train_measure(err, plan, i, &cost));
-        if (i == 0) print_head(plan, &cost, count);
+        if (i == 0) {
+            print_labels(plan);
+            print_head(plan, &cost, count);
+        }
         print_stage(plan, stage, &cost, count);
         MQ_TRY(check_memory(err, plan, stage, &cost));
         disk += (double)cost.disk;

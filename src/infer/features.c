@@ -265,14 +265,17 @@ static uint32_t view_of(const mq_features *f, size_t place, bool flip) {
     return 2 * (f->plan.subset ? f->plan.subset[place] : (uint32_t)place) + flip;
 }
 
-/* What has no place yet of the views a caller wants, into views [count]; returns how many. */
+/* What has no place yet of the views a caller wants, each once, into views [count]; returns how many. */
 static size_t find_missing(const mq_features *f, const uint32_t *order, const uint8_t *flips, size_t count,
                            uint32_t *views) {
     size_t missing = 0;
     for (size_t i = 0; i < count; i++) {
         const uint32_t view = view_of(f, order ? order[i] : i, flips && flips[i]);
-        if (!f->at[view]) views[missing++] = view;
+        if (f->at[view]) continue;
+        views[missing++] = view;
+        f->at[view] = UINT64_MAX; /* listed; no place, and none behind this function */
     }
+    for (size_t i = 0; i < missing; i++) f->at[views[i]] = 0;
     return missing;
 }
 

@@ -4,7 +4,6 @@
 #include "infer/head.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "net/ops.h"
 
 #include <math.h>
 #include <string.h>
@@ -108,8 +107,8 @@ static void standardise(const mq_head *head, float *out, const float *x, size_t 
             out[i * head->features + j] = (x[i * head->features + j] - head->mean[j]) * head->scale[j];
 }
 
-mq_status mq_head_forward(mq_err *err, const mq_head *head, mq_head_work *work, const float *x,
-                          const uint32_t *labels, size_t n) {
+mq_status mq_head_forward_targets(mq_err *err, const mq_head *head, mq_head_work *work, const float *x,
+                                  const mq_targets *targets, size_t n) {
     mq_status status = MQ_OK;
     const mq_head_parts w = mq_head_split(head, head->params);
     const float *inner = x; /* [n, inner width] */
@@ -126,9 +125,15 @@ mq_status mq_head_forward(mq_err *err, const mq_head *head, mq_head_work *work, 
         inner = work->hidden;
     }
     mq_dense_forward(work->logits, inner, w.w2, w.b2, (mq_dense_shape){n, width, head->classes});
-    mq_softmax_xent_forward(work->p, labels ? work->loss : NULL, work->logits, labels, n, head->classes);
+    mq_softmax_xent_forward(work->p, targets ? work->loss : NULL, work->logits, targets, n, head->classes);
 cleanup:
     return status;
+}
+
+mq_status mq_head_forward(mq_err *err, const mq_head *head, mq_head_work *work, const float *x,
+                          const uint32_t *labels, size_t n) {
+    const mq_targets plain = {.labels.first = labels};
+    return mq_head_forward_targets(err, head, work, x, labels ? &plain : NULL, n);
 }
 
 static mq_tensor tensor(const char *name, const float *data, size_t rows, size_t columns) {

@@ -7,6 +7,7 @@
 #define MQ_HEAD_H
 
 #include "net/bundle.h"
+#include "net/ops.h"
 
 typedef enum { MQ_HEAD_1024, MQ_HEAD_LINEAR } mq_head_kind;
 
@@ -54,6 +55,10 @@ void mq_head_work_free(mq_head_work **work);
 /* x [n, features], n <= work->rows -> work->p, and work->loss where labels [n] are given. */
 MQ_MUST_USE mq_status mq_head_forward(mq_err *err, const mq_head *head, mq_head_work *work, const float *x,
                                       const uint32_t *labels, size_t n);
+
+/* The same, work->loss against targets; NULL: no loss. */
+MQ_MUST_USE mq_status mq_head_forward_targets(mq_err *err, const mq_head *head, mq_head_work *work,
+                                              const float *x, const mq_targets *targets, size_t n);
 
 /* Places of the k largest of p [classes] into best, largest first, equal ones by class. */
 void mq_top_k(const float *p, size_t classes, size_t k, size_t *best);

@@ -76,7 +76,7 @@ static mq_status train_step(mq_err *err, bench_state *s) {
     mq_trainable *t = s->bench->trainable;
     const size_t n = s->plan->batch;
     const mq_step_plan step = {.thawed = t, .head = s->trainer, .features = s->features};
-    MQ_TRY(mq_step_gradients(err, &step, s->in, s->labels, n));
+    MQ_TRY(mq_step_gradients(err, &step, s->in, &(mq_labels){.first = s->labels}, n));
     MQ_TRY(mq_head_update(err, s->trainer, RATE));
     const mq_adam_block block = {mq_trainable_params(t), s->m, s->v, mq_trainable_grads(t),
                                  mq_trainable_count(t)};

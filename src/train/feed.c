@@ -14,10 +14,17 @@ struct mq_feed {
     const uint32_t *order;
     const uint8_t *flips;
     size_t count, rows, position;
-    uint32_t *pictures; /* [count] of the pass as indexes into the split, for the loader */
-    float *x;           /* [rows, width] */
-    uint32_t *labels;   /* [rows] */
-    size_t capacity;    /* rows that x and labels hold */
+    uint32_t *pictures;     /* [count] of the pass as indexes into the split, for the loader */
+    float *x;               /* [rows, width] */
+    uint32_t *labels;       /* [rows] */
+    size_t capacity;        /* rows that x and labels hold */
+    mq_mix_rule mix;        /* of the present pass */
+    mq_mix_place place;     /* where it begins */
+    mq_mix_row *rows_mixed; /* [mixing]; so are those that follow */
+    float *mixed;           /* [mixing, imgsz, imgsz, 3] */
+    uint32_t *second;
+    float *share;
+    size_t mixing; /* rows of a batch that these hold */
     double waited;
 };
 
@@ -28,11 +35,20 @@ static void end_pass(mq_feed *f) {
     f->pictures = NULL;
 }
 
+static void free_mixed(mq_feed *f) {
+    free(f->rows_mixed);
+    free(f->mixed);
+    free(f->second);
+    free(f->share);
+    f->rows_mixed = NULL, f->mixed = NULL, f->second = NULL, f->share = NULL, f->mixing = 0;
+}
+
 void mq_feed_free(mq_feed **feed) {
     mq_feed *f = *feed;
     if (!f) return;
     end_pass(f);
     mq_features_free(&f->cache);
+    free_mixed(f);
     free(f->x);
     free(f->labels);
     free(f);
@@ -70,6 +86,7 @@ mq_status mq_feed_begin(mq_err *err, mq_feed *f, const uint32_t *order, const ui
     f->count = count;
     f->rows = rows;
     f->position = 0;
+    f->mix = (mq_mix_rule){0};
     if (f->cache) MQ_TRY(mq_features_need(err, f->cache, order, flips, count));
     if (rows > f->capacity) { /* pictures as they are need no room here */
         const size_t width = f->cache || f->plan.program ? f->plan.width : 0;
@@ -97,12 +114,44 @@ cleanup:
     return status;
 }
 
-mq_status mq_feed_next(mq_err *err, mq_feed *f, const float **x, const uint32_t **labels, size_t *n) {
+mq_status mq_feed_mix(mq_err *err, mq_feed *f, const mq_mix_rule *rule, const mq_mix_place *place) {
+    mq_status status = MQ_OK;
+    const size_t rows = f->rows, side = f->plan.recipe->imgsz;
+    MQ_REQUIRE(!f->cache, err, MQ_INTERNAL, "pictures are mixed before the network, so nothing is cached");
+    f->mix = *rule;
+    f->place = *place;
+    if (rows <= f->mixing) return MQ_OK;
+    free_mixed(f);
+    MQ_TRY(mq_calloc(err, rows, sizeof *f->rows_mixed, "mixed pictures", &f->rows_mixed));
+    MQ_TRY(mq_calloc(err, rows, sizeof *f->second, "mixed pictures", &f->second));
+    MQ_TRY(mq_calloc(err, rows, sizeof *f->share, "mixed pictures", &f->share));
+    MQ_TRY(mq_alloc_aligned(err, rows * side * side * 3, sizeof *f->mixed, "mixed pictures", &f->mixed));
+    f->mixing = rows;
+cleanup:
+    return status;
+}
+
+/* Takes n loaded pictures and their labels for mixed ones, where the batch at position is to be mixed. */
+static void mix_batch(mq_feed *f, const float **pixels, mq_labels *labels, size_t n) {
+    const uint32_t side = f->plan.recipe->imgsz;
+    mq_mix_place place = f->place;
+    place.first += f->position;
+    if (!mq_mix_draw(&f->mix, &place, side, f->rows_mixed, n)) return;
+    mq_mix_pixels(f->mixed, *pixels, f->rows_mixed, n, side);
+    for (size_t i = 0; i < n; i++) {
+        f->second[i] = labels->first[f->rows_mixed[i].partner];
+        f->share[i] = f->rows_mixed[i].share;
+    }
+    *pixels = f->mixed;
+    *labels = (mq_labels){labels->first, f->second, f->share};
+}
+
+mq_status mq_feed_next(mq_err *err, mq_feed *f, const float **x, mq_labels *labels, size_t *n) {
     mq_status status = MQ_OK;
     const size_t left = f->count - f->position;
     *n = left < f->rows ? left : f->rows;
     *x = f->x;
-    *labels = f->labels;
+    *labels = (mq_labels){.first = f->labels};
     if (!*n) return status;
     for (size_t i = 0; i < *n; i++)
         f->labels[i] = mq_dataset_label(f->plan.dataset, f->plan.split, picture(f, f->position + i));
@@ -115,6 +164,7 @@ mq_status mq_feed_next(mq_err *err, mq_feed *f, const float **x, const uint32_t 
     } else {
         const float *pixels = NULL;
         MQ_TRY(mq_loader_next(err, f->loader, &pixels, n));
+        mix_batch(f, &pixels, labels, *n);
         if (f->plan.program)
             MQ_TRY(mq_program_run(err, f->plan.program, pixels, *n, f->x));
         else

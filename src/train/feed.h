@@ -3,7 +3,9 @@
 #ifndef MQ_FEED_H
 #define MQ_FEED_H
 
+#include "data/mix.h"
 #include "infer/features.h"
+#include "net/ops.h"
 
 typedef struct mq_feed mq_feed;
 
@@ -18,9 +20,13 @@ void mq_feed_free(mq_feed **feed);
 MQ_MUST_USE mq_status mq_feed_begin(mq_err *err, mq_feed *feed, const uint32_t *order, const uint8_t *flips,
                                     size_t count, size_t rows);
 
+/* Mixes the pictures of every batch of the pass that has just begun, before anything is computed of them;
+ * place->first is where in its epoch the pass begins. Not with a cache (MQ_INTERNAL). */
+MQ_MUST_USE mq_status mq_feed_mix(mq_err *err, mq_feed *feed, const mq_mix_rule *rule,
+                                  const mq_mix_place *place);
+
 /* The next batch: x [*n, width] and labels [*n], borrowed until the next call; *n 0 at the end. */
-MQ_MUST_USE mq_status mq_feed_next(mq_err *err, mq_feed *feed, const float **x, const uint32_t **labels,
-                                   size_t *n);
+MQ_MUST_USE mq_status mq_feed_next(mq_err *err, mq_feed *feed, const float **x, mq_labels *labels, size_t *n);
 
 /* Seconds spent waiting for pictures since it was opened. */
 double mq_feed_waited(const mq_feed *feed);

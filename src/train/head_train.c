@@ -2,7 +2,6 @@
  * training loop. Invariant: grad, m and v have the layout of head->params. */
 #include "train/head_train.h"
 #include "base/mem.h"
-#include "net/ops.h"
 #include "train/adam.h"
 
 #include <math.h>
@@ -47,10 +46,11 @@ mq_status mq_head_gradient(mq_err *err, mq_head_trainer *t, const mq_slice *s) {
     const size_t n = s->n;
     const bool add = s->at > 0;
     const mq_head_parts w = mq_head_split(head, head->params), g = mq_head_split(head, t->grad);
-    MQ_TRY(mq_head_forward(err, head, t->work, s->x, s->labels, n));
+    const mq_targets targets = {s->labels, t->weights, t->smoothing};
+    MQ_TRY(mq_head_forward_targets(err, head, t->work, s->x, &targets, n));
     if (!add) t->sound = true;
     for (size_t i = 0; i < n; i++) t->sound = t->sound && isfinite(t->work->loss[i]);
-    mq_softmax_xent_backward(t->dlogits, t->work->p, s->labels, n, s->batch, head->classes);
+    mq_softmax_xent_backward(t->dlogits, t->work->p, &targets, n, s->batch, head->classes);
     const float *inner = head->hidden ? t->work->hidden : t->work->input; /* what the last layer saw */
     const size_t width = head->hidden ? head->hidden : head->features;
     float *dinput = t->thawed ? t->dinput : NULL;

@@ -26,6 +26,7 @@ void mq_session_close(mq_session *s) {
     mq_head_free(&s->head);
     mq_metrics_free(&s->metrics);
     mq_checkpoint_free(&s->checkpoint);
+    mq_sampling_free(&s->sampling);
     free(s->subset);
     free(s->best);
     free(s->order);
@@ -112,7 +113,10 @@ mq_status mq_session_open(mq_err *err, const mq_train_plan *plan, mq_session *s)
     MQ_TRY(mq_calloc(err, s->head->count, sizeof *s->best, "the best classifier", &s->best));
     MQ_TRY(mq_calloc(err, s->count, sizeof *s->order, "the order of pictures", &s->order));
     MQ_TRY(mq_calloc(err, s->count, sizeof *s->flips, "the flips of pictures", &s->flips));
+    MQ_TRY(mq_sampling_create(err, plan->sampling, plan->dataset, s->subset, s->count, &s->sampling));
     mq_head_init(s->head, plan->seed);
+    s->trainer->weights = plan->class_weights;
+    s->trainer->smoothing = (float)plan->smoothing;
     if (plan->resume) MQ_TRY(resume(err, s));
 cleanup:
     return status;

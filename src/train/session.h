@@ -20,8 +20,9 @@ typedef struct {
     mq_metrics *metrics;
     float *best;       /* [head->count] the best classifier while the trunk stays as it is */
     bool best_pending; /* best is not in weights/best.safetensors yet */
-    uint32_t *order;   /* [count] of the present epoch */
-    uint8_t *flips;    /* [count] of the present epoch */
+    mq_sampling *sampling;
+    uint32_t *order; /* [count] of the present epoch */
+    uint8_t *flips;  /* [count] of the present epoch */
     mq_progress_state state;
     mq_records *records;
     mq_checkpoint *checkpoint; /* what a resume still has to read; NULL: nothing */

@@ -16,7 +16,7 @@ cleanup:
     return status;
 }
 
-mq_status mq_step_gradients(mq_err *err, const mq_step_plan *plan, const float *x, const uint32_t *labels,
+mq_status mq_step_gradients(mq_err *err, const mq_step_plan *plan, const float *x, const mq_labels *labels,
                             size_t n) {
     mq_status status = MQ_OK;
     const size_t rows = plan->thawed ? mq_trainable_rows(plan->thawed) : n;
@@ -24,7 +24,7 @@ mq_status mq_step_gradients(mq_err *err, const mq_step_plan *plan, const float *
                                      : (mq_shape){1, 1, plan->head->head->features};
     for (mq_slice s = {.batch = n}; s.at < n; s.at += s.n) {
         s.n = n - s.at < rows ? n - s.at : rows;
-        s.labels = labels + s.at;
+        s.labels = mq_labels_from(labels, s.at);
         MQ_TRY(pass(err, plan, x + s.at * in.h * in.w * in.c, &s));
     }
 cleanup:

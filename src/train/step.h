@@ -15,8 +15,9 @@ typedef struct {
     void *user;
 } mq_step_plan;
 
-/* Gradients of the mean loss of n rows: x holds their features, or what comes into the thawed part. */
+/* Gradients of n rows' loss (mq_head_gradient): x holds their features, or what comes into the thawed part.
+ */
 MQ_MUST_USE mq_status mq_step_gradients(mq_err *err, const mq_step_plan *plan, const float *x,
-                                        const uint32_t *labels, size_t n);
+                                        const mq_labels *labels, size_t n);
 
 #endif

@@ -4,7 +4,6 @@
 #include "train/train.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "base/rng.h"
 #include "train/session.h"
 
 #include <math.h>
@@ -66,7 +65,8 @@ static mq_trunk_plan trunk_of(mq_session *s, size_t stage) {
                            .dtype = plan->dtype,
                            .batch = plan->batch,
                            .workers = plan->workers,
-                           .cache = plan->cache,
+                           .cache = plan->cache && !mq_mix_wanted(&plan->mix),
+                           .mix = plan->mix,
                            .stop = stopped,
                            .progress = tell_features,
                            .user = s};
@@ -85,7 +85,8 @@ static mq_status measure_head(mq_err *err, const mq_train_plan *plan, mq_trunk_c
     MQ_TRY(mq_calloc(err, plan->batch, sizeof *labels, "labels", &labels));
     for (int round = 0; round < 2; round++) {
         const double start = mq_seconds();
-        MQ_TRY(mq_head_gradient(err, trainer, &(mq_slice){x, labels, plan->batch, plan->batch, 0}));
+        MQ_TRY(
+            mq_head_gradient(err, trainer, &(mq_slice){x, {.first = labels}, plan->batch, plan->batch, 0}));
         MQ_TRY(mq_head_update(err, trainer, 1e-3));
         cost->head = (mq_seconds() - start) / (double)plan->batch;
     }
@@ -114,15 +115,6 @@ mq_status mq_train_describe(mq_err *err, const mq_train_plan *plan, size_t stage
     mq_session s = {.plan = plan};
     const mq_trunk_plan trunk = trunk_of(&s, stage);
     return mq_trunk_describe(err, &trunk, text);
-}
-
-/* The order and flips of the present epoch, functions of seed and epoch alone. */
-static void draw_epoch(mq_session *s) {
-    const uint64_t seed = s->plan->seed;
-    const uint32_t epoch = s->state.epochs_done;
-    mq_rng_permutation(seed, MQ_RNG_SHUFFLE, epoch, s->order, (uint32_t)s->count);
-    for (size_t i = 0; i < s->count; i++)
-        s->flips[i] = mq_rng_u32(seed, MQ_RNG_FLIP, epoch, s->subset[s->order[i]]) & 1;
 }
 
 static void tell_training(const mq_session *s, double seconds, size_t worked) {
@@ -154,13 +146,13 @@ static void count_slice(void *user, const mq_slice *slice) {
         size_t answer;
         mq_top_k(work->p + i * s->head->classes, s->head->classes, 1, &answer);
         s->state.loss_sum += (double)work->loss[i];
-        s->state.right += answer == slice->labels[i];
+        s->state.right += answer == mq_labels_main(&slice->labels, i);
     }
     s->state.position += slice->n;
 }
 
 /* One step of the classifier and of what is thawed below it. */
-static mq_status train_step(mq_err *err, mq_session *s, const float *x, const uint32_t *labels, size_t n) {
+static mq_status train_step(mq_err *err, mq_session *s, const float *x, const mq_labels *labels, size_t n) {
     mq_status status = MQ_OK;
     mq_err one = {0};
     const double lr = s->plan->stages[s->state.stage].lr;
@@ -189,6 +181,7 @@ static mq_status begin_epoch(mq_err *err, mq_session *s) {
     if (begun == MQ_INTERRUPTED && s->state.steps_done) MQ_TRY(mq_session_save(err, s));
     if (begun != MQ_OK && begun != MQ_INTERRUPTED && s->state.steps_done) mq_session_save_or_warn(s);
     MQ_REQUIRE(begun == MQ_OK, err, begun, "%s", why.text);
+    MQ_TRY(mq_trunk_mix(err, s->trunk, &(mq_mix_place){s->plan->seed, s->state.epochs_done, from}));
 cleanup:
     return status;
 }
@@ -198,15 +191,15 @@ static mq_status train_epoch(mq_err *err, mq_session *s, double *seconds, size_t
     mq_status status = MQ_OK;
     const size_t from = s->state.position;
     const float *x;
-    const uint32_t *labels;
+    mq_labels labels;
     size_t n;
-    draw_epoch(s);
+    mq_sampling_draw(s->sampling, s->plan->seed, s->state.epochs_done, s->order, s->flips);
     MQ_TRY(begin_epoch(err, s));
     const double start = mq_seconds();
     for (;;) {
         MQ_TRY(mq_trunk_next(err, s->trunk, MQ_TRAIN, &x, &labels, &n));
         if (!n) break;
-        MQ_TRY(train_step(err, s, x, labels, n));
+        MQ_TRY(train_step(err, s, x, &labels, n));
         tell_training(s, mq_seconds() - start, s->state.position - from);
         if (mq_session_stopped(s)) {
             MQ_TRY(mq_session_save(err, s));
@@ -236,15 +229,15 @@ static mq_status validate(mq_err *err, mq_session *s, mq_scores *scores) {
     mq_status status = MQ_OK;
     const double start = mq_seconds();
     const float *x;
-    const uint32_t *labels;
+    mq_labels labels;
     size_t n, done = 0;
     mq_metrics_reset(s->metrics);
     MQ_TRY(mq_trunk_begin(err, s->trunk, MQ_VAL, NULL, NULL, s->validation));
     for (;;) {
         MQ_TRY(mq_trunk_next(err, s->trunk, MQ_VAL, &x, &labels, &n));
         if (!n) break;
-        MQ_TRY(mq_head_forward(err, s->head, s->val_work, x, labels, n));
-        mq_metrics_add(s->metrics, s->val_work->p, s->val_work->loss, labels, n);
+        MQ_TRY(mq_head_forward(err, s->head, s->val_work, x, labels.first, n));
+        mq_metrics_add(s->metrics, s->val_work->p, s->val_work->loss, labels.first, n);
         tell_validation(s, done += n, mq_seconds() - start);
         MQ_REQUIRE(!mq_session_stopped(s), err, MQ_INTERRUPTED,
                    "stopped during validation; a checkpoint is written");

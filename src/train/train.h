@@ -5,6 +5,7 @@
 #include "train/head_train.h"
 #include "train/metrics.h"
 #include "train/run.h"
+#include "train/sampling.h"
 #include "train/trunk.h"
 
 typedef enum { MQ_MONITOR_TOP1, MQ_MONITOR_LOSS } mq_monitor;
@@ -50,6 +51,10 @@ typedef struct {
     uint64_t summary_steps;  /* between records of the training figures; 0: none */
     double fraction;         /* of each class's training pictures */
     uint64_t seed;
+    mq_sampling_kind sampling;
+    const float *class_weights; /* [classes] of the loss in training; NULL: none */
+    double smoothing;           /* of its labels, 0..1 */
+    mq_mix_rule mix;            /* of training pictures; with any, nothing is cached */
     mq_monitor monitor;
     bool cache;
     mq_status (*accepted)(mq_err *err,

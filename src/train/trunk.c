@@ -223,10 +223,10 @@ static void count_cost(mq_trunk *t, const mq_trunk_plan *plan, mq_trunk_cost *co
     if (t->frozen) cost->memory += mq_program_memory(t->frozen);
     if (t->rest) cost->memory += mq_program_memory(t->rest);
     /* A picture's place in the batch that is fed, and in the loader's three where they are read in every
-     * epoch. */
+     * epoch, and in the mixed one. */
     const size_t pixels = (size_t)plan->recipe->imgsz * plan->recipe->imgsz * 3;
-    cost->memory_picture = ((t->boundary_index ? t->width : 0) + (is_cached(t) ? 0 : 3 * pixels)) *
-                           sizeof(float);
+    const size_t batches = is_cached(t) ? 0 : mq_mix_wanted(&plan->mix) ? 4 : 3;
+    cost->memory_picture = ((t->boundary_index ? t->width : 0) + batches * pixels) * sizeof(float);
     cost->memory += MQ_VALIDATION_ROWS * cost->memory_picture;
     if (t->thawed) {
         cost->params = mq_trainable_count(t->thawed);
@@ -283,7 +283,11 @@ cleanup:
     return status;
 }
 
-mq_status mq_trunk_next(mq_err *err, mq_trunk *t, mq_split split, const float **x, const uint32_t **labels,
+mq_status mq_trunk_mix(mq_err *err, mq_trunk *t, const mq_mix_place *place) {
+    return mq_mix_wanted(&t->plan.mix) ? mq_feed_mix(err, t->feeds[MQ_TRAIN], &t->plan.mix, place) : MQ_OK;
+}
+
+mq_status mq_trunk_next(mq_err *err, mq_trunk *t, mq_split split, const float **x, mq_labels *labels,
                         size_t *n) {
     mq_status status = MQ_OK;
     MQ_TRY(mq_feed_next(err, t->feeds[split], x, labels, n));
@@ -296,7 +300,7 @@ cleanup:
 }
 
 mq_status mq_trunk_gradients(mq_err *err, mq_trunk *t, mq_step_plan step, const float *x,
-                             const uint32_t *labels, size_t n) {
+                             const mq_labels *labels, size_t n) {
     step.thawed = t->thawed;
     step.features = t->features;
     return mq_step_gradients(err, &step, x, labels, n);
@@ -349,7 +353,7 @@ static mq_status add_pass(mq_err *err, mq_trunk *t, const uint8_t *flips, double
     mq_status status = MQ_OK;
     const size_t width = t->plan.arch->features;
     const float *x;
-    const uint32_t *labels;
+    mq_labels labels;
     size_t n;
     t->filling = MQ_TRAIN;
     MQ_TRY(mq_feed_begin(err, t->feeds[MQ_TRAIN], NULL, flips, t->plan.count, MQ_VALIDATION_ROWS));

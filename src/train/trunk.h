@@ -3,6 +3,7 @@
 #ifndef MQ_TRUNK_H
 #define MQ_TRUNK_H
 
+#include "data/mix.h"
 #include "infer/features.h"
 #include "train/stages.h"
 #include "train/step.h"
@@ -22,7 +23,8 @@ typedef struct {
     const mq_stage *stage;
     mq_dtype dtype;
     size_t batch, workers;
-    bool cache;
+    bool cache;      /* not where pictures are mixed */
+    mq_mix_rule mix; /* for mq_trunk_mix */
     bool (*stop)(void *user);
     /* Told of the frozen part's work on a split, as mq_features_progress. */
     void (*progress)(void *user, mq_split split, size_t done, size_t total, double seconds, double waited);
@@ -58,16 +60,19 @@ MQ_MUST_USE mq_status mq_trunk_describe(mq_err *err, const mq_trunk_plan *plan, 
 MQ_MUST_USE mq_status mq_trunk_begin(mq_err *err, mq_trunk *trunk, mq_split split, const uint32_t *order,
                                      const uint8_t *flips, size_t count);
 
+/* Mixes the batches of the pass of MQ_TRAIN that has just begun at place, by the plan's rule. */
+MQ_MUST_USE mq_status mq_trunk_mix(mq_err *err, mq_trunk *trunk, const mq_mix_place *place);
+
 /* The next batch: x and labels [*n], borrowed until the next call; *n 0 at the end. In MQ_VAL x holds
  * features
  * [*n, arch->features], in MQ_TRAIN what mq_trunk_gradients takes. */
 MQ_MUST_USE mq_status mq_trunk_next(mq_err *err, mq_trunk *trunk, mq_split split, const float **x,
-                                    const uint32_t **labels, size_t *n);
+                                    mq_labels *labels, size_t *n);
 
 /* Gradients of a batch of MQ_TRAIN, of the classifier and of what is thawed; each is told of every slice (see
  * mq_step_plan). */
 MQ_MUST_USE mq_status mq_trunk_gradients(mq_err *err, mq_trunk *trunk, mq_step_plan step, const float *x,
-                                         const uint32_t *labels, size_t n);
+                                         const mq_labels *labels, size_t n);
 
 /* Whether anything is thawed; if so, one step of Adam (step counts from 1) from these gradients. Numbers that
  * are not finite: MQ_BAD_DATA, naming the layer. */

@@ -39,6 +39,17 @@ def test_settings(tap, m):
     refused("a value left out", ["--epochs"], 64, "--epochs needs a value")
     refused("a run that is not there", ["--resume", "runs/none"], 64, "--resume takes no DATA")
     m.expect(tap, "resuming nothing", ["train", "--resume", "runs/none"], 66, err="runs/none: not a run folder")
+    refused("a sampling nobody knows", ["--sampling", "even"], 64, "shuffle|balanced")
+    refused("labels smoothed by more than all", ["--label-smoothing", "1.5"], 64, ["--label-smoothing", "from 0 to 1"])
+    refused("rare classes raised twice", ["--sampling", "balanced", "--class-weights", "balanced"], 64, "take one of the two")
+    refused("weights that are not there", ["--class-weights", "none.csv"], 66, "none.csv")
+    refused("balanced weights get as far as the network's", ["--class-weights", "balanced"], 66, "marque pull xception")
+    for text, words in (("class,weight\nclass-9,2\n", ["weights.csv:2: class-9 is no class of small.mq", "did you mean class-"]),
+                        ("class,weight\nclass-1,heavy\n", ['weights.csv:2: "heavy" is no weight']),
+                        ("class,weight\nclass-1,2\nclass-1,2\n", ["weights.csv:3:", "has a weight already"]),
+                        ("class,times\nclass-1,2\n", ["weights.csv", "weight"])):
+        (m.folder / "weights.csv").write_text(text)
+        refused(f"the weights {text.split()[-1]}", ["--class-weights", "weights.csv"], 65, words)
     m.expect(tap, "bf16 where the processor has none", ["train", "small.mq", "--dtype", "bf16"], 69, err="--dtype f32",
              env={"ONEDNN_MAX_CPU_ISA": "AVX2"})
 

@@ -151,7 +151,7 @@ static mq_status train(mq_err *err, char **arg) {
         const mq_step_plan step = {
             .thawed = t, .head = trainer, .features = features, .each = add_losses, .user = &loss};
         MQ_TRY(mq_step_gradients(err, &step, (const float *)(const void *)in.data,
-                                 (const uint32_t *)(const void *)labels.data, n));
+                                 &(mq_labels){.first = (const uint32_t *)(const void *)labels.data}, n));
         MQ_TRY(mq_head_update(err, trainer, atof(arg[4])));
         MQ_REQUIRE(mq_adam_step(&block, atof(arg[4]), trainer->step), err, MQ_BAD_DATA,
                    "numbers that are not finite");

@@ -115,7 +115,7 @@ static void test_softmax(void **state) {
     fill(x, N * OUT, 7);
     for (size_t i = 0; i < N; i++) labels[i] = (uint32_t)(i * 5 % OUT);
     for (size_t i = 0; i < N * OUT; i++) xd[i] = x[i] *= 5.0f;
-    mq_softmax_xent_forward(p, loss, x, labels, N, OUT);
+    mq_softmax_xent_forward(p, loss, x, &(mq_targets){.labels.first = labels}, N, OUT);
     for (size_t i = 0; i < N; i++) {
         double sum = 0.0;
         for (size_t j = 0; j < OUT; j++) sum += p[i * OUT + j];
@@ -124,7 +124,7 @@ static void test_softmax(void **state) {
         mean += loss[i] / N;
     }
     assert_true(fabs(mean - mean_loss(xd, labels)) < 1e-5 * mean);
-    mq_softmax_xent_backward(dx, p, labels, N, N, OUT);
+    mq_softmax_xent_backward(dx, p, &(mq_targets){.labels.first = labels}, N, N, OUT);
     for (size_t i = 0; i < N * OUT; i++) {
         const double h = 1e-5, kept = xd[i];
         xd[i] = kept + h;
@@ -136,12 +136,100 @@ static void test_softmax(void **state) {
     assert_true(relative(dx, numeric, N * OUT) < 1e-5);
 }
 
+/* Loss of row i in double, class by class and number by number. */
+static double row_loss(const double *x, const mq_targets *t, size_t i) {
+    const double share = t->labels.second ? (double)t->labels.share[i] : 1;
+    const uint32_t classes[2] = {t->labels.first[i], t->labels.second ? t->labels.second[i] : 0};
+    double sum = 0, loss = 0;
+    for (size_t j = 0; j < OUT; j++) sum += exp(x[i * OUT + j]);
+    for (int k = 0; k < (t->labels.second ? 2 : 1); k++)
+        for (size_t j = 0; j < OUT; j++) {
+            const double e = (double)t->smoothing, target = (1 - e) * (j == classes[k]) + e / OUT;
+            const double weight = t->weights ? (double)t->weights[classes[k]] : 1;
+            loss -= (k ? 1 - share : share) * weight * target * (x[i * OUT + j] - log(sum));
+        }
+    return loss;
+}
+
+/* Weights, smoothing and mixed rows, alone and together; the batch has more rows than these. */
+static void test_softmax_targets(void **state) {
+    (void)state;
+    enum { ALL = 8, BATCH = N + 3 };
+    float x[N * OUT], p[N * OUT], loss[N], dx[N * OUT], weights[OUT], share[N];
+    double xd[N * OUT], numeric[N * OUT];
+    uint32_t first[N], second[N];
+    fill(x, N * OUT, 8);
+    for (size_t i = 0; i < N; i++) {
+        first[i] = (uint32_t)(i * 5 % OUT);
+        second[i] = i == 2 ? first[i] : (uint32_t)(i * 7 + 3) % OUT; /* one with its own class */
+        share[i] = (float)i / (N - 1);
+    }
+    for (size_t j = 0; j < OUT; j++) weights[j] = j == 5 ? 0 : 0.25f * (float)(j + 1);
+    for (size_t i = 0; i < N * OUT; i++) xd[i] = x[i] *= 5.0f;
+    for (int which = 0; which < ALL; which++) {
+        mq_targets t = {.labels.first = first};
+        if (which & 1) t.weights = weights;
+        if (which & 2) t.smoothing = 0.1f;
+        if (which & 4) t.labels = (mq_labels){first, second, share};
+        mq_softmax_xent_forward(p, loss, x, &t, N, OUT);
+        mq_softmax_xent_backward(dx, p, &t, N, BATCH, OUT);
+        for (size_t i = 0; i < N; i++) {
+            assert_true(fabs(loss[i] - row_loss(xd, &t, i)) < 1e-6 * (1 + fabs(row_loss(xd, &t, i))));
+            for (size_t j = i * OUT; j < (i + 1) * OUT; j++) {
+                const double h = 1e-5, kept = xd[j];
+                xd[j] = kept + h;
+                const double above = row_loss(xd, &t, i);
+                xd[j] = kept - h;
+                numeric[j] = (above - row_loss(xd, &t, i)) / (2 * h) / BATCH;
+                xd[j] = kept;
+            }
+        }
+        assert_true(relative(dx, numeric, N * OUT) < 1e-5);
+    }
+}
+
+/* Whatever is asked for, a plain row is what it was without: to the last bit. */
+static void test_softmax_plain(void **state) {
+    (void)state;
+    float x[N * OUT], p[N * OUT], loss[N], dx[N * OUT], q[N * OUT], same[N], dq[N * OUT];
+    float ones[OUT], share[N];
+    uint32_t first[N], second[N];
+    fill(x, N * OUT, 9);
+    for (size_t j = 0; j < OUT; j++) ones[j] = 1;
+    for (size_t i = 0; i < N; i++) first[i] = (uint32_t)(i * 5 % OUT), second[i] = 1, share[i] = 1;
+    const mq_targets plain = {.labels.first = first}, as_plain = {{first, second, share}, ones, 0};
+    mq_softmax_xent_forward(p, loss, x, &plain, N, OUT);
+    mq_softmax_xent_backward(dx, p, &plain, N, N, OUT);
+    mq_softmax_xent_forward(q, same, x, &as_plain, N, OUT);
+    mq_softmax_xent_backward(dq, q, &as_plain, N, N, OUT);
+    assert_memory_equal(loss, same, sizeof loss);
+    assert_memory_equal(dx, dq, sizeof dx);
+    for (size_t i = 0; i < N; i++)
+        for (size_t j = 0; j < OUT; j++) {
+            const float onehot = j == first[i] ? 1.0f : 0.0f;
+            assert_true(dx[i * OUT + j] == (p[i * OUT + j] - onehot) * (1.0f / N));
+        }
+}
+
+/* A row counts as the class that has more of it; rows behind one another keep what belongs to them. */
+static void test_labels(void **state) {
+    (void)state;
+    const uint32_t first[] = {1, 2, 3}, second[] = {4, 5, 6};
+    const float share[] = {0.5f, 0.49f, 0.9f};
+    const mq_labels plain = {.first = first}, mixed = {first, second, share};
+    const mq_labels rest = mq_labels_from(&mixed, 1);
+    assert_true(mq_labels_main(&plain, 1) == 2 && mq_labels_main(&mixed, 0) == 1);
+    assert_true(mq_labels_main(&mixed, 1) == 5 && mq_labels_main(&rest, 0) == 5 &&
+                mq_labels_main(&rest, 1) == 3);
+    assert_true(mq_labels_from(&plain, 2).first == first + 2 && !mq_labels_from(&plain, 2).second);
+}
+
 /* Logits far apart: no overflow, and the loss of an impossible class stays exact. */
 static void test_softmax_extreme(void **state) {
     (void)state;
     const float x[4] = {1000.0f, 0.0f, -1000.0f, 1000.0f};
     float p[4], loss[1];
-    mq_softmax_xent_forward(p, loss, x, &(uint32_t){2}, 1, 4);
+    mq_softmax_xent_forward(p, loss, x, &(mq_targets){.labels.first = &(uint32_t){2}}, 1, 4);
     assert_true(p[0] == 0.5f && p[3] == 0.5f && p[1] == 0.0f && p[2] == 0.0f);
     assert_true(fabsf(loss[0] - 2000.6931f) < 1e-3f);
     mq_softmax_xent_forward(p, NULL, x, NULL, 1, 4);
@@ -150,8 +238,14 @@ static void test_softmax_extreme(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dense),   cmocka_unit_test(test_dense_rows),      cmocka_unit_test(test_relu),
-        cmocka_unit_test(test_softmax), cmocka_unit_test(test_softmax_extreme),
+        cmocka_unit_test(test_dense),
+        cmocka_unit_test(test_dense_rows),
+        cmocka_unit_test(test_relu),
+        cmocka_unit_test(test_softmax),
+        cmocka_unit_test(test_softmax_extreme),
+        cmocka_unit_test(test_softmax_targets),
+        cmocka_unit_test(test_softmax_plain),
+        cmocka_unit_test(test_labels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

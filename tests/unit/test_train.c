@@ -145,7 +145,8 @@ static void check_slices(mq_head_trainer *t, const float *x, const uint32_t *lab
     float *whole = malloc(t->head->count * sizeof *whole), *dinput = malloc(n * features * sizeof *dinput);
     memcpy(dinput, t->dinput, n * features * sizeof *dinput);
     memcpy(whole, t->grad, t->head->count * sizeof *whole);
-    const mq_slice first = {x, labels, 2, n, 0}, rest = {x + 2 * features, labels + 2, n - 2, n, 2};
+    const mq_slice first = {x, {.first = labels}, 2, n, 0},
+                   rest = {x + 2 * features, {.first = labels + 2}, n - 2, n, 2};
     assert_ok(err, mq_head_gradient(&err, t, &first));
     for (size_t i = 0; i < 2 * features; i++) assert_true(fabsf(t->dinput[i] - dinput[i]) < 1e-6f);
     assert_ok(err, mq_head_gradient(&err, t, &rest));
@@ -169,7 +170,7 @@ static void check_gradient(mq_head_kind kind) {
     for (size_t i = 0; head->mean && i < FEATURES; i++) head->mean[i] = 0.1f, head->scale[i] = 1.5f;
     assert_ok(err, mq_head_trainer_create(&err, head, N, &t));
     t->thawed = true;
-    assert_ok(err, mq_head_gradient(&err, t, &(mq_slice){x, labels, N, N, 0}));
+    assert_ok(err, mq_head_gradient(&err, t, &(mq_slice){x, {.first = labels}, N, N, 0}));
     size_t checked = 0;
     for (size_t i = 0; i < N * FEATURES; i++) {
         const float kept = x[i], step = 1e-3f;
@@ -208,6 +209,50 @@ static void test_gradient_linear(void **state) {
     check_gradient(MQ_HEAD_LINEAR);
 }
 
+/* Weights, smoothing and mixed labels reach the gradient, slice by slice as at once. */
+static void test_gradient_targets(void **state) {
+    (void)state;
+    enum { N = 5, FEATURES = 7, CLASSES = 4 };
+    mq_err err = {0};
+    mq_head *head = NULL;
+    mq_head_trainer *t = NULL;
+    float x[N * FEATURES], whole[MQ_HEAD_HIDDEN], losses[N];
+    const uint32_t first[N] = {0, 3, 1, 1, 2}, second[N] = {1, 0, 2, 1, 3};
+    const float share[N] = {0.25f, 0.75f, 1, 0.5f, 0}, weights[CLASSES] = {0.5f, 2, 1, 3};
+    const mq_labels labels = {first, second, share};
+    for (size_t i = 0; i < N * FEATURES; i++) x[i] = draw(i);
+    assert_ok(err, mq_head_create(&err, MQ_HEAD_LINEAR, FEATURES, CLASSES, &head));
+    mq_head_init(head, 5);
+    assert_ok(err, mq_head_trainer_create(&err, head, N, &t));
+    t->weights = weights;
+    t->smoothing = 0.1f;
+    assert_ok(err, mq_head_gradient(&err, t, &(mq_slice){x, labels, N, N, 0}));
+    memcpy(whole, t->grad, head->count * sizeof *whole);
+    memcpy(losses, t->work->loss, sizeof losses);
+    /* The last layer's bias gets the column sums of p W - target, whose rows' targets sum to their weight W.
+     */
+    const mq_head_parts g = mq_head_split(head, t->grad);
+    for (size_t j = 0; j < CLASSES; j++) {
+        double sum = 0;
+        for (size_t i = 0; i < N; i++) {
+            const double a = (double)share[i] * (double)weights[first[i]];
+            const double b = (1 - (double)share[i]) * (double)weights[second[i]];
+            sum += (a + b) * ((double)t->work->p[i * CLASSES + j] - 0.1 / CLASSES) -
+                   0.9 * (a * (j == first[i]) + b * (j == second[i]));
+        }
+        assert_true(fabs(sum / N - (double)g.b2[j]) < 1e-6);
+    }
+    for (size_t at = 0; at < N; at += 2) {
+        const size_t n = N - at < 2 ? N - at : 2;
+        const mq_slice s = {x + at * FEATURES, mq_labels_from(&labels, at), n, N, at};
+        assert_ok(err, mq_head_gradient(&err, t, &s));
+        for (size_t i = 0; i < n; i++) assert_true(t->work->loss[i] == losses[at + i]);
+    }
+    for (size_t i = 0; i < head->count; i++) assert_true(fabsf(t->grad[i] - whole[i]) < 1e-6f);
+    mq_head_trainer_free(&t);
+    mq_head_free(&head);
+}
+
 static void test_head_learns(void **state) {
     (void)state;
     enum { N = 30, FEATURES = 6, CLASSES = 3 };
@@ -226,7 +271,7 @@ static void test_head_learns(void **state) {
     assert_ok(err, mq_head_trainer_create(&err, head, N, &t));
     const double before = loss_of(t, x, labels, N);
     for (int i = 0; i < 60; i++) {
-        assert_ok(err, mq_head_gradient(&err, t, &(mq_slice){x, labels, N, N, 0}));
+        assert_ok(err, mq_head_gradient(&err, t, &(mq_slice){x, {.first = labels}, N, N, 0}));
         assert_ok(err, mq_head_update(&err, t, 1e-2));
     }
     assert_true(before > 0.8 && loss_of(t, x, labels, N) < 0.05);
@@ -286,6 +331,7 @@ int main(void) {
         cmocka_unit_test(test_adam_tells_of_broken_numbers),
         cmocka_unit_test(test_gradient_1024),
         cmocka_unit_test(test_gradient_linear),
+        cmocka_unit_test(test_gradient_targets),
         cmocka_unit_test(test_head_learns),
         cmocka_unit_test(test_stages),
     };

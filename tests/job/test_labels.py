@@ -1,0 +1,89 @@
+"""test_labels.py: runs on uneven classes, balanced, weighted and smoothed: the same bytes with any number of workers,
+cached or not, stopped, killed and resumed. On real pictures with the real weights, at 71 pixels."""
+import json
+import signal
+import sys
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
+
+from marque import Marque  # noqa: E402
+from tap import Tap  # noqa: E402
+from test_run import cached_views, copy_pictures, models, real_pictures, same_models, train  # noqa: E402
+
+KEPT = [12, 12, 12, 4, 3]  # pictures of each class
+BALANCED = ["--sampling", "balanced", "--class-weights", "weights.csv", "--label-smoothing", "0.1"]
+
+
+def prepare(m):
+    classes = {name: paths[:kept] for kept, (name, paths) in zip(KEPT, real_pictures().items())}
+    copy_pictures(m.folder / "pictures", classes)
+    names = list(classes)
+    rows = [f'"{name}",{weight}\n' for name, weight in ((names[0], 0.5), (names[4], 3))]
+    (m.folder / "weights.csv").write_text("class,weight\n" + "".join(rows))
+    m.share_weights()
+
+
+def test_ways(tap, m):
+    m.expect(tap, "a balanced run", train("plain", *BALANCED), 0, out="60 epochs",
+             err=["class weights 0.5 to 3", "each class is shown equally often", "labels smoothed by 0.1"])
+    views = cached_views(m)
+    tap.check("no view is computed twice", len(views) == len(set(views)), sorted(views))
+    m.expect(tap, "with seven workers and no cache", train("other", *BALANCED, "-j", "7", "--cache", "off", "--epochs", "3"), 0)
+    m.expect(tap, "with one and a cache", train("short", *BALANCED, "-j", "1", "--epochs", "3"), 0)
+    tap.check("are byte-equal", models(m, "other") == models(m, "short"))
+    m.expect(tap, "a run's config.json is a config", ["train", "--config", "plain/config.json", "-o", "copied"], 0)
+    same_models(tap, m, "and leads to the same models", "copied")
+    config = json.loads((m.folder / "plain/config.json").read_text())
+    tap.check("it holds the settings", [config[key] for key in ("sampling", "class-weights", "label-smoothing")] ==
+              ["balanced", "weights.csv", 0.1], config)
+
+
+def test_stops(tap, m):
+    code, text = m.stop_when(train("stopped", *BALANCED), "head 3/60", signal.SIGINT)
+    tap.check("stopped", code == 75, text)
+    for option, value, words in (("--sampling", "shuffle", 'sampling was "balanced"'),
+                                 ("--class-weights", "none", 'class-weights was "weights.csv"'),
+                                 ("--label-smoothing", "0.2", "label-smoothing was 0.1")):
+        m.expect(tap, f"{option} {value} is refused", ["train", "--resume", "stopped", option, value], 65,
+                 err=["other settings", words])
+    kept = (m.folder / "weights.csv").read_text()
+    (m.folder / "weights.csv").write_text(kept.replace(",3\n", ",4\n"))
+    m.expect(tap, "so are other weights in the file", ["train", "--resume", "stopped"], 65, err="other settings")
+    (m.folder / "weights.csv").write_text(kept)
+    m.expect(tap, "resumed", ["train", "--resume", "stopped"], 0)
+    same_models(tap, m, "a stop changes nothing", "stopped")
+    code, text = m.stop_when(train("killed", *BALANCED, "--checkpoint-every", "0"), "head 20/60", signal.SIGKILL)
+    tap.check("killed with a checkpoint behind every step", code == -signal.SIGKILL, text)
+    m.expect(tap, "resumed after kill -9", ["train", "--resume", "killed"], 0)
+    same_models(tap, m, "kill -9 changes nothing", "killed")
+
+
+def test_each(tap, m):
+    """Each setting makes another model; the settings that are the default make the default's."""
+    few = ["--epochs", "3"]
+    m.expect(tap, "without any", train("none", *few), 0)
+    m.expect(tap, "with the defaults by name", train("named", *few, "--sampling", "shuffle", "--class-weights", "none",
+                                                     "--label-smoothing", "0"), 0)
+    seen = [models(m, "none")]
+    tap.check("are byte-equal", models(m, "named") == seen[0])
+    for name, args in (("sampled", ["--sampling", "balanced"]), ("weighted", ["--class-weights", "balanced"]),
+                       ("listed", ["--class-weights", "weights.csv"]), ("smoothed", ["--label-smoothing", "0.1"])):
+        m.expect(tap, " ".join(args), train(name, *few, *args), 0)
+        seen.append(models(m, name))
+    tap.check("all others differ", len({model[1] for model in seen}) == 5)
+
+
+def main():
+    tap = Tap()
+    with Marque() as m:
+        prepare(m)
+        m.expect(tap, "import", ["import", "pictures", "-o", "data.mq"], 0)
+        test_ways(tap, m)
+        test_stops(tap, m)
+        test_each(tap, m)
+    return tap.done()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
