@@ -20,8 +20,8 @@
 static const char TEMPORARY[] = ".import.tmp", DATASET[] = "dataset.json";
 
 /* The first source whose probe says true reads. */
-static const mq_import_source *const SOURCES[] = {&mq_import_csv, &mq_import_cars, &mq_import_coco,
-                                                  &mq_import_voc, &mq_import_folder};
+static const mq_import_source *const SOURCES[] = {&mq_import_csv,  &mq_import_cars, &mq_import_tfrecord,
+                                                  &mq_import_coco, &mq_import_voc,  &mq_import_folder};
 
 mq_status mq_import_go_on(mq_err *err, const mq_import_job *job) {
     if (!job->plan->stop || !job->plan->stop(job->plan->user)) return MQ_OK;
@@ -221,13 +221,15 @@ static mq_status check_content(mq_err *err, mq_import_job *job) {
         has[m->entries[i].class] = true;
     }
     for (size_t i = 0; i < m->class_count; i++) filled += has[i];
+    const bool folders = strcmp(job->kind, "folder") == 0;
+    const char *left = m->count ? m->entries[0].reason : NULL;
     MQ_REQUIRE(taken, err, MQ_NO_INPUT, "%s: no pictures in %s (%zu %s left out%s%s)", job->plan->source,
-               job->list ? "its rows" : "class folders", m->count, m->count == 1 ? "file was" : "files were",
-               m->count ? "; the first: " : "",
-               m->count ? mq_text_safe(m->entries[0].reason, safe, sizeof safe) : "");
+               folders ? "class folders" : "what it lists", m->count,
+               m->count == 1 ? "file was" : "files were", left ? "; the first: " : "",
+               left ? mq_text_safe(left, safe, sizeof safe) : "");
     MQ_REQUIRE(filled >= 2, err, MQ_BAD_DATA,
                "%s: all %zu pictures are of one class; a classifier needs two%s", job->plan->source, taken,
-               job->list ? "" : ", each in a folder of its own");
+               folders ? ", each in a folder of its own" : "");
     MQ_TRY(mq_manifest_drop_classes(err, m, job->first_classes, &dropped));
     if (dropped)
         mq_warn("%zu %s no picture that can be used; left out", dropped,
@@ -267,7 +269,7 @@ static mq_status read_source(mq_err *err, mq_import_job *job) {
         return SOURCES[i]->read(err, job);
     }
     return mq_fail(err, MQ_NO_INPUT,
-                   "%s: neither a folder of pictures nor a list of them (.csv, .tsv, .json)",
+                   "%s: neither a folder of pictures nor a list of them (.csv, .tsv, .json, .tfrecord)",
                    job->plan->source);
 cleanup:
     return status;

@@ -29,7 +29,8 @@ typedef struct {
     mq_status (*read)(mq_err *err, mq_import_job *job);
 } mq_import_source;
 
-extern const mq_import_source mq_import_cars, mq_import_coco, mq_import_csv, mq_import_folder, mq_import_voc;
+extern const mq_import_source mq_import_cars, mq_import_coco, mq_import_csv, mq_import_folder,
+    mq_import_tfrecord, mq_import_voc;
 
 /* The number of the class called name, appended when it is new. */
 MQ_MUST_USE mq_status mq_import_class_of(mq_err *err, mq_import_job *job, const char *name, uint32_t *class);
@@ -62,8 +63,12 @@ MQ_MUST_USE mq_status mq_import_keep_inside(mq_err *err, const mq_import_job *jo
 
 /* An object that annotations tell of; borrowed while it is added. */
 typedef struct {
-    const char *file; /* of its picture, below the source */
-    uint64_t number;  /* its own among the objects of that picture */
+    const char *file;   /* name of its picture, and the path of it below the source, unless holder is that */
+    const char *holder; /* path below the source of the file that holds the picture's bytes; NULL: file */
+    uint64_t offset;    /* where in it they are; as in an mq_entry */
+    size_t length;
+    uint64_t number; /* its own among the objects of that picture */
+    bool alone;      /* there are no others: no number in its name */
     uint32_t class;
     mq_split split; /* MQ_SPLITS: none */
     size_t row;
@@ -71,9 +76,9 @@ typedef struct {
     double box[4]; /* x1, y1, x2, y2: edges in pixels, 0 being the left or upper one of the picture */
 } mq_object;
 
-/* Adds an object: with boxes FILE#NUMBER, cut by its box; without FILE. A box whose edges have changed places
- * goes to inverted (NULL: nobody asks), one without a pixel is left out. *entry, where it is not NULL, is
- * borrowed until the next call. */
+/* Adds an object: with boxes as FILE#NUMBER, cut by its box; without as FILE. A box whose edges have changed
+ * places goes to inverted (NULL: nobody asks), one without a pixel is left out. *entry, where it is not NULL,
+ * is borrowed until the next call. */
 MQ_MUST_USE mq_status mq_import_add_object(mq_err *err, mq_import_job *job, const mq_object *object,
                                            mq_wrong_rows *inverted, mq_entry **entry);
 
