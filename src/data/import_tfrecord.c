@@ -164,26 +164,28 @@ static bool probe(const mq_import_job *job) {
     return found;
 }
 
+static mq_status shard_missing(mq_err *err, const mq_import_job *job, unsigned long number, const char *where,
+                               const char *name) {
+    char safe[256];
+    return mq_fail(err, MQ_NO_INPUT, "%s: shard %lu is missing %s %s; fetch it, or take --allow-missing",
+                   job->plan->source, number, where, mq_text_safe(name, safe, sizeof safe));
+}
+
 /* A shard that was not fetched would be missed by nobody. Names are sorted, so the shards of one set follow
  * each other by their numbers. */
 static mq_status check_whole(mq_err *err, const mq_import_job *job, const shard_list *list) {
-    mq_status status = MQ_OK;
     unsigned long number, count, wanted = 0;
     size_t begin, end;
-    char safe[256];
-    for (size_t i = 0; i < list->count && !job->plan->allow_missing; i++) {
+    const char *last = "";
+    for (size_t i = 0; i < list->count; i++) {
         const char *name = list->names[i];
         if (!find_count(name, &begin, &end, &number, &count)) continue;
-        MQ_REQUIRE(number == wanted, err, MQ_NO_INPUT,
-                   "%s: shard %lu of %lu is missing before %s; fetch it, or take --allow-missing",
-                   job->plan->source, wanted, count, mq_text_safe(name, safe, sizeof safe));
+        if (number != wanted && wanted) return shard_missing(err, job, wanted, "behind", last);
+        if (number != wanted) return shard_missing(err, job, wanted, "before", name);
         wanted = number + 1 < count ? number + 1 : 0;
+        last = name;
     }
-    MQ_REQUIRE(wanted == 0, err, MQ_NO_INPUT,
-               "%s: shard %lu is missing behind %s; fetch it, or take --allow-missing", job->plan->source,
-               wanted, mq_text_safe(list->names[list->count - 1], safe, sizeof safe));
-cleanup:
-    return status;
+    return wanted ? shard_missing(err, job, wanted, "behind", last) : MQ_OK;
 }
 
 /* The values of a list of floats or integers, at most max; their number, or SIZE_MAX when it is no such list.
@@ -418,7 +420,14 @@ static bool has_splits(const shard_list *list) {
     return there[MQ_TRAIN] && (there[MQ_VAL] || there[MQ_TEST]);
 }
 
-/* Records of one name, or the same file in two folders of a set, get their place behind it. */
+/* Where the number of an object begins in an entry's name, "#17"; else its end. */
+static size_t base_length(const char *name) {
+    const char *mark = strrchr(name, '#');
+    return mark && mark[1] && !mark[1 + strspn(mark + 1, "0123456789")] ? (size_t)(mark - name)
+                                                                        : strlen(name);
+}
+
+/* Pictures of one name get their place behind it: 1.png in the folder of each class, say. */
 static mq_status part_namesakes(mq_err *err, mq_manifest *m) {
     mq_status status = MQ_OK;
     bool *twice = NULL;
@@ -430,7 +439,8 @@ static mq_status part_namesakes(mq_err *err, mq_manifest *m) {
     for (size_t i = 0; i < m->count; i++) {
         mq_entry *e = &m->entries[i];
         if (!twice[i]) continue;
-        MQ_TRY(mq_format(err, &name, "%s@%s:%zu", e->name, e->file, e->row));
+        const int base = (int)base_length(e->name);
+        MQ_TRY(mq_format(err, &name, "%.*s@%s:%zu%s", base, e->name, e->file, e->row, e->name + base));
         free(e->name);
         e->name = name;
         name = NULL;
@@ -484,7 +494,7 @@ static mq_status read_tfrecord(mq_err *err, mq_import_job *job) {
     mq_wrong_rows missing = {.unit = "record"};
     MQ_TRY(mq_labels_new(err, &r.labels));
     MQ_TRY(find_shards(err, job, &list));
-    if (!job->list) MQ_TRY(check_whole(err, job, &list));
+    if (!job->list && !job->plan->allow_missing) MQ_TRY(check_whole(err, job, &list));
     const bool splits = has_splits(&list);
     for (size_t i = 0; i < list.count; i++) {
         r.split = MQ_SPLITS;
