@@ -20,8 +20,9 @@
 static const char TEMPORARY[] = ".import.tmp", DATASET[] = "dataset.json";
 
 /* The first source whose probe says true reads. */
-static const mq_import_source *const SOURCES[] = {&mq_import_csv,  &mq_import_cars, &mq_import_tfrecord,
-                                                  &mq_import_coco, &mq_import_voc,  &mq_import_folder};
+static const mq_import_source *const SOURCES[] = {&mq_import_list,     &mq_import_csv,  &mq_import_cars,
+                                                  &mq_import_tfrecord, &mq_import_coco, &mq_import_voc,
+                                                  &mq_import_folder};
 
 mq_status mq_import_go_on(mq_err *err, const mq_import_job *job) {
     if (!job->plan->stop || !job->plan->stop(job->plan->user)) return MQ_OK;
@@ -239,19 +240,30 @@ cleanup:
     return status;
 }
 
-/* Real paths of the source: links are judged by them. A list's pictures lie beside or below it. */
+/* Real paths of the source: links are judged by them. A list's pictures lie beside or below it, unless the
+ * plan says where. */
 static mq_status find_root(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
-    const char *source = job->plan->source;
+    const mq_import_plan *plan = job->plan;
+    const char *source = plan->list ? "." : plan->source;
     char *real = realpath(source, NULL);
     MQ_REQUIRE(real, err, MQ_NO_INPUT, "%s: %s", source, strerror(errno));
-    if (mq_folder_exists(real)) {
-        job->root = real;
-        real = NULL;
-    } else {
+    const bool folder = !plan->list && mq_folder_exists(real);
+    MQ_REQUIRE(!folder || !plan->root, err, MQ_USAGE,
+               "--root is for lists, and %s is a folder; its classes begin in it", source);
+    if (!folder && !plan->list) {
         const char *slash = strrchr(real, '/');
         MQ_TRY(mq_format(err, &job->root, "%.*s", slash > real ? (int)(slash - real) : 1, real));
         job->list = real;
+    } else {
+        job->root = real;
+    }
+    real = NULL;
+    if (plan->root) {
+        real = realpath(plan->root, NULL);
+        MQ_REQUIRE(real && mq_folder_exists(real), err, MQ_NO_INPUT, "%s: no such folder", plan->root);
+        free(job->root);
+        job->root = real;
         real = NULL;
     }
 cleanup:
@@ -408,7 +420,7 @@ mq_status mq_import(mq_err *err, const mq_import_plan *plan, mq_import_report *r
     bool made = false;
     *report = (mq_import_report){0};
     MQ_TRY(check_plan(err, plan));
-    MQ_REQUIRE(mq_folder_exists(plan->source) || mq_file_exists(plan->source), err, MQ_NO_INPUT,
+    MQ_REQUIRE(plan->list || mq_folder_exists(plan->source) || mq_file_exists(plan->source), err, MQ_NO_INPUT,
                "%s: no such folder or list", plan->source);
     MQ_TRY(check_output(err, plan));
     if (!plan->dry_run) {

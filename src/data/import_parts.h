@@ -2,6 +2,7 @@
 #ifndef MQ_IMPORT_PARTS_H
 #define MQ_IMPORT_PARTS_H
 
+#include "base/csv.h"
 #include "base/file.h"
 #include "data/import.h"
 #include "data/manifest.h"
@@ -29,7 +30,7 @@ typedef struct {
     mq_status (*read)(mq_err *err, mq_import_job *job);
 } mq_import_source;
 
-extern const mq_import_source mq_import_cars, mq_import_coco, mq_import_csv, mq_import_folder,
+extern const mq_import_source mq_import_list, mq_import_cars, mq_import_coco, mq_import_csv, mq_import_folder,
     mq_import_tfrecord, mq_import_voc;
 
 /* The number of the class called name, appended when it is new. */
@@ -49,6 +50,10 @@ MQ_MUST_USE mq_status mq_wrong_row(mq_err *err, mq_wrong_rows *rows, size_t numb
 MQ_MUST_USE mq_status mq_import_judge_rows(mq_err *err, const mq_import_job *job, const char *path,
                                            size_t all, const mq_wrong_rows *missing,
                                            const mq_wrong_rows *inverted);
+
+/* Whether a table has the columns of a list of pictures; and its rows, read as those of a list file are. */
+bool mq_import_is_csv(const mq_csv *csv);
+MQ_MUST_USE mq_status mq_import_take_csv(mq_err *err, mq_import_job *job, mq_csv *csv);
 
 /* Two rows about one picture of a sorted manifest, which would put it into the data set twice, perhaps as two
  * classes: MQ_BAD_DATA. */
@@ -104,6 +109,12 @@ MQ_MUST_USE mq_status mq_import_split_of(mq_err *err, const char *path, size_t l
 
 /* MQ_INTERRUPTED once the plan's stop says so. */
 MQ_MUST_USE mq_status mq_import_go_on(mq_err *err, const mq_import_job *job);
+
+/* The split that a folder called name (length bytes) stands for: train, val, valid, validation, test. */
+bool mq_import_split_folder(const char *name, size_t length, mq_split *split);
+
+/* With a class for each lowest folder two of one name in different places would silently become one class. */
+MQ_MUST_USE mq_status mq_import_check_leaves(mq_err *err, const mq_import_job *job);
 
 /* Reads the bytes of a picture, those of a file or of its part of one, into file. *path, of the
  * file they lie in, is the caller's. Any thread. */

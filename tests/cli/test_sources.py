@@ -393,11 +393,70 @@ def test_tfrecord_damage(tap, m):
     tap.check("is left out with the reason", set(left) == {"bad", "none"}, left)
 
 
+# --- Lists on standard input
+
+def test_stdin(tap, m):
+    fill(m.folder / "pics", {"ant": 10, "bee/deep": 10, "bee a": 4})
+    m.expect(tap, "the folder itself", ["import", "pics", "-o", "folder.mq"], 0)
+    wanted, files = content(m.folder / "folder.mq"), sorted((m.folder / "pics").rglob("*.png"), reverse=True)
+    relative = [f.relative_to(m.folder) for f in files]
+    same = {k: v for k, v in wanted.items() if k != "dataset.json"}
+
+    def listed(data, lines, end="\n", args=(), code=0, **how):
+        return m.expect(tap, f"a list: {data}", ["import", "-", "-o", data, *args], code,
+                        stdin=end.join([*map(str, lines), ""]).encode("utf-8", "surrogateescape"), **how)
+
+    listed("lines.mq", relative, out=["24 pictures, 3 classes (class = top folder)"])
+    listed("crlf.mq", ["\ufeff" + str(relative[0]), *relative[1:], "", relative[0]], "\r\n")
+    listed("print0.mq", relative, "\0")
+    listed("absolute.mq", files)
+    listed("dots.mq", [f"./x/..//{f}" for f in relative])
+    listed("folders.mq", ["pics", "pics/ant", *relative])
+    listed("rooted.mq", [f.relative_to("pics") for f in relative], args=["--root", "pics"])
+    for data in ("lines.mq", "crlf.mq", "print0.mq", "absolute.mq", "dots.mq", "folders.mq", "rooted.mq"):
+        got = {k: v for k, v in content(m.folder / data).items() if k != "dataset.json"}
+        tap.check(f"{data} is what its folder gives", got == same, sorted(got))
+    listed("some.mq", relative[:-3])
+    listed("some.mq", relative, args=["--update"], out=["21 pictures keep their split, 3 are new"])
+    listed("leaf.mq", relative, args=["--class-level", "leaf"], out=["class = folder of the picture", "deep"])
+    listed("missing.mq", [*relative, "pics/ant/none.png"], code=66, err=["1 of 25 rows have no picture", "line 25 (",
+                                                                         "/pics/ant/none.png)", "--allow-missing"])
+    listed("allowed.mq", [*relative, "pics/ant/none.png"], args=["--allow-missing"], out="24 pictures")
+    listed("empty.mq", [], code=66, err="standard input: no pictures in what it lists")
+    listed("flat.mq", ["pics/ant/000.png", "pics/ant/001.png"], code=66, err="lies in no class folder")
+    listed("outside.mq", files, args=["--root", "pics/ant"], code=65, err=["standard input:", "lies outside --root"])
+    m.expect(tap, "--root of a folder", ["import", "pics", "-o", "x.mq", "--root", "pics"], 64, err="--root is for lists")
+    m.expect(tap, "--root that is none", ["import", "-", "-o", "x.mq", "--root", "nowhere"], 66, err="nowhere: no such folder")
+    fill(m.folder / "parts", {"train/a": 6, "train/b": 6, "val/a": 2, "val/b": 2})
+    listed("parts.mq", [f"parts/{p}" for p in ("train/a/000.png", "train/b/000.png", "val/a/000.png", "val/b/001.png")],
+           out=["train 2  val 2  test 0", "class = folder below train, val and test"])
+    odd = m.folder / "odd"
+    for name in ("new\nline", "-dash", "qu\"ote", "b\udcffd", "x" * 255):
+        (odd / name).mkdir(parents=True)
+        (odd / name / f"{name[:250]}.png").write_bytes(png(5, 5, len(name) * 7 + 1000))
+        (odd / name / "2.png").write_bytes(png(5, 5, len(name) * 7 + 2000))
+    listed("odd.mq", odd.rglob("*.png"), "\0", out="10 pictures, 5 classes")
+    tap.check("every byte of a name is kept", {r["class"] for r in rows(m.folder / "odd.mq/split.csv")} ==
+              {p.name for p in odd.iterdir()})
+    rows_of = ["path,label,split", *(f"{f},{'xy'[i % 2]}," for i, f in enumerate(relative))]
+    listed("table.mq", rows_of, out=["24 pictures, 2 classes (class = label of the row)"])
+    tabs = ["label\tfile", *(f"{'xy'[i % 2]}\t{f.relative_to('pics')}" for i, f in enumerate(relative))]
+    listed("tabs.mq", tabs, args=["--root", "pics"], out="24 pictures, 2 classes")
+    (m.folder / "away").mkdir()
+    (m.folder / "away/list.csv").write_text("\n".join(["path,label", *(f"{f},{'xy'[i % 2]}" for i, f in enumerate(files))]))
+    m.expect(tap, "a list file away from its pictures", ["import", "away/list.csv", "-o", "x.mq"], 65, err="lies outside")
+    m.expect(tap, "with --root", ["import", "away/list.csv", "--root", "pics", "-o", "away.mq"], 0, out="24 pictures")
+    (m.folder / "pics/ant/link.png").symlink_to("/etc/hostname")
+    (m.folder / "pics/list.csv").write_text("path,label\nant/link.png,a\nant/000.png,a\nant/001.png,b\n")
+    m.expect(tap, "a link in a list file that leads out", ["import", "pics/list.csv", "-o", "link.mq"], 0, out="2 pictures")
+    tap.check("is left out", "leads out" in quarantine(m, "link.mq")["ant/link.png"])
+
+
 def main():
     tap = Tap()
-    with Marque() as m:
-        for test in (test_coco, test_coco_odd, test_voc, test_tfrecord, test_tfrecord_labels, test_tfrecord_boxes,
-                     test_tfrecord_damage):
+    for test in (test_coco, test_coco_odd, test_voc, test_tfrecord, test_tfrecord_labels, test_tfrecord_boxes,
+                 test_tfrecord_damage, test_stdin):
+        with Marque() as m:  # a folder of its own
             test(tap, m)
     return tap.done()
 
