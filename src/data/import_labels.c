@@ -21,11 +21,18 @@ typedef struct {
     bool text_twice; /* another number has the same text */
 } seen_label;
 
-/* Lines of a file of names. */
 typedef struct {
     int64_t id;
     const char *name; /* borrowed from the file's text */
 } named_line;
+
+/* A file of names, its lines sorted by their numbers; owned. */
+typedef struct {
+    const char *path; /* NULL: there is none; borrowed */
+    mq_buf text;
+    named_line *lines;
+    size_t count;
+} name_file;
 
 struct mq_labels {
     mq_manifest
@@ -123,69 +130,62 @@ static int64_t first_number(const mq_labels *l, const char *path, size_t lines, 
     return from_one;
 }
 
-/* Cuts text into lines, sorted by their numbers; *lines is the caller's. */
-static mq_status read_lines(mq_err *err, const mq_labels *l, const char *path, mq_buf *text, bool from_one,
-                            named_line **lines, size_t *count) {
+static mq_status read_lines(mq_err *err, const mq_labels *l, name_file *f, bool from_one) {
     mq_status status = MQ_OK;
     size_t capacity = 0, numbered = 0;
-    MQ_REQUIRE(!memchr(text->data, 0, text->size), err, MQ_BAD_DATA, "%s: holds NUL bytes", path);
-    for (char *p = (char *)text->data; *p;) {
+    MQ_TRY(mq_file_read(err, f->path, &f->text));
+    MQ_REQUIRE(f->text.size && !memchr(f->text.data, 0, f->text.size), err, MQ_BAD_DATA, "%s: %s", f->path,
+               f->text.size ? "holds NUL bytes" : "is empty");
+    for (char *p = (char *)f->text.data; *p;) {
         char *line = p, *end = NULL;
         p += strcspn(p, "\n");
         if (*p) *p++ = 0;
         line[strcspn(line, "\r")] = 0;
         if (!*line) continue;
-        MQ_TRY(mq_grow(err, lines, &capacity, *count + 1, sizeof **lines));
-        named_line *n = &(*lines)[(*count)++];
+        MQ_TRY(mq_grow(err, &f->lines, &capacity, f->count + 1, sizeof *f->lines));
+        named_line *n = &f->lines[f->count++];
         *n = (named_line){strtoll(line, &end, 10), line};
         if (end == line || *end != ':' || !end[1]) continue;
         n->name = end + 1;
         numbered++;
     }
-    MQ_REQUIRE(*count && (numbered == 0 || numbered == *count), err, MQ_BAD_DATA,
-               "%s: %zu of its %zu lines begin with a number and a colon; all or none must", path, numbered,
-               *count);
-    const int64_t first = numbered ? 0 : first_number(l, path, *count, from_one);
-    for (size_t i = 0; i < *count && !numbered; i++) (*lines)[i].id = first + (int64_t)i;
-    qsort(*lines, *count, sizeof **lines, compare_lines);
+    MQ_REQUIRE(f->count && (numbered == 0 || numbered == f->count), err, MQ_BAD_DATA,
+               "%s: %zu of its %zu lines begin with a number and a colon; all or none must", f->path,
+               numbered, f->count);
+    const int64_t first = numbered ? 0 : first_number(l, f->path, f->count, from_one);
+    for (size_t i = 0; i < f->count && !numbered; i++) f->lines[i].id = first + (int64_t)i;
+    qsort(f->lines, f->count, sizeof *f->lines, compare_lines);
 cleanup:
     return status;
 }
 
 /* What a label's class is called; *name is the caller's. */
-static mq_status name_label(mq_err *err, const seen_label *s, const char *path, const named_line *lines,
-                            size_t count, char **name) {
+static mq_status name_label(mq_err *err, const seen_label *s, const name_file *f, char **name) {
     const named_line wanted = {s->id, NULL};
     if (s->text && s->text_twice && s->has_id)
         return mq_format(err, name, "%s (%" PRId64 ")", s->text, s->id);
     if (s->text) return mq_strdup(err, s->text, name);
-    if (!path) return mq_format(err, name, "%" PRId64, s->id);
-    const named_line *line = count ? bsearch(&wanted, lines, count, sizeof *lines, compare_lines) : NULL;
+    if (!f->path) return mq_format(err, name, "%" PRId64, s->id);
+    const named_line *line = bsearch(&wanted, f->lines, f->count, sizeof *f->lines, compare_lines);
     if (line) return mq_strdup(err, line->name, name);
-    return mq_fail(err, MQ_BAD_DATA, "%s: has no line for label %" PRId64, path, s->id);
+    return mq_fail(err, MQ_BAD_DATA, "%s: has no line for label %" PRId64, f->path, s->id);
 }
 
 mq_status mq_labels_end(mq_err *err, mq_labels *l, mq_import_job *job, const char *names, bool from_one) {
     mq_status status = MQ_OK;
     uint32_t *class_of = NULL;
-    mq_buf text = mq_buf_init(NAMES_LIMIT);
-    named_line *lines = NULL;
-    size_t count = 0;
+    name_file f = {.text = mq_buf_init(NAMES_LIMIT)};
     char *name = NULL;
     if (!l->count) return MQ_OK;
     MQ_TRY(find_twice(err, l));
     qsort(l->seen, l->count, sizeof *l->seen, compare_seen);
-    if (l->seen[0].text || !l->seen[0].has_id) names = NULL; /* what records say themselves counts */
-    if (names) {
-        MQ_TRY(mq_file_read(err, names, &text));
-        MQ_REQUIRE(text.size, err, MQ_BAD_DATA, "%s: is empty", names);
-        MQ_TRY(read_lines(err, l, names, &text, from_one, &lines, &count));
-    }
+    if (!l->seen[0].text && l->seen[0].has_id) f.path = names; /* what records say themselves counts */
+    if (f.path) MQ_TRY(read_lines(err, l, &f, from_one));
     MQ_TRY(mq_calloc(err, l->count, sizeof *class_of, "labels", &class_of));
     for (size_t i = 0; i < l->count; i++) {
         free(name);
         name = NULL;
-        MQ_TRY(name_label(err, &l->seen[i], names, lines, count, &name));
+        MQ_TRY(name_label(err, &l->seen[i], &f, &name));
         MQ_TRY(mq_import_class_of(err, job, name, &class_of[l->seen[i].place]));
     }
     for (size_t i = 0; i < job->manifest.count; i++) {
@@ -194,8 +194,8 @@ mq_status mq_labels_end(mq_err *err, mq_labels *l, mq_import_job *job, const cha
     }
 cleanup:
     free(name);
-    free(lines);
     free(class_of);
-    mq_buf_free(&text);
+    free(f.lines);
+    mq_buf_free(&f.text);
     return status;
 }
