@@ -46,7 +46,7 @@ enum { MQ_WRONG_SHOWN = 1024 };
 MQ_MUST_USE mq_status mq_wrong_row(mq_err *err, mq_wrong_rows *rows, size_t number, const char *file);
 
 /* What was wrong with `all` rows of the file path: boxes without area are an error, so are missing pictures
- * unless the plan allows them; the report gets their number. */
+ * unless the plan allows them; the report gets their number added. */
 MQ_MUST_USE mq_status mq_import_judge_rows(mq_err *err, const mq_import_job *job, const char *path,
                                            size_t all, const mq_wrong_rows *missing,
                                            const mq_wrong_rows *inverted);

@@ -30,7 +30,7 @@ mq_status mq_import_judge_rows(mq_err *err, const mq_import_job *job, const char
                "%s: %zu of %zu rows have no picture below %s: %s%s; --allow-missing imports the others", path,
                missing->count, all, job->list || job->plan->list ? job->root : job->plan->source,
                (char *)missing->shown.data, more(missing));
-    job->report->missing = missing->count;
+    job->report->missing += missing->count;
 cleanup:
     return status;
 }

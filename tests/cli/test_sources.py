@@ -9,11 +9,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import matfile  # noqa: E402
 import recordfile  # noqa: E402
 from eventfile import masked  # noqa: E402
 from marque import Marque  # noqa: E402
 from tap import Tap  # noqa: E402
-from test_import import content, fill, png, rows, splits  # noqa: E402
+from test_import import cars, content, fill, png, rows  # noqa: E402
+from test_import import table as car_table  # noqa: E402
 
 
 def taken(m, data):
@@ -452,10 +454,48 @@ def test_stdin(tap, m):
     tap.check("is left out", "leads out" in quarantine(m, "link.mq")["ant/link.png"])
 
 
+# --- Stanford Cars
+
+def test_cars(tap, m):
+    root = cars(m.folder / "cars", car_table(20))
+    m.expect(tap, "the official form without test part", ["import", "cars", "-o", "train.mq"], 0, out="20 pictures")
+    rows_of = [{"bbox_x1": 3, "bbox_y1": 4, "bbox_x2": 33, "bbox_y2": 24, "class": 1 + k % 2, "fname": f"{k + 1:05}.png"}
+               for k in range(6)]
+    (root / "cars_test").mkdir()
+    for k in range(6):
+        (root / "cars_test" / f"{k + 1:05}.png").write_bytes(png(40, 30, 9000 + k))
+    m.expect(tap, "test pictures without labels", ["import", "cars", "-o", "nolabels.mq"], 0, out="20 pictures",
+             err="cars_test_annos_withlabels.mat is not there")
+    (root / "devkit/cars_test_annos_withlabels.mat").write_bytes(matfile.write({"annotations": rows_of}))
+    m.expect(tap, "the official test part", ["import", "cars", "-o", "cars.mq"], 0, out=["26 pictures", "val 2  test 6"])
+    got = taken(m, "cars.mq")
+    tap.check("is the test part, with its boxes", {n for n, (_, s, _) in got.items() if s == "test"} ==
+              {f"cars_test/{k + 1:05}.png" for k in range(6)} and got["cars_test/00002.png"] ==
+              ("smart fortwo", "test", (3, 4, 33, 24)), got)
+    (root / "cars_test/00003.png").unlink()
+    m.expect(tap, "a missing test picture", ["import", "cars", "-o", "x.mq"], 66,
+             err=["withlabels.mat: 1 of 6 rows have no picture", "row 3 (00003.png)"])
+    m.expect(tap, "is allowed to miss", ["import", "cars", "-o", "miss.mq", "--allow-missing"], 0,
+             out=["25 pictures", "1 annotation rows have no picture"])
+    (root / "cars_train").rename(root / "inner")
+    (root / "cars_train").mkdir()
+    (root / "inner").rename(root / "cars_train/cars_train")
+    m.expect(tap, "folders within folders of one name", ["import", "cars", "-o", "nested.mq", "--allow-missing"], 0,
+             out="25 pictures")
+    pooled = cars(m.folder / "pooled", car_table(20), pooled=True)
+    for path in (pooled / "car_ims").iterdir():
+        path.rename(pooled / path.name)
+    m.expect(tap, "the pooled form without its folder", ["import", "pooled", "-o", "pooled.mq"], 0, out=["20 pictures", "test 10"])
+    cut = cars(m.folder / "cut", car_table(20, box=(10, 20, 50, 50)), pooled=True)
+    for args, code, words in (([], 65, ["20 of 20 boxes", "already cut", "--boxes ignore"]),
+                              (["--boxes", "ignore"], 0, [])):
+        m.expect(tap, f"a pooled copy that is cut {args}", ["import", cut, "-o", "cut.mq", *args], code, err=words)
+
+
 def main():
     tap = Tap()
     for test in (test_coco, test_coco_odd, test_voc, test_tfrecord, test_tfrecord_labels, test_tfrecord_boxes,
-                 test_tfrecord_damage, test_stdin):
+                 test_tfrecord_damage, test_stdin, test_cars):
         with Marque() as m:  # a folder of its own
             test(tap, m)
     return tap.done()
