@@ -62,15 +62,15 @@ cleanup:
     return status;
 }
 
-mq_status mq_csv_open(mq_err *err, const char *path, mq_csv **csv) {
+mq_status mq_csv_parse(mq_err *err, const char *what, mq_buf *text, char comma, mq_csv **csv) {
     mq_status status = MQ_OK;
     mq_csv *c = NULL;
     MQ_TRY(mq_calloc(err, 1, sizeof *c, "a CSV file", &c));
-    c->text = mq_buf_init(FILE_LIMIT);
-    MQ_TRY(mq_strdup(err, path, &c->path));
-    c->comma = mq_text_ends(path, ".tsv") ? '\t' : ',';
-    MQ_TRY(mq_file_read(err, path, &c->text));
-    MQ_REQUIRE(c->text.size && !memchr(c->text.data, 0, c->text.size), err, MQ_BAD_DATA, "%s: %s", path,
+    c->text = *text;
+    *text = mq_buf_init(0);
+    MQ_TRY(mq_strdup(err, what, &c->path));
+    c->comma = comma;
+    MQ_REQUIRE(c->text.size && !memchr(c->text.data, 0, c->text.size), err, MQ_BAD_DATA, "%s: %s", what,
                c->text.size ? "holds NUL bytes, so it is no CSV file" : "is empty; it needs a row of names");
     c->at = (char *)c->text.data;
     if (strncmp(c->at, "\xef\xbb\xbf", 3) == 0) c->at += 3;
@@ -83,6 +83,15 @@ mq_status mq_csv_open(mq_err *err, const char *path, mq_csv **csv) {
     c = NULL;
 cleanup:
     mq_csv_free(&c);
+    mq_buf_free(text);
+    return status;
+}
+
+mq_status mq_csv_open(mq_err *err, const char *path, mq_csv **csv) {
+    mq_buf text = mq_buf_init(FILE_LIMIT);
+    const mq_status status = mq_file_read(err, path, &text);
+    if (status == MQ_OK) return mq_csv_parse(err, path, &text, mq_text_ends(path, ".tsv") ? '\t' : ',', csv);
+    mq_buf_free(&text);
     return status;
 }
 

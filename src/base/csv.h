@@ -3,7 +3,7 @@
 #ifndef MQ_CSV_H
 #define MQ_CSV_H
 
-#include "base/status.h"
+#include "base/buf.h"
 
 typedef struct mq_csv mq_csv;
 
@@ -11,6 +11,10 @@ enum { MQ_CSV_NONE = -1 };
 
 /* Reads the file, at most 1 GB, and its first row; *csv is the caller's. */
 MQ_MUST_USE mq_status mq_csv_open(mq_err *err, const char *path, mq_csv **csv);
+
+/* The same of text that is there already, taken over even on failure; what names it in messages, comma stands
+ * between its fields. */
+MQ_MUST_USE mq_status mq_csv_parse(mq_err *err, const char *what, mq_buf *text, char comma, mq_csv **csv);
 
 /* The number of the column called name, or MQ_CSV_NONE. */
 int mq_csv_column(const mq_csv *csv, const char *name);

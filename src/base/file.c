@@ -33,6 +33,20 @@ cleanup:
     return status;
 }
 
+mq_status mq_stdin_read(mq_err *err, mq_buf *buf) {
+    enum { STEP = 1 << 16 };
+    for (;;) {
+        const mq_status status = mq_buf_reserve(err, buf, STEP);
+        if (status != MQ_OK) return status;
+        const ssize_t n = read(STDIN_FILENO, buf->data + buf->size, STEP);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return mq_fail(err, MQ_IO, "standard input: %s", strerror(errno));
+        buf->size += (size_t)n;
+        buf->data[buf->size] = 0;
+        if (n == 0) return MQ_OK;
+    }
+}
+
 mq_status mq_file_pread(mq_err *err, int fd, const char *path, void *data, size_t size, uint64_t offset) {
     for (size_t done = 0; done < size;) {
         const ssize_t n = pread(fd, (char *)data + done, size - done, (off_t)(offset + done));

@@ -96,11 +96,12 @@ mq_status mq_json_list_each(mq_err *err, const mq_json_list *list, mq_json_eleme
     MQ_REQUIRE(found || sound, err, MQ_BAD_DATA, "%s: not a JSON object, or cut off", what);
     MQ_REQUIRE(found && take(&w, '['), err, MQ_BAD_DATA, "%s: holds no list called %s", what, key);
     for (size_t i = 0; !take(&w, ']'); i++) {
-        MQ_REQUIRE(i == 0 || take(&w, ','), err, MQ_BAD_DATA, "%s: %s is cut off behind element %zu", what,
-                   key, i);
+        MQ_REQUIRE(i == 0 || take(&w, ','), err, MQ_BAD_DATA,
+                   "%s: %s is damaged or cut off behind element %zu", what, key, i);
         skip_blanks(&w);
         const char *begin = w.at;
-        MQ_REQUIRE(skip_value(&w), err, MQ_BAD_DATA, "%s: %s is cut off in element %zu", what, key, i + 1);
+        MQ_REQUIRE(skip_value(&w), err, MQ_BAD_DATA, "%s: %s is damaged or cut off in element %zu", what, key,
+                   i + 1);
         snprintf(place, sizeof place, "%s: %s, element %zu", what, key, i + 1);
         MQ_TRY(mq_json_parse(err, place, begin, (size_t)(w.at - begin), &element));
         MQ_REQUIRE(mq_json_is_object(element), err, MQ_BAD_DATA, "%s: not an object", place);

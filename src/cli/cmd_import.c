@@ -1,5 +1,6 @@
 /* cmd_import.c: `marque import`, labelled pictures become a data set. Owns the
  * report while it prints it. */
+#include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/par.h"
@@ -11,7 +12,7 @@
 #include <string.h>
 
 typedef struct {
-    const char *output, *split_file, *group_by, *annotations, *meta;
+    const char *output, *root, *split_file, *group_by, *annotations, *meta;
     double val, test, margin;
     int class_level, boxes, store; /* index of the word; boxes and store as their enums */
     int64_t folds, max_side, seed, shard_mb, jobs;
@@ -27,6 +28,11 @@ static const mq_option params[] = {
      .value = "DATA",
      AT(output),
      .help = "folder to make"},
+    {.name = "root",
+     .kind = MQ_OPTION_TEXT,
+     .value = "DIR",
+     AT(root),
+     .help = "folder that the paths of a list begin at, and classes of plain paths lie in"},
     {.name = "val",
      .kind = MQ_OPTION_REAL,
      .value = "F",
@@ -138,7 +144,7 @@ static const mq_option params[] = {
     {.name = NULL},
 };
 
-enum { REASONS_SHOWN = 3, SMALL_SHOWN = 10, NAME_MAX_SHOWN = 120 };
+enum { LIST_LIMIT = 1 << 30, REASONS_SHOWN = 3, SMALL_SHOWN = 10, NAME_MAX_SHOWN = 120 };
 
 static size_t total(const mq_import_class *class) {
     return class->count[MQ_TRAIN] + class->count[MQ_VAL] + class->count[MQ_TEST];
@@ -314,11 +320,17 @@ static mq_status run(mq_err *err, const mq_call *call) {
     mq_status status = MQ_OK;
     const import_options *o = call->options;
     mq_import_report report = {0};
+    mq_buf list = mq_buf_init(LIST_LIMIT);
+    const bool from_stdin = strcmp(call->args[0], "-") == 0;
     MQ_REQUIRE(o->output && o->output[0], err, MQ_USAGE,
                "where to? marque import %s -o DATA names the folder to make", call->args[0]);
+    if (from_stdin) MQ_TRY(mq_stdin_read(err, &list));
     const mq_import_plan plan = {
         .size = sizeof plan,
-        .source = call->args[0],
+        .source = from_stdin ? "standard input" : call->args[0],
+        .list = from_stdin ? (const char *)list.data : NULL,
+        .list_size = list.size,
+        .root = o->root,
         .output = o->output,
         .split_file = o->split_file,
         .group_by = o->group_by,
@@ -348,6 +360,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
         print_report(o, &report);
 cleanup:
     mq_import_report_free(&report);
+    mq_buf_free(&list);
     return status;
 }
 
@@ -361,6 +374,10 @@ const mq_command mq_cmd_import = {
     .args_max = 1,
     .examples = "  marque import pictures -o pictures.mq\n"
                 "  marque import pictures/labels.csv -o pictures.mq\n"
+                "  find pictures -name '*.jpg' | marque import - -o pictures.mq\n"
+                "  marque import coco/annotations/instances_val2017.json -o coco.mq --store crop\n"
+                "  marque import VOCdevkit/VOC2012 -o voc.mq\n"
+                "  marque import tensorflow_datasets/cars196/2.1.0 -o cars.mq\n"
                 "  marque import stanford-cars -o cars.mq --val 0\n"
                 "  marque import pictures -o pictures.mq --update\n",
     .run = run,

@@ -15,8 +15,9 @@
 #include <string.h>
 
 /* The first source whose probe says true reads. */
-static const mq_import_source *const SOURCES[] = {&mq_import_csv, &mq_import_cars, &mq_import_coco,
-                                                  &mq_import_voc, &mq_import_folder};
+static const mq_import_source *const SOURCES[] = {&mq_import_list,     &mq_import_csv,  &mq_import_cars,
+                                                  &mq_import_tfrecord, &mq_import_coco, &mq_import_voc,
+                                                  &mq_import_folder};
 
 mq_status mq_import_go_on(mq_err *err, const mq_import_job *job) {
     if (!job->plan->stop || !job->plan->stop(job->plan->user)) return MQ_OK;
@@ -189,13 +190,15 @@ static mq_status check_content(mq_err *err, mq_import_job *job) {
         has[m->entries[i].class] = true;
     }
     for (size_t i = 0; i < m->class_count; i++) filled += has[i];
+    const bool folders = strcmp(job->kind, "folder") == 0;
+    const char *left = m->count ? m->entries[0].reason : NULL;
     MQ_REQUIRE(taken, err, MQ_NO_INPUT, "%s: no pictures in %s (%zu %s left out%s%s)", job->plan->source,
-               job->list ? "its rows" : "class folders", m->count, m->count == 1 ? "file was" : "files were",
-               m->count ? "; the first: " : "",
-               m->count ? mq_text_safe(m->entries[0].reason, safe, sizeof safe) : "");
+               folders ? "class folders" : "what it lists", m->count,
+               m->count == 1 ? "file was" : "files were", left ? "; the first: " : "",
+               left ? mq_text_safe(left, safe, sizeof safe) : "");
     MQ_REQUIRE(filled >= 2, err, MQ_BAD_DATA,
                "%s: all %zu pictures are of one class; a classifier needs two%s", job->plan->source, taken,
-               job->list ? "" : ", each in a folder of its own");
+               folders ? ", each in a folder of its own" : "");
     MQ_TRY(mq_manifest_drop_classes(err, m, job->first_classes, &dropped));
     if (dropped)
         mq_warn("%zu %s no picture that can be used; left out", dropped,
@@ -205,19 +208,30 @@ cleanup:
     return status;
 }
 
-/* Real paths of the source: links are judged by them. A list's pictures lie beside or below it. */
+/* Real paths of the source: links are judged by them. A list's pictures lie beside or below it, unless the
+ * plan says where. */
 static mq_status find_root(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
-    const char *source = job->plan->source;
+    const mq_import_plan *plan = job->plan;
+    const char *source = plan->list ? "." : plan->source;
     char *real = realpath(source, NULL);
     MQ_REQUIRE(real, err, MQ_NO_INPUT, "%s: %s", source, strerror(errno));
-    if (mq_folder_exists(real)) {
-        job->root = real;
-        real = NULL;
-    } else {
+    const bool folder = !plan->list && mq_folder_exists(real);
+    MQ_REQUIRE(!folder || !plan->root, err, MQ_USAGE,
+               "--root is for lists, and %s is a folder; its classes begin in it", source);
+    if (!folder && !plan->list) {
         const char *slash = strrchr(real, '/');
         MQ_TRY(mq_format(err, &job->root, "%.*s", slash > real ? (int)(slash - real) : 1, real));
         job->list = real;
+    } else {
+        job->root = real;
+    }
+    real = NULL;
+    if (plan->root) {
+        real = realpath(plan->root, NULL);
+        MQ_REQUIRE(real && mq_folder_exists(real), err, MQ_NO_INPUT, "%s: no such folder", plan->root);
+        free(job->root);
+        job->root = real;
         real = NULL;
     }
 cleanup:
@@ -235,7 +249,7 @@ static mq_status read_source(mq_err *err, mq_import_job *job) {
         return SOURCES[i]->read(err, job);
     }
     return mq_fail(err, MQ_NO_INPUT,
-                   "%s: neither a folder of pictures nor a list of them (.csv, .tsv, .json)",
+                   "%s: neither a folder of pictures nor a list of them (.csv, .tsv, .json, .tfrecord)",
                    job->plan->source);
 cleanup:
     return status;
@@ -286,7 +300,7 @@ mq_status mq_import(mq_err *err, const mq_import_plan *plan, mq_import_report *r
                                      "--update adds new pictures to it, or choose another output folder"};
     *report = (mq_import_report){0};
     MQ_TRY(check_plan(err, plan));
-    MQ_REQUIRE(mq_folder_exists(plan->source) || mq_file_exists(plan->source), err, MQ_NO_INPUT,
+    MQ_REQUIRE(plan->list || mq_folder_exists(plan->source) || mq_file_exists(plan->source), err, MQ_NO_INPUT,
                "%s: no such folder or list", plan->source);
     MQ_TRY(mq_exchange_check(err, &output)); /* before any work */
     if (!plan->dry_run) MQ_TRY(mq_exchange_open(err, &output, &exchange));

@@ -12,6 +12,10 @@ typedef enum { MQ_STORE_ORIGINAL, MQ_STORE_CROP } mq_store;
 typedef struct {
     size_t size; /* sizeof(mq_import_plan) */
     const char *source, *output;
+    const char
+        *root; /* folder that paths of a list begin at; NULL: the list's own, of a text the current one */
+    const char *list;        /* text of a list, in place of source, which is then only its name in messages */
+    size_t list_size;        /* bytes; NUL may be among them */
     const char *split_file;  /* CSV with columns path and split */
     const char *group_by;    /* regular expression: pictures that match alike stay in one split */
     const char *annotations; /* .mat, where it is not found by itself */

@@ -1,7 +1,9 @@
-/* import_cars.c: Stanford Cars as published, official (cars_train_annos.mat
- * and cars_meta.mat) or pooled (cars_annos.mat, which holds class_names).
+/* import_cars.c: Stanford Cars as published, official (cars_train_annos.mat,
+ * cars_meta.mat, and for the test part cars_test_annos_withlabels.mat) or pooled
+ * (cars_annos.mat, which holds class_names).
  * Called by import.c through its row. Owns the MATLAB files while it reads.
  * Invariant: nothing a row says is used before its range was checked. */
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "data/import_parts.h"
@@ -12,14 +14,30 @@
 enum { CLASSES_MAX = 1 << 20, SIDE_LIMIT = 1 << 30 };
 
 /* Where annotations lie below the source. */
-static const char *const PLACES[] = {"cars_train_annos.mat", "devkit/cars_train_annos.mat", "cars_annos.mat",
+static const char *const PLACES[] = {"cars_train_annos.mat", "devkit/cars_train_annos.mat",
+                                     "car_devkit/devkit/cars_train_annos.mat", "cars_annos.mat",
                                      "devkit/cars_annos.mat"};
+static const char TEST_LABELS[] = "cars_test_annos_withlabels.mat";
+
+/* Where pictures lie below the source, of the training part or all, and of the test part. The doubled folders
+ * are what some archives of the set unpack to. */
+static const char *const TRAIN_FOLDERS[] = {"cars_train", "cars_train/cars_train", "", NULL};
+static const char *const TEST_FOLDERS[] = {"cars_test", "cars_test/cars_test", NULL};
+
+/* One file of annotations and where its pictures lie. */
+typedef struct {
+    const char *path; /* owned by the caller, as is mat */
+    const mq_mat *mat;
+    const char *const *folders;
+    mq_split split; /* of all its rows; MQ_SPLITS: as they say */
+} car_file;
 
 /* What one row says. */
 typedef struct {
     double x1, y1, x2, y2, class, test;
     bool has_test;
     const char *file; /* borrowed */
+    size_t row;       /* from 1 */
 } annotation;
 
 /* The path of the annotations; NULL in *path when there are none. */
@@ -107,41 +125,33 @@ cleanup:
     return status;
 }
 
-/* The name below the source under which a row's picture lies; NULL when it lies nowhere. */
-static mq_status find_picture(mq_err *err, const mq_import_job *job, const char *file, char **name) {
-    mq_status status = MQ_OK;
-    const char *slash = strrchr(file, '/'), *base = slash ? slash + 1 : file;
-    const struct { const char *folder, *file; } ways[] = {{"cars_train/", file}, {"", file}, {"", base}};
-    char *path = NULL;
-    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
-        free(path);
-        path = NULL;
-        MQ_TRY(mq_format(err, name, "%s%s", ways[i].folder, ways[i].file));
-        MQ_TRY(mq_path_join(err, job->root, *name, &path));
-        if (mq_file_exists(path)) goto cleanup;
-        free(*name);
-        *name = NULL;
-    }
-cleanup:
-    free(path);
-    return status;
+/* The name below the source under which a row's picture lies; NULL when it lies nowhere. In the pooled form a
+ * row names a folder, which a copy may lack. */
+static mq_status find_picture(mq_err *err, const mq_import_job *job, const car_file *f, const char *file,
+                              char **name) {
+    static const char *const top[] = {"", NULL};
+    const char *slash = strrchr(file, '/');
+    const mq_status status = mq_import_find_file(err, job, f->folders, file, name);
+    if (status != MQ_OK || *name || !slash) return status;
+    return mq_import_find_file(err, job, top, slash + 1, name);
 }
 
 /* The picture of a row, placed where the row says. */
-static mq_status take_row(mq_err *err, mq_import_job *job, const annotation *a, size_t row,
+static mq_status take_row(mq_err *err, mq_import_job *job, const car_file *f, const annotation *a,
                           mq_wrong_rows *missing, mq_wrong_rows *inverted) {
     mq_status status = MQ_OK;
     char *name = NULL;
     mq_entry *entry = NULL;
     const bool boxed = job->plan->boxes == MQ_BOXES_CROP;
-    if (boxed && (a->x2 <= a->x1 || a->y2 <= a->y1)) MQ_TRY(mq_wrong_row(err, inverted, row, a->file));
-    MQ_TRY(find_picture(err, job, a->file, &name));
+    if (boxed && (a->x2 <= a->x1 || a->y2 <= a->y1)) MQ_TRY(mq_wrong_row(err, inverted, a->row, a->file));
+    MQ_TRY(find_picture(err, job, f, a->file, &name));
     if (!name) {
-        MQ_TRY(mq_wrong_row(err, missing, row, a->file));
+        MQ_TRY(mq_wrong_row(err, missing, a->row, a->file));
         goto cleanup;
     }
     MQ_TRY(mq_manifest_add(err, &job->manifest, name, (uint32_t)a->class - 1, &entry));
-    entry->row = row;
+    entry->row = a->row;
+    entry->split = f->split;
     entry->has_box = boxed;
     entry->box = (mq_box){(int32_t)a->x1, (int32_t)a->y1, (int32_t)a->x2, (int32_t)a->y2};
     if (a->has_test) {
@@ -155,24 +165,57 @@ cleanup:
 }
 
 /* All rows are read before any is complained of, so that the counts are whole. */
-static mq_status read_rows(mq_err *err, mq_import_job *job, const char *path, const mq_mat *mat) {
+static mq_status read_rows(mq_err *err, mq_import_job *job, const car_file *f) {
     mq_status status = MQ_OK;
+    const char *path = f->path;
     mq_wrong_rows missing = {.unit = "row", .shown = mq_buf_init(MQ_WRONG_SHOWN)}, inverted = missing;
-    const mq_mat_value *list = mq_mat_get(mat, "annotations");
+    const mq_mat_value *list = mq_mat_get(f->mat, "annotations");
     MQ_REQUIRE(list && mq_mat_kind_of(list) == MQ_MAT_STRUCT && mq_mat_count(list), err, MQ_BAD_DATA,
                "%s: no list of structs called annotations", path);
     for (size_t i = 0; i < mq_mat_count(list); i++) {
-        annotation a = {0};
+        annotation a = {.row = i + 1};
         MQ_TRY(mq_import_go_on(err, job));
         MQ_TRY(read_row(err, path, list, i, job->manifest.class_count, &a));
         MQ_REQUIRE(mq_import_is_inside(a.file), err, MQ_BAD_DATA,
                    "%s: row %zu names a picture outside the source", path, i + 1);
-        MQ_TRY(take_row(err, job, &a, i + 1, &missing, &inverted));
+        MQ_TRY(take_row(err, job, f, &a, &missing, &inverted));
     }
     MQ_TRY(mq_import_judge_rows(err, job, path, mq_mat_count(list), &missing, &inverted));
 cleanup:
     mq_buf_free(&missing.shown);
     mq_buf_free(&inverted.shown);
+    return status;
+}
+
+/* The labels of the official test part, which are published apart from it; beside the others. */
+static mq_status read_test(mq_err *err, mq_import_job *job, const char *annotations) {
+    mq_status status = MQ_OK;
+    const char *slash = strrchr(annotations, '/');
+    char *path = NULL, *folder = NULL, hex[MQ_HEX_SIZE];
+    mq_mat *mat = NULL;
+    MQ_TRY(mq_path_join(err, job->root, TEST_FOLDERS[0], &folder));
+    if (!mq_folder_exists(folder)) goto cleanup;
+    MQ_TRY(mq_format(err, &path, "%.*s%s", slash ? (int)(slash - annotations + 1) : 0, annotations,
+                     TEST_LABELS));
+    if (!mq_file_exists(path)) {
+        free(path);
+        path = NULL;
+        MQ_TRY(mq_path_join(err, job->root, TEST_LABELS, &path));
+    }
+    if (!mq_file_exists(path)) {
+        mq_note("%s: %s is not there, so the pictures in cars_test have no labels and are not taken",
+                job->plan->source, TEST_LABELS);
+        goto cleanup;
+    }
+    MQ_TRY(mq_mat_open(err, path, &mat));
+    MQ_TRY(mq_digest_file(err, MQ_SHA256, path, hex));
+    MQ_TRY(mq_import_digest_more(err, job, hex));
+    job->manifest.sets_split[MQ_TEST] = true;
+    MQ_TRY(read_rows(err, job, &(car_file){path, mat, TEST_FOLDERS, MQ_TEST}));
+cleanup:
+    mq_mat_free(&mat);
+    free(folder);
+    free(path);
     return status;
 }
 
@@ -191,7 +234,9 @@ static mq_status read_cars(mq_err *err, mq_import_job *job) {
         MQ_TRY(read_classes(err, job, meta_path, meta));
     }
     job->first_classes = job->manifest.class_count; /* the numbers are the publisher's: none is dropped */
-    MQ_TRY(read_rows(err, job, path, mat));
+    MQ_TRY(read_rows(err, job, &(car_file){path, mat, TRAIN_FOLDERS, MQ_SPLITS}));
+    if (!job->plan->annotations && mq_text_ends(path, "cars_train_annos.mat"))
+        MQ_TRY(read_test(err, job, path));
     mq_manifest_sort(&job->manifest);
     MQ_TRY(mq_import_check_twice(err, job, path, "row"));
     job->report->class_rule = "class = annotation";

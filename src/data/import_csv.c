@@ -131,6 +131,8 @@ static mq_status read_row(mq_err *err, csv_list *l) {
                .line = mq_csv_line(l->csv),
                .split = MQ_SPLITS};
     while (strncmp(r->path, "./", 2) == 0) r->path += 2;
+    const size_t root = strlen(l->job->root);
+    if (strncmp(r->path, l->job->root, root) == 0 && r->path[root] == '/') r->path += root + 1;
     MQ_REQUIRE(*r->path, err, MQ_BAD_DATA, "%s:%zu: names no picture", source, r->line);
     MQ_REQUIRE(*r->label, err, MQ_BAD_DATA, "%s:%zu: %s has no label", source, r->line,
                mq_text_safe(r->path, safe, sizeof safe));
@@ -223,21 +225,33 @@ cleanup:
     return status;
 }
 
-static mq_status read_csv(mq_err *err, mq_import_job *job) {
+bool mq_import_is_csv(const mq_csv *csv) {
+    return find_column(csv, &PATH) != MQ_CSV_NONE && find_column(csv, &LABEL) != MQ_CSV_NONE;
+}
+
+mq_status mq_import_take_csv(mq_err *err, mq_import_job *job, mq_csv *csv) {
     mq_status status = MQ_OK;
-    csv_list l = {.job = job};
-    MQ_TRY(mq_csv_open(err, job->list, &l.csv));
-    MQ_TRY(mq_digest_file(err, MQ_SHA256, job->list, job->annotations));
+    csv_list l = {.job = job, .csv = csv};
     MQ_TRY(find_columns(err, &l));
     MQ_TRY(read_rows(err, &l));
     MQ_TRY(make_classes(err, &l));
     MQ_TRY(take_rows(err, &l));
     job->report->class_rule = "class = label of the row";
 cleanup:
-    mq_csv_free(&l.csv);
     free(l.rows);
     free(l.labels);
     free(l.classes);
+    return status;
+}
+
+static mq_status read_csv(mq_err *err, mq_import_job *job) {
+    mq_status status = MQ_OK;
+    mq_csv *csv = NULL;
+    MQ_TRY(mq_csv_open(err, job->list, &csv));
+    MQ_TRY(mq_digest_file(err, MQ_SHA256, job->list, job->annotations));
+    MQ_TRY(mq_import_take_csv(err, job, csv));
+cleanup:
+    mq_csv_free(&csv);
     return status;
 }
 

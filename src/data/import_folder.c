@@ -20,6 +20,16 @@ static const struct {
     {"train", MQ_TRAIN}, {"val", MQ_VAL}, {"valid", MQ_VAL}, {"validation", MQ_VAL}, {"test", MQ_TEST},
 };
 
+bool mq_import_split_folder(const char *name, size_t length, mq_split *split) {
+    for (size_t i = 0; i < sizeof SPLIT_FOLDERS / sizeof *SPLIT_FOLDERS; i++) {
+        if (strlen(SPLIT_FOLDERS[i].name) != length || memcmp(name, SPLIT_FOLDERS[i].name, length) != 0)
+            continue;
+        *split = SPLIT_FOLDERS[i].split;
+        return true;
+    }
+    return false;
+}
+
 /* Where the walk is. */
 typedef struct {
     mq_import_job *job;
@@ -115,9 +125,8 @@ static mq_status enter_folder(mq_err *err, const place *here, const char *base, 
     below.name = name;
     below.depth = here->depth + 1;
     if (here->in_split && here->depth == 0) {
-        for (size_t i = 0; i < sizeof SPLIT_FOLDERS / sizeof *SPLIT_FOLDERS; i++)
-            if (strcmp(base, SPLIT_FOLDERS[i].name) == 0) below.split = SPLIT_FOLDERS[i].split;
-        here->job->manifest.sets_split[below.split] = true;
+        if (mq_import_split_folder(base, strlen(base), &below.split))
+            here->job->manifest.sets_split[below.split] = true;
     } else if (!here->has_class || here->job->plan->leaf) {
         below.has_class = true;
         MQ_TRY(mq_import_class_of(err, here->job, base, &below.class));
@@ -201,11 +210,10 @@ static mq_status has_split_folders(mq_err *err, const mq_import_job *job, bool *
         if (job->output.st_ino && st.st_ino == job->output.st_ino && st.st_dev == job->output.st_dev)
             continue;
         folders++;
-        for (size_t k = 0; k < sizeof SPLIT_FOLDERS / sizeof *SPLIT_FOLDERS; k++) {
-            if (strcmp(list.names[i], SPLIT_FOLDERS[k].name) != 0) continue;
-            named++;
-            train += SPLIT_FOLDERS[k].split == MQ_TRAIN;
-        }
+        mq_split split;
+        if (!mq_import_split_folder(list.names[i], strlen(list.names[i]), &split)) continue;
+        named++;
+        train += split == MQ_TRAIN;
     }
     *splits = folders > 1 && named == folders && train;
 cleanup:
@@ -218,8 +226,7 @@ static bool probe(const mq_import_job *job) {
     return !job->list;
 }
 
-/* With --class-level leaf two folders of one name in different places would silently become one class. */
-static mq_status check_leaves(mq_err *err, const mq_import_job *job) {
+mq_status mq_import_check_leaves(mq_err *err, const mq_import_job *job) {
     mq_status status = MQ_OK;
     const char **folder = NULL; /* of each class, the first picture's name */
     char safe[256];
@@ -249,7 +256,7 @@ static mq_status read_folder(mq_err *err, mq_import_job *job) {
     job->report->class_rule = job->plan->leaf ? "class = folder of the picture"
                               : splits        ? "class = folder below train, val and test"
                                               : "class = top folder";
-    if (job->plan->leaf) MQ_TRY(check_leaves(err, job));
+    if (job->plan->leaf) MQ_TRY(mq_import_check_leaves(err, job));
     mq_manifest_sort(&job->manifest);
 cleanup:
     return status;

@@ -76,10 +76,12 @@ mq_status mq_import_add_object(mq_err *err, mq_import_job *job, const mq_object 
     const bool boxed = o->has_box && job->plan->boxes == MQ_BOXES_CROP;
     char *name = NULL;
     mq_entry *e = NULL;
-    if (boxed) MQ_TRY(mq_format(err, &name, "%s#%" PRIu64, o->file, o->number));
+    if (boxed && !o->alone) MQ_TRY(mq_format(err, &name, "%s#%" PRIu64, o->file, o->number));
     MQ_TRY(mq_manifest_add(err, &job->manifest, name ? name : o->file, o->class, &e));
+    if (name || o->holder) MQ_TRY(mq_strdup(err, o->holder ? o->holder : o->file, &e->file));
+    e->offset = o->offset;
+    e->length = o->length;
     if (boxed) {
-        MQ_TRY(mq_strdup(err, o->file, &e->file));
         MQ_TRY(round_box(err, o, &e->box));
         if (o->box[2] < o->box[0] || o->box[3] < o->box[1]) {
             if (inverted) MQ_TRY(mq_wrong_row(err, inverted, o->row, o->file));

@@ -2,6 +2,7 @@
 #ifndef MQ_IMPORT_PARTS_H
 #define MQ_IMPORT_PARTS_H
 
+#include "base/csv.h"
 #include "base/file.h"
 #include "data/import.h"
 #include "data/manifest.h"
@@ -29,7 +30,8 @@ typedef struct {
     mq_status (*read)(mq_err *err, mq_import_job *job);
 } mq_import_source;
 
-extern const mq_import_source mq_import_cars, mq_import_coco, mq_import_csv, mq_import_folder, mq_import_voc;
+extern const mq_import_source mq_import_list, mq_import_cars, mq_import_coco, mq_import_csv, mq_import_folder,
+    mq_import_tfrecord, mq_import_voc;
 
 /* The number of the class called name, appended when it is new. */
 MQ_MUST_USE mq_status mq_import_class_of(mq_err *err, mq_import_job *job, const char *name, uint32_t *class);
@@ -44,10 +46,14 @@ enum { MQ_WRONG_SHOWN = 1024 };
 MQ_MUST_USE mq_status mq_wrong_row(mq_err *err, mq_wrong_rows *rows, size_t number, const char *file);
 
 /* What was wrong with `all` rows of the file path: boxes without area are an error, so are missing pictures
- * unless the plan allows them; the report gets their number. */
+ * unless the plan allows them; the report gets their number added. */
 MQ_MUST_USE mq_status mq_import_judge_rows(mq_err *err, const mq_import_job *job, const char *path,
                                            size_t all, const mq_wrong_rows *missing,
                                            const mq_wrong_rows *inverted);
+
+/* Whether a table has the columns of a list of pictures; and its rows, read as those of a list file are. */
+bool mq_import_is_csv(const mq_csv *csv);
+MQ_MUST_USE mq_status mq_import_take_csv(mq_err *err, mq_import_job *job, mq_csv *csv);
 
 /* Two rows about one picture of a sorted manifest, which would put it into the data set twice, perhaps as two
  * classes: MQ_BAD_DATA. */
@@ -62,8 +68,12 @@ MQ_MUST_USE mq_status mq_import_keep_inside(mq_err *err, const mq_import_job *jo
 
 /* An object that annotations tell of; borrowed while it is added. */
 typedef struct {
-    const char *file; /* of its picture, below the source */
-    uint64_t number;  /* its own among the objects of that picture */
+    const char *file;   /* name of its picture, and the path of it below the source, unless holder is that */
+    const char *holder; /* path below the source of the file that holds the picture's bytes; NULL: file */
+    uint64_t offset;    /* where in it they are; as in an mq_entry */
+    size_t length;
+    uint64_t number; /* its own among the objects of that picture */
+    bool alone;      /* there are no others: no number in its name */
     uint32_t class;
     mq_split split; /* MQ_SPLITS: none */
     size_t row;
@@ -71,9 +81,9 @@ typedef struct {
     double box[4]; /* x1, y1, x2, y2: edges in pixels, 0 being the left or upper one of the picture */
 } mq_object;
 
-/* Adds an object: with boxes FILE#NUMBER, cut by its box; without FILE. A box whose edges have changed places
- * goes to inverted (NULL: nobody asks), one without a pixel is left out. *entry, where it is not NULL, is
- * borrowed until the next call. */
+/* Adds an object: with boxes as FILE#NUMBER, cut by its box; without as FILE. A box whose edges have changed
+ * places goes to inverted (NULL: nobody asks), one without a pixel is left out. *entry, where it is not NULL,
+ * is borrowed until the next call. */
 MQ_MUST_USE mq_status mq_import_add_object(mq_err *err, mq_import_job *job, const mq_object *object,
                                            mq_wrong_rows *inverted, mq_entry **entry);
 
@@ -99,6 +109,12 @@ MQ_MUST_USE mq_status mq_import_split_of(mq_err *err, const char *path, size_t l
 
 /* MQ_INTERRUPTED once the plan's stop says so. */
 MQ_MUST_USE mq_status mq_import_go_on(mq_err *err, const mq_import_job *job);
+
+/* The split that a folder called name (length bytes) stands for: train, val, valid, validation, test. */
+bool mq_import_split_folder(const char *name, size_t length, mq_split *split);
+
+/* With a class for each lowest folder two of one name in different places would silently become one class. */
+MQ_MUST_USE mq_status mq_import_check_leaves(mq_err *err, const mq_import_job *job);
 
 /* Reads the bytes of a picture, those of a file or of its part of one, into file. *path, of the
  * file they lie in, is the caller's. Any thread. */

@@ -28,9 +28,9 @@ mq_status mq_import_judge_rows(mq_err *err, const mq_import_job *job, const char
                inverted->count, (char *)inverted->shown.data, more(inverted));
     MQ_REQUIRE(!missing->count || job->plan->allow_missing, err, MQ_NO_INPUT,
                "%s: %zu of %zu rows have no picture below %s: %s%s; --allow-missing imports the others", path,
-               missing->count, all, job->list ? job->root : job->plan->source, (char *)missing->shown.data,
-               more(missing));
-    job->report->missing = missing->count;
+               missing->count, all, job->list || job->plan->list ? job->root : job->plan->source,
+               (char *)missing->shown.data, more(missing));
+    job->report->missing += missing->count;
 cleanup:
     return status;
 }

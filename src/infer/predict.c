@@ -7,11 +7,9 @@
 #include "base/pipeline.h"
 #include "data/prepare.h"
 
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
-enum { BATCHES = 2, PICTURE_LIMIT = 256 << 20, STDIN_STEP = 1 << 16 };
+enum { BATCHES = 2, PICTURE_LIMIT = 256 << 20 };
 
 typedef struct {
     const mq_predict_plan *plan;
@@ -19,18 +17,6 @@ typedef struct {
     float *ring;    /* [BATCHES x batch, numbers] */
     mq_buf *files;  /* [workers] the bytes of a worker's present file */
 } predict_work;
-
-static mq_status read_stdin(mq_err *err, mq_buf *buf) {
-    for (;;) {
-        const mq_status status = mq_buf_reserve(err, buf, STDIN_STEP);
-        if (status != MQ_OK) return status;
-        const ssize_t n = read(STDIN_FILENO, buf->data + buf->size, STDIN_STEP);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return mq_fail(err, MQ_IO, "standard input: %s", strerror(errno));
-        if (n == 0) return MQ_OK;
-        buf->size += (size_t)n;
-    }
-}
 
 mq_recipe mq_predict_recipe(const mq_model *model, const mq_box *box) {
     mq_recipe recipe = *mq_model_recipe(model);
@@ -48,7 +34,7 @@ static mq_status prepare_item(mq_err *err, void *ctx, size_t item, size_t slot, 
     mq_buf_clear(file);
     if (strcmp(path, "-") == 0) {
         path = "standard input";
-        MQ_TRY(read_stdin(err, file));
+        MQ_TRY(mq_stdin_read(err, file));
     } else {
         MQ_TRY(mq_file_read(err, path, file));
     }

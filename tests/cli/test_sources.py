@@ -1,14 +1,21 @@
 """test_sources.py: marque import from what others publish and people list: COCO, Pascal VOC, TFRecord, lists on stdin,
 Stanford Cars in all its forms. Every source is made here, small, by the standard library."""
+import gzip
 import json
+import struct
 import sys
+import zlib
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import matfile  # noqa: E402
+import recordfile  # noqa: E402
+from eventfile import masked  # noqa: E402
 from marque import Marque  # noqa: E402
 from tap import Tap  # noqa: E402
-from test_import import content, fill, png, rows, splits  # noqa: E402
+from test_import import cars, content, fill, png, rows  # noqa: E402
+from test_import import table as car_table  # noqa: E402
 
 
 def taken(m, data):
@@ -219,10 +226,277 @@ def test_voc(tap, m):
               "a link that leads out of the source folder")
 
 
+# --- TFRecord
+
+def shards(folder, name, records, count):
+    """name is a pattern of the shards' names; records are dealt out in turns."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(count):
+        (folder / name.format(i, count)).write_bytes(recordfile.write(records[i::count]))
+
+
+def slim(first, count, text=True, **more):
+    """Records of TensorFlow's shape: labels 1 to 3."""
+    words = [b"ant", b"bee", b"cat"]
+    return [{"image/encoded": [png(20 + k % 3, 10, 50 + first + k)], "image/format": [b"png"],
+             "image/class/label": [1 + k % 3], "image/filename": [b"%d.png" % (first + k)],
+             **({"image/class/text": [words[k % 3]]} if text else {}), **more} for k in range(count)]
+
+
+def tfds(first, count, name="label", **more):
+    """Records of TensorFlow Datasets' shape: labels 0 to 2, no names of files."""
+    return [{"image": [png(20, 10 + k % 3, 400 + first + k)], name: [k % 3], **more} for k in range(count)]
+
+
+def classes_of(m, data):
+    return json.loads((m.folder / data / "dataset.json").read_text())["classes"]
+
+
+def test_tfrecord(tap, m):
+    shards(m.folder / "slim", "x_train_{:05}-of-{:05}.tfrecord", slim(0, 18), 2)
+    shards(m.folder / "slim", "x_validation_{:05}-of-{:05}.tfrecord", slim(18, 6), 1)
+    m.expect(tap, "TensorFlow's shape", ["import", "slim", "-o", "slim.mq"], 0,
+             out=["24 pictures, 3 classes (class = label of the record)", "train 18  val 6  test 0"])
+    got = taken(m, "slim.mq")
+    tap.check("names, labels and parts are the records'", got["4.png"] == ("bee", "train", None) and
+              got["20.png"] == ("cat", "val", None) and classes_of(m, "slim.mq") == ["ant", "bee", "cat"], got)
+    m.expect(tap, "one shard", ["import", "slim/x_train_00000-of-00002.tfrecord", "-o", "shard.mq"], 0,
+             out=["9 pictures", "test 3"])
+    m.expect(tap, "our own shards", ["import", "slim.mq", "-o", "again.mq"], 0, out="train 18  val 6  test 0")
+    tap.check("give the same data set", content(m.folder / "again.mq") == content(m.folder / "slim.mq"))
+    before = content(m.folder / "slim.mq")
+    m.expect(tap, "an update", ["import", "slim", "-o", "slim.mq", "--update", "-j", "3"], 0, out="24 pictures")
+    tap.check("that adds nothing changes nothing", before == content(m.folder / "slim.mq"))
+    (m.folder / "slim/x_train_00001-of-00002.tfrecord").rename(m.folder / "kept")
+    m.expect(tap, "a missing shard", ["import", "slim", "-o", "x.mq"], 66, err="shard 1 is missing behind x_train_00000-of-00002")
+    m.expect(tap, "--allow-missing", ["import", "slim", "-o", "someshards.mq", "--allow-missing"], 0, out="15 pictures")
+
+    root = m.folder / "birds/1.0.0"
+    shards(root, "birds-train.tfrecord-{:05}-of-{:05}", tfds(0, 12), 3)
+    shards(root, "birds-test.tfrecord-{:05}-of-{:05}", tfds(12, 6), 1)
+    (root / "label.labels.txt").write_text("Black footed\nLaysan\nSooty\n")
+    m.expect(tap, "TensorFlow Datasets' shape", ["import", "birds/1.0.0", "-o", "birds.mq"], 0,
+             out=["18 pictures, 3 classes", "test 6"])
+    got = taken(m, "birds.mq")
+    tap.check("labels count from 0, pictures are called by shard and place",
+              got["birds-train.tfrecord-00000-of-00003:1"][0] == "Black footed" and
+              got["birds-test.tfrecord-00000-of-00001:2"][:2] == ("Sooty", "test"), got)
+
+
+def test_tfrecord_labels(tap, m):
+    """Numbers without text: from 0, from 1, with and without lines of names."""
+    for name, first, lines, wanted in (
+            ("numbers", slim(0, 9, False), None, ["1", "2", "3"]),
+            ("as many lines as the highest label", slim(0, 9, False), "x\ny\nz\n", ["x", "y", "z"]),
+            ("lines with numbers", slim(0, 9, False), "0:none\n3:z\n2:y\r\n1:x\n", ["x", "y", "z"]),
+            ("more lines than labels", slim(0, 9, False), "x\ny\nz\nw", ["x", "y", "z"]),
+            ("label 0", tfds(0, 9, "image/class/label"), "x\ny\nz\n", ["x", "y", "z"]),
+            ("text for a label", [{"image": r["image"], "label": [[b"b", b"a"][r["label"][0] % 2]]} for r in tfds(0, 9)],
+             None, ["a", "b"]),
+            ("one text for two numbers", slim(0, 6) + slim(6, 3, **{"image/class/label": [9], "image/class/text": [b"ant"]}),
+             None, ["ant (1)", "bee", "cat", "ant (9)"]),
+            ("no label for some", tfds(0, 9) + tfds(9, 2, **{"label": [-1]}), None, ["0", "1", "2"])):
+        root = m.folder / "labels"
+        shards(root, "a.tfrecord", first, 1)
+        (root / "labels.txt").unlink(missing_ok=True)
+        if lines:
+            (root / "labels.txt").write_text(lines)
+        run = m.expect(tap, f"labels: {name}", ["import", root, "-o", "labels.mq"], 0)
+        tap.check(f"labels: {name}: the classes", classes_of(m, "labels.mq") == wanted, classes_of(m, "labels.mq"))
+        tap.check(f"labels: {name}: a doubt is told", ("may be that of 0 or 1" in run.err) == name.startswith("more"), run.err)
+        left = quarantine(m, "labels.mq")
+        tap.check(f"labels: {name}: what has none is left out", left == (
+            {"a.tfrecord:9": "has no label", "a.tfrecord:10": "has no label"} if name.startswith("no label") else {}), left)
+        for path in (m.folder / "labels.mq").iterdir():
+            path.unlink()
+    shards(root, "a.tfrecord", slim(0, 9, False), 1)
+    (root / "labels.txt").write_text("x\n1:y\n")
+    m.expect(tap, "labels.txt of two minds", ["import", root, "-o", "x.mq"], 65, err="1 of its 2 lines begin with a number")
+    (root / "labels.txt").write_text("0:x\n1:y\n")
+    m.expect(tap, "labels.txt without a line", ["import", root, "-o", "x.mq"], 65, err="has no line for label 2")
+    shards(root, "a.tfrecord", slim(0, 3) + slim(3, 3, **{"image/class/text": [b"dog"]}), 1)
+    m.expect(tap, "one number with two texts", ["import", root, "-o", "x.mq"], 65,
+             err=['record 3 at byte', 'calls label 1 "dog", an earlier record "ant"'])
+
+
+def test_tfrecord_boxes(tap, m):
+    side = {f"image/object/bbox/{k}": [v] for k, v in (("xmin", 0.1), ("ymin", 0.2), ("xmax", 0.5), ("ymax", 1.0))}
+    one = [{**r, **side, "image/encoded": [png(20, 10, 900 + k)]} for k, r in enumerate(slim(0, 9))]
+    shards(m.folder / "one", "a.tfrecord", one, 1)
+    m.expect(tap, "a box in a record", ["import", "one", "-o", "onebox.mq"], 0, out="9 pictures, 3 classes")
+    got = taken(m, "onebox.mq")
+    tap.check("is in pixels, and needs no number", got["0.png"][2] == (2, 2, 10, 10), got)
+    m.expect(tap, "our own shards with boxes", ["import", "onebox.mq", "-o", "onebox2.mq"], 0)
+    tap.check("keep them", taken(m, "onebox2.mq") == {**got, **{k: (c, taken(m, "onebox2.mq")[k][1], b) for k, (c, _, b) in
+              got.items()}})
+    two = {"image/object/bbox/xmin": [0.1, 0.5], "image/object/bbox/ymin": [0.0, 0.5], "image/object/bbox/xmax": [0.6, 1.0],
+           "image/object/bbox/ymax": [0.5, 1.0], "image/object/class/label": [1, 2], "image/object/class/text": [b"p", b"q"]}
+    detect = [{"image/encoded": [png(20, 10, 950 + k)], "image/filename": [b"same.png"], **two} for k in range(6)]
+    shards(m.folder / "two", "a.tfrecord", detect, 1)
+    m.expect(tap, "objects with labels of their own", ["import", "two", "-o", "two.mq"], 0,
+             out=["12 pictures, 2 classes", "boxes of 6 pictures"])
+    got = taken(m, "two.mq")
+    tap.check("records of one name are told apart", got["same.png@a.tfrecord:0#1"][0] == "p" and
+              got["same.png@a.tfrecord:5#2"][2] == (10, 5, 20, 10), got)
+    tap.check("boxes of a record share a part", all(got[f"same.png@a.tfrecord:{k}#1"][1] ==
+              got[f"same.png@a.tfrecord:{k}#2"][1] for k in range(6)), got)
+    m.expect(tap, "objects of several classes as one picture", ["import", "two", "-o", "x.mq", "--boxes", "ignore"], 66,
+             err="shows objects of several classes")
+    cars = [{**r, "bbox": [0.2, 0.1, 1.0, 0.5]} for r in tfds(0, 9)]
+    shards(m.folder / "cars196", "cars196-train.tfrecord-{:05}-of-{:05}", cars, 1)
+    m.expect(tap, "TensorFlow Datasets' bbox", ["import", "cars196", "-o", "cars196.mq"], 0)
+    got = taken(m, "cars196.mq")
+    tap.check("is ymin, xmin, ymax, xmax", got["cars196-train.tfrecord-00000-of-00001:0"][2] == (2, 2, 10, 10), got)
+    shards(m.folder / "objects", "a.tfrecord", [{"image": r["image"], "objects/bbox": [0.0, 0.0, 0.5, 0.5, 0.5, 0.5, 1.0, 1.0],
+                                                 "objects/label": [4, 7]} for r in tfds(0, 6)], 1)
+    m.expect(tap, "TensorFlow Datasets' objects", ["import", "objects", "-o", "objects.mq"], 0, out="12 pictures, 2 classes")
+    for name, change, words in (("fewer sides", {"image/object/bbox/ymax": []}, "not as many of image/object/bbox/ymax as of"),
+                                ("an inverted box", {"image/object/bbox/xmax": [0.05]}, "boxes have x2 <= x1"),
+                                ("a box outside", {"image/object/bbox/xmax": [1.9]}, "boxes lie more than 2 pixels outside"),
+                                ("a box of no number", {"image/object/bbox/xmax": [float("nan")]}, "of sensible size"),
+                                ("integers for sides", {"image/object/bbox/xmax": [1]}, "not as many of")):
+        shards(m.folder / "one", "a.tfrecord", one[:4] + [{**one[4], **change}] + one[5:], 1)
+        m.expect(tap, f"a record with {name}", ["import", "one", "-o", "refused.mq"], 65, err=words)
+    m.expect(tap, "--boxes ignore", ["import", "one", "-o", "ignored.mq", "--boxes", "ignore"], 0, out="9 pictures")
+    tap.check("keeps whole pictures", all(box is None for _, _, box in taken(m, "ignored.mq").values()))
+
+
+def test_tfrecord_damage(tap, m):
+    folder = m.folder / "damage"
+    shards(folder, "a.tfrecord", slim(0, 9), 1)
+    path = folder / "a.tfrecord"
+    good = path.read_bytes()
+    size, = struct.unpack_from("<Q", good)
+    second = 16 + size
+
+    def changed(at, value):
+        return good[:at] + bytes([good[at] ^ value]) + good[at + 1:]
+
+    huge = struct.pack("<Q", 1 << 63)
+    for name, data, words in (
+            ("a length that fails its checksum", changed(second + 8, 1), f"the length of record 1 at byte {second} fails"),
+            ("data that fail their checksum", changed(second + 40, 1), f"record 1 at byte {second} fails its checksum"),
+            ("a length of 2^63", good[:second] + huge + struct.pack("<I", masked(huge)) + good[second + 12:],
+             f"record 1 at byte {second} says {1 << 63} bytes"),
+            ("a torn tail", good[:-5], "record 8 at byte"), ("a torn header", good + b"1234", "record 9 at byte"),
+            ("another message", good + recordfile.frame(b"\x0b\x0c"), "record 9 at byte"),
+            ("no picture", good + recordfile.write([{"x": [1]}]), "neither image/encoded nor image"),
+            ("a whole-file GZIP", gzip.compress(good), "compressed as a whole"),
+            ("a whole-file ZLIB", zlib.compress(good), "compressed as a whole")):
+        path.write_bytes(data)
+        run = m.expect(tap, f"a shard with {name}", ["import", "damage", "-o", "refused.mq"], 65, err=["a.tfrecord", words])
+        tap.check(f"a shard with {name} leaves nothing", not (m.folder / "refused.mq").exists())
+        tap.check(f"a shard with {name}: no wrong remedy", "import the pictures again" not in run.err, run.err)
+    path.write_bytes(good + recordfile.write([{"image/encoded": [b"GIF89a"], "image/class/label": [1], "image/filename": [b"bad"],
+                                               "image/class/text": [b"ant"]}, {"image/encoded": [b""], "image/class/label": [1],
+                                               "image/class/text": [b"ant"], "image/filename": [b"none"]}]))
+    m.expect(tap, "a record whose picture is none", ["import", "damage", "-o", "left.mq"], 0, out="9 pictures")
+    left = quarantine(m, "left.mq")
+    tap.check("is left out with the reason", set(left) == {"bad", "none"}, left)
+
+
+# --- Lists on standard input
+
+def test_stdin(tap, m):
+    fill(m.folder / "pics", {"ant": 10, "bee/deep": 10, "bee a": 4})
+    m.expect(tap, "the folder itself", ["import", "pics", "-o", "folder.mq"], 0)
+    wanted, files = content(m.folder / "folder.mq"), sorted((m.folder / "pics").rglob("*.png"), reverse=True)
+    relative = [f.relative_to(m.folder) for f in files]
+    same = {k: v for k, v in wanted.items() if k != "dataset.json"}
+
+    def listed(data, lines, end="\n", args=(), code=0, **how):
+        return m.expect(tap, f"a list: {data}", ["import", "-", "-o", data, *args], code,
+                        stdin=end.join([*map(str, lines), ""]).encode("utf-8", "surrogateescape"), **how)
+
+    listed("lines.mq", relative, out=["24 pictures, 3 classes (class = top folder)"])
+    listed("crlf.mq", ["\ufeff" + str(relative[0]), *relative[1:], "", relative[0]], "\r\n")
+    listed("print0.mq", relative, "\0")
+    listed("absolute.mq", files)
+    listed("dots.mq", [f"./x/..//{f}" for f in relative])
+    listed("folders.mq", ["pics", "pics/ant", *relative])
+    listed("rooted.mq", [f.relative_to("pics") for f in relative], args=["--root", "pics"])
+    for data in ("lines.mq", "crlf.mq", "print0.mq", "absolute.mq", "dots.mq", "folders.mq", "rooted.mq"):
+        got = {k: v for k, v in content(m.folder / data).items() if k != "dataset.json"}
+        tap.check(f"{data} is what its folder gives", got == same, sorted(got))
+    listed("some.mq", relative[:-3])
+    listed("some.mq", relative, args=["--update"], out=["21 pictures keep their split, 3 are new"])
+    listed("leaf.mq", relative, args=["--class-level", "leaf"], out=["class = folder of the picture", "deep"])
+    listed("missing.mq", [*relative, "pics/ant/none.png"], code=66, err=["1 of 25 rows have no picture", "line 25 (",
+                                                                         "/pics/ant/none.png)", "--allow-missing"])
+    listed("allowed.mq", [*relative, "pics/ant/none.png"], args=["--allow-missing"], out="24 pictures")
+    listed("empty.mq", [], code=66, err="standard input: no pictures in what it lists")
+    listed("flat.mq", ["pics/ant/000.png", "pics/ant/001.png"], code=66, err="lies in no class folder")
+    listed("outside.mq", files, args=["--root", "pics/ant"], code=65, err=["standard input:", "lies outside --root"])
+    m.expect(tap, "--root of a folder", ["import", "pics", "-o", "x.mq", "--root", "pics"], 64, err="--root is for lists")
+    m.expect(tap, "--root that is none", ["import", "-", "-o", "x.mq", "--root", "nowhere"], 66, err="nowhere: no such folder")
+    fill(m.folder / "parts", {"train/a": 6, "train/b": 6, "val/a": 2, "val/b": 2})
+    listed("parts.mq", [f"parts/{p}" for p in ("train/a/000.png", "train/b/000.png", "val/a/000.png", "val/b/001.png")],
+           out=["train 2  val 2  test 0", "class = folder below train, val and test"])
+    odd = m.folder / "odd"
+    for name in ("new\nline", "-dash", "qu\"ote", "b\udcffd", "x" * 255):
+        (odd / name).mkdir(parents=True)
+        (odd / name / f"{name[:250]}.png").write_bytes(png(5, 5, len(name) * 7 + 1000))
+        (odd / name / "2.png").write_bytes(png(5, 5, len(name) * 7 + 2000))
+    listed("odd.mq", odd.rglob("*.png"), "\0", out="10 pictures, 5 classes")
+    tap.check("every byte of a name is kept", {r["class"] for r in rows(m.folder / "odd.mq/split.csv")} ==
+              {p.name for p in odd.iterdir()})
+    rows_of = ["path,label,split", *(f"{f},{'xy'[i % 2]}," for i, f in enumerate(relative))]
+    listed("table.mq", rows_of, out=["24 pictures, 2 classes (class = label of the row)"])
+    tabs = ["label\tfile", *(f"{'xy'[i % 2]}\t{f.relative_to('pics')}" for i, f in enumerate(relative))]
+    listed("tabs.mq", tabs, args=["--root", "pics"], out="24 pictures, 2 classes")
+    (m.folder / "away").mkdir()
+    (m.folder / "away/list.csv").write_text("\n".join(["path,label", *(f"{f},{'xy'[i % 2]}" for i, f in enumerate(files))]))
+    m.expect(tap, "a list file away from its pictures", ["import", "away/list.csv", "-o", "x.mq"], 65, err="lies outside")
+    m.expect(tap, "with --root", ["import", "away/list.csv", "--root", "pics", "-o", "away.mq"], 0, out="24 pictures")
+    (m.folder / "pics/ant/link.png").symlink_to("/etc/hostname")
+    (m.folder / "pics/list.csv").write_text("path,label\nant/link.png,a\nant/000.png,a\nant/001.png,b\n")
+    m.expect(tap, "a link in a list file that leads out", ["import", "pics/list.csv", "-o", "link.mq"], 0, out="2 pictures")
+    tap.check("is left out", "leads out" in quarantine(m, "link.mq")["ant/link.png"])
+
+
+# --- Stanford Cars
+
+def test_cars(tap, m):
+    root = cars(m.folder / "cars", car_table(20))
+    m.expect(tap, "the official form without test part", ["import", "cars", "-o", "train.mq"], 0, out="20 pictures")
+    rows_of = [{"bbox_x1": 3, "bbox_y1": 4, "bbox_x2": 33, "bbox_y2": 24, "class": 1 + k % 2, "fname": f"{k + 1:05}.png"}
+               for k in range(6)]
+    (root / "cars_test").mkdir()
+    for k in range(6):
+        (root / "cars_test" / f"{k + 1:05}.png").write_bytes(png(40, 30, 9000 + k))
+    m.expect(tap, "test pictures without labels", ["import", "cars", "-o", "nolabels.mq"], 0, out="20 pictures",
+             err="cars_test_annos_withlabels.mat is not there")
+    (root / "devkit/cars_test_annos_withlabels.mat").write_bytes(matfile.write({"annotations": rows_of}))
+    m.expect(tap, "the official test part", ["import", "cars", "-o", "cars.mq"], 0, out=["26 pictures", "val 2  test 6"])
+    got = taken(m, "cars.mq")
+    tap.check("is the test part, with its boxes", {n for n, (_, s, _) in got.items() if s == "test"} ==
+              {f"cars_test/{k + 1:05}.png" for k in range(6)} and got["cars_test/00002.png"] ==
+              ("smart fortwo", "test", (3, 4, 33, 24)), got)
+    (root / "cars_test/00003.png").unlink()
+    m.expect(tap, "a missing test picture", ["import", "cars", "-o", "x.mq"], 66,
+             err=["withlabels.mat: 1 of 6 rows have no picture", "row 3 (00003.png)"])
+    m.expect(tap, "is allowed to miss", ["import", "cars", "-o", "miss.mq", "--allow-missing"], 0,
+             out=["25 pictures", "1 annotation rows have no picture"])
+    (root / "cars_train").rename(root / "inner")
+    (root / "cars_train").mkdir()
+    (root / "inner").rename(root / "cars_train/cars_train")
+    m.expect(tap, "folders within folders of one name", ["import", "cars", "-o", "nested.mq", "--allow-missing"], 0,
+             out="25 pictures")
+    pooled = cars(m.folder / "pooled", car_table(20), pooled=True)
+    for path in (pooled / "car_ims").iterdir():
+        path.rename(pooled / path.name)
+    m.expect(tap, "the pooled form without its folder", ["import", "pooled", "-o", "pooled.mq"], 0, out=["20 pictures", "test 10"])
+    cut = cars(m.folder / "cut", car_table(20, box=(10, 20, 50, 50)), pooled=True)
+    for args, code, words in (([], 65, ["20 of 20 boxes", "already cut", "--boxes ignore"]),
+                              (["--boxes", "ignore"], 0, [])):
+        m.expect(tap, f"a pooled copy that is cut {args}", ["import", cut, "-o", "cut.mq", *args], code, err=words)
+
+
 def main():
     tap = Tap()
-    with Marque() as m:
-        for test in (test_coco, test_coco_odd, test_voc):
+    for test in (test_coco, test_coco_odd, test_voc, test_tfrecord, test_tfrecord_labels, test_tfrecord_boxes,
+                 test_tfrecord_damage, test_stdin, test_cars):
+        with Marque() as m:  # a folder of its own
             test(tap, m)
     return tap.done()
 
