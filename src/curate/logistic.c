@@ -73,14 +73,15 @@ static void answer(fitting *f, const float *params) {
     turn(params, f->w, k, plan->features);
     mq_dense_forward(f->logits, plan->x, f->w, params + k * plan->features,
                      (mq_dense_shape){n, plan->features, k});
-    mq_softmax_xent_forward(f->p, f->loss, f->logits, plan->labels, n, k);
+    mq_softmax_xent_forward(f->p, f->loss, f->logits, &(mq_targets){.labels = {.first = plan->labels}}, n, k);
 }
 
 /* Of the answers; rows that are not learned from have none. */
 static void find_gradient(fitting *f, const float *params, float *gradient) {
     const mq_logistic_plan *plan = f->plan;
     const size_t n = plan->count, k = plan->classes, weights = k * plan->features;
-    mq_softmax_xent_backward(f->logits, f->p, plan->labels, n, f->used, k);
+    mq_softmax_xent_backward(f->logits, f->p, &(mq_targets){.labels = {.first = plan->labels}}, n, f->used,
+                             k);
     for (size_t i = 0; i < n; i++)
         if (!plan->used[i]) memset(f->logits + i * k, 0, k * sizeof *f->logits);
     turn(f->logits, f->turned, n, k);
