@@ -106,6 +106,13 @@ const mq_option mq_train_options_table[] = {
      .max = 1,
      .offset = offsetof(mq_train_options, fraction),
      .help = "share of each class's training pictures to use"},
+    {.name = "augment",
+     .kind = MQ_OPTION_TEXT,
+     .value = "POLICY|FILE",
+     .standard = "reference",
+     .offset = offsetof(mq_train_options, augment),
+     .help = "how training pictures change: none, reference (flips), fine-grained, strong, or as in "
+             "hflip,rotate=10,blur=1@0.2"},
     {.name = "cache",
      .kind = MQ_OPTION_CHOICE,
      .value = "auto|off",
@@ -236,7 +243,7 @@ mq_status mq_config_make(mq_err *err, const mq_train_options *o, const char *dat
     MQ_TRY(mq_json_pack(
         err, json,
         "{s:i, s:o, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:O, s:f, s:s, s:s, s:s, s:s, s:I, s:I, s:f, s:I, "
-        "s:I}",
+        "s:I, s:s}",
         "version", 1, "data", mq_json_text(data), "model", o->model, "imgsz", (long long)o->imgsz, "batch",
         (long long)o->batch, "seed", (long long)o->seed, "optimizer",
         choice("optimizer", o->optimizer, words[0]), "head", choice("head", o->head, words[1]), "monitor",
@@ -244,7 +251,7 @@ mq_status mq_config_make(mq_err *err, const mq_train_options *o, const char *dat
         choice("cache", o->cache, words[3]), "dtype", choice("dtype", o->dtype, words[4]), "filter",
         choice("filter", o->filter, words[5]), "fit", choice("fit", o->fit, words[6]), "threads",
         (long long)o->threads, "jobs", (long long)o->workers, "checkpoint-every", o->checkpoint_every, "keep",
-        (long long)o->keep, "summary-steps", (long long)o->summary_steps));
+        (long long)o->keep, "summary-steps", (long long)o->summary_steps, "augment", o->augment));
 cleanup:
     mq_json_free(&list);
     return status;
@@ -276,7 +283,7 @@ cleanup:
 
 mq_status mq_config_compare(mq_err *err, const char *where, const mq_json *then, const mq_json *now) {
     static const char *const settings[] = {"model",   "imgsz",  "batch", "seed",     "optimizer", "head",
-                                           "monitor", "filter", "fit",   "fraction", NULL};
+                                           "monitor", "filter", "fit",   "fraction", "augment",   NULL};
     static const char *const of_stage[] = {"thaw", "lr", "bn", "epochs", NULL}, *const of_last[] = {
                                                                                     "thaw", "lr", "bn", NULL};
     mq_status status = MQ_OK;

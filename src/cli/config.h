@@ -8,7 +8,7 @@
 #include "train/stages.h"
 
 typedef struct {
-    const char *preset, *stages, *epochs, *lr, *name, *output, *config, *resume, *model;
+    const char *preset, *stages, *epochs, *lr, *name, *output, *config, *resume, *model, *augment;
     int64_t batch, imgsz, seed, keep, summary_steps, threads, workers;
     double checkpoint_every, fraction;
     int optimizer, bn, head, monitor, dtype, cache, filter, fit;

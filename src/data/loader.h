@@ -1,7 +1,8 @@
-/* loader.h: batches of prepared pictures, read, decoded and flipped by workers while the owner computes. */
+/* loader.h: batches of prepared pictures, read, decoded and augmented by workers while the owner computes. */
 #ifndef MQ_LOADER_H
 #define MQ_LOADER_H
 
+#include "data/augment.h"
 #include "data/dataset.h"
 
 typedef struct {
@@ -14,6 +15,10 @@ typedef struct {
     size_t count;          /* pictures in all */
     size_t batch;          /* pictures a batch; the last may be shorter */
     size_t workers;        /* at least 1 */
+    const mq_augment
+        *augment;   /* what else happens to them (its own flip does not count here); NULL: nothing */
+    uint64_t seed;  /* of what augment draws, with the picture's index in the split */
+    uint32_t epoch; /* likewise */
 } mq_loader_plan;
 
 typedef struct mq_loader mq_loader;

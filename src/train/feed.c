@@ -14,6 +14,9 @@ struct mq_feed {
     const uint32_t *order;
     const uint8_t *flips;
     size_t count, rows, position;
+    const mq_augment *augment; /* of the next pass; NULL: none */
+    uint64_t seed;
+    uint32_t epoch;
     uint32_t *pictures; /* [count] of the pass as indexes into the split, for the loader */
     float *x;           /* [rows, width] */
     uint32_t *labels;   /* [rows] */
@@ -91,10 +94,20 @@ mq_status mq_feed_begin(mq_err *err, mq_feed *f, const uint32_t *order, const ui
                                  .flips = flips,
                                  .count = count,
                                  .batch = rows,
-                                 .workers = f->plan.workers};
+                                 .workers = f->plan.workers,
+                                 .augment = f->augment,
+                                 .seed = f->seed,
+                                 .epoch = f->epoch};
+    f->augment = NULL;
     MQ_TRY(mq_loader_open(err, &load, &f->loader));
 cleanup:
     return status;
+}
+
+void mq_feed_augment(mq_feed *f, const mq_augment *augment, uint64_t seed, uint32_t epoch) {
+    f->augment = augment;
+    f->seed = seed;
+    f->epoch = epoch;
 }
 
 mq_status mq_feed_next(mq_err *err, mq_feed *f, const float **x, const uint32_t **labels, size_t *n) {

@@ -3,6 +3,7 @@
 #ifndef MQ_FEED_H
 #define MQ_FEED_H
 
+#include "data/augment.h"
 #include "infer/features.h"
 
 typedef struct mq_feed mq_feed;
@@ -17,6 +18,10 @@ void mq_feed_free(mq_feed **feed);
  * borrowed until the next begin. */
 MQ_MUST_USE mq_status mq_feed_begin(mq_err *err, mq_feed *feed, const uint32_t *order, const uint8_t *flips,
                                     size_t count, size_t rows);
+
+/* What the next pass begun draws for its pictures beside their flips, without cache; later passes draw
+ * nothing again. augment is borrowed until that pass ends. */
+void mq_feed_augment(mq_feed *feed, const mq_augment *augment, uint64_t seed, uint32_t epoch);
 
 /* The next batch: x [*n, width] and labels [*n], borrowed until the next call; *n 0 at the end. */
 MQ_MUST_USE mq_status mq_feed_next(mq_err *err, mq_feed *feed, const float **x, const uint32_t **labels,

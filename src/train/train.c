@@ -3,8 +3,10 @@
  * alone: not of when it was interrupted, nor of when a checkpoint was written. */
 #include "train/train.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "data/sheet.h"
 #include "train/session.h"
 
 #include <math.h>
@@ -66,6 +68,8 @@ static mq_trunk_plan trunk_of(mq_session *s, size_t stage) {
                            .dtype = plan->dtype,
                            .batch = plan->batch,
                            .workers = plan->workers,
+                           .augment = plan->augment,
+                           .seed = plan->seed,
                            .cache = plan->cache,
                            .stop = stopped,
                            .progress = tell_features,
@@ -122,7 +126,34 @@ static void draw_epoch(mq_session *s) {
     const uint32_t epoch = s->state.epochs_done;
     mq_rng_permutation(seed, MQ_RNG_SHUFFLE, epoch, s->order, (uint32_t)s->count);
     for (size_t i = 0; i < s->count; i++)
-        s->flips[i] = mq_rng_u32(seed, MQ_RNG_FLIP, epoch, s->subset[s->order[i]]) & 1;
+        s->flips[i] = mq_augment_flip(s->plan->augment, &(mq_draw){seed, epoch, s->subset[s->order[i]]});
+}
+
+/* The first batch of the run as the network gets it, for people. A run goes on without it. */
+static void show_first_batch(const mq_session *s) {
+    const mq_train_plan *plan = s->plan;
+    mq_err err = {0};
+    char *path = NULL;
+    uint32_t *pictures = NULL;
+    mq_status status = mq_run_path(&err, plan->run, "batch-first.jpg", &path);
+    if (status == MQ_OK) status = mq_calloc(&err, s->count, sizeof *pictures, "pictures", &pictures);
+    for (size_t i = 0; status == MQ_OK && i < s->count; i++) pictures[i] = s->subset[s->order[i]];
+    const mq_loader_plan load = {.size = sizeof load,
+                                 .dataset = plan->dataset,
+                                 .split = MQ_TRAIN,
+                                 .recipe = plan->recipe,
+                                 .order = pictures,
+                                 .flips = s->flips,
+                                 .count = s->count,
+                                 .batch = plan->batch,
+                                 .workers = plan->workers,
+                                 .augment = plan->augment,
+                                 .seed = plan->seed,
+                                 .epoch = s->state.epochs_done};
+    if (status == MQ_OK) status = mq_sheet_write(&err, &load, path);
+    if (status != MQ_OK) mq_log(MQ_LOG_WARNING, "no picture of the first batch: %s", err.text);
+    free(path);
+    free(pictures);
 }
 
 static void tell_training(const mq_session *s, double seconds, size_t worked) {
@@ -184,6 +215,7 @@ static mq_status begin_epoch(mq_err *err, mq_session *s) {
     mq_status status = MQ_OK;
     mq_err why = {0};
     const size_t from = s->state.position;
+    mq_trunk_epoch(s->trunk, s->state.epochs_done);
     const mq_status begun = mq_trunk_begin(&why, s->trunk, MQ_TRAIN, s->order + from, s->flips + from,
                                            s->count - from);
     if (begun == MQ_INTERRUPTED && s->state.steps_done) MQ_TRY(mq_session_save(err, s));
@@ -201,6 +233,7 @@ static mq_status train_epoch(mq_err *err, mq_session *s, double *seconds, size_t
     const uint32_t *labels;
     size_t n;
     draw_epoch(s);
+    if (!s->state.steps_done && s->plan->augment) show_first_batch(s);
     MQ_TRY(begin_epoch(err, s));
     const double start = mq_seconds();
     for (;;) {

@@ -3,6 +3,7 @@
 #ifndef MQ_TRUNK_H
 #define MQ_TRUNK_H
 
+#include "data/augment.h"
 #include "infer/features.h"
 #include "train/stages.h"
 #include "train/step.h"
@@ -22,6 +23,9 @@ typedef struct {
     const mq_stage *stage;
     mq_dtype dtype;
     size_t batch, workers;
+    const mq_augment *augment; /* of training pictures; NULL: none but the flips given. What it draws beside
+                                  flips keeps the training part out of the cache */
+    uint64_t seed;             /* of its draws */
     bool cache;
     bool (*stop)(void *user);
     /* Told of the frozen part's work on a split, as mq_features_progress. */
@@ -37,6 +41,7 @@ typedef struct {
     size_t memory;         /* bytes: programs and training */
     size_t memory_picture; /* of them for each picture of a batch */
     uint64_t disk;         /* bytes of cache */
+    bool cached;           /* the training part's is among them, not the validation part's alone */
     double frozen;         /* seconds of the frozen part a picture */
     double thawed;         /* seconds of a training step a picture; 0: nothing is thawed */
     double validation;     /* seconds of the thawed part a picture, forward */
@@ -52,6 +57,10 @@ MQ_MUST_USE mq_status mq_trunk_measure(mq_err *err, const mq_trunk_plan *plan, m
 
 /* Appends mq_trainable_describe of the whole batch; nothing where nothing is thawed. */
 MQ_MUST_USE mq_status mq_trunk_describe(mq_err *err, const mq_trunk_plan *plan, mq_buf *text);
+
+/* The epoch whose draws the next pass over MQ_TRAIN takes, counted over all stages; without this call a pass
+ * is not augmented. */
+void mq_trunk_epoch(mq_trunk *trunk, uint32_t epoch);
 
 /* Begins a pass, and caches what it lacks for it. MQ_TRAIN: order [count] are places in the subset, flips
  * [count] 0 or 1; both borrowed until the pass ends. MQ_VAL: NULL and all pictures. */

@@ -142,8 +142,9 @@ static void by_hand(const fixture *f, const mq_loader_plan *plan, float *out) {
         const size_t index = plan->order ? plan->order[i] : i;
         assert_ok(err, mq_dataset_read(&err, f->dataset, plan->split, index, &record, &sample));
         const mq_encoded in = {sample.name, sample.bytes, sample.size};
-        assert_ok(err, mq_prepare(&err, plan->recipe, &in, sample.has_box ? &sample.box : NULL,
-                                  plan->flips && plan->flips[i], out + i * ITEM));
+        const mq_variant variant = {.flip = plan->flips && plan->flips[i]};
+        assert_ok(err, mq_prepare(&err, plan->recipe, &in, sample.has_box ? &sample.box : NULL, &variant,
+                                  out + i * ITEM));
     }
     mq_buf_free(&record);
 }
