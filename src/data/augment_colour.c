@@ -72,30 +72,44 @@ mq_status mq_apply_grey(mq_err *err, const mq_change *change, mq_lane *lane, mq_
 
 /* Smith's hexcone: the hue counts six sides of a hexagon, [0, 6). Turning it keeps value and chroma; a
  * channel is high for two sides of the six around its own corner, low for two, and slants between. */
-static uint8_t channel_of(float hue, float corner, float low, float chroma) {
-    float distance = fabsf(hue - corner);
-    if (distance > 3) distance = 6 - distance;
-    const float share = fminf(fmaxf(2 - distance, 0), 1);
-    return (uint8_t)(low + chroma * share + 0.5f);
+static inline float channel_of(float hue, float corner, float low, float chroma) {
+    const float apart = hue > corner ? hue - corner : corner - hue;
+    const float share = 2 - (apart > 3 ? 6 - apart : apart);
+    const float above = share > 0 ? share : 0;
+    return low + chroma * (above < 1 ? above : 1) + 0.5f;
+}
+
+enum { HUE_BLOCK = 64 }; /* pixels, as planes of floats that vectors can take */
+
+/* Turns the hue of planes r, g, b. Without branches, so that it becomes vector code. */
+static void turn_block(float turn, float *restrict r, float *restrict g, float *restrict b) {
+    for (size_t i = 0; i < HUE_BLOCK; i++) {
+        const float more = r[i] > g[i] ? r[i] : g[i], high = more > b[i] ? more : b[i];
+        const float less = r[i] < g[i] ? r[i] : g[i], low = less < b[i] ? less : b[i];
+        const float chroma = high - low, unit = 1 / (chroma > 0 ? chroma : 1);
+        const float blue = 4 + (r[i] - g[i]) * unit, green = 2 + (b[i] - r[i]) * unit;
+        const float other = high == g[i] ? green : blue, red = (g[i] - b[i]) * unit;
+        const float turned = (high == r[i] ? red : other) + turn;
+        const float least = turned < 0 ? turned + 6 : turned, hue = least >= 6 ? least - 6 : least;
+        r[i] = channel_of(hue, 0, low, chroma);
+        g[i] = channel_of(hue, 2, low, chroma);
+        b[i] = channel_of(hue, 4, low, chroma);
+    }
 }
 
 mq_status mq_apply_hue(mq_err *err, const mq_change *change, mq_lane *lane, mq_square *square) {
     (void)err, (void)lane;
     const float turn = (float)(6 * (change->v[0] - floor(change->v[0])));
-    const size_t bytes = bytes_of(square);
-    for (uint8_t *rgb = square->rgb, *end = rgb + bytes; rgb < end; rgb += 3) {
-        const int r = rgb[0], g = rgb[1], b = rgb[2];
-        const int high = r > g ? (r > b ? r : b) : (g > b ? g : b);
-        const int low = r < g ? (r < b ? r : b) : (g < b ? g : b);
-        if (high == low) continue;
-        const float chroma = (float)(high - low);
-        float hue = high == r   ? (float)(g - b) / chroma
-                    : high == g ? 2 + (float)(b - r) / chroma
-                                : 4 + (float)(r - g) / chroma;
-        hue += turn;
-        if (hue < 0) hue += 6;
-        if (hue >= 6) hue -= 6;
-        for (size_t c = 0; c < 3; c++) rgb[c] = channel_of(hue, (float)(2 * c), (float)low, chroma);
+    const size_t pixels = (size_t)square->size * square->size;
+    float planes[3][HUE_BLOCK] = {{0}};
+    for (size_t start = 0; start < pixels; start += HUE_BLOCK) {
+        const size_t count = pixels - start < HUE_BLOCK ? pixels - start : HUE_BLOCK;
+        uint8_t *rgb = square->rgb + start * 3;
+        for (size_t i = 0; i < count; i++)
+            for (size_t c = 0; c < 3; c++) planes[c][i] = rgb[i * 3 + c];
+        turn_block(turn, planes[0], planes[1], planes[2]);
+        for (size_t i = 0; i < count; i++)
+            for (size_t c = 0; c < 3; c++) rgb[i * 3 + c] = (uint8_t)planes[c][i];
     }
     return MQ_OK;
 }

@@ -7,9 +7,15 @@
 #include <math.h>
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 enum {
-    PLACE_BITS = 11, /* of a place between two pixels: two such weights and a byte fit in 32 bits */
+    PLACE_BITS = 11, /* of a place between two pixels: a weight and a byte fit in 19 bits */
     PLACES = 1 << PLACE_BITS,
+    SPARED = 4, /* bits dropped between rows and columns, so that the sum of a row fits in 16 bits */
+    HALF = 1 << (2 * PLACE_BITS - SPARED - 1),
 };
 
 static const double PLACE_MAX = 1e6; /* pixels; what lies farther away is taken from there */
@@ -72,45 +78,103 @@ void mq_matrix_perspective(const mq_change *change, double size, double m[9]) {
 }
 
 /* Index i of a row of n pixels that goes on mirrored on both sides, the pixel at the edge twice. */
-static int64_t mirrored(int64_t i, int64_t n) {
-    if (i >= 0 && i < n) return i;
+static size_t mirrored(int64_t i, int64_t n) {
+    if (i >= 0 && i < n) return (size_t)i;
     i %= 2 * n;
     if (i < 0) i += 2 * n;
-    return i < n ? i : 2 * n - 1 - i;
+    return (size_t)(i < n ? i : 2 * n - 1 - i);
 }
+
+/* A channel between four, x and y of PLACES from the first. */
+static inline uint8_t mix(const uint8_t corners[4], int32_t x, int32_t y) {
+    const int32_t above = (corners[0] * (PLACES - x) + corners[1] * x) >> SPARED;
+    const int32_t below = (corners[2] * (PLACES - x) + corners[3] * x) >> SPARED;
+    return (uint8_t)((above * (PLACES - y) + below * y + HALF) >> (2 * PLACE_BITS - SPARED));
+}
+
+/* The pixel between (x, y) and its neighbours, fx and fy of PLACES from it, whether inside or not. */
+static void mix_anywhere(const mq_square *in, int64_t x, int64_t y, const int32_t part[2], uint8_t *out) {
+    const int64_t size = in->size;
+    const size_t columns[2] = {mirrored(x, size), mirrored(x + 1, size)};
+    const size_t rows[2] = {mirrored(y, size), mirrored(y + 1, size)};
+    for (size_t c = 0; c < 3; c++) {
+        uint8_t corners[4];
+        for (size_t i = 0; i < 4; i++)
+            corners[i] = in->rgb[(rows[i / 2] * in->size + columns[i % 2]) * 3 + c];
+        out[c] = mix(corners, part[0], part[1]);
+    }
+}
+
+#if defined(__x86_64__)
+
+enum { OVERREAD = 1 }; /* pixels behind the right neighbour */
+
+/* Two pixels of a row, interleaved and weighed: r, g and b as 32-bit numbers. */
+static inline __m128i mix_pair(const uint8_t *pixel, __m128i weights) {
+    const __m128i bytes = _mm_loadl_epi64((const void *)pixel);
+    const __m128i pairs = _mm_unpacklo_epi8(bytes, _mm_srli_epi64(bytes, 24));
+    const __m128i sums = _mm_madd_epi16(_mm_unpacklo_epi8(pairs, _mm_setzero_si128()), weights);
+    return _mm_srli_epi32(sums, SPARED);
+}
+
+/* As mix for the three channels at pixel; reads OVERREAD pixels more. */
+static inline void mix_inside(const uint8_t *pixel, size_t row, const int32_t part[2], uint8_t *out) {
+    const __m128i across = _mm_set1_epi32(part[0] << 16 | (PLACES - part[0]));
+    const __m128i down = _mm_set1_epi32(part[1] << 16 | (PLACES - part[1]));
+    const __m128i above = mix_pair(pixel, across), below = mix_pair(pixel + row, across);
+    const __m128i both = _mm_or_si128(above, _mm_slli_epi32(below, 16));
+    const __m128i sums = _mm_add_epi32(_mm_madd_epi16(both, down), _mm_set1_epi32(HALF));
+    const __m128i words = _mm_srli_epi32(sums, 2 * PLACE_BITS - SPARED);
+    const __m128i bytes = _mm_packus_epi16(_mm_packs_epi32(words, words), words);
+    const uint32_t pixels = (uint32_t)_mm_cvtsi128_si32(bytes);
+    out[0] = (uint8_t)pixels;
+    out[1] = (uint8_t)(pixels >> 8);
+    out[2] = (uint8_t)(pixels >> 16);
+}
+
+#else
+
+enum { OVERREAD = 0 };
+
+static inline void mix_inside(const uint8_t *pixel, size_t row, const int32_t part[2], uint8_t *out) {
+    for (size_t c = 0; c < 3; c++)
+        out[c] = mix((const uint8_t[4]){pixel[c], pixel[c + 3], pixel[row + c], pixel[row + c + 3]}, part[0],
+                     part[1]);
+}
+
+#endif
 
 /* The pixel at a place in units of 1 / PLACES, counted from the middle of the first pixel. */
 static inline void sample(const mq_square *in, int64_t px, int64_t py, uint8_t *out) {
     const int64_t size = in->size, x = px >> PLACE_BITS, y = py >> PLACE_BITS;
-    const uint32_t fx = (uint32_t)px & (PLACES - 1), fy = (uint32_t)py & (PLACES - 1);
-    const size_t left = (size_t)mirrored(x, size) * 3, right = (size_t)mirrored(x + 1, size) * 3;
-    const uint8_t *upper = in->rgb + (size_t)(mirrored(y, size) * size * 3);
-    const uint8_t *lower = in->rgb + (size_t)(mirrored(y + 1, size) * size * 3);
-    for (size_t c = 0; c < 3; c++) {
-        const uint32_t above = upper[left + c] * (PLACES - fx) + upper[right + c] * fx;
-        const uint32_t below = lower[left + c] * (PLACES - fx) + lower[right + c] * fx;
-        const uint64_t sum = (uint64_t)above * (PLACES - fy) + (uint64_t)below * fy;
-        out[c] = (uint8_t)((sum + (1u << (2 * PLACE_BITS - 1))) >> (2 * PLACE_BITS));
-    }
+    const int32_t part[2] = {(int32_t)(px & (PLACES - 1)), (int32_t)(py & (PLACES - 1))};
+    if (x >= 0 && y >= 0 && x + 1 + OVERREAD < size && y + 1 < size)
+        mix_inside(in->rgb + (y * size + x) * 3, (size_t)size * 3, part, out);
+    else
+        mix_anywhere(in, x, y, part, out);
 }
 
-/* Within the distance that integers are good for. */
-static double bounded(double place) {
-    return fmax(-PLACE_MAX, fmin(PLACE_MAX, place));
+/* In units of 1 / PLACES, within the distance that is good for; what is not a number is far away. */
+static inline int64_t place_of(double at) {
+    const double above = at > -PLACE_MAX ? at : -PLACE_MAX;
+    return llrint((above < PLACE_MAX ? above : PLACE_MAX) * PLACES);
 }
 
 static void follow(const double m[9], int fill, const mq_square *in, uint8_t *out) {
-    const double size = in->size, half = size / 2;
+    const double half = in->size / 2.0;
+    const int64_t end = (int64_t)in->size * PLACES;
+    const bool flat = m[6] == 0 && m[7] == 0; /* every point has the same scale */
     for (uint32_t row = 0; row < in->size; row++) {
         const double y = row + 0.5 - half;
         for (uint32_t column = 0; column < in->size; column++, out += 3) {
-            const double x = column + 0.5 - half, w = m[6] * x + m[7] * y + m[8];
-            const double from_x = bounded((m[0] * x + m[1] * y + m[2]) / w + half);
-            const double from_y = bounded((m[3] * x + m[4] * y + m[5]) / w + half);
-            if (fill >= 0 && !(from_x >= 0 && from_x < size && from_y >= 0 && from_y < size)) {
+            const double x = column + 0.5 - half, w = flat ? m[8] : m[6] * x + m[7] * y + m[8];
+            const double from_x = m[0] * x + m[1] * y + m[2], from_y = m[3] * x + m[4] * y + m[5];
+            const int64_t px = place_of((w == 1 ? from_x : from_x / w) + half);
+            const int64_t py = place_of((w == 1 ? from_y : from_y / w) + half);
+            if (fill >= 0 && (px < 0 || px >= end || py < 0 || py >= end)) {
                 memset(out, fill, 3);
             } else {
-                sample(in, llrint((from_x - 0.5) * PLACES), llrint((from_y - 0.5) * PLACES), out);
+                sample(in, px - PLACES / 2, py - PLACES / 2, out);
             }
         }
     }
