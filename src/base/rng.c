@@ -17,11 +17,15 @@ void mq_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]
     out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
 }
 
-uint32_t mq_rng_u32(uint64_t seed, mq_rng_purpose purpose, uint32_t epoch, uint64_t sample) {
+void mq_rng_words(uint64_t seed, mq_rng_purpose purpose, uint32_t epoch, uint64_t sample, uint32_t out[4]) {
     const uint32_t counter[4] = {(uint32_t)sample, (uint32_t)(sample >> 32), epoch, (uint32_t)purpose};
     const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
-    uint32_t out[4];
     mq_philox(counter, key, out);
+}
+
+uint32_t mq_rng_u32(uint64_t seed, mq_rng_purpose purpose, uint32_t epoch, uint64_t sample) {
+    uint32_t out[4];
+    mq_rng_words(seed, purpose, epoch, sample, out);
     return out[0];
 }
 

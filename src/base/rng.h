@@ -16,14 +16,16 @@ typedef enum {
     MQ_RNG_INIT = 4,
     MQ_RNG_TEST = 5,
     MQ_RNG_CALIBRATE = 6,
-    MQ_RNG_BALANCE = 20,
-    MQ_RNG_MIX = 21,
+    MQ_RNG_AUGMENT = 7,
+    MQ_RNG_BALANCE = 8,
+    MQ_RNG_MIX = 9,
 } mq_rng_purpose;
 
 /* Four 32-bit words for counter under key, ten rounds. */
 void mq_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 
-/* One 32-bit draw, a pure function of its arguments. */
+/* Four 32-bit draws, a pure function of the other arguments; and the first of them alone. */
+void mq_rng_words(uint64_t seed, mq_rng_purpose purpose, uint32_t epoch, uint64_t sample, uint32_t out[4]);
 uint32_t mq_rng_u32(uint64_t seed, mq_rng_purpose purpose, uint32_t epoch, uint64_t sample);
 
 /* The same as a number in [0, 1), 24 bits. */

@@ -1,10 +1,12 @@
-/* cmd_inspect.c: `marque inspect`: what a model, a weights file, a run or a data set holds. */
+/* cmd_inspect.c: `marque inspect`: what a model, a weights file, a run or a data set holds, and what a batch
+ * of a data set looks like. */
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/rng.h"
 #include "base/text.h"
-#include "cli/cli.h"
-#include "data/dataset.h"
+#include "cli/common.h"
+#include "data/sheet.h"
 #include "infer/model.h"
 
 #include <string.h>
@@ -13,6 +15,8 @@ enum { SHAPE_TEXT = 128, RECORD_LIMIT = 300 << 20 };
 
 typedef struct {
     bool json;
+    int64_t batch, seed, epoch, imgsz;
+    const char *augment, *output;
 } inspect_options;
 
 static const mq_option params[] = {
@@ -20,6 +24,51 @@ static const mq_option params[] = {
      .kind = MQ_OPTION_FLAG,
      .offset = offsetof(inspect_options, json),
      .help = "print JSON for programs"},
+    {.name = "batch",
+     .alias = "batch-size",
+     .letter = 'b',
+     .kind = MQ_OPTION_INT,
+     .value = "N",
+     .standard = "0",
+     .min = 0,
+     .max = 4096,
+     .offset = offsetof(inspect_options, batch),
+     .help = "of DATA: draw the first N training pictures of an epoch as training sees them; needs -o"},
+    {.name = "augment",
+     .kind = MQ_OPTION_TEXT,
+     .value = "POLICY|FILE",
+     .standard = "reference",
+     .offset = offsetof(inspect_options, augment),
+     .help = "how they change (marque train --augment)"},
+    {.name = "seed",
+     .kind = MQ_OPTION_INT,
+     .value = "N",
+     .standard = "123",
+     .offset = offsetof(inspect_options, seed),
+     .help = "of their draws"},
+    {.name = "epoch",
+     .kind = MQ_OPTION_INT,
+     .value = "N",
+     .standard = "1",
+     .min = 1,
+     .max = 1e9,
+     .offset = offsetof(inspect_options, epoch),
+     .help = "which, counted over all stages"},
+    {.name = "imgsz",
+     .alias = "img-size",
+     .kind = MQ_OPTION_INT,
+     .value = "N",
+     .standard = "299",
+     .min = 1,
+     .max = 2048,
+     .offset = offsetof(inspect_options, imgsz),
+     .help = "side of the network's input in pixels"},
+    {.name = "output",
+     .letter = 'o',
+     .kind = MQ_OPTION_TEXT,
+     .value = "FILE",
+     .offset = offsetof(inspect_options, output),
+     .help = "the picture of the batch, .jpg or .png"},
     {.name = NULL},
 };
 
@@ -194,11 +243,63 @@ cleanup:
     return status;
 }
 
+/* The epoch's order and flips, as training draws them. */
+static void draw_order(const inspect_options *o, const mq_augment *augment, uint32_t *order, uint8_t *flips,
+                       size_t count) {
+    const uint64_t seed = (uint64_t)o->seed;
+    const uint32_t epoch = (uint32_t)(o->epoch - 1);
+    mq_rng_permutation(seed, MQ_RNG_SHUFFLE, epoch, order, (uint32_t)count);
+    for (size_t i = 0; i < count; i++)
+        flips[i] = mq_augment_flip(augment, &(mq_draw){seed, epoch, order[i], 0});
+}
+
+static mq_status draw_batch(mq_err *err, const char *path, const inspect_options *o) {
+    mq_status status = MQ_OK;
+    mq_dataset *data = NULL;
+    mq_augment *augment = NULL;
+    uint32_t *order = NULL;
+    uint8_t *flips = NULL;
+    mq_recipe recipe = mq_recipe_default((uint32_t)o->imgsz, MQ_RANGE_TF);
+    MQ_REQUIRE(o->output, err, MQ_USAGE, "--batch needs a picture to write to: -o sheet.jpg");
+    MQ_TRY(mq_sheet_check(err, o->output));
+    MQ_TRY(mq_augment_parse(err, o->augment, &augment));
+    MQ_TRY(mq_dataset_open(err, path, &data));
+    mq_dataset_recipe(data, &recipe);
+    const size_t count = mq_dataset_count(data, MQ_TRAIN);
+    MQ_TRY(mq_calloc(err, count, sizeof *order, "the order of pictures", &order));
+    MQ_TRY(mq_calloc(err, count, sizeof *flips, "the flips of pictures", &flips));
+    draw_order(o, augment, order, flips, count);
+    const mq_loader_plan plan = {.size = sizeof plan,
+                                 .dataset = data,
+                                 .split = MQ_TRAIN,
+                                 .recipe = &recipe,
+                                 .order = order,
+                                 .flips = flips,
+                                 .count = count,
+                                 .batch = (size_t)o->batch,
+                                 .workers = mq_choose_threads(0, 0),
+                                 .augment = augment,
+                                 .seed = (uint64_t)o->seed,
+                                 .epoch = (uint32_t)(o->epoch - 1)};
+    MQ_TRY(mq_sheet_write(err, &plan, o->output));
+    printf("%s: %zu pictures of epoch %lld, %s\n", o->output, plan.batch < count ? plan.batch : count,
+           (long long)o->epoch, mq_augment_text(augment));
+cleanup:
+    free(order);
+    free(flips);
+    mq_dataset_free(&data);
+    mq_augment_free(&augment);
+    return status;
+}
+
 static mq_status run(mq_err *err, const mq_call *call) {
     mq_status status = MQ_OK;
     const inspect_options *o = call->options;
     const char *path = call->args[0];
     char *config = NULL, *model = NULL;
+    MQ_REQUIRE(o->batch || !o->output, err, MQ_USAGE, "-o is for a picture of a batch: --batch N -o %.200s",
+               o->output);
+    if (o->batch) return draw_batch(err, path, o);
     MQ_TRY(mq_path_join(err, path, "config.json", &config));
     if (mq_folder_exists(path) && !mq_file_exists(config)) {
         MQ_TRY(inspect_data(err, path, o->json));
@@ -214,13 +315,14 @@ cleanup:
 
 const mq_command mq_cmd_inspect = {
     .name = "inspect",
-    .usage = "FILE|RUN|DATA [--json]",
+    .usage = "FILE|RUN|DATA [--json]   |   marque inspect DATA --batch N -o FILE.jpg [--augment POLICY]",
     .summary = "show what a model, a run or a data set holds, and check a data set",
     .params = params,
     .options_size = sizeof(inspect_options),
     .args_min = 1,
     .args_max = 1,
     .examples = "  marque inspect cars.mq\n  marque inspect runs/cars-xception\n  marque inspect "
-                "model.safetensors --json\n",
+                "model.safetensors --json\n"
+                "  marque inspect cars.mq --batch 32 --augment strong -o sheet.jpg\n",
     .run = run,
 };

@@ -9,6 +9,7 @@
 #include "cli/common.h"
 #include "cli/config.h"
 #include "cli/train_plan.h"
+#include "data/augment.h"
 #include "train/class_weights.h"
 #include "train/train.h"
 
@@ -17,6 +18,7 @@
 
 enum { DIGEST_LIMIT = 1 << 20 };
 
+static const char REFERENCE[] = "hflip@0.5"; /* canonical text of the preset */
 static const char STANDARD_STAGES[] = "head:20@1e-3,block13+:5@1e-4";
 
 /* Everything a call of `marque train` opens. */
@@ -30,6 +32,7 @@ typedef struct {
     mq_dataset *dataset;
     mq_bundle *weights;
     mq_run *run;
+    mq_augment *augment;
     mq_recipe recipe;
     const mq_arch *arch;
     mq_dtype dtype;
@@ -42,6 +45,7 @@ static void close_call(train_call *c) {
     mq_run_free(&c->run);
     mq_bundle_free(&c->weights);
     mq_dataset_free(&c->dataset);
+    mq_augment_free(&c->augment);
     mq_json_free(&c->config);
     free(c->stages_text);
     free(c->class_weights);
@@ -96,6 +100,15 @@ static mq_status choose_stages(mq_err *err, train_call *c) {
     MQ_REQUIRE(known, err, MQ_USAGE, "--preset %s is not known; there is: reference", o->preset);
     const mq_stages_words words = {o->stages ? o->stages : stages, o->epochs, o->lr, (mq_bn)o->bn};
     MQ_TRY(mq_stages_parse(err, &words, c->stages, &c->stage_count));
+cleanup:
+    return status;
+}
+
+/* The policy; its options hold its canonical text from here on. */
+static mq_status choose_augment(mq_err *err, train_call *c) {
+    mq_status status = MQ_OK;
+    MQ_TRY(mq_augment_parse(err, c->options.augment, &c->augment));
+    c->options.augment = mq_augment_text(c->augment);
 cleanup:
     return status;
 }
@@ -159,15 +172,17 @@ static mq_status digest_settings(mq_err *err, train_call *c) {
     char *recipe_text = NULL, *stages = NULL;
     mq_buf text = mq_buf_init(DIGEST_LIMIT);
     const mq_train_options *o = &c->options;
+    const bool flips = strcmp(o->augment, REFERENCE) == 0; /* as before there were others */
     mq_stage fixed[MQ_STAGES_MAX];
     memcpy(fixed, c->stages, sizeof fixed);
     fixed[c->stage_count - 1].epochs = 0;
     MQ_TRY(mq_recipe_to_json(err, &c->recipe, &recipe));
     MQ_TRY(mq_json_dump(err, recipe, 0, &recipe_text));
     MQ_TRY(mq_stages_text(err, fixed, c->stage_count, &stages));
-    MQ_TRY(mq_buf_printf(err, &text, "%s|%s|%s|%s|%d|%lld|%lld|%.9g|%d", mq_dataset_digest(c->dataset),
+    MQ_TRY(mq_buf_printf(err, &text, "%s|%s|%s|%s|%d|%lld|%lld|%.9g|%d%s%s", mq_dataset_digest(c->dataset),
                          mq_bundle_digest(c->weights), recipe_text, stages, o->head, (long long)o->batch,
-                         (long long)o->seed, o->fraction, o->monitor));
+                         (long long)o->seed, o->fraction, o->monitor, flips ? "" : "|",
+                         flips ? "" : o->augment));
     MQ_TRY(digest_labels(err, c, &text));
     MQ_TRY(mq_sha256_hex(err, text.data, text.size, c->digest));
 cleanup:
@@ -228,6 +243,7 @@ static mq_train_plan plan_of(train_call *c) {
                            .class_weights = c->class_weights,
                            .smoothing = o->smoothing,
                            .monitor = (mq_monitor)o->monitor,
+                           .augment = c->augment,
                            .cache = o->cache == 0,
                            .stop = mq_stop_wanted};
 }
@@ -308,6 +324,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
     mq_train_result result;
     MQ_TRY(read_settings(err, call, &c));
     MQ_TRY(choose_stages(err, &c));
+    MQ_TRY(choose_augment(err, &c));
     MQ_TRY(open_inputs(err, &c));
     mq_train_plan plan = plan_of(&c);
     MQ_TRY(mq_print_train_plan(err, &plan, c.options.plan));

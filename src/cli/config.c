@@ -127,6 +127,13 @@ const mq_option mq_train_options_table[] = {
      .max = 1,
      .offset = offsetof(mq_train_options, smoothing),
      .help = "share of each label that is spread over all classes in training, as 0.1"},
+    {.name = "augment",
+     .kind = MQ_OPTION_TEXT,
+     .value = "POLICY|FILE",
+     .standard = "reference",
+     .offset = offsetof(mq_train_options, augment),
+     .help = "how training pictures change: none, reference (flips), fine-grained, strong, or as in "
+             "hflip,rotate=10,blur=1@0.2"},
     {.name = "cache",
      .kind = MQ_OPTION_CHOICE,
      .value = "auto|off",
@@ -257,7 +264,7 @@ mq_status mq_config_make(mq_err *err, const mq_train_options *o, const char *dat
     MQ_TRY(mq_json_pack(
         err, json,
         "{s:i, s:o, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:O, s:f, s:s, s:s, s:s, s:s, s:I, s:I, s:f, s:I, "
-        "s:I, s:s, s:o, s:f}",
+        "s:I, s:s, s:o, s:f, s:s}",
         "version", 1, "data", mq_json_text(data), "model", o->model, "imgsz", (long long)o->imgsz, "batch",
         (long long)o->batch, "seed", (long long)o->seed, "optimizer",
         choice("optimizer", o->optimizer, words[0]), "head", choice("head", o->head, words[1]), "monitor",
@@ -267,7 +274,7 @@ mq_status mq_config_make(mq_err *err, const mq_train_options *o, const char *dat
         (long long)o->threads, "jobs", (long long)o->workers, "checkpoint-every", o->checkpoint_every, "keep",
         (long long)o->keep, "summary-steps", (long long)o->summary_steps, "sampling",
         choice("sampling", o->sampling, words[7]), "class-weights", mq_json_text(o->class_weights),
-        "label-smoothing", o->smoothing));
+        "label-smoothing", o->smoothing, "augment", o->augment));
 cleanup:
     mq_json_free(&list);
     return status;
@@ -299,8 +306,8 @@ cleanup:
 
 mq_status mq_config_compare(mq_err *err, const char *where, const mq_json *then, const mq_json *now) {
     static const char *const settings[] = {
-        "model", "imgsz",    "batch",    "seed",          "optimizer",       "head", "monitor", "filter",
-        "fit",   "fraction", "sampling", "class-weights", "label-smoothing", NULL};
+        "model", "imgsz",    "batch",    "seed",          "optimizer",       "head",    "monitor", "filter",
+        "fit",   "fraction", "sampling", "class-weights", "label-smoothing", "augment", NULL};
     static const char *const of_stage[] = {"thaw", "lr", "bn", "epochs", NULL}, *const of_last[] = {
                                                                                     "thaw", "lr", "bn", NULL};
     mq_status status = MQ_OK;

@@ -8,7 +8,8 @@
 #include "train/stages.h"
 
 typedef struct {
-    const char *preset, *stages, *epochs, *lr, *name, *output, *config, *resume, *model, *class_weights;
+    const char *preset, *stages, *epochs, *lr, *name, *output, *config, *resume, *model, *class_weights,
+        *augment;
     int64_t batch, imgsz, seed, keep, summary_steps, threads, workers;
     double checkpoint_every, fraction, smoothing;
     int optimizer, bn, head, monitor, dtype, cache, filter, fit, sampling;

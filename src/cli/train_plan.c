@@ -48,7 +48,6 @@ static void print_labels(const mq_train_plan *plan) {
     if (w) fprintf(stderr, "class weights %.3g to %.3g\n", (double)least, (double)most);
     if (plan->sampling == MQ_SAMPLE_BALANCED) fputs("each class is shown equally often\n", stderr);
     if (plan->smoothing > 0) fprintf(stderr, "labels smoothed by %.3g\n", plan->smoothing);
-    if (mq_mix_wanted(&plan->mix) && plan->cache) fputs("pictures are mixed, so nothing is cached\n", stderr);
 }
 
 /* "block13 and above" and the like. */
@@ -60,12 +59,12 @@ static const char *thawed_text(const mq_stage *stage, char out[48]) {
     return out;
 }
 
-/* Seconds of a stage: the frozen part once where it is cached, else in every epoch. */
+/* Seconds of a stage: the frozen part once where a part is cached, else in every epoch. */
 static double seconds_of(const mq_train_plan *plan, const mq_stage *stage, const mq_trunk_cost *cost,
                          size_t count) {
     const double train = (double)count, val = (double)mq_dataset_count(plan->dataset, MQ_VAL);
     const double epochs = (double)stage->epochs;
-    const double frozen = cost->disk ? 2 * train + val : epochs * (train + val);
+    const double frozen = train * (cost->cached ? 2 : epochs) + val * (cost->disk ? 1 : epochs);
     return cost->frozen * frozen + epochs * (train * (cost->thawed + cost->head) + val * cost->validation);
 }
 
@@ -138,6 +137,11 @@ mq_status mq_print_train_plan(mq_err *err, const mq_train_plan *plan, bool detai
         MQ_TRY(mq_buf_printf(err, &text, "%sstage %s\n", i ? "\n" : "", stage->thaw));
         MQ_TRY(mq_train_describe(err, plan, i, &text));
     }
+    if (plan->augment) fprintf(stderr, "augmentation: %s\n", mq_augment_text(plan->augment));
+    if (plan->augment && plan->cache && !mq_augment_cacheable(plan->augment))
+        fputs("cache: off for training pictures, which augmentation changes anew in every epoch; features of "
+              "the validation part are kept\n",
+              stderr);
     MQ_TRY(check_disk(err, disk));
     if (details && text.size) fputs((const char *)text.data, stdout);
 cleanup:

@@ -1,7 +1,7 @@
 /* loader.c: a ring of three batches that worker threads fill in order. Called
  * by training, eval and feature extraction, from one owning thread. Invariant:
  * what lies at a place of a batch depends on the plan alone: a worker writes
- * only to the slot of its item and draws nothing at random. */
+ * only to the slot of its item, and draws are functions of the picture. */
 #include "data/loader.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -33,8 +33,11 @@ static mq_status load(mq_err *err, void *context, size_t item, size_t slot, size
                                              &sample);
     if (status != MQ_OK) return status;
     const mq_encoded in = {sample.name, sample.bytes, sample.size};
-    const bool flip = plan->flips && plan->flips[item];
-    return mq_prepare(err, plan->recipe, &in, sample.has_box ? &sample.box : NULL, flip,
+    const mq_variant variant = {
+        .flip = plan->flips && plan->flips[item],
+        .augment = plan->augment,
+        .draw = {plan->seed, plan->epoch, (uint32_t)index, plan->times ? plan->times[item] : 0}};
+    return mq_prepare(err, plan->recipe, &in, sample.has_box ? &sample.box : NULL, &variant,
                       loader->ring + slot * loader->item);
 }
 

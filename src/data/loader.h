@@ -1,7 +1,8 @@
-/* loader.h: batches of prepared pictures, read, decoded and flipped by workers while the owner computes. */
+/* loader.h: batches of prepared pictures, read, decoded and augmented by workers while the owner computes. */
 #ifndef MQ_LOADER_H
 #define MQ_LOADER_H
 
+#include "data/augment.h"
 #include "data/dataset.h"
 
 typedef struct {
@@ -11,9 +12,15 @@ typedef struct {
     const mq_recipe *recipe;
     const uint32_t *order; /* count indexes into the split; NULL: 0..count-1 */
     const uint8_t *flips;  /* count times 0 or 1; NULL: none */
+    const uint32_t *times; /* count times how often the picture came before in the epoch; NULL: never */
     size_t count;          /* pictures in all */
     size_t batch;          /* pictures a batch; the last may be shorter */
     size_t workers;        /* at least 1 */
+    /* What else happens to them, drawn by seed, epoch, the picture's index in the split, and times; its own
+     * flip does not count here. NULL: nothing. */
+    const mq_augment *augment;
+    uint64_t seed;
+    uint32_t epoch;
 } mq_loader_plan;
 
 typedef struct mq_loader mq_loader;

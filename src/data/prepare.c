@@ -39,18 +39,24 @@ typedef struct {
     range_rule rule;
     uint32_t x, y, width, height; /* pixels of the square */
     bool flip;
+    const mq_drawn *drawn; /* NULL: the pixels stay as they are */
     float *out;
 } canvas;
 
+static mq_box middle_square(mq_box box) {
+    const int32_t w = box.x2 - box.x1, h = box.y2 - box.y1, side = w < h ? w : h;
+    const int32_t x = box.x1 + (w - side) / 2, y = box.y1 + (h - side) / 2;
+    return (mq_box){x, y, x + side, y + side};
+}
+
 /* Finds the place and cuts view to what goes there. Crop cuts the middle square first, so only that is
  * resized; of odd rests the larger part lies at the right and the bottom. */
-static canvas fit(const mq_recipe *recipe, mq_view *view, bool flip, float *out) {
+static canvas fit(const mq_recipe *recipe, mq_view *view) {
     const uint32_t size = recipe->imgsz;
-    canvas to = {recipe, rule_of(recipe->range), 0, 0, size, size, flip, out};
+    canvas to = {.recipe = recipe, .rule = rule_of(recipe->range), .width = size, .height = size};
     const uint32_t w = view->width, h = view->height, shorter = w < h ? w : h, longer = w < h ? h : w;
     if (recipe->fit == MQ_FIT_CROP) {
-        const int32_t x = (int32_t)((w - shorter) / 2), y = (int32_t)((h - shorter) / 2);
-        *view = mq_view_cut(*view, (mq_box){x, y, x + (int32_t)shorter, y + (int32_t)shorter});
+        *view = mq_view_cut(*view, middle_square((mq_box){0, 0, (int32_t)w, (int32_t)h}));
     } else if (recipe->fit == MQ_FIT_PAD) {
         const uint32_t scaled = (uint32_t)lround((double)shorter * size / longer);
         if (w < h) to.width = scaled ? scaled : 1;
@@ -76,18 +82,14 @@ static float *row_start(const canvas *to, size_t y) {
     return to->out + ((to->y + y) * size + column) * 3;
 }
 
-/* Resizes as Pillow and looks the 256 values of each channel up. */
-static mq_status write_bytes(mq_err *err, mq_view view, const canvas *to) {
-    mq_status status = MQ_OK;
-    uint8_t *resized = NULL;
+/* Looks the 256 values of each channel up. pixels [height, width, 3] of the place. */
+static void write_pixels(const canvas *to, const uint8_t *pixels) {
     float table[3][256];
-    MQ_TRY(mq_alloc_aligned(err, (size_t)to->width * to->height, 3, "a resized picture", &resized));
-    MQ_TRY(mq_resize_pillow(err, view, to->width, to->height, resized));
     for (size_t c = 0; c < 3; c++)
         for (size_t v = 0; v < 256; v++) table[c][v] = apply_rule(&to->rule, c, (float)v);
     const size_t first = to->rule.bgr ? 2 : 0, third = 2 - first;
     const ptrdiff_t step = to->flip ? -3 : 3, width = (ptrdiff_t)to->width;
-    const uint8_t *in = resized;
+    const uint8_t *in = pixels;
     for (size_t y = 0; y < to->height; y++) {
         float *pixel = row_start(to, y);
         for (ptrdiff_t x = 0; x < width; x++, in += 3) {
@@ -96,6 +98,15 @@ static mq_status write_bytes(mq_err *err, mq_view view, const canvas *to) {
             pixel[x * step + 2] = table[2][in[third]];
         }
     }
+}
+
+/* Resizes as Pillow. */
+static mq_status write_bytes(mq_err *err, mq_view view, const canvas *to) {
+    mq_status status = MQ_OK;
+    uint8_t *resized = NULL;
+    MQ_TRY(mq_alloc_aligned(err, (size_t)to->width * to->height, 3, "a resized picture", &resized));
+    MQ_TRY(mq_resize_pillow(err, view, to->width, to->height, resized));
+    write_pixels(to, resized);
 cleanup:
     free(resized);
     return status;
@@ -121,20 +132,63 @@ cleanup:
     return status;
 }
 
+/* The place [height, width, 3] as bytes, whatever the filter. */
+static mq_status resize_to_bytes(mq_err *err, mq_view view, const canvas *to, uint8_t *out) {
+    mq_status status = MQ_OK;
+    float *exact = NULL;
+    const size_t pixels = (size_t)to->width * to->height;
+    if (to->recipe->filter == MQ_FILTER_PILLOW)
+        return mq_resize_pillow(err, view, to->width, to->height, out);
+    MQ_TRY(mq_alloc_aligned(err, pixels, 3 * sizeof *exact, "a resized picture", &exact));
+    MQ_TRY(mq_resize_tensorflow(err, view, to->width, to->height, exact));
+    for (size_t i = 0; i < pixels * 3; i++) out[i] = (uint8_t)(exact[i] + 0.5f);
+cleanup:
+    free(exact);
+    return status;
+}
+
+/* Makes the square of bytes, padding included, changes it and writes it whole. */
+static mq_status write_changed(mq_err *err, mq_view view, const canvas *to) {
+    mq_status status = MQ_OK;
+    const size_t size = to->recipe->imgsz, row = (size_t)to->width * 3;
+    uint8_t *place = NULL, *square = NULL;
+    canvas whole = *to;
+    whole.x = whole.y = 0;
+    whole.width = whole.height = to->recipe->imgsz;
+    MQ_TRY(mq_alloc_aligned(err, (size_t)to->width * to->height, 3, "a resized picture", &place));
+    MQ_TRY(mq_alloc_aligned(err, size * size, 3, "a resized picture", &square));
+    MQ_TRY(resize_to_bytes(err, view, to, place));
+    for (size_t i = 0; i < size * size; i++) memcpy(square + i * 3, to->recipe->background, 3);
+    for (size_t y = 0; y < to->height; y++)
+        memcpy(square + ((to->y + y) * size + to->x) * 3, place + y * row, row);
+    MQ_TRY(mq_augment_apply(err, to->drawn, to->recipe->imgsz, square));
+    write_pixels(&whole, square);
+cleanup:
+    free(place);
+    free(square);
+    return status;
+}
+
 /* What all ways to a network's input have in common; view is upright and cut. */
-static mq_status prepare_view(mq_err *err, const mq_recipe *recipe, mq_view view, bool flip, float *out) {
+static mq_status prepare_view(mq_err *err, const mq_recipe *recipe, mq_view view, const mq_variant *variant,
+                              float *out) {
+    mq_drawn drawn = {0};
     if (recipe->imgsz == 0 || recipe->imgsz > MQ_SIDE_MAX)
         return mq_fail(err, MQ_USAGE, "a network's input of %u pixels a side is impossible (1 to %d)",
                        recipe->imgsz, MQ_SIDE_MAX);
-    const canvas to = fit(recipe, &view, flip, out);
+    canvas to = fit(recipe, &view);
+    to.out = out;
+    to.flip = variant && variant->flip;
+    if (variant && variant->augment) mq_augment_draw(variant->augment, &variant->draw, &drawn);
+    to.drawn = &drawn;
+    if (drawn.count) return write_changed(err, view, &to);
     if (recipe->fit == MQ_FIT_PAD) fill_background(&to);
     return recipe->filter == MQ_FILTER_PILLOW ? write_bytes(err, view, &to) : write_floats(err, view, &to);
 }
 
-/* Grows box by margin on each side, cuts it at the picture's edges and cuts the view to it. */
-static mq_status cut(mq_err *err, const mq_recipe *recipe, const char *name, const mq_box *box,
-                     mq_view *view) {
-    const int64_t w = view->width, h = view->height;
+/* Grows box by margin on each side and cuts it at the picture's edges. */
+static mq_status grow(mq_err *err, const mq_recipe *recipe, const char *name, mq_view view, mq_box *box) {
+    const int64_t w = view.width, h = view.height;
     const int64_t dx = llround(recipe->margin * ((double)box->x2 - box->x1));
     const int64_t dy = llround(recipe->margin * ((double)box->y2 - box->y1));
     const int64_t x1 = box->x1 - dx < 0 ? 0 : box->x1 - dx, x2 = box->x2 + dx > w ? w : box->x2 + dx;
@@ -142,26 +196,69 @@ static mq_status cut(mq_err *err, const mq_recipe *recipe, const char *name, con
     if (x1 >= x2 || y1 >= y2)
         return mq_fail(err, MQ_BAD_DATA,
                        "%s: the box from (%d, %d) to (%d, %d) is empty or outside the picture of %u x %u",
-                       name, box->x1, box->y1, box->x2, box->y2, view->width, view->height);
-    *view = mq_view_cut(*view, (mq_box){(int32_t)x1, (int32_t)y1, (int32_t)x2, (int32_t)y2});
+                       name, box->x1, box->y1, box->x2, box->y2, view.width, view.height);
+    *box = (mq_box){(int32_t)x1, (int32_t)y1, (int32_t)x2, (int32_t)y2};
     return MQ_OK;
 }
 
-mq_status mq_prepare(mq_err *err, const mq_recipe *recipe, const mq_encoded *in, const mq_box *box, bool flip,
-                     float *out) {
+/* Cuts the view to the box with its margin. */
+static mq_status cut(mq_err *err, const mq_recipe *recipe, const char *name, const mq_box *box,
+                     mq_view *view) {
+    mq_box grown = *box;
+    const mq_status status = grow(err, recipe, name, *view, &grown);
+    if (status == MQ_OK) *view = mq_view_cut(*view, grown);
+    return status;
+}
+
+static mq_box inside(mq_box box, mq_view view) {
+    const int32_t w = (int32_t)view.width, h = (int32_t)view.height;
+    return (mq_box){box.x1 < 0 ? 0 : box.x1, box.y1 < 0 ? 0 : box.y1, box.x2 > w ? w : box.x2,
+                    box.y2 > h ? h : box.y2};
+}
+
+/* Cuts the view as evaluation does, or to the window that augmentation draws instead. That one fills the
+ * square whatever its shape, so *recipe no longer cuts the middle out of it. */
+static mq_status look(mq_err *err, mq_recipe *recipe, const char *name, const mq_box *box,
+                      const mq_variant *variant, mq_view *view) {
     mq_status status = MQ_OK;
+    mq_box window, object = {0};
+    mq_scene scene = {.width = view->width,
+                      .height = view->height,
+                      .seen = {0, 0, (int32_t)view->width, (int32_t)view->height},
+                      .tight = recipe->crop && box};
+    if (box) object = inside(*box, *view);
+    if (object.x1 < object.x2 && object.y1 < object.y2) scene.object = &object;
+    if (scene.tight) {
+        scene.seen = *box;
+        MQ_TRY(grow(err, recipe, name, *view, &scene.seen));
+    }
+    mq_box seen = scene.seen;
+    if (recipe->fit == MQ_FIT_CROP) scene.seen = middle_square(seen);
+    if (variant && variant->augment && mq_augment_window(variant->augment, &variant->draw, &scene, &window)) {
+        if (recipe->fit == MQ_FIT_CROP) recipe->fit = MQ_FIT_STRETCH;
+        seen = window;
+    }
+    *view = mq_view_cut(*view, seen);
+cleanup:
+    return status;
+}
+
+mq_status mq_prepare(mq_err *err, const mq_recipe *recipe, const mq_encoded *in, const mq_box *box,
+                     const mq_variant *variant, float *out) {
+    mq_status status = MQ_OK;
+    mq_recipe mine = *recipe;
     mq_picture_info info = {.orientation = 1};
     mq_pixels stored = {0}, upright = {0};
     if (recipe->apply_exif) MQ_TRY(mq_picture_probe(err, in->name, in->bytes, in->size, &info));
     MQ_TRY(mq_picture_decode(err, in->name, in->bytes, in->size, recipe->background, &stored));
     mq_view view = mq_view_of(&stored);
     /* The box counts in the picture as stored: cutting first turns fewer pixels and is the same picture. */
-    if (recipe->crop && box) MQ_TRY(cut(err, recipe, in->name, box, &view));
+    MQ_TRY(look(err, &mine, in->name, box, variant, &view));
     if (info.orientation != 1) {
         MQ_TRY(mq_view_orient(err, view, info.orientation, &upright));
         view = mq_view_of(&upright);
     }
-    MQ_TRY(prepare_view(err, recipe, view, flip, out));
+    MQ_TRY(prepare_view(err, &mine, view, variant, out));
 cleanup:
     mq_pixels_free(&stored);
     mq_pixels_free(&upright);
@@ -174,12 +271,12 @@ mq_status mq_prepare_image(mq_err *err, const mq_recipe *recipe, const char *nam
     mq_pixels pixels = {0};
     MQ_REQUIRE(image->data, err, MQ_USAGE, "%s: has no data", name);
     if (image->format == MQ_PIXELS_ENCODED)
-        return mq_prepare(err, recipe, &(mq_encoded){name, image->data, image->data_size}, image->box, false,
+        return mq_prepare(err, recipe, &(mq_encoded){name, image->data, image->data_size}, image->box, NULL,
                           out);
     MQ_TRY(mq_frame_pixels(err, name, image, recipe->background, &pixels));
     mq_view view = mq_view_of(&pixels);
     if (recipe->crop && image->box) MQ_TRY(cut(err, recipe, name, image->box, &view));
-    MQ_TRY(prepare_view(err, recipe, view, false, out));
+    MQ_TRY(prepare_view(err, recipe, view, NULL, out));
 cleanup:
     mq_pixels_free(&pixels);
     return status;
@@ -187,5 +284,14 @@ cleanup:
 
 mq_status mq_prepare_pixels(mq_err *err, const mq_recipe *recipe, const mq_pixels *pixels, bool flip,
                             float *out) {
-    return prepare_view(err, recipe, mq_view_of(pixels), flip, out);
+    return prepare_view(err, recipe, mq_view_of(pixels), &(mq_variant){.flip = flip}, out);
+}
+
+void mq_unprepare(const mq_recipe *recipe, const float *in, size_t count, uint8_t *rgb) {
+    const range_rule rule = rule_of(recipe->range);
+    for (size_t i = 0; i < count; i++)
+        for (size_t c = 0; c < 3; c++) {
+            const float level = (in[i * 3 + c] + rule.minus[c]) * rule.divide;
+            rgb[i * 3 + (rule.bgr ? 2 - c : c)] = (uint8_t)(fminf(fmaxf(level, 0), 255) + 0.5f);
+        }
 }

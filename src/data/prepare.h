@@ -1,16 +1,26 @@
 /* prepare.h: the one function that makes a network's input from a picture, for
- * train, eval, predict and whatever follows: decode, turn, crop, resize, range, flip. */
+ * train, eval, predict and whatever follows: decode, turn, crop, resize, augment, range, flip. */
 #ifndef MQ_PREPARE_H
 #define MQ_PREPARE_H
 
-#include "data/picture.h"
+#include "data/augment.h"
+
+/* How training looks at a picture otherwise than evaluation. */
+typedef struct {
+    bool flip;                 /* mirrored */
+    const mq_augment *augment; /* borrowed; NULL: nothing else. Its own flip is not looked at */
+    mq_draw draw;              /* what augment draws for */
+} mq_variant;
 
 /* Makes out [imgsz, imgsz, 3] f32 from a picture. box is borrowed, NULL where there is none; it is cut at the
  * picture's edges, and one wholly outside is MQ_BAD_DATA. MQ_FIT_CROP cuts the middle square and resizes
- * that. A flip mirrors the columns of the finished input, padding included, so both flips hold the same
- * numbers. */
+ * that. variant is NULL where pictures are as they are. A flip mirrors the columns of the finished input,
+ * padding included, so both flips hold the same numbers. A window that augmentation draws takes the place of
+ * the cut, box and MQ_FIT_CROP's square included; changes of pixels are made to the square of 8-bit pixels
+ * between resize and range (MQ_FILTER_TENSORFLOW's are rounded for it). What draws nothing gives the bytes
+ * that NULL gives. */
 MQ_MUST_USE mq_status mq_prepare(mq_err *err, const mq_recipe *recipe, const mq_encoded *in,
-                                 const mq_box *box, bool flip, float *out);
+                                 const mq_box *box, const mq_variant *variant, float *out);
 
 /* The same without flip from what the library's callers give: an encoded picture, or a raw frame, which has
  * no EXIF orientation. name is for messages; image is borrowed. */
@@ -20,5 +30,8 @@ MQ_MUST_USE mq_status mq_prepare_image(mq_err *err, const mq_recipe *recipe, con
 /* The same from pixels that are already upright and cut; pixels is borrowed. */
 MQ_MUST_USE mq_status mq_prepare_pixels(mq_err *err, const mq_recipe *recipe, const mq_pixels *pixels,
                                         bool flip, float *out);
+
+/* Turns count pixels of a network's input back into RGB, to the nearest grey level. */
+void mq_unprepare(const mq_recipe *recipe, const float *in, size_t count, uint8_t *rgb);
 
 #endif

@@ -39,7 +39,7 @@ static mq_status prepare_item(mq_err *err, void *ctx, size_t item, size_t slot, 
         MQ_TRY(mq_file_read(err, path, file));
     }
     const mq_encoded in = {path, file->data, file->size};
-    MQ_TRY(mq_prepare(err, &recipe, &in, plan->box, false, work->ring + slot * work->numbers));
+    MQ_TRY(mq_prepare(err, &recipe, &in, plan->box, NULL, work->ring + slot * work->numbers));
 cleanup:
     return status;
 }

@@ -11,15 +11,13 @@ struct mq_feed {
     mq_features_plan plan;
     mq_features *cache; /* NULL: straight from the trunk */
     mq_loader *loader;  /* of the present pass, without cache */
-    const uint32_t *order;
-    const uint8_t *flips;
-    size_t count, rows, position;
+    mq_pass pass;
+    size_t position;        /* pictures of the pass that were given */
     uint32_t *pictures;     /* [count] of the pass as indexes into the split, for the loader */
     float *x;               /* [rows, width] */
     uint32_t *labels;       /* [rows] */
     size_t capacity;        /* rows that x and labels hold */
     mq_mix_rule mix;        /* of the present pass */
-    mq_mix_place place;     /* where it begins */
     mq_mix_row *rows_mixed; /* [mixing]; so are those that follow */
     float *mixed;           /* [mixing, imgsz, imgsz, 3] */
     uint32_t *second;
@@ -69,7 +67,7 @@ cleanup:
 }
 
 static size_t place(const mq_feed *f, size_t i) {
-    return f->order ? f->order[i] : i;
+    return f->pass.order ? f->pass.order[i] : i;
 }
 
 static uint32_t picture(const mq_feed *f, size_t i) {
@@ -77,49 +75,25 @@ static uint32_t picture(const mq_feed *f, size_t i) {
     return f->plan.subset ? f->plan.subset[p] : (uint32_t)p;
 }
 
-mq_status mq_feed_begin(mq_err *err, mq_feed *f, const uint32_t *order, const uint8_t *flips, size_t count,
-                        size_t rows) {
+/* Room for the batches of a pass; pictures as they are need none. */
+static mq_status make_room(mq_err *err, mq_feed *f, size_t rows) {
     mq_status status = MQ_OK;
-    end_pass(f);
-    f->order = order;
-    f->flips = flips;
-    f->count = count;
-    f->rows = rows;
-    f->position = 0;
-    f->mix = (mq_mix_rule){0};
-    if (f->cache) MQ_TRY(mq_features_need(err, f->cache, order, flips, count));
-    if (rows > f->capacity) { /* pictures as they are need no room here */
-        const size_t width = f->cache || f->plan.program ? f->plan.width : 0;
-        free(f->x);
-        free(f->labels);
-        f->x = NULL, f->labels = NULL, f->capacity = 0;
-        MQ_TRY(mq_alloc_aligned(err, rows * width, sizeof *f->x, "a batch of features", &f->x));
-        MQ_TRY(mq_calloc(err, rows, sizeof *f->labels, "a batch of labels", &f->labels));
-        f->capacity = rows;
-    }
-    if (f->cache || !count) return status;
-    MQ_TRY(mq_calloc(err, count, sizeof *f->pictures, "the order of pictures", &f->pictures));
-    for (size_t i = 0; i < count; i++) f->pictures[i] = picture(f, i);
-    const mq_loader_plan load = {.size = sizeof load,
-                                 .dataset = f->plan.dataset,
-                                 .split = f->plan.split,
-                                 .recipe = f->plan.recipe,
-                                 .order = f->pictures,
-                                 .flips = flips,
-                                 .count = count,
-                                 .batch = rows,
-                                 .workers = f->plan.workers};
-    MQ_TRY(mq_loader_open(err, &load, &f->loader));
+    const size_t width = f->cache || f->plan.program ? f->plan.width : 0;
+    if (rows <= f->capacity) return MQ_OK;
+    free(f->x);
+    free(f->labels);
+    f->x = NULL, f->labels = NULL, f->capacity = 0;
+    MQ_TRY(mq_alloc_aligned(err, rows * width, sizeof *f->x, "a batch of features", &f->x));
+    MQ_TRY(mq_calloc(err, rows, sizeof *f->labels, "a batch of labels", &f->labels));
+    f->capacity = rows;
 cleanup:
     return status;
 }
 
-mq_status mq_feed_mix(mq_err *err, mq_feed *f, const mq_mix_rule *rule, const mq_mix_place *place) {
+/* The same for mixed pictures. */
+static mq_status make_room_to_mix(mq_err *err, mq_feed *f, size_t rows) {
     mq_status status = MQ_OK;
-    const size_t rows = f->rows, side = f->plan.recipe->imgsz;
-    MQ_REQUIRE(!f->cache, err, MQ_INTERNAL, "pictures are mixed before the network, so nothing is cached");
-    f->mix = *rule;
-    f->place = *place;
+    const size_t side = f->plan.recipe->imgsz;
     if (rows <= f->mixing) return MQ_OK;
     free_mixed(f);
     MQ_TRY(mq_calloc(err, rows, sizeof *f->rows_mixed, "mixed pictures", &f->rows_mixed));
@@ -131,11 +105,49 @@ cleanup:
     return status;
 }
 
+static mq_status open_loader(mq_err *err, mq_feed *f) {
+    mq_status status = MQ_OK;
+    const mq_pass *pass = &f->pass;
+    MQ_TRY(mq_calloc(err, pass->count, sizeof *f->pictures, "the order of pictures", &f->pictures));
+    for (size_t i = 0; i < pass->count; i++) f->pictures[i] = picture(f, i);
+    const mq_loader_plan load = {.size = sizeof load,
+                                 .dataset = f->plan.dataset,
+                                 .split = f->plan.split,
+                                 .recipe = f->plan.recipe,
+                                 .order = f->pictures,
+                                 .flips = pass->flips,
+                                 .times = pass->times,
+                                 .count = pass->count,
+                                 .batch = pass->rows,
+                                 .workers = f->plan.workers,
+                                 .augment = pass->augment,
+                                 .seed = pass->seed,
+                                 .epoch = pass->epoch};
+    MQ_TRY(mq_loader_open(err, &load, &f->loader));
+cleanup:
+    return status;
+}
+
+mq_status mq_feed_begin(mq_err *err, mq_feed *f, const mq_pass *pass) {
+    mq_status status = MQ_OK;
+    end_pass(f);
+    f->pass = *pass;
+    f->position = 0;
+    f->mix = pass->augment ? mq_augment_mix(pass->augment) : (mq_mix_rule){0};
+    MQ_REQUIRE(!f->cache || !pass->augment || mq_augment_cacheable(pass->augment), err, MQ_INTERNAL,
+               "pictures that change in every epoch cannot come from a cache");
+    if (f->cache) MQ_TRY(mq_features_need(err, f->cache, pass->order, pass->flips, pass->count));
+    MQ_TRY(make_room(err, f, pass->rows));
+    if (mq_mix_wanted(&f->mix)) MQ_TRY(make_room_to_mix(err, f, pass->rows));
+    if (!f->cache && pass->count) MQ_TRY(open_loader(err, f));
+cleanup:
+    return status;
+}
+
 /* Takes n loaded pictures and their labels for mixed ones, where the batch at position is to be mixed. */
 static void mix_batch(mq_feed *f, const float **pixels, mq_labels *labels, size_t n) {
     const uint32_t side = f->plan.recipe->imgsz;
-    mq_mix_place place = f->place;
-    place.first += f->position;
+    const mq_mix_place place = {f->pass.seed, f->pass.epoch, f->pass.first + f->position};
     if (!mq_mix_draw(&f->mix, &place, side, f->rows_mixed, n)) return;
     mq_mix_pixels(f->mixed, *pixels, f->rows_mixed, n, side);
     for (size_t i = 0; i < n; i++) {
@@ -148,8 +160,8 @@ static void mix_batch(mq_feed *f, const float **pixels, mq_labels *labels, size_
 
 mq_status mq_feed_next(mq_err *err, mq_feed *f, const float **x, mq_labels *labels, size_t *n) {
     mq_status status = MQ_OK;
-    const size_t left = f->count - f->position;
-    *n = left < f->rows ? left : f->rows;
+    const size_t left = f->pass.count - f->position;
+    *n = left < f->pass.rows ? left : f->pass.rows;
     *x = f->x;
     *labels = (mq_labels){.first = f->labels};
     if (!*n) return status;
@@ -158,7 +170,7 @@ mq_status mq_feed_next(mq_err *err, mq_feed *f, const float **x, mq_labels *labe
     if (f->cache) {
         for (size_t i = 0; i < *n; i++) {
             const size_t at = f->position + i;
-            MQ_TRY(mq_features_read(err, f->cache, place(f, at), f->flips && f->flips[at],
+            MQ_TRY(mq_features_read(err, f->cache, place(f, at), f->pass.flips && f->pass.flips[at],
                                     f->x + i * f->plan.width));
         }
     } else {

@@ -3,7 +3,7 @@
 #ifndef MQ_FEED_H
 #define MQ_FEED_H
 
-#include "data/mix.h"
+#include "data/augment.h"
 #include "infer/features.h"
 #include "net/ops.h"
 
@@ -14,16 +14,22 @@ typedef struct mq_feed mq_feed;
 MQ_MUST_USE mq_status mq_feed_open(mq_err *err, const mq_features_plan *plan, bool cached, mq_feed **feed);
 void mq_feed_free(mq_feed **feed);
 
-/* Begins a pass over count pictures in batches of rows, and puts into the cache what it lacks of them: order
- * [count] are places in the plan's subset (NULL: 0..count-1), flips [count] 0 or 1 (NULL: none); both
- * borrowed until the next begin. */
-MQ_MUST_USE mq_status mq_feed_begin(mq_err *err, mq_feed *feed, const uint32_t *order, const uint8_t *flips,
-                                    size_t count, size_t rows);
+/* Pictures in an order, once each or more often; all borrowed until the next pass begins. */
+typedef struct {
+    const uint32_t *order; /* [count] places in the plan's subset; NULL: 0..count-1 */
+    const uint8_t *flips;  /* [count] 0 or 1; NULL: none */
+    const uint32_t *times; /* [count] how often the picture came before in its epoch; NULL: never */
+    size_t count;
+    size_t rows;               /* of a batch */
+    const mq_augment *augment; /* what is drawn beside flips, and how batches are mixed; NULL: nothing */
+    uint64_t seed;             /* of its draws */
+    uint32_t epoch;
+    size_t first; /* place of the first picture in its epoch */
+} mq_pass;
 
-/* Mixes the pictures of every batch of the pass that has just begun, before anything is computed of them;
- * place->first is where in its epoch the pass begins. Not with a cache (MQ_INTERNAL). */
-MQ_MUST_USE mq_status mq_feed_mix(mq_err *err, mq_feed *feed, const mq_mix_rule *rule,
-                                  const mq_mix_place *place);
+/* Begins a pass, and puts into the cache what it lacks of its pictures. What changes more than flips needs a
+ * feed without cache (MQ_INTERNAL). */
+MQ_MUST_USE mq_status mq_feed_begin(mq_err *err, mq_feed *feed, const mq_pass *pass);
 
 /* The next batch: x [*n, width] and labels [*n], borrowed until the next call; *n 0 at the end. */
 MQ_MUST_USE mq_status mq_feed_next(mq_err *err, mq_feed *feed, const float **x, mq_labels *labels, size_t *n);

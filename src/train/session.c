@@ -31,6 +31,7 @@ void mq_session_close(mq_session *s) {
     free(s->best);
     free(s->order);
     free(s->flips);
+    free(s->times);
     free(s->checkpoints);
     free(s->environment);
 }
@@ -113,6 +114,7 @@ mq_status mq_session_open(mq_err *err, const mq_train_plan *plan, mq_session *s)
     MQ_TRY(mq_calloc(err, s->head->count, sizeof *s->best, "the best classifier", &s->best));
     MQ_TRY(mq_calloc(err, s->count, sizeof *s->order, "the order of pictures", &s->order));
     MQ_TRY(mq_calloc(err, s->count, sizeof *s->flips, "the flips of pictures", &s->flips));
+    MQ_TRY(mq_calloc(err, s->count, sizeof *s->times, "the order of pictures", &s->times));
     MQ_TRY(mq_sampling_create(err, plan->sampling, plan->dataset, s->subset, s->count, &s->sampling));
     mq_head_init(s->head, plan->seed);
     s->trainer->weights = plan->class_weights;

@@ -22,7 +22,8 @@ typedef struct {
     bool best_pending; /* best is not in weights/best.safetensors yet */
     mq_sampling *sampling;
     uint32_t *order; /* [count] of the present epoch */
-    uint8_t *flips;  /* [count] of the present epoch */
+    uint8_t *flips;  /* [count] of the present epoch, as is times */
+    uint32_t *times;
     mq_progress_state state;
     mq_records *records;
     mq_checkpoint *checkpoint; /* what a resume still has to read; NULL: nothing */

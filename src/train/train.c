@@ -3,7 +3,9 @@
  * alone: not of when it was interrupted, nor of when a checkpoint was written. */
 #include "train/train.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "data/sheet.h"
 #include "train/session.h"
 
 #include <math.h>
@@ -65,8 +67,8 @@ static mq_trunk_plan trunk_of(mq_session *s, size_t stage) {
                            .dtype = plan->dtype,
                            .batch = plan->batch,
                            .workers = plan->workers,
-                           .cache = plan->cache && !mq_mix_wanted(&plan->mix),
-                           .mix = plan->mix,
+                           .augment = plan->augment,
+                           .cache = plan->cache,
                            .stop = stopped,
                            .progress = tell_features,
                            .user = s};
@@ -115,6 +117,44 @@ mq_status mq_train_describe(mq_err *err, const mq_train_plan *plan, size_t stage
     mq_session s = {.plan = plan};
     const mq_trunk_plan trunk = trunk_of(&s, stage);
     return mq_trunk_describe(err, &trunk, text);
+}
+
+/* The order and flips of the present epoch, functions of seed and epoch alone. */
+static void draw_epoch(mq_session *s) {
+    const uint64_t seed = s->plan->seed;
+    const uint32_t epoch = s->state.epochs_done;
+    mq_sampling_draw(s->sampling, seed, epoch, s->order, s->times);
+    for (size_t i = 0; i < s->count; i++)
+        s->flips[i] = mq_augment_flip(s->plan->augment,
+                                      &(mq_draw){seed, epoch, s->subset[s->order[i]], s->times[i]});
+}
+
+/* The first batch of the run as the network gets it, for people. A run goes on without it. */
+static void show_first_batch(const mq_session *s) {
+    const mq_train_plan *plan = s->plan;
+    mq_err err = {0};
+    char *path = NULL;
+    uint32_t *pictures = NULL;
+    mq_status status = mq_run_path(&err, plan->run, "batch-first.jpg", &path);
+    if (status == MQ_OK) status = mq_calloc(&err, s->count, sizeof *pictures, "pictures", &pictures);
+    for (size_t i = 0; status == MQ_OK && i < s->count; i++) pictures[i] = s->subset[s->order[i]];
+    const mq_loader_plan load = {.size = sizeof load,
+                                 .dataset = plan->dataset,
+                                 .split = MQ_TRAIN,
+                                 .recipe = plan->recipe,
+                                 .order = pictures,
+                                 .flips = s->flips,
+                                 .times = s->times,
+                                 .count = s->count,
+                                 .batch = plan->batch,
+                                 .workers = plan->workers,
+                                 .augment = plan->augment,
+                                 .seed = plan->seed,
+                                 .epoch = s->state.epochs_done};
+    if (status == MQ_OK) status = mq_sheet_write(&err, &load, path);
+    if (status != MQ_OK) mq_log(MQ_LOG_WARNING, "no picture of the first batch: %s", err.text);
+    free(path);
+    free(pictures);
 }
 
 static void tell_training(const mq_session *s, double seconds, size_t worked) {
@@ -176,12 +216,18 @@ static mq_status begin_epoch(mq_err *err, mq_session *s) {
     mq_status status = MQ_OK;
     mq_err why = {0};
     const size_t from = s->state.position;
-    const mq_status begun = mq_trunk_begin(&why, s->trunk, MQ_TRAIN, s->order + from, s->flips + from,
-                                           s->count - from);
+    const mq_pass pass = {.order = s->order + from,
+                          .flips = s->flips + from,
+                          .times = s->times + from,
+                          .count = s->count - from,
+                          .augment = s->plan->augment,
+                          .seed = s->plan->seed,
+                          .epoch = s->state.epochs_done,
+                          .first = from};
+    const mq_status begun = mq_trunk_begin(&why, s->trunk, MQ_TRAIN, &pass);
     if (begun == MQ_INTERRUPTED && s->state.steps_done) MQ_TRY(mq_session_save(err, s));
     if (begun != MQ_OK && begun != MQ_INTERRUPTED && s->state.steps_done) mq_session_save_or_warn(s);
     MQ_REQUIRE(begun == MQ_OK, err, begun, "%s", why.text);
-    MQ_TRY(mq_trunk_mix(err, s->trunk, &(mq_mix_place){s->plan->seed, s->state.epochs_done, from}));
 cleanup:
     return status;
 }
@@ -193,7 +239,8 @@ static mq_status train_epoch(mq_err *err, mq_session *s, double *seconds, size_t
     const float *x;
     mq_labels labels;
     size_t n;
-    mq_sampling_draw(s->sampling, s->plan->seed, s->state.epochs_done, s->order, s->flips);
+    draw_epoch(s);
+    if (!s->state.steps_done && s->plan->augment) show_first_batch(s);
     MQ_TRY(begin_epoch(err, s));
     const double start = mq_seconds();
     for (;;) {
@@ -232,7 +279,7 @@ static mq_status validate(mq_err *err, mq_session *s, mq_scores *scores) {
     mq_labels labels;
     size_t n, done = 0;
     mq_metrics_reset(s->metrics);
-    MQ_TRY(mq_trunk_begin(err, s->trunk, MQ_VAL, NULL, NULL, s->validation));
+    MQ_TRY(mq_trunk_begin(err, s->trunk, MQ_VAL, &(mq_pass){.count = s->validation}));
     for (;;) {
         MQ_TRY(mq_trunk_next(err, s->trunk, MQ_VAL, &x, &labels, &n));
         if (!n) break;

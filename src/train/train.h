@@ -54,9 +54,9 @@ typedef struct {
     mq_sampling_kind sampling;
     const float *class_weights; /* [classes] of the loss in training; NULL: none */
     double smoothing;           /* of its labels, 0..1 */
-    mq_mix_rule mix;            /* of training pictures; with any, nothing is cached */
     mq_monitor monitor;
     bool cache;
+    const mq_augment *augment; /* of training pictures; NULL: none */
     mq_status (*accepted)(mq_err *err,
                           void *user); /* called once nothing speaks against going on; NULL: not */
     bool (*stop)(void *user);

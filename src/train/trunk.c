@@ -131,8 +131,10 @@ static mq_features_plan features_of(mq_trunk *t, mq_split split) {
                               .user = t};
 }
 
-static bool is_cached(const mq_trunk *t) {
-    return t->plan.cache && t->boundary_index > 0;
+/* Whether the tensors of a part may be kept: training pictures only where each has no more than two views. */
+static bool is_cached(const mq_trunk *t, mq_split split) {
+    const bool changing = split == MQ_TRAIN && t->plan.augment && !mq_augment_cacheable(t->plan.augment);
+    return t->plan.cache && t->boundary_index > 0 && !changing;
 }
 
 static mq_status open_feeds(mq_err *err, mq_trunk *t) {
@@ -140,7 +142,7 @@ static mq_status open_feeds(mq_err *err, mq_trunk *t) {
     MQ_TRY(mq_tensors_digest(err, t->graph, t->plan.weights, t->boundary_index, t->digest));
     for (mq_split split = MQ_TRAIN; split <= MQ_VAL; split++) {
         const mq_features_plan features = features_of(t, split);
-        if (features.count) MQ_TRY(mq_feed_open(err, &features, is_cached(t), &t->feeds[split]));
+        if (features.count) MQ_TRY(mq_feed_open(err, &features, is_cached(t, split), &t->feeds[split]));
     }
 cleanup:
     return status;
@@ -216,16 +218,18 @@ static void count_rows(const mq_trunk *t, const mq_trunk_plan *plan, mq_trunk_co
 
 /* Of the plan, from a trunk made for fewer pictures. */
 static void count_cost(mq_trunk *t, const mq_trunk_plan *plan, mq_trunk_cost *cost) {
-    for (mq_split split = MQ_TRAIN; split <= MQ_VAL && is_cached(t); split++) {
+    for (mq_split split = MQ_TRAIN; split <= MQ_VAL; split++) {
         const mq_features_plan features = features_of(t, split);
-        cost->disk += mq_features_bytes(&features);
+        if (is_cached(t, split)) cost->disk += mq_features_bytes(&features);
     }
+    cost->cached = is_cached(t, MQ_TRAIN);
     if (t->frozen) cost->memory += mq_program_memory(t->frozen);
     if (t->rest) cost->memory += mq_program_memory(t->rest);
     /* A picture's place in the batch that is fed, and in the loader's three where they are read in every
      * epoch, and in the mixed one. */
     const size_t pixels = (size_t)plan->recipe->imgsz * plan->recipe->imgsz * 3;
-    const size_t batches = is_cached(t) ? 0 : mq_mix_wanted(&plan->mix) ? 4 : 3;
+    const mq_mix_rule mix = plan->augment ? mq_augment_mix(plan->augment) : (mq_mix_rule){0};
+    const size_t batches = cost->cached ? 0 : mq_mix_wanted(&mix) ? 4 : 3;
     cost->memory_picture = ((t->boundary_index ? t->width : 0) + batches * pixels) * sizeof(float);
     cost->memory += MQ_VALIDATION_ROWS * cost->memory_picture;
     if (t->thawed) {
@@ -269,22 +273,18 @@ cleanup:
     return status;
 }
 
-mq_status mq_trunk_begin(mq_err *err, mq_trunk *t, mq_split split, const uint32_t *order,
-                         const uint8_t *flips, size_t count) {
+mq_status mq_trunk_begin(mq_err *err, mq_trunk *t, mq_split split, const mq_pass *pass) {
     mq_status status = MQ_OK;
+    mq_pass all = *pass;
+    all.rows = split == MQ_VAL ? MQ_VALIDATION_ROWS : t->plan.batch;
     if (split == MQ_VAL && t->rest) {
         mq_trunk_export(t);
         MQ_TRY(mq_program_update(err, t->rest, t->plan.weights));
     }
     t->filling = split;
-    MQ_TRY(mq_feed_begin(err, t->feeds[split], order, flips, count,
-                         split == MQ_VAL ? MQ_VALIDATION_ROWS : t->plan.batch));
+    MQ_TRY(mq_feed_begin(err, t->feeds[split], &all));
 cleanup:
     return status;
-}
-
-mq_status mq_trunk_mix(mq_err *err, mq_trunk *t, const mq_mix_place *place) {
-    return mq_mix_wanted(&t->plan.mix) ? mq_feed_mix(err, t->feeds[MQ_TRAIN], &t->plan.mix, place) : MQ_OK;
 }
 
 mq_status mq_trunk_next(mq_err *err, mq_trunk *t, mq_split split, const float **x, mq_labels *labels,
@@ -356,7 +356,8 @@ static mq_status add_pass(mq_err *err, mq_trunk *t, const uint8_t *flips, double
     mq_labels labels;
     size_t n;
     t->filling = MQ_TRAIN;
-    MQ_TRY(mq_feed_begin(err, t->feeds[MQ_TRAIN], NULL, flips, t->plan.count, MQ_VALIDATION_ROWS));
+    MQ_TRY(mq_feed_begin(err, t->feeds[MQ_TRAIN],
+                         &(mq_pass){.flips = flips, .count = t->plan.count, .rows = MQ_VALIDATION_ROWS}));
     for (;;) {
         MQ_TRY(mq_feed_next(err, t->feeds[MQ_TRAIN], &x, &labels, &n));
         if (!n) break;

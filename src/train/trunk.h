@@ -3,8 +3,7 @@
 #ifndef MQ_TRUNK_H
 #define MQ_TRUNK_H
 
-#include "data/mix.h"
-#include "infer/features.h"
+#include "train/feed.h"
 #include "train/stages.h"
 #include "train/step.h"
 
@@ -23,8 +22,9 @@ typedef struct {
     const mq_stage *stage;
     mq_dtype dtype;
     size_t batch, workers;
-    bool cache;      /* not where pictures are mixed */
-    mq_mix_rule mix; /* for mq_trunk_mix */
+    const mq_augment *augment; /* of training pictures; NULL: none but the flips given. What it does beside
+                                  flips keeps the training part out of the cache */
+    bool cache;
     bool (*stop)(void *user);
     /* Told of the frozen part's work on a split, as mq_features_progress. */
     void (*progress)(void *user, mq_split split, size_t done, size_t total, double seconds, double waited);
@@ -39,6 +39,7 @@ typedef struct {
     size_t memory;         /* bytes: programs and training */
     size_t memory_picture; /* of them for each picture of a batch */
     uint64_t disk;         /* bytes of cache */
+    bool cached;           /* the training part's is among them, not the validation part's alone */
     double frozen;         /* seconds of the frozen part a picture */
     double thawed;         /* seconds of a training step a picture; 0: nothing is thawed */
     double validation;     /* seconds of the thawed part a picture, forward */
@@ -55,17 +56,12 @@ MQ_MUST_USE mq_status mq_trunk_measure(mq_err *err, const mq_trunk_plan *plan, m
 /* Appends mq_trainable_describe of the whole batch; nothing where nothing is thawed. */
 MQ_MUST_USE mq_status mq_trunk_describe(mq_err *err, const mq_trunk_plan *plan, mq_buf *text);
 
-/* Begins a pass, and caches what it lacks for it. MQ_TRAIN: order [count] are places in the subset, flips
- * [count] 0 or 1; both borrowed until the pass ends. MQ_VAL: NULL and all pictures. */
-MQ_MUST_USE mq_status mq_trunk_begin(mq_err *err, mq_trunk *trunk, mq_split split, const uint32_t *order,
-                                     const uint8_t *flips, size_t count);
-
-/* Mixes the batches of the pass of MQ_TRAIN that has just begun at place, by the plan's rule. */
-MQ_MUST_USE mq_status mq_trunk_mix(mq_err *err, mq_trunk *trunk, const mq_mix_place *place);
+/* Begins a pass, and caches what it lacks for it; its rows are the trunk's own matter. MQ_TRAIN: the places
+ * are those of the subset. MQ_VAL: all pictures as they are. */
+MQ_MUST_USE mq_status mq_trunk_begin(mq_err *err, mq_trunk *trunk, mq_split split, const mq_pass *pass);
 
 /* The next batch: x and labels [*n], borrowed until the next call; *n 0 at the end. In MQ_VAL x holds
- * features
- * [*n, arch->features], in MQ_TRAIN what mq_trunk_gradients takes. */
+ * features [*n, arch->features], in MQ_TRAIN what mq_trunk_gradients takes. */
 MQ_MUST_USE mq_status mq_trunk_next(mq_err *err, mq_trunk *trunk, mq_split split, const float **x,
                                     mq_labels *labels, size_t *n);
 

@@ -68,7 +68,7 @@ static mq_status show_prepare(mq_err *err, int count, char **args, const mq_buf 
     const size_t floats = (size_t)recipe.imgsz * recipe.imgsz * 3;
     MQ_TRY(mq_alloc_aligned(err, floats, sizeof *out, "the result", &out));
     MQ_TRY(mq_prepare(err, &recipe, &(mq_encoded){args[0], file->data, file->size}, count >= 10 ? &box : NULL,
-                      number(args[4]) != 0, out));
+                      &(mq_variant){.flip = number(args[4]) != 0}, out));
     fwrite(out, sizeof *out, floats, stdout);
 cleanup:
     free(out);

@@ -150,8 +150,8 @@ static void test_same_as_file(void **state) {
         frame.box = i < 2 ? &BOXES[i] : NULL;
         const mq_image encoded = {
             .size = sizeof encoded, .data = file.data, .data_size = file.size, .box = frame.box};
-        assert_ok(err, mq_prepare(&err, &recipe, &(mq_encoded){"file", file.data, file.size}, frame.box,
-                                  false, wanted));
+        assert_ok(err, mq_prepare(&err, &recipe, &(mq_encoded){"file", file.data, file.size}, frame.box, NULL,
+                                  wanted));
         assert_ok(err, mq_prepare_image(&err, &recipe, "frame", &frame, of_frame));
         assert_ok(err, mq_prepare_image(&err, &recipe, "file", &encoded, of_file));
         assert_memory_equal(of_frame, wanted, sizeof wanted);

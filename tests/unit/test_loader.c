@@ -142,8 +142,11 @@ static void by_hand(const fixture *f, const mq_loader_plan *plan, float *out) {
         const size_t index = plan->order ? plan->order[i] : i;
         assert_ok(err, mq_dataset_read(&err, f->dataset, plan->split, index, &record, &sample));
         const mq_encoded in = {sample.name, sample.bytes, sample.size};
-        assert_ok(err, mq_prepare(&err, plan->recipe, &in, sample.has_box ? &sample.box : NULL,
-                                  plan->flips && plan->flips[i], out + i * ITEM));
+        const mq_variant variant = {.flip = plan->flips && plan->flips[i],
+                                    .augment = plan->augment,
+                                    .draw = {plan->seed, plan->epoch, (uint32_t)index}};
+        assert_ok(err, mq_prepare(&err, plan->recipe, &in, sample.has_box ? &sample.box : NULL, &variant,
+                                  out + i * ITEM));
     }
     mq_buf_free(&record);
 }
@@ -158,6 +161,40 @@ static void test_same_bytes_for_any_workers(void **state) {
         memset(got, 0, COUNT * ITEM * sizeof *got);
         drain(&plan, got);
         assert_memory_equal(got, wanted, COUNT * ITEM * sizeof *got);
+    }
+    free(wanted);
+    free(got);
+}
+
+/* Augmented batches, too: the same draws for any number of workers, and the bytes they had when this was
+ * written. */
+static void test_augmented_batches(void **state) {
+    const fixture *f = *state;
+    static const struct {
+        const char *policy, *digest; /* its beginning */
+    } CASES[] = {
+        {"fine-grained", "ea339836f4e571c3"}, {"strong,randaugment,fill=9", "24ca3caf68fd037c"}, {"autoaugment", "a81eaa21693affa3"}};
+    static const size_t WORKERS[] = {1, 2, 7};
+    float *wanted = floats(COUNT), *got = floats(COUNT);
+    for (size_t i = 0; i < 9; i++) {
+        mq_err err = {0};
+        char hex[MQ_HEX_SIZE];
+        mq_augment *augment = NULL;
+        mq_loader_plan plan = plan_of(f, WORKERS[i % 3]);
+        assert_ok(err, mq_augment_parse(&err, CASES[i / 3].policy, &augment));
+        plan.augment = augment;
+        plan.seed = 123;
+        plan.epoch = 4;
+        if (i % 3 == 0) by_hand(f, &plan, wanted);
+        memset(got, 0, COUNT * ITEM * sizeof *got);
+        drain(&plan, got);
+        assert_memory_equal(got, wanted, COUNT * ITEM * sizeof *got);
+        assert_ok(err, mq_sha256_hex(&err, got, COUNT * ITEM * sizeof *got, hex));
+        if (strncmp(hex, CASES[i / 3].digest, 16) != 0) fail_msg("%s: %.16s", CASES[i / 3].policy, hex);
+        plan.epoch = 5;
+        drain(&plan, got);
+        assert_memory_not_equal(got, wanted, COUNT * ITEM * sizeof *got);
+        mq_augment_free(&augment);
     }
     free(wanted);
     free(got);
@@ -253,6 +290,7 @@ static void test_impossible_plans(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_same_bytes_for_any_workers, make_set, remove_set),
+        cmocka_unit_test_setup_teardown(test_augmented_batches, make_set, remove_set),
         cmocka_unit_test_setup_teardown(test_sizes, make_set, remove_set),
         cmocka_unit_test_setup_teardown(test_closed_early, make_set, remove_set),
         cmocka_unit_test_setup_teardown(test_damaged_record, make_set, remove_set),

@@ -186,16 +186,24 @@ static mq_features_plan features_of(const uneven *u, const mq_recipe *recipe, si
 }
 
 /* An epoch in the order of the data set from picture `from` on, in batches of ROWS. */
-static pass run_pass(const uneven *u, size_t workers, size_t from, const mq_mix_rule *rule) {
+static pass run_pass(const uneven *u, size_t workers, size_t from, const char *policy) {
     mq_err err = {0};
     const mq_recipe recipe = mq_recipe_default(SIDE, MQ_RANGE_TF);
     const mq_features_plan plan = features_of(u, &recipe, workers);
     mq_feed *feed = NULL;
+    mq_augment *augment = NULL;
     pass p = open_pass(u->count);
     size_t n, done = from;
     assert_ok(err, mq_feed_open(&err, &plan, false, &feed));
-    assert_ok(err, mq_feed_begin(&err, feed, u->subset + from, NULL, u->count - from, ROWS));
-    if (rule) assert_ok(err, mq_feed_mix(&err, feed, rule, &(mq_mix_place){11, 4, from}));
+    assert_ok(err, mq_augment_parse(&err, policy, &augment));
+    assert_ok(err, mq_feed_begin(&err, feed,
+                                 &(mq_pass){.order = u->subset + from,
+                                            .count = u->count - from,
+                                            .rows = ROWS,
+                                            .augment = augment,
+                                            .seed = 11,
+                                            .epoch = 4,
+                                            .first = from}));
     for (;;) {
         const float *x;
         mq_labels labels;
@@ -211,6 +219,7 @@ static pass run_pass(const uneven *u, size_t workers, size_t from, const mq_mix_
     }
     assert_int_equal(done, u->count);
     mq_feed_free(&feed);
+    mq_augment_free(&augment);
     return p;
 }
 
@@ -225,8 +234,9 @@ static void assert_same_pass(const pass *a, const pass *b, size_t from) {
 /* The mixed batches of a feed are those of the plain one, mixed; for any workers, and from the middle on. */
 static void test_feed(void **state) {
     const uneven *u = *state;
+    static const char MIXED[] = "mixup=0.4@0.7,cutmix=1@0.7";
     const mq_mix_rule rule = {0.4, 1, 0.7};
-    pass plain = run_pass(u, 1, 0, NULL), mixed = run_pass(u, 1, 0, &rule);
+    pass plain = run_pass(u, 1, 0, "none"), mixed = run_pass(u, 1, 0, MIXED);
     assert_int_equal(plain.mixed, 0);
     assert_true(mixed.mixed > 2 && mixed.mixed < (u->count + ROWS - 1) / ROWS);
     assert_memory_equal(plain.first, mixed.first, u->count * sizeof *plain.first);
@@ -243,12 +253,12 @@ static void test_feed(void **state) {
         }
     }
     for (size_t workers = 2; workers < 8; workers += 5) {
-        pass again = run_pass(u, workers, 0, &rule);
+        pass again = run_pass(u, workers, 0, MIXED);
         assert_same_pass(&mixed, &again, 0);
         close_pass(&again);
     }
     for (size_t from = ROWS; from < u->count; from += 3 * ROWS) {
-        pass rest = run_pass(u, 2, from, &rule);
+        pass rest = run_pass(u, 2, from, MIXED);
         assert_same_pass(&mixed, &rest, from);
         close_pass(&rest);
     }

@@ -15,8 +15,9 @@ static const float WEIGHTS[UNEVEN_CLASSES] = {0.5f, 2, 1, 3};
 /* What a run is asked for, and what it told. */
 typedef struct {
     const uneven *set;
-    const char *name; /* of the run, below the set's folder */
-    mq_mix_rule mix;
+    const char *name;    /* of the run, below the set's folder */
+    const char *policy;  /* NULL: flips */
+    mq_augment *augment; /* while it runs */
     bool plain, resume;
     size_t workers;
     size_t stop_at; /* steps of this process */
@@ -52,7 +53,7 @@ static mq_train_plan plan_of(trial *t, const mq_stage *stages, size_t count, con
                           .checkpoint_every = 1e9,
                           .fraction = 1,
                           .seed = 5,
-                          .mix = t->mix,
+                          .augment = t->augment,
                           .cache = true,
                           .stop = enough,
                           .progress = count_steps,
@@ -90,12 +91,14 @@ static mq_status run_trial(trial *t) {
     mq_train_result result;
     const mq_stages_words words = {.stages = "head:1@1e-2,block14+:1@1e-4/train"};
     assert_ok(err, mq_stages_parse(&err, &words, stages, &count));
+    assert_ok(err, mq_augment_parse(&err, t->policy ? t->policy : "reference", &t->augment));
     mq_train_plan plan = plan_of(t, stages, count, &recipe);
     assert_ok(err, plan.arch->build(&err, SIDE, &graph));
     assert_ok(err, mq_seeded_weights(&err, graph, 3, &plan.weights));
     plan.run = open_run(t);
     const mq_status status = mq_train(&end, &plan, &result);
     if (status != MQ_OK && status != MQ_INTERRUPTED) fail_msg("%s", end.text);
+    mq_augment_free(&t->augment);
     mq_run_free(&plan.run);
     mq_bundle_free(&plan.weights);
     mq_graph_free(&graph);
@@ -133,20 +136,20 @@ static bool has_cache(const uneven *u) {
     return mq_folder_exists(path);
 }
 
-static const mq_mix_rule RULE = {.mixup = 0.4, .cutmix = 1, .probability = 0.8};
+static const char MIXED[] = "hflip,mixup=0.4@0.8,cutmix=1@0.8";
 
 static void test_run(void **state) {
     const uneven *u = *state;
     char cache[128];
     snprintf(cache, sizeof cache, "%s/cache", u->folder);
     setenv("XDG_CACHE_HOME", cache, 1);
-    trial one = {.set = u, .name = "one", .mix = RULE, .workers = 1, .stop_at = NEVER};
+    trial one = {.set = u, .name = "one", .policy = MIXED, .workers = 1, .stop_at = NEVER};
     assert_int_equal(run_trial(&one), MQ_OK);
     assert_false(has_cache(u));
     const size_t epoch = (u->count + BATCH - 1) / BATCH;
     assert_int_equal(one.steps, 2 * epoch);
     assert_true(isfinite(one.loss) && one.loss > 0 && one.top1 >= 0 && one.top1 <= 1);
-    trial seven = {.set = u, .name = "seven", .mix = RULE, .workers = 7, .stop_at = NEVER};
+    trial seven = {.set = u, .name = "seven", .policy = MIXED, .workers = 7, .stop_at = NEVER};
     assert_int_equal(run_trial(&seven), MQ_OK);
     assert_same_model(u, "one", "seven", true);
     drop(u, "seven");
@@ -155,9 +158,10 @@ static void test_run(void **state) {
     for (size_t i = 0; i < 2; i++) {
         char name[32];
         snprintf(name, sizeof name, "stopped %zu", stops[i]);
-        trial cut = {.set = u, .name = name, .mix = RULE, .workers = 2, .stop_at = stops[i]};
+        trial cut = {.set = u, .name = name, .policy = MIXED, .workers = 2, .stop_at = stops[i]};
         assert_int_equal(run_trial(&cut), MQ_INTERRUPTED);
-        trial rest = {.set = u, .name = name, .mix = RULE, .workers = 3, .resume = true, .stop_at = NEVER};
+        trial rest = {
+            .set = u, .name = name, .policy = MIXED, .workers = 3, .resume = true, .stop_at = NEVER};
         assert_int_equal(run_trial(&rest), MQ_OK);
         assert_int_equal(rest.steps, 2 * epoch - stops[i]);
         assert_same_model(u, "one", name, true);
@@ -174,12 +178,12 @@ static void test_settings(void **state) {
     assert_int_equal(run_trial(&plain), MQ_OK);
     assert_true(has_cache(u));
     trial never = plain;
-    never.name = "never", never.mix = (mq_mix_rule){.mixup = 1, .cutmix = 1};
+    never.name = "never", never.policy = "hflip,mixup=1@0,cutmix=1@0";
     assert_int_equal(run_trial(&never), MQ_OK);
     assert_same_model(u, "plain", "never", true);
     drop(u, "never");
     trial mixed = plain;
-    mixed.name = "mixed", mixed.mix = RULE;
+    mixed.name = "mixed", mixed.policy = MIXED;
     assert_int_equal(run_trial(&mixed), MQ_OK);
     assert_same_model(u, "plain", "mixed", false);
     assert_same_model(u, "one", "mixed", false);

@@ -24,7 +24,7 @@ static void prepare_cut(const mq_recipe *recipe, mq_view view, float *out) {
 static mq_status prepare_golden(mq_err *err, const mq_recipe *recipe, const char *name, const mq_box *box,
                                 float *out) {
     mq_buf file = golden(name);
-    const mq_status status = mq_prepare(err, recipe, &(mq_encoded){name, file.data, file.size}, box, false,
+    const mq_status status = mq_prepare(err, recipe, &(mq_encoded){name, file.data, file.size}, box, NULL,
                                         out);
     mq_buf_free(&file);
     return status;
