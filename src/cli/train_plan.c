@@ -4,6 +4,7 @@
 #include "cli/train_plan.h"
 #include "base/file.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/par.h"
 #include "cli/cli.h"
@@ -11,7 +12,7 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { DETAILS_LIMIT = 64 << 20 };
+enum { DETAILS_LIMIT = 64 << 20, UNEVEN = 10 };
 
 /* The program itself, oneDNN's generated code and stacks; and pictures on their way while a cache is filled:
  * the loader's, mirrored ones, those being decoded. Both measured (tests/job/test_thaw.py). */
@@ -48,6 +49,26 @@ static void print_labels(const mq_train_plan *plan) {
     if (w) fprintf(stderr, "class weights %.3g to %.3g\n", (double)least, (double)most);
     if (plan->sampling == MQ_SAMPLE_BALANCED) fputs("each class is shown equally often\n", stderr);
     if (plan->smoothing > 0) fprintf(stderr, "labels smoothed by %.3g\n", plan->smoothing);
+}
+
+/* Names what helps where one class has many times the pictures of another and nothing is done about it. */
+static mq_status print_uneven(mq_err *err, const mq_train_plan *plan, const uint32_t *subset, size_t count) {
+    mq_status status = MQ_OK;
+    const size_t classes = mq_dataset_classes(plan->dataset);
+    size_t *pictures = NULL, least = SIZE_MAX, most = 0;
+    if (plan->class_weights || plan->sampling != MQ_SAMPLE_SHUFFLE) return MQ_OK;
+    MQ_TRY(mq_calloc(err, classes, sizeof *pictures, "a list of classes", &pictures));
+    for (size_t i = 0; i < count; i++) pictures[mq_dataset_label(plan->dataset, MQ_TRAIN, subset[i])]++;
+    for (size_t c = 0; c < classes; c++) {
+        if (pictures[c] && pictures[c] < least) least = pictures[c];
+        if (pictures[c] > most) most = pictures[c];
+    }
+    if (most / least >= UNEVEN)
+        mq_note("uneven classes: %zu to %zu training pictures; if all matter alike, try --sampling balanced",
+                least, most);
+cleanup:
+    free(pictures);
+    return status;
 }
 
 /* "block13 and above" and the like. */
@@ -122,6 +143,7 @@ mq_status mq_print_train_plan(mq_err *err, const mq_train_plan *plan, bool detai
     size_t count = 0;
     double disk = 0;
     MQ_TRY(mq_train_subset(err, plan->dataset, plan->fraction, &subset, &count));
+    MQ_TRY(print_uneven(err, plan, subset, count));
     for (size_t i = 0; i < plan->stage_count; i++) {
         const mq_stage *stage = &plan->stages[i];
         mq_trunk_cost cost;
