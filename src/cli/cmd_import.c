@@ -254,8 +254,8 @@ static void print_report(const import_options *o, const mq_import_report *r) {
         printf("nothing written (--dry-run); it would be %s, with %s shards of about %.1f MB in all\n",
                o->output, mq_text_count(r->shards, a), (double)r->bytes / 1e6);
     else
-        printf("%s shards, %.1f MB\nnext: marque train %s\n", mq_text_count(r->shards, a),
-               (double)r->bytes / 1e6, o->output);
+        printf("%s shards, %.1f MB\nnext: marque train %s%s\n", mq_text_count(r->shards, a),
+               (double)r->bytes / 1e6, o->output, o->folds ? " --fold 1" : "");
 }
 
 /* Names as in dataset.json: text, or {"bytes": hex} where it is not UTF-8. */

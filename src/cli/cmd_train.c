@@ -30,6 +30,7 @@ typedef struct {
     mq_stage stages[MQ_STAGES_MAX];
     size_t stage_count;
     mq_dataset *dataset;
+    mq_parts parts;
     mq_bundle *weights;
     mq_run *run;
     mq_augment *augment;
@@ -44,6 +45,7 @@ typedef struct {
 static void close_call(train_call *c) {
     mq_run_free(&c->run);
     mq_bundle_free(&c->weights);
+    mq_parts_free(&c->parts);
     mq_dataset_free(&c->dataset);
     mq_augment_free(&c->augment);
     mq_json_free(&c->config);
@@ -132,8 +134,6 @@ cleanup:
 static mq_status find_class_weights(mq_err *err, train_call *c) {
     mq_status status = MQ_OK;
     const mq_train_options *o = &c->options;
-    uint32_t *subset = NULL;
-    size_t count;
     if (strcmp(o->class_weights, "none") == 0) return MQ_OK;
     if (strcmp(o->class_weights, "balanced") != 0)
         return mq_class_weights_read(err, o->class_weights, c->dataset, &c->class_weights);
@@ -141,10 +141,9 @@ static mq_status find_class_weights(mq_err *err, train_call *c) {
         o->sampling != MQ_SAMPLE_BALANCED, err, MQ_USAGE,
         "--sampling balanced shows rare classes as often as others, and --class-weights balanced would "
         "count them more once again; take one of the two");
-    MQ_TRY(mq_train_subset(err, c->dataset, o->fraction, &subset, &count));
-    MQ_TRY(mq_class_weights_balanced(err, c->dataset, subset, count, &c->class_weights));
+    MQ_TRY(
+        mq_class_weights_balanced(err, c->dataset, c->parts.train, c->parts.train_count, &c->class_weights));
 cleanup:
-    free(subset);
     return status;
 }
 
@@ -183,6 +182,7 @@ static mq_status digest_settings(mq_err *err, train_call *c) {
                          mq_bundle_digest(c->weights), recipe_text, stages, o->head, (long long)o->batch,
                          (long long)o->seed, o->fraction, o->monitor, flips ? "" : "|",
                          flips ? "" : o->augment));
+    if (o->fold) MQ_TRY(mq_buf_printf(err, &text, "|fold %lld", (long long)o->fold));
     MQ_TRY(digest_labels(err, c, &text));
     MQ_TRY(mq_sha256_hex(err, text.data, text.size, c->digest));
 cleanup:
@@ -206,6 +206,7 @@ static mq_status open_inputs(mq_err *err, train_call *c) {
     MQ_TRY(mq_dataset_open(err, c->data, &c->dataset));
     MQ_REQUIRE(mq_dataset_count(c->dataset, MQ_TRAIN), err, MQ_BAD_DATA, "%s: no pictures to train on",
                c->data);
+    MQ_TRY(mq_parts_make(err, c->dataset, o->fraction, (uint32_t)o->fold, &c->parts));
     MQ_TRY(find_class_weights(err, c));
     MQ_TRY(mq_open_weights(err, c->arch, &c->weights));
     c->recipe = mq_recipe_default((uint32_t)o->imgsz, c->arch->range);
@@ -237,7 +238,7 @@ static mq_train_plan plan_of(train_call *c) {
                            .keep = (size_t)o->keep,
                            .checkpoint_every = o->checkpoint_every,
                            .summary_steps = (uint64_t)o->summary_steps,
-                           .fraction = o->fraction,
+                           .parts = &c->parts,
                            .seed = (uint64_t)o->seed,
                            .sampling = (mq_sampling_kind)o->sampling,
                            .class_weights = c->class_weights,

@@ -4,6 +4,7 @@
 #include "cli/config.h"
 #include "base/mem.h"
 #include "cli/common.h"
+#include "data/folds.h"
 
 #include <string.h>
 
@@ -98,6 +99,13 @@ const mq_option mq_train_options_table[] = {
      .max = 1e9,
      .offset = offsetof(mq_train_options, summary_steps),
      .help = "steps between records for TensorBoard and log.jsonl; 0: none"},
+    {.name = "fold",
+     .kind = MQ_OPTION_INT,
+     .value = "N",
+     .standard = "0",
+     .max = MQ_FOLDS_MAX,
+     .offset = offsetof(mq_train_options, fold),
+     .help = "validate on this fold and train on the others (import --folds); 0: the validation part"},
     {.name = "fraction",
      .kind = MQ_OPTION_REAL,
      .value = "F",
@@ -264,7 +272,7 @@ mq_status mq_config_make(mq_err *err, const mq_train_options *o, const char *dat
     MQ_TRY(mq_json_pack(
         err, json,
         "{s:i, s:o, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:O, s:f, s:s, s:s, s:s, s:s, s:I, s:I, s:f, s:I, "
-        "s:I, s:s, s:o, s:f, s:s}",
+        "s:I, s:s, s:o, s:f, s:s, s:I}",
         "version", 1, "data", mq_json_text(data), "model", o->model, "imgsz", (long long)o->imgsz, "batch",
         (long long)o->batch, "seed", (long long)o->seed, "optimizer",
         choice("optimizer", o->optimizer, words[0]), "head", choice("head", o->head, words[1]), "monitor",
@@ -274,7 +282,7 @@ mq_status mq_config_make(mq_err *err, const mq_train_options *o, const char *dat
         (long long)o->threads, "jobs", (long long)o->workers, "checkpoint-every", o->checkpoint_every, "keep",
         (long long)o->keep, "summary-steps", (long long)o->summary_steps, "sampling",
         choice("sampling", o->sampling, words[7]), "class-weights", mq_json_text(o->class_weights),
-        "label-smoothing", o->smoothing, "augment", o->augment));
+        "label-smoothing", o->smoothing, "augment", o->augment, "fold", (long long)o->fold));
 cleanup:
     mq_json_free(&list);
     return status;
@@ -307,7 +315,7 @@ cleanup:
 mq_status mq_config_compare(mq_err *err, const char *where, const mq_json *then, const mq_json *now) {
     static const char *const settings[] = {
         "model", "imgsz",    "batch",    "seed",          "optimizer",       "head",    "monitor", "filter",
-        "fit",   "fraction", "sampling", "class-weights", "label-smoothing", "augment", NULL};
+        "fit",   "fraction", "sampling", "class-weights", "label-smoothing", "augment", "fold",    NULL};
     static const char *const of_stage[] = {"thaw", "lr", "bn", "epochs", NULL}, *const of_last[] = {
                                                                                     "thaw", "lr", "bn", NULL};
     mq_status status = MQ_OK;

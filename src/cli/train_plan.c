@@ -33,7 +33,7 @@ static void print_head(const mq_train_plan *plan, const mq_trunk_cost *first, si
     fprintf(stderr, "%s %u px, %s, %d %s (%.1f img/s forward), %zu classes, train %zu, val %zu\n",
             plan->arch->name, plan->recipe->imgsz, mq_dtype_name(plan->dtype), mq_par_threads(),
             mq_par_threads() == 1 ? "core" : "cores", 1 / (first->frozen + first->validation),
-            mq_dataset_classes(plan->dataset), count, mq_dataset_count(plan->dataset, MQ_VAL));
+            mq_dataset_classes(plan->dataset), count, plan->parts->val_count);
     fprintf(stderr, "%-10s%-20s%9s%8s%9s  %-7s%9s%9s%9s\n", "stage", "thawed", "params", "epochs", "lr", "BN",
             "time", "memory", "disk");
 }
@@ -52,13 +52,15 @@ static void print_labels(const mq_train_plan *plan) {
 }
 
 /* Names what helps where one class has many times the pictures of another and nothing is done about it. */
-static mq_status print_uneven(mq_err *err, const mq_train_plan *plan, const uint32_t *subset, size_t count) {
+static mq_status print_uneven(mq_err *err, const mq_train_plan *plan) {
     mq_status status = MQ_OK;
+    const mq_parts *parts = plan->parts;
     const size_t classes = mq_dataset_classes(plan->dataset);
     size_t *pictures = NULL, least = SIZE_MAX, most = 0;
     if (plan->class_weights || plan->sampling != MQ_SAMPLE_SHUFFLE) return MQ_OK;
     MQ_TRY(mq_calloc(err, classes, sizeof *pictures, "a list of classes", &pictures));
-    for (size_t i = 0; i < count; i++) pictures[mq_dataset_label(plan->dataset, MQ_TRAIN, subset[i])]++;
+    for (size_t i = 0; i < parts->train_count; i++)
+        pictures[mq_dataset_label(plan->dataset, MQ_TRAIN, parts->train[i])]++;
     for (size_t c = 0; c < classes; c++) {
         if (pictures[c] && pictures[c] < least) least = pictures[c];
         if (pictures[c] > most) most = pictures[c];
@@ -83,7 +85,7 @@ static const char *thawed_text(const mq_stage *stage, char out[48]) {
 /* Seconds of a stage: the frozen part once where a part is cached, else in every epoch. */
 static double seconds_of(const mq_train_plan *plan, const mq_stage *stage, const mq_trunk_cost *cost,
                          size_t count) {
-    const double train = (double)count, val = (double)mq_dataset_count(plan->dataset, MQ_VAL);
+    const double train = (double)count, val = (double)plan->parts->val_count;
     const double epochs = (double)stage->epochs;
     const double frozen = train * (cost->cached ? 2 : epochs) + val * (cost->disk ? 1 : epochs);
     return cost->frozen * frozen + epochs * (train * (cost->thawed + cost->head) + val * cost->validation);
@@ -139,11 +141,9 @@ cleanup:
 mq_status mq_print_train_plan(mq_err *err, const mq_train_plan *plan, bool details) {
     mq_status status = MQ_OK;
     mq_buf text = mq_buf_init(DETAILS_LIMIT);
-    uint32_t *subset = NULL;
-    size_t count = 0;
+    const size_t count = plan->parts->train_count;
     double disk = 0;
-    MQ_TRY(mq_train_subset(err, plan->dataset, plan->fraction, &subset, &count));
-    MQ_TRY(print_uneven(err, plan, subset, count));
+    MQ_TRY(print_uneven(err, plan));
     for (size_t i = 0; i < plan->stage_count; i++) {
         const mq_stage *stage = &plan->stages[i];
         mq_trunk_cost cost;
@@ -168,6 +168,5 @@ mq_status mq_print_train_plan(mq_err *err, const mq_train_plan *plan, bool detai
     if (details && text.size) fputs((const char *)text.data, stdout);
 cleanup:
     mq_buf_free(&text);
-    free(subset);
     return status;
 }

@@ -4,7 +4,6 @@
 #include "base/csv.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "data/import.h"
 
 #include <string.h>
 

@@ -4,6 +4,8 @@
 
 #include "data/dataset.h"
 
+enum { MQ_FOLDS_MAX = 100 };
+
 /* The fold, from 1, of each training picture from the data set's split.csv, found by the picture's content.
  * *folds [mq_dataset_count(dataset, MQ_TRAIN)] is the caller's, for free(); *count is how many folds there
  * are. A data set without folds: MQ_USAGE with what to do. */

@@ -2,9 +2,8 @@
 #ifndef MQ_IMPORT_H
 #define MQ_IMPORT_H
 
-#include "data/dataset.h"
+#include "data/folds.h"
 
-enum { MQ_FOLDS_MAX = 100 };
 typedef enum { MQ_BOXES_CROP, MQ_BOXES_IGNORE } mq_boxes;
 typedef enum { MQ_STORE_ORIGINAL, MQ_STORE_CROP } mq_store;
 

@@ -27,7 +27,6 @@ void mq_session_close(mq_session *s) {
     mq_metrics_free(&s->metrics);
     mq_checkpoint_free(&s->checkpoint);
     mq_sampling_free(&s->sampling);
-    free(s->subset);
     free(s->best);
     free(s->order);
     free(s->flips);
@@ -100,8 +99,8 @@ mq_status mq_session_open(mq_err *err, const mq_train_plan *plan, mq_session *s)
     const size_t classes = mq_dataset_classes(plan->dataset);
     s->plan = plan;
     s->resumed = s->checkpointed = mq_seconds();
-    s->validation = mq_dataset_count(plan->dataset, MQ_VAL);
-    MQ_TRY(mq_train_subset(err, plan->dataset, plan->fraction, &s->subset, &s->count));
+    s->validation = plan->parts->val_count;
+    s->count = plan->parts->train_count;
     MQ_REQUIRE(s->count, err, MQ_BAD_DATA, "%s: no pictures to train on", mq_dataset_folder(plan->dataset));
     /* The network's numbers do not depend on the threads, but the sums of the classifier's gradients may. */
     MQ_TRY(mq_format(err, &s->environment, "%s onednn %s %s, %d threads", mq_dtype_name(plan->dtype),
@@ -115,7 +114,8 @@ mq_status mq_session_open(mq_err *err, const mq_train_plan *plan, mq_session *s)
     MQ_TRY(mq_calloc(err, s->count, sizeof *s->order, "the order of pictures", &s->order));
     MQ_TRY(mq_calloc(err, s->count, sizeof *s->flips, "the flips of pictures", &s->flips));
     MQ_TRY(mq_calloc(err, s->count, sizeof *s->times, "the order of pictures", &s->times));
-    MQ_TRY(mq_sampling_create(err, plan->sampling, plan->dataset, s->subset, s->count, &s->sampling));
+    MQ_TRY(
+        mq_sampling_create(err, plan->sampling, plan->dataset, plan->parts->train, s->count, &s->sampling));
     mq_head_init(s->head, plan->seed);
     s->trainer->weights = plan->class_weights;
     s->trainer->smoothing = (float)plan->smoothing;

@@ -9,7 +9,6 @@
 /* Everything a run holds while it works. */
 typedef struct {
     const mq_train_plan *plan;
-    uint32_t *subset; /* [count] training pictures, as indexes into the training part */
     size_t count;
     size_t validation; /* pictures of the validation part; 0: none */
     mq_trunk *trunk;   /* of the present stage */

@@ -11,30 +11,6 @@
 #include <math.h>
 #include <string.h>
 
-mq_status mq_train_subset(mq_err *err, const mq_dataset *dataset, double fraction, uint32_t **subset,
-                          size_t *count) {
-    mq_status status = MQ_OK;
-    const size_t all = mq_dataset_count(dataset, MQ_TRAIN), classes = mq_dataset_classes(dataset);
-    size_t *left = NULL;
-    uint32_t *list = NULL;
-    *count = 0;
-    MQ_TRY(mq_calloc(err, all, sizeof *list, "a list of pictures", &list));
-    MQ_TRY(mq_calloc(err, classes, sizeof *left, "a list of classes", &left));
-    for (size_t i = 0; i < all; i++) left[mq_dataset_label(dataset, MQ_TRAIN, i)]++;
-    for (size_t c = 0; c < classes; c++)
-        if (left[c]) left[c] = (size_t)fmax(1, round(fraction * (double)left[c]));
-    for (size_t i = 0; i < all; i++) {
-        size_t *quota = &left[mq_dataset_label(dataset, MQ_TRAIN, i)];
-        if (*quota) list[(*count)++] = (uint32_t)i, (*quota)--;
-    }
-    *subset = list;
-    list = NULL;
-cleanup:
-    free(left);
-    free(list);
-    return status;
-}
-
 static void tell_features(void *user, mq_split split, size_t done, size_t total, double seconds,
                           double waited) {
     const mq_session *s = user;
@@ -61,8 +37,7 @@ static mq_trunk_plan trunk_of(mq_session *s, size_t stage) {
                            .arch = plan->arch,
                            .weights = plan->weights,
                            .recipe = plan->recipe,
-                           .subset = s->subset,
-                           .count = s->count,
+                           .parts = plan->parts,
                            .stage = &plan->stages[stage],
                            .dtype = plan->dtype,
                            .batch = plan->batch,
@@ -104,12 +79,10 @@ cleanup:
 mq_status mq_train_measure(mq_err *err, const mq_train_plan *plan, size_t stage, mq_trunk_cost *cost) {
     mq_status status = MQ_OK;
     mq_session s = {.plan = plan};
-    MQ_TRY(mq_train_subset(err, plan->dataset, plan->fraction, &s.subset, &s.count));
     const mq_trunk_plan trunk = trunk_of(&s, stage);
     MQ_TRY(mq_trunk_measure(err, &trunk, cost));
     MQ_TRY(measure_head(err, plan, cost));
 cleanup:
-    free(s.subset);
     return status;
 }
 
@@ -125,8 +98,8 @@ static void draw_epoch(mq_session *s) {
     const uint32_t epoch = s->state.epochs_done;
     mq_sampling_draw(s->sampling, seed, epoch, s->order, s->times);
     for (size_t i = 0; i < s->count; i++)
-        s->flips[i] = mq_augment_flip(s->plan->augment,
-                                      &(mq_draw){seed, epoch, s->subset[s->order[i]], s->times[i]});
+        s->flips[i] = mq_augment_flip(
+            s->plan->augment, &(mq_draw){seed, epoch, s->plan->parts->train[s->order[i]], s->times[i]});
 }
 
 /* The first batch of the run as the network gets it, for people. A run goes on without it. */
@@ -137,7 +110,7 @@ static void show_first_batch(const mq_session *s) {
     uint32_t *pictures = NULL;
     mq_status status = mq_run_path(&err, plan->run, "batch-first.jpg", &path);
     if (status == MQ_OK) status = mq_calloc(&err, s->count, sizeof *pictures, "pictures", &pictures);
-    for (size_t i = 0; status == MQ_OK && i < s->count; i++) pictures[i] = s->subset[s->order[i]];
+    for (size_t i = 0; status == MQ_OK && i < s->count; i++) pictures[i] = s->plan->parts->train[s->order[i]];
     const mq_loader_plan load = {.size = sizeof load,
                                  .dataset = plan->dataset,
                                  .split = MQ_TRAIN,

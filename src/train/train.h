@@ -35,6 +35,7 @@ typedef struct {
 typedef struct {
     size_t size;               /* sizeof(mq_train_plan) */
     const mq_dataset *dataset; /* borrowed, as is all of the plan, until mq_train returns */
+    const mq_parts *parts;     /* of the data set */
     const mq_arch *arch;
     mq_bundle *weights; /* what is thawed is changed in it */
     const mq_recipe *recipe;
@@ -49,7 +50,6 @@ typedef struct {
     size_t keep;             /* checkpoints */
     double checkpoint_every; /* seconds */
     uint64_t summary_steps;  /* between records of the training figures; 0: none */
-    double fraction;         /* of each class's training pictures */
     uint64_t seed;
     mq_sampling_kind sampling;
     const float *class_weights; /* [classes] of the loss in training; NULL: none */
@@ -70,11 +70,6 @@ typedef struct {
     mq_scores best;              /* of the best model on the validation part */
     double seconds;
 } mq_train_result;
-
-/* Pictures of the training part that fraction leaves, as indexes into it, in order: the first round(fraction
- * x n), at least one, of each class. *subset is the caller's, for free(). */
-MQ_MUST_USE mq_status mq_train_subset(mq_err *err, const mq_dataset *dataset, double fraction,
-                                      uint32_t **subset, size_t *count);
 
 /* What a stage of the plan takes, from measurements. */
 MQ_MUST_USE mq_status mq_train_measure(mq_err *err, const mq_train_plan *plan, size_t stage,

@@ -111,13 +111,12 @@ static bool stop_filling(void *user) {
 
 static mq_features_plan features_of(mq_trunk *t, mq_split split) {
     const mq_trunk_plan *plan = &t->plan;
-    const size_t all = mq_dataset_count(plan->dataset, split);
     const bool train = split == MQ_TRAIN;
     return (mq_features_plan){.size = sizeof(mq_features_plan),
                               .dataset = plan->dataset,
-                              .split = split,
-                              .subset = train && plan->count < all ? plan->subset : NULL,
-                              .count = train ? plan->count : all,
+                              .split = train ? MQ_TRAIN : plan->parts->val_split,
+                              .subset = train ? plan->parts->train : plan->parts->val,
+                              .count = train ? plan->parts->train_count : plan->parts->val_count,
                               .flips = train,
                               .recipe = plan->recipe,
                               .program = t->frozen,
@@ -356,8 +355,9 @@ static mq_status add_pass(mq_err *err, mq_trunk *t, const uint8_t *flips, double
     mq_labels labels;
     size_t n;
     t->filling = MQ_TRAIN;
-    MQ_TRY(mq_feed_begin(err, t->feeds[MQ_TRAIN],
-                         &(mq_pass){.flips = flips, .count = t->plan.count, .rows = MQ_VALIDATION_ROWS}));
+    MQ_TRY(mq_feed_begin(
+        err, t->feeds[MQ_TRAIN],
+        &(mq_pass){.flips = flips, .count = t->plan.parts->train_count, .rows = MQ_VALIDATION_ROWS}));
     for (;;) {
         MQ_TRY(mq_feed_next(err, t->feeds[MQ_TRAIN], &x, &labels, &n));
         if (!n) break;
@@ -381,11 +381,11 @@ mq_status mq_trunk_statistics(mq_err *err, mq_trunk *t, float *mean, float *scal
     double *sums = NULL; /* [2, width] */
     uint8_t *mirrored = NULL;
     MQ_TRY(mq_calloc(err, 2 * width, sizeof *sums, "statistics", &sums));
-    MQ_TRY(mq_calloc(err, t->plan.count, 1, "statistics", &mirrored));
-    memset(mirrored, 1, t->plan.count);
+    MQ_TRY(mq_calloc(err, t->plan.parts->train_count, 1, "statistics", &mirrored));
+    memset(mirrored, 1, t->plan.parts->train_count);
     MQ_TRY(add_pass(err, t, NULL, sums));
     MQ_TRY(add_pass(err, t, mirrored, sums));
-    const double n = 2 * (double)t->plan.count;
+    const double n = 2 * (double)t->plan.parts->train_count;
     for (size_t j = 0; j < width; j++) {
         const double m = sums[j] / n, variance = sums[width + j] / n - m * m;
         mean[j] = (float)m;

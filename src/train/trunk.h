@@ -4,6 +4,7 @@
 #define MQ_TRUNK_H
 
 #include "train/feed.h"
+#include "train/parts.h"
 #include "train/stages.h"
 #include "train/step.h"
 
@@ -14,11 +15,10 @@ enum { MQ_VALIDATION_ROWS = 16 }; /* pictures of a batch where nothing is traine
 typedef struct {
     size_t size;               /* sizeof(mq_trunk_plan) */
     const mq_dataset *dataset; /* borrowed, as is all of the plan while the trunk lives */
+    const mq_parts *parts;
     const mq_arch *arch;
     mq_bundle *weights; /* mq_trunk_export writes thawed layers back into it */
     const mq_recipe *recipe;
-    const uint32_t *subset; /* [count] training pictures as indexes into the training part */
-    size_t count;
     const mq_stage *stage;
     mq_dtype dtype;
     size_t batch, workers;

@@ -124,6 +124,31 @@ def test_update(tap, m):
              err="without --update")
 
 
+def test_folds(tap, m):
+    """Each training picture lies in one fold, copies share theirs, an update moves none."""
+    source = fill(m.folder / "folded", {"a": 23, "b": 11, "c": 4})
+    (source / "b/copy.png").write_bytes((source / "b/000.png").read_bytes())
+    m.expect(tap, "--folds", ["import", "folded", "-o", "folds.mq", "--folds", "3"], 0, out="in 3 folds of about 9 each")
+    folds = lambda: {r["file"]: (r["split"], r["fold"]) for r in rows(m.folder / "folds.mq/split.csv")}  # noqa: E731
+    old = folds()
+    tap.check("every training picture has a fold, and no other has one",
+              all((split == "train") == (fold in ("1", "2", "3")) for split, fold in old.values()) and
+              not any(split == "val" for split, _ in old.values()), old)
+    counts = [sum(f.startswith("a/") and fold == n for f, (_, fold) in old.items()) for n in "123"]
+    tap.check("a class is spread evenly", sum(counts) == 16 and max(counts) - min(counts) <= 1, counts)
+    tap.check("copies share a fold", old["b/000.png"] == old["b/copy.png"], old)
+    for i in range(9):
+        (source / "c" / f"new{i}.png").write_bytes(png(9, 9, 3000 + i))
+    m.expect(tap, "an update without --folds", ["import", "folded", "-o", "folds.mq", "--update"], 64, err="say --folds")
+    m.expect(tap, "an update with them", ["import", "folded", "-o", "folds.mq", "--update", "--folds", "3"], 0)
+    new = folds()
+    tap.check("moves no picture", all(new[f] == place for f, place in old.items()) and len(new) == len(old) + 9)
+    m.expect(tap, "one fold", ["import", "folded", "-o", "no.mq", "--folds", "1"], 64, err="from 2 to 100 parts")
+    fill(m.folder / "ready", {"train/a": 5, "train/b": 5, "val/a": 2, "val/b": 2})
+    m.expect(tap, "folds beside a validation part", ["import", "ready", "-o", "no.mq", "--folds", "2"], 64,
+             err="names a validation part of its own")
+
+
 def test_given_splits(tap, m):
     fill(m.folder / "given", {"train/a": 10, "train/b": 10, "valid/a": 2, "valid/b": 2, "test/a": 3, "test/b": 3})
     m.expect(tap, "folders named train, valid, test", ["import", "given", "-o", "given.mq"], 0,
@@ -432,7 +457,7 @@ def test_interrupt(tap, m):
 def main():
     tap = Tap()
     with Marque() as m:
-        for test in (test_words, test_folder, test_update, test_given_splits, test_bad_pictures, test_odd_names,
+        for test in (test_words, test_folder, test_update, test_folds, test_given_splits, test_bad_pictures, test_odd_names,
                      test_cars, test_bad_cars, test_list, test_bad_list, test_disk, test_in_use, test_interrupt):
             test(tap, m)
     return tap.done()

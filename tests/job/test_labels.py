@@ -1,6 +1,8 @@
 """test_labels.py: runs on uneven classes, balanced, weighted and smoothed: the same bytes with any number of workers,
 cached or not, stopped, killed and resumed. On real pictures with the real weights, at 71 pixels."""
+import csv
 import json
+import re
 import signal
 import sys
 from pathlib import Path
@@ -74,6 +76,31 @@ def test_each(tap, m):
     tap.check("all others differ", len({model[1] for model in seen}) == 5)
 
 
+def test_folds(tap, m):
+    """The folds of a data set validate in turn, each picture once, all from one cache."""
+    m.expect(tap, "no cache", ["cache", "rm", "--all"], 0)
+    m.expect(tap, "folds", ["import", "pictures", "-o", "folds.mq", "--folds", "3", "--test", "0.2"], 0)
+    m.expect(tap, "no fold in a data set without", train("none", "--fold", "1"), 64, err="import it with --folds")
+    words = ["--imgsz", "71", "--dtype", "f32", "--stages", "head:3@1e-3"]
+    validated = trained = 0
+    for fold in (1, 2, 3):
+        run = m.expect(tap, f"fold {fold}", ["train", "folds.mq", *words, "--fold", str(fold), "-o", f"fold{fold}"], 0)
+        train_count, val_count = (int(n) for n in re.search(r"train (\d+), val (\d+)", run.err).groups())
+        trained, validated = trained + train_count, validated + val_count
+    with open(m.folder / "folds.mq/split.csv", newline="") as file:
+        pictures = sum(row["split"] == "train" for row in csv.DictReader(file))
+    tap.check("each picture is validated on once and trained on twice",
+              (validated, trained) == (pictures, 2 * pictures), (validated, trained, pictures))
+    views = cached_views(m)
+    tap.check("no view is computed twice", len(views) == len(set(views)) and
+              {view // 2 for view in views} == set(range(pictures)), sorted(views))
+    m.expect(tap, "a fold too many", ["train", "folds.mq", *words, "--fold", "4"], 64, err="has 3 folds")
+    m.expect(tap, "a run's fold stays", ["train", "--resume", "fold1", "--fold", "2", "--epochs", "4"], 65,
+             err="fold was 1")
+    m.expect(tap, "without cache", ["train", "folds.mq", *words, "--fold", "2", "-o", "again", "--cache", "off"], 0)
+    tap.check("the same bytes", models(m, "again") == models(m, "fold2"))
+
+
 def main():
     tap = Tap()
     with Marque() as m:
@@ -82,6 +109,7 @@ def main():
         test_ways(tap, m)
         test_stops(tap, m)
         test_each(tap, m)
+        test_folds(tap, m)
     return tap.done()
 
 
