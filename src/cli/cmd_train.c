@@ -17,6 +17,7 @@
 #include <math.h>
 #include <string.h>
 
+enum { POLICIES_LIMIT = 1 << 20 };
 static const char REFERENCE[] = "hflip@0.5"; /* canonical text of the preset */
 static const char STANDARD_STAGES[] = "head:20@1e-3,block13+:5@1e-4";
 
@@ -31,7 +32,8 @@ typedef struct {
     mq_dataset *dataset;
     mq_bundle *weights;
     mq_run *run;
-    mq_augment *augment;
+    mq_augment *policies[MQ_STAGES_MAX];
+    char *augment_text; /* of all stages; options.augment from choose_augment on */
     mq_recipe recipe;
     const mq_arch *arch;
     mq_dtype dtype;
@@ -43,7 +45,8 @@ static void close_call(train_call *c) {
     mq_run_free(&c->run);
     mq_bundle_free(&c->weights);
     mq_dataset_free(&c->dataset);
-    mq_augment_free(&c->augment);
+    for (size_t i = 0; i < MQ_STAGES_MAX; i++) mq_augment_free(&c->policies[i]);
+    free(c->augment_text);
     mq_json_free(&c->config);
     free(c->stages_text);
 }
@@ -101,15 +104,46 @@ cleanup:
     return status;
 }
 
-/* The policy; its options hold its canonical text from here on. */
+/* "A" for all stages, or "A; B" with one for each; text is cut up. */
+static mq_status parse_policies(mq_err *err, char *text, train_call *c, size_t *count) {
+    mq_status status = MQ_OK;
+    char *rest = NULL;
+    *count = 0;
+    for (char *word = strtok_r(text, ";", &rest); word; word = strtok_r(NULL, ";", &rest)) {
+        MQ_REQUIRE(*count < MQ_STAGES_MAX, err, MQ_USAGE, "--augment: more than %d policies", MQ_STAGES_MAX);
+        word += strspn(word, " ");
+        MQ_TRY(mq_augment_parse(err, word, &c->policies[*count]));
+        const mq_mix_rule mix = mq_augment_mix(c->policies[(*count)++]);
+        MQ_REQUIRE(mix.mixup <= 0 && mix.cutmix <= 0, err, MQ_UNAVAILABLE,
+                   "--augment: this marque does not mix pictures; leave mixup and cutmix out");
+    }
+    MQ_REQUIRE(*count == 1 || *count == c->stage_count, err, MQ_USAGE,
+               "--augment has %zu policies for %zu stages; give one for all, or one for each between "
+               "semicolons",
+               *count, c->stage_count);
+cleanup:
+    return status;
+}
+
+/* Gives every stage its policy; the options hold the canonical text of them from here on. */
 static mq_status choose_augment(mq_err *err, train_call *c) {
     mq_status status = MQ_OK;
-    MQ_TRY(mq_augment_parse(err, c->options.augment, &c->augment));
-    c->options.augment = mq_augment_text(c->augment);
-    const mq_mix_rule mix = mq_augment_mix(c->augment);
-    MQ_REQUIRE(mix.mixup <= 0 && mix.cutmix <= 0, err, MQ_UNAVAILABLE,
-               "--augment: this marque does not mix pictures; leave mixup and cutmix out");
+    size_t count = 0;
+    bool same = true;
+    char *copy = NULL;
+    mq_buf text = mq_buf_init(POLICIES_LIMIT);
+    MQ_TRY(mq_strdup(err, c->options.augment, &copy));
+    MQ_TRY(parse_policies(err, copy, c, &count));
+    for (size_t i = 0; i < c->stage_count; i++) c->stages[i].augment = c->policies[count == 1 ? 0 : i];
+    for (size_t i = 0; i < count; i++)
+        same &= strcmp(mq_augment_text(c->policies[i]), mq_augment_text(c->policies[0])) == 0;
+    for (size_t i = 0; i < (same ? 1 : count); i++)
+        MQ_TRY(mq_buf_printf(err, &text, "%s%s", i ? "; " : "", mq_augment_text(c->policies[i])));
+    c->options.augment = c->augment_text = (char *)text.data;
+    text.data = NULL;
 cleanup:
+    free(copy);
+    mq_buf_free(&text);
     return status;
 }
 
@@ -237,7 +271,6 @@ static mq_train_plan plan_of(train_call *c) {
                            .fraction = o->fraction,
                            .seed = (uint64_t)o->seed,
                            .monitor = (mq_monitor)o->monitor,
-                           .augment = c->augment,
                            .cache = o->cache == 0,
                            .stop = mq_stop_wanted};
 }
@@ -349,6 +382,7 @@ const mq_command mq_cmd_train = {
     .examples = "  marque train cars.mq\n"
                 "  marque train cars.mq --stages head:10@1e-3,block9+:5@1e-4 --bn stored --name first\n"
                 "  marque train cars.mq --preset reference\n"
+                "  marque train cars.mq --augment \"reference; fine-grained\"\n"
                 "  marque train vans.mq --model runs/first\n"
                 "  marque train --resume runs/first --epochs 30\n"
                 "  marque train cars.mq --plan\n",

@@ -52,7 +52,6 @@ typedef struct {
     uint64_t seed;
     mq_monitor monitor;
     bool cache;
-    const mq_augment *augment; /* of training pictures; NULL: none */
     mq_status (*accepted)(mq_err *err,
                           void *user); /* called once nothing speaks against going on; NULL: not */
     bool (*stop)(void *user);

@@ -133,8 +133,8 @@ static mq_features_plan features_of(mq_trunk *t, mq_split split) {
 
 /* Whether the tensors of a part may be kept: training pictures only where each has no more than two views. */
 static bool is_cached(const mq_trunk *t, mq_split split) {
-    const bool changing = split == MQ_TRAIN && t->plan.augment && !mq_augment_cacheable(t->plan.augment);
-    return t->plan.cache && t->boundary_index > 0 && !changing;
+    const mq_augment *augment = split == MQ_TRAIN ? t->plan.stage->augment : NULL;
+    return t->plan.cache && t->boundary_index > 0 && (!augment || mq_augment_cacheable(augment));
 }
 
 static mq_status open_feeds(mq_err *err, mq_trunk *t) {
@@ -273,7 +273,7 @@ cleanup:
 }
 
 void mq_trunk_epoch(mq_trunk *t, uint32_t epoch) {
-    mq_feed_augment(t->feeds[MQ_TRAIN], t->plan.augment, t->plan.seed, epoch);
+    mq_feed_augment(t->feeds[MQ_TRAIN], t->plan.stage->augment, t->plan.seed, epoch);
 }
 
 mq_status mq_trunk_begin(mq_err *err, mq_trunk *t, mq_split split, const uint32_t *order,

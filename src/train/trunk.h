@@ -3,7 +3,6 @@
 #ifndef MQ_TRUNK_H
 #define MQ_TRUNK_H
 
-#include "data/augment.h"
 #include "infer/features.h"
 #include "train/stages.h"
 #include "train/step.h"
@@ -23,10 +22,8 @@ typedef struct {
     const mq_stage *stage;
     mq_dtype dtype;
     size_t batch, workers;
-    const mq_augment *augment; /* of training pictures; NULL: none but the flips given. What it draws beside
-                                  flips keeps the training part out of the cache */
-    uint64_t seed;             /* of its draws */
-    bool cache;
+    uint64_t seed; /* of what the stage's augmentation draws */
+    bool cache;    /* where it may be: augmentation beside flips keeps the training part out */
     bool (*stop)(void *user);
     /* Told of the frozen part's work on a split, as mq_features_progress. */
     void (*progress)(void *user, mq_split split, size_t done, size_t total, double seconds, double waited);
