@@ -130,7 +130,10 @@ static void draw_epoch(mq_session *s) {
         s->flips[i] = mq_augment_flip(augment, &(mq_draw){seed, epoch, s->subset[s->order[i]]});
 }
 
-/* The first batch of a stage as the network gets it, for people. A run goes on without it. */
+enum { SHOWN = 32 }; /* pictures, so that large batches do not take more memory than was planned */
+
+/* The first batch of a stage, or its beginning, as the network gets it, for people. A run goes on without it.
+ */
 static void show_first_batch(const mq_session *s) {
     const mq_train_plan *plan = s->plan;
     mq_err err = {0};
@@ -147,7 +150,7 @@ static void show_first_batch(const mq_session *s) {
                                  .order = pictures,
                                  .flips = s->flips,
                                  .count = s->count,
-                                 .batch = plan->batch,
+                                 .batch = plan->batch < SHOWN ? plan->batch : SHOWN,
                                  .workers = plan->workers,
                                  .augment = plan->stages[s->state.stage].augment,
                                  .seed = plan->seed,

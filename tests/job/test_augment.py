@@ -1,5 +1,6 @@
 """test_augment.py: runs on augmented pictures: the same models whatever the workers and however often they were
 stopped, caches that are not used, and the pictures in the run's folder. With the real weights, at 71 pixels."""
+import csv
 import json
 import sys
 from pathlib import Path
@@ -38,6 +39,23 @@ def test_same_models(tap, m):
     tap.check("policies make other models", len(set(three)) == 3)
 
 
+def rows(m, run):
+    with open(m.folder / run / "results.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_only_training_pictures(tap, m):
+    """With a learning rate of 0 the model stays as it is, so its figures tell which pictures it saw."""
+    for run, policy in (("still", "none"), ("moving", "strong")):
+        m.expect(tap, f"a run that learns nothing, {policy}", [*train(run), "--stages", "head:2@0", "--head", "linear",
+                                                             "--augment", policy], 0)
+    still, moving = rows(m, "still"), rows(m, "moving")
+    tap.check("validation and the statistics of features see pictures as they are",
+              [row["val/loss"] for row in still] == [row["val/loss"] for row in moving], (still, moving))
+    tap.check("training does not", len({row["train/loss"] for row in moving}) == 2 and
+              len({row["train/loss"] for row in still}) == 1, (still, moving))
+
+
 def test_pictures(tap, m):
     policies = json.loads((m.folder / "one/config.json").read_text())["augment"].split("; ")
     tap.check("config.json holds a policy for each stage", policies[0] == "hflip@0.5" and "rotate=5@1" in policies[1],
@@ -56,6 +74,7 @@ def main():
         m.share_weights()
         m.expect(tap, "import", ["import", "pictures", "-o", "data.mq"], 0)
         test_same_models(tap, m)
+        test_only_training_pictures(tap, m)
         test_pictures(tap, m)
     return tap.done()
 
