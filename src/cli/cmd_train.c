@@ -16,7 +16,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { DIGEST_LIMIT = 1 << 20 };
+enum { DIGEST_LIMIT = 1 << 20, POLICIES_LIMIT = 1 << 20 };
 
 static const char REFERENCE[] = "hflip@0.5"; /* canonical text of the preset */
 static const char STANDARD_STAGES[] = "head:20@1e-3,block13+:5@1e-4";
@@ -33,7 +33,8 @@ typedef struct {
     mq_parts parts;
     mq_bundle *weights;
     mq_run *run;
-    mq_augment *augment;
+    mq_augment *policies[MQ_STAGES_MAX];
+    char *augment_text; /* of all stages; options.augment from choose_augment on */
     mq_recipe recipe;
     const mq_arch *arch;
     mq_dtype dtype;
@@ -47,7 +48,8 @@ static void close_call(train_call *c) {
     mq_bundle_free(&c->weights);
     mq_parts_free(&c->parts);
     mq_dataset_free(&c->dataset);
-    mq_augment_free(&c->augment);
+    for (size_t i = 0; i < MQ_STAGES_MAX; i++) mq_augment_free(&c->policies[i]);
+    free(c->augment_text);
     mq_json_free(&c->config);
     free(c->stages_text);
     free(c->class_weights);
@@ -106,12 +108,44 @@ cleanup:
     return status;
 }
 
-/* The policy; its options hold its canonical text from here on. */
+/* "A" for all stages, or "A; B" with one for each; text is cut up. */
+static mq_status parse_policies(mq_err *err, char *text, train_call *c, size_t *count) {
+    mq_status status = MQ_OK;
+    char *rest = NULL;
+    *count = 0;
+    for (char *word = strtok_r(text, ";", &rest); word; word = strtok_r(NULL, ";", &rest)) {
+        MQ_REQUIRE(*count < MQ_STAGES_MAX, err, MQ_USAGE, "--augment: more than %d policies", MQ_STAGES_MAX);
+        word += strspn(word, " ");
+        MQ_TRY(mq_augment_parse(err, word, &c->policies[*count]));
+        ++*count;
+    }
+    MQ_REQUIRE(*count == 1 || *count == c->stage_count, err, MQ_USAGE,
+               "--augment has %zu policies for %zu stages; give one for all, or one for each between "
+               "semicolons",
+               *count, c->stage_count);
+cleanup:
+    return status;
+}
+
+/* Gives every stage its policy; the options hold the canonical text of them from here on. */
 static mq_status choose_augment(mq_err *err, train_call *c) {
     mq_status status = MQ_OK;
-    MQ_TRY(mq_augment_parse(err, c->options.augment, &c->augment));
-    c->options.augment = mq_augment_text(c->augment);
+    size_t count = 0;
+    bool same = true;
+    char *copy = NULL;
+    mq_buf text = mq_buf_init(POLICIES_LIMIT);
+    MQ_TRY(mq_strdup(err, c->options.augment, &copy));
+    MQ_TRY(parse_policies(err, copy, c, &count));
+    for (size_t i = 0; i < c->stage_count; i++) c->stages[i].augment = c->policies[count == 1 ? 0 : i];
+    for (size_t i = 0; i < count; i++)
+        same &= strcmp(mq_augment_text(c->policies[i]), mq_augment_text(c->policies[0])) == 0;
+    for (size_t i = 0; i < (same ? 1 : count); i++)
+        MQ_TRY(mq_buf_printf(err, &text, "%s%s", i ? "; " : "", mq_augment_text(c->policies[i])));
+    c->options.augment = c->augment_text = (char *)text.data;
+    text.data = NULL;
 cleanup:
+    free(copy);
+    mq_buf_free(&text);
     return status;
 }
 
@@ -244,7 +278,6 @@ static mq_train_plan plan_of(train_call *c) {
                            .class_weights = c->class_weights,
                            .smoothing = o->smoothing,
                            .monitor = (mq_monitor)o->monitor,
-                           .augment = c->augment,
                            .cache = o->cache == 0,
                            .stop = mq_stop_wanted};
 }
@@ -356,6 +389,7 @@ const mq_command mq_cmd_train = {
     .examples = "  marque train cars.mq\n"
                 "  marque train cars.mq --stages head:10@1e-3,block9+:5@1e-4 --bn stored --name first\n"
                 "  marque train cars.mq --preset reference\n"
+                "  marque train cars.mq --augment \"reference; fine-grained\"\n"
                 "  marque train vans.mq --model runs/first\n"
                 "  marque train --resume runs/first --epochs 30\n"
                 "  marque train cars.mq --plan\n",

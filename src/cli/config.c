@@ -141,7 +141,7 @@ const mq_option mq_train_options_table[] = {
      .standard = "reference",
      .offset = offsetof(mq_train_options, augment),
      .help = "how training pictures change: none, reference (flips), fine-grained, strong, or as in "
-             "hflip,rotate=10,blur=1@0.2"},
+             "hflip,rotate=10"},
     {.name = "cache",
      .kind = MQ_OPTION_CHOICE,
      .value = "auto|off",

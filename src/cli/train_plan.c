@@ -102,6 +102,14 @@ static void print_stage(const mq_train_plan *plan, const mq_stage *stage, const 
             disk < 1000 ? 0 : 1, disk < 1000 ? disk : disk / 1e3, disk < 1000 ? "MB" : "GB");
 }
 
+/* How the stage's pictures change, where there is more to say than that they are mirrored. */
+static void print_augmentation(const mq_train_plan *plan, const mq_stage *stage, const mq_trunk_cost *cost) {
+    if (!stage->augment || mq_augment_cacheable(stage->augment)) return;
+    fprintf(stderr, "  pictures: %s\n", mq_augment_text(stage->augment));
+    if (plan->cache && cost->frozen > 0 && !cost->cached)
+        fputs("  cache: off for training pictures, which change in every epoch\n", stderr);
+}
+
 /* Said before the first step, with a batch that fits. */
 static mq_status check_memory(mq_err *err, const mq_train_plan *plan, const mq_stage *stage,
                               const mq_trunk_cost *cost) {
@@ -153,17 +161,13 @@ mq_status mq_print_train_plan(mq_err *err, const mq_train_plan *plan, bool detai
             print_head(plan, &cost, count);
         }
         print_stage(plan, stage, &cost, count);
+        print_augmentation(plan, stage, &cost);
         MQ_TRY(check_memory(err, plan, stage, &cost));
         disk += (double)cost.disk;
         if (!details) continue;
         MQ_TRY(mq_buf_printf(err, &text, "%sstage %s\n", i ? "\n" : "", stage->thaw));
         MQ_TRY(mq_train_describe(err, plan, i, &text));
     }
-    if (plan->augment) fprintf(stderr, "augmentation: %s\n", mq_augment_text(plan->augment));
-    if (plan->augment && plan->cache && !mq_augment_cacheable(plan->augment))
-        fputs("cache: off for training pictures, which augmentation changes anew in every epoch; features of "
-              "the validation part are kept\n",
-              stderr);
     MQ_TRY(check_disk(err, disk));
     if (details && text.size) fputs((const char *)text.data, stdout);
 cleanup:

@@ -1,8 +1,8 @@
-/* stages.h: which layers a run trains, for how long and how fast. */
+/* stages.h: which layers a run trains, for how long, how fast, and on pictures changed how. */
 #ifndef MQ_STAGES_H
 #define MQ_STAGES_H
 
-#include "base/status.h"
+#include "data/augment.h"
 
 enum { MQ_STAGES_MAX = 16 };
 
@@ -10,7 +10,8 @@ typedef struct {
     char thaw[32]; /* "head", a block's name with '+', or "all" */
     uint32_t epochs;
     double lr;
-    bool batch_statistics; /* thawed batch norms: on those of the batch, else on the stored ones */
+    bool batch_statistics;     /* thawed batch norms: on those of the batch, else on the stored ones */
+    const mq_augment *augment; /* of its training pictures, borrowed; NULL: none. Parsing leaves it out */
 } mq_stage;
 
 /* What --bn says of thawed stages that say nothing themselves. */

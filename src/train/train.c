@@ -9,6 +9,7 @@
 #include "train/session.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static void tell_features(void *user, mq_split split, size_t done, size_t total, double seconds,
@@ -42,7 +43,6 @@ static mq_trunk_plan trunk_of(mq_session *s, size_t stage) {
                            .dtype = plan->dtype,
                            .batch = plan->batch,
                            .workers = plan->workers,
-                           .augment = plan->augment,
                            .cache = plan->cache,
                            .stop = stopped,
                            .progress = tell_features,
@@ -96,19 +96,24 @@ mq_status mq_train_describe(mq_err *err, const mq_train_plan *plan, size_t stage
 static void draw_epoch(mq_session *s) {
     const uint64_t seed = s->plan->seed;
     const uint32_t epoch = s->state.epochs_done;
+    const mq_augment *augment = s->plan->stages[s->state.stage].augment;
     mq_sampling_draw(s->sampling, seed, epoch, s->order, s->times);
     for (size_t i = 0; i < s->count; i++)
         s->flips[i] = mq_augment_flip(
-            s->plan->augment, &(mq_draw){seed, epoch, s->plan->parts->train[s->order[i]], s->times[i]});
+            augment, &(mq_draw){seed, epoch, s->plan->parts->train[s->order[i]], s->times[i]});
 }
 
-/* The first batch of the run as the network gets it, for people. A run goes on without it. */
+enum { SHOWN = 32 }; /* pictures, so that large batches do not take more memory than was planned */
+
+/* The first batch of a stage, or its beginning, as the network gets it, for people. A run goes on without it.
+ */
 static void show_first_batch(const mq_session *s) {
     const mq_train_plan *plan = s->plan;
     mq_err err = {0};
-    char *path = NULL;
+    char name[32], *path = NULL;
     uint32_t *pictures = NULL;
-    mq_status status = mq_run_path(&err, plan->run, "batch-first.jpg", &path);
+    snprintf(name, sizeof name, "batch-%u.jpg", s->state.stage + 1);
+    mq_status status = mq_run_path(&err, plan->run, name, &path);
     if (status == MQ_OK) status = mq_calloc(&err, s->count, sizeof *pictures, "pictures", &pictures);
     for (size_t i = 0; status == MQ_OK && i < s->count; i++) pictures[i] = s->plan->parts->train[s->order[i]];
     const mq_loader_plan load = {.size = sizeof load,
@@ -119,9 +124,9 @@ static void show_first_batch(const mq_session *s) {
                                  .flips = s->flips,
                                  .times = s->times,
                                  .count = s->count,
-                                 .batch = plan->batch,
+                                 .batch = plan->batch < SHOWN ? plan->batch : SHOWN,
                                  .workers = plan->workers,
-                                 .augment = plan->augment,
+                                 .augment = plan->stages[s->state.stage].augment,
                                  .seed = plan->seed,
                                  .epoch = s->state.epochs_done};
     if (status == MQ_OK) status = mq_sheet_write(&err, &load, path);
@@ -193,7 +198,7 @@ static mq_status begin_epoch(mq_err *err, mq_session *s) {
                           .flips = s->flips + from,
                           .times = s->times + from,
                           .count = s->count - from,
-                          .augment = s->plan->augment,
+                          .augment = s->plan->stages[s->state.stage].augment,
                           .seed = s->plan->seed,
                           .epoch = s->state.epochs_done,
                           .first = from};
@@ -213,7 +218,7 @@ static mq_status train_epoch(mq_err *err, mq_session *s, double *seconds, size_t
     mq_labels labels;
     size_t n;
     draw_epoch(s);
-    if (!s->state.steps_done && s->plan->augment) show_first_batch(s);
+    if (!s->state.epoch && !from) show_first_batch(s);
     MQ_TRY(begin_epoch(err, s));
     const double start = mq_seconds();
     for (;;) {

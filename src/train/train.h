@@ -56,7 +56,6 @@ typedef struct {
     double smoothing;           /* of its labels, 0..1 */
     mq_monitor monitor;
     bool cache;
-    const mq_augment *augment; /* of training pictures; NULL: none */
     mq_status (*accepted)(mq_err *err,
                           void *user); /* called once nothing speaks against going on; NULL: not */
     bool (*stop)(void *user);

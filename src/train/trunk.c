@@ -132,8 +132,8 @@ static mq_features_plan features_of(mq_trunk *t, mq_split split) {
 
 /* Whether the tensors of a part may be kept: training pictures only where each has no more than two views. */
 static bool is_cached(const mq_trunk *t, mq_split split) {
-    const bool changing = split == MQ_TRAIN && t->plan.augment && !mq_augment_cacheable(t->plan.augment);
-    return t->plan.cache && t->boundary_index > 0 && !changing;
+    const mq_augment *augment = split == MQ_TRAIN ? t->plan.stage->augment : NULL;
+    return t->plan.cache && t->boundary_index > 0 && (!augment || mq_augment_cacheable(augment));
 }
 
 static mq_status open_feeds(mq_err *err, mq_trunk *t) {
@@ -227,7 +227,7 @@ static void count_cost(mq_trunk *t, const mq_trunk_plan *plan, mq_trunk_cost *co
     /* A picture's place in the batch that is fed, and in the loader's three where they are read in every
      * epoch, and in the mixed one. */
     const size_t pixels = (size_t)plan->recipe->imgsz * plan->recipe->imgsz * 3;
-    const mq_mix_rule mix = plan->augment ? mq_augment_mix(plan->augment) : (mq_mix_rule){0};
+    const mq_mix_rule mix = plan->stage->augment ? mq_augment_mix(plan->stage->augment) : (mq_mix_rule){0};
     const size_t batches = cost->cached ? 0 : mq_mix_wanted(&mix) ? 4 : 3;
     cost->memory_picture = ((t->boundary_index ? t->width : 0) + batches * pixels) * sizeof(float);
     cost->memory += MQ_VALIDATION_ROWS * cost->memory_picture;

@@ -22,9 +22,7 @@ typedef struct {
     const mq_stage *stage;
     mq_dtype dtype;
     size_t batch, workers;
-    const mq_augment *augment; /* of training pictures; NULL: none but the flips given. What it does beside
-                                  flips keeps the training part out of the cache */
-    bool cache;
+    bool cache; /* where it may be: augmentation beside flips keeps the training part out */
     bool (*stop)(void *user);
     /* Told of the frozen part's work on a split, as mq_features_progress. */
     void (*progress)(void *user, mq_split split, size_t done, size_t total, double seconds, double waited);

@@ -3,7 +3,7 @@
 libm. usage: make_mix.py > mix.h"""
 import math
 
-SEED, EPOCH, FIRST, PURPOSE, SHARE, DRAWS = 123, 5, 96, 21, 4, 1 << 16
+SEED, EPOCH, FIRST, PURPOSE, SHARE, DRAWS = 123, 5, 96, 9, 4, 1 << 16
 ALPHAS = [0.05, 0.2, 0.4, 1.0, 1.5, 8.0]
 
 

@@ -55,7 +55,7 @@ static mq_train_plan plan_of(trial *t, const mq_stage *stages, size_t count, con
                           .checkpoint_every = 1e9,
                           .parts = &t->parts,
                           .seed = 5,
-                          .augment = t->augment,
+
                           .cache = true,
                           .stop = enough,
                           .progress = count_steps,
@@ -94,6 +94,7 @@ static mq_status run_trial(trial *t) {
     const mq_stages_words words = {.stages = t->plain ? "head:1@1e-2" : "head:1@1e-2,block14+:1@1e-4/train"};
     assert_ok(err, mq_stages_parse(&err, &words, stages, &count));
     assert_ok(err, mq_augment_parse(&err, t->policy ? t->policy : "reference", &t->augment));
+    for (size_t i = 0; i < count; i++) stages[i].augment = t->augment;
     assert_ok(err, mq_parts_make(&err, t->set->dataset, 1, 0, &t->parts));
     mq_train_plan plan = plan_of(t, stages, count, &recipe);
     assert_ok(err, plan.arch->build(&err, SIDE, &graph));
