@@ -59,6 +59,7 @@ typedef struct {
     mq_import_reason *reasons; /* why pictures were left out, the most frequent first */
     size_t reason_count;
     size_t missing;     /* annotation rows without picture */
+    size_t unlisted;    /* pictures beside those of annotations that none of them names */
     size_t small;       /* classes with fewer than 5 pictures, but at least one */
     size_t empty;       /* classes without picture */
     size_t shared;      /* pictures whose content the source puts into several splits */

@@ -347,4 +347,4 @@ cleanup:
     return status;
 }
 
-const mq_import_source mq_import_coco = {"coco", probe, read_coco};
+const mq_import_source mq_import_coco = {"coco", probe, read_coco, true};

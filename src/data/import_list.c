@@ -277,4 +277,4 @@ cleanup:
     return status;
 }
 
-const mq_import_source mq_import_list = {"list", probe, read_list};
+const mq_import_source mq_import_list = {"list", probe, read_list, false};

@@ -514,4 +514,4 @@ cleanup:
     return status;
 }
 
-const mq_import_source mq_import_tfrecord = {"tfrecord", probe, read_tfrecord};
+const mq_import_source mq_import_tfrecord = {"tfrecord", probe, read_tfrecord, false};

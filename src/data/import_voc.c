@@ -311,4 +311,4 @@ cleanup:
     return status;
 }
 
-const mq_import_source mq_import_voc = {"pascal-voc", probe, read_voc};
+const mq_import_source mq_import_voc = {"pascal-voc", probe, read_voc, true};

@@ -4,12 +4,14 @@ import gzip
 import json
 import struct
 import sys
+import time
 import zlib
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import matfile  # noqa: E402
+import pictures  # noqa: E402
 import recordfile  # noqa: E402
 from eventfile import masked  # noqa: E402
 from marque import Marque  # noqa: E402
@@ -492,10 +494,94 @@ def test_cars(tap, m):
         m.expect(tap, f"a pooled copy that is cut {args}", ["import", cut, "-o", "cut.mq", *args], code, err=words)
 
 
+# --- What is told, and what is written
+
+def everything(folder):
+    """{path: (content or kind, time of last change)} of all below a folder."""
+    return {p: (p.read_bytes() if p.is_file() else "", p.lstat().st_mtime_ns) for p in folder.rglob("*")}
+
+
+def test_dry_run(tap, m):
+    source = m.folder / "pics"
+    for name, count in (("ant", 30), ("bee", 20)):
+        (source / name).mkdir(parents=True)
+        for k in range(count):
+            (source / name / f"{k:03}.png").write_bytes(pictures.png(50, 40, seed=1000 * count + k))
+    for k in range(5):
+        (source / f"ant/{k}.html.jpg").write_text(f"<!DOCTYPE html><html>{k}</html>")
+    (source / "bee/empty.png").write_bytes(b"")
+    before = everything(m.folder)
+    m.expect(tap, "a dry run", ["import", "pics", "-o", "dry.mq"] + ["--dry-run"], 0,
+             out=["       6  would be left out", "       5  looks like HTML",
+                  "ant/0.html.jpg, ant/1.html.jpg, ant/2.html.jpg, ...", "bee/empty.png\n", "train 32  val 3  test 15",
+                  "it would be dry.mq, of 3 shards, 0.2 MB in all"])
+    run = m.expect(tap, "as JSON", ["import", "pics", "-o", "dry.mq", "--dry-run", "--json"], 0)
+    tap.check("a dry run writes nothing", before == everything(m.folder))
+    report = json.loads(run.out)
+    tap.check("JSON has the first pictures of each reason", report["reasons"][0]["pictures"] == 5 and
+              report["reasons"][0]["examples"] == ["ant/0.html.jpg", "ant/1.html.jpg", "ant/2.html.jpg"] and
+              report["reasons"][1]["examples"] == ["bee/empty.png"], run.out)
+    run = m.expect(tap, "the import", ["import", "pics", "-o", "dry.mq", "--json"], 0)
+    real = json.loads(run.out)
+    tap.check("is what the dry run said, its size about", report["classes"] == real["classes"] and
+              report["shards"] == real["shards"] == 3 and
+              abs(report["bytes"] - real["bytes"]) < 0.1 * real["bytes"] + 1 and
+              real["bytes"] == sum(p.stat().st_size for p in (m.folder / "dry.mq").glob("*.tfrecord")), (report, real))
+    (source / "cat").mkdir()
+    (source / "cat/1.png").write_bytes(png(9, 9, 4000))
+    before = everything(m.folder)
+    m.expect(tap, "a dry run of an update", ["import", "pics", "-o", "dry.mq", "--update", "--dry-run"], 0,
+             out="50 pictures keep their split, 1 are new")
+    m.expect(tap, "a dry run of a list", ["import", "-", "-o", "list.mq", "--dry-run"], 0, stdin=b"pics/ant/001.png\npics/bee/001.png\n")
+    tap.check("write nothing either", before == everything(m.folder))
+
+
+def test_unlisted(tap, m):
+    """Pictures without a row, a class without a picture, and a class of one."""
+    folder = fill(m.folder / "some", {"x": 6, "y": 6})
+    (folder / "list.csv").write_text("path,label\n" + "".join(f"{c}/{i:03}.png,{c}\n" for c in "xy" for i in range(4)) +
+                                     "x/004.png,only\nx/none.png,gone\n")
+    run = m.expect(tap, "a list of some", ["import", "some/list.csv", "-o", "some.mq", "--allow-missing"], 0,
+                   out=["9 pictures, 3 classes", "3 pictures lie beside these without annotation",
+                        "1 annotation rows have no picture", "only 1"], err="1 class has no picture that can be used")
+    tap.check("the picture of a class of one trains", taken(m, "some.mq")["x/004.png"] == ("only", "train", None), run.out)
+    run = m.expect(tap, "the same as JSON", ["import", "some/list.csv", "-o", "x.mq", "--allow-missing", "--json"], 0)
+    tap.check("counts them", json.loads(run.out)["unlisted"] == 3 and json.loads(run.out)["missing"] == 1, run.out)
+    names = ["Ant", "ant", "caf\u00e9", "cafe\u0301", "-rf", "it's", "tab\there", "z" * 255]
+    fill(m.folder / "names", {name: 2 for name in names})
+    (m.folder / "names/void").mkdir()
+    m.expect(tap, "names that differ in case or Unicode form", ["import", "names", "-o", "names.mq"], 0,
+             out="16 pictures, 8 classes", err="1 class has no picture that can be used")
+    tap.check("stay what they are", sorted(n.encode() for n in names) == [n.encode() for n in classes_of(m, "names.mq")])
+
+
+def test_csv_faults(tap, m):
+    folder = fill(m.folder / "pics", {"x": 30, "y": 30}, (40, 30))
+
+    def listed(name, text, code, **how):
+        (folder / "list.csv").write_bytes(text.encode())
+        m.expect(tap, f"a list with {name}", ["import", "pics/list.csv", "-o", f"{name.replace(' ', '-')}.mq", *how.pop("args", [])],
+                 code, **how)
+
+    listed("decimal points", "path,label,x1,y1,x2,y2\nx/000.png,a,1.0,2.4,9.6,8\ny/000.png,b,,,,\n", 0)
+    tap.check("they are rounded to pixels", taken(m, "decimal-points.mq")["x/000.png"][2] == (1, 2, 10, 8))
+    listed("decimal commas", 'path,label,x1,y1,x2,y2\nx/000.png,a,"1,0",2,9,8\ny/000.png,b,,,,\n', 65,
+           err="list.csv:2: the box of x/000.png is not four numbers", env={"LC_ALL": "de_DE.UTF-8"})
+    listed("semicolons", "path;label\nx/000.png;a\n", 65, err="no column named path in its first row (there are: path;label)")
+    listed("UTF-16", "path,label\n".encode("utf-16").decode("latin-1"), 65, err="list.csv")
+    many = 300000
+    rows_of = "".join(f"x/{i:03}.png,class {i % 500}\n" for i in range(many))
+    start = time.monotonic()
+    listed("many rows", "path,label\n" + rows_of, 0, args=["--allow-missing", "--dry-run"],
+           out=["30 pictures, 30 classes", "299,970 annotation rows have no picture"])
+    seconds = time.monotonic() - start
+    tap.check("300,000 rows take no more than 60 s", seconds < 60, seconds)
+
+
 def main():
     tap = Tap()
     for test in (test_coco, test_coco_odd, test_voc, test_tfrecord, test_tfrecord_labels, test_tfrecord_boxes,
-                 test_tfrecord_damage, test_stdin, test_cars):
+                 test_tfrecord_damage, test_stdin, test_cars, test_dry_run, test_unlisted, test_csv_faults):
         with Marque() as m:  # a folder of its own
             test(tap, m)
     return tap.done()
