@@ -68,16 +68,17 @@ static int compare_paths(const void *a, const void *b) {
 }
 
 /* What COCO calls its own: instances_*.json in annotations/ or at the top, and what labelling services write:
- * _annotations.coco.json beside the pictures of each part. */
-static mq_status find_in_folder(mq_err *err, const mq_import_job *job, const char *folder, path_list *list) {
+ * _annotations.coco.json beside the pictures of each part. With all, any JSON. */
+static mq_status find_in_folder(mq_err *err, const mq_import_job *job, const char *folder, bool all,
+                                path_list *list) {
     mq_status status = MQ_OK;
     char *path = NULL;
     DIR *dir = NULL;
     MQ_TRY(mq_path_join(err, job->root, folder, &path));
     dir = opendir(path);
     for (const struct dirent *e; dir && (e = readdir(dir));) {
-        const bool own = strncmp(e->d_name, "instances_", 10) == 0 && mq_text_ends(e->d_name, ".json");
-        if (own || strcmp(e->d_name, "_annotations.coco.json") == 0)
+        const bool own = all || strncmp(e->d_name, "instances_", 10) == 0;
+        if ((own && mq_text_ends(e->d_name, ".json")) || strcmp(e->d_name, "_annotations.coco.json") == 0)
             MQ_TRY(add_path(err, list, folder, e->d_name));
     }
 cleanup:
@@ -91,7 +92,8 @@ static mq_status find_files(mq_err *err, const mq_import_job *job, path_list *li
     mq_status status = MQ_OK;
     static const char *const folders[] = {"annotations", "", "train", "valid", "val", "test"};
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
-        MQ_TRY(find_in_folder(err, job, folders[i], list));
+        MQ_TRY(find_in_folder(err, job, folders[i], false, list));
+    if (!list->count) MQ_TRY(find_in_folder(err, job, folders[0], true, list));
     if (list->count) qsort(list->paths, list->count, sizeof *list->paths, compare_paths);
 cleanup:
     return status;

@@ -130,12 +130,35 @@ cleanup:
     return status;
 }
 
+/* A folder VOC2012 in the source, which is then the development kit's and no folder of classes: *name is the
+ * caller's; NULL: none. */
+static mq_status find_inner(mq_err *err, const mq_import_job *job, char **name) {
+    mq_status status = MQ_OK;
+    char *path = NULL;
+    DIR *dir = opendir(job->root);
+    for (const struct dirent *e; dir && !*name && (e = readdir(dir));) {
+        if (strncmp(e->d_name, "VOC", 3) != 0) continue;
+        free(path);
+        path = NULL;
+        MQ_TRY(mq_format(err, &path, "%s/%s/Annotations", job->root, e->d_name));
+        if (mq_folder_exists(path)) MQ_TRY(mq_strdup(err, e->d_name, name));
+    }
+cleanup:
+    if (dir) closedir(dir);
+    free(path);
+    return status;
+}
+
 static bool probe(const mq_import_job *job) {
     mq_err ignored = {0};
     name_list list = {0};
     const char *folder = NULL;
-    const bool found = !job->list && find_stems(&ignored, job, &folder, &list) == MQ_OK && list.count;
+    char *inner = NULL;
+    if (job->list) return false;
+    const bool found = (find_stems(&ignored, job, &folder, &list) == MQ_OK && list.count) ||
+                       (find_inner(&ignored, job, &inner) == MQ_OK && inner);
     free_names(&list);
+    free(inner);
     return found;
 }
 
@@ -297,7 +320,11 @@ static mq_status read_voc(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
     voc_source s = {.job = job, .missing = {.unit = "file", .shown = mq_buf_init(MQ_WRONG_SHOWN)}};
     s.inverted = s.missing;
+    char *inner = NULL;
     MQ_TRY(find_stems(err, job, &s.folder, &s.stems));
+    if (!s.stems.count) MQ_TRY(find_inner(err, job, &inner));
+    MQ_REQUIRE(s.stems.count, err, MQ_USAGE, "%s: holds Pascal VOC in %s; import that folder",
+               job->plan->source, inner);
     MQ_TRY(read_sets(err, &s));
     for (size_t i = 0; i < s.stems.count; i++) MQ_TRY(read_one(err, &s, i));
     MQ_TRY(mq_import_judge_rows(err, job, job->plan->source, s.rows, &s.missing, &s.inverted));
@@ -308,6 +335,7 @@ cleanup:
     mq_buf_free(&s.inverted.shown);
     free_names(&s.stems);
     free_names(&s.sets);
+    free(inner);
     return status;
 }
 

@@ -93,7 +93,15 @@ def test_coco(tap, m):
              66, err="shows objects of several classes")
     m.expect(tap, "--annotations names a JSON elsewhere",
              ["import", "coco/train2017", "--annotations", one, "-o", "else.mq"], 0, out="16 pictures")
-    run = m.expect(tap, "--store crop", ["import", one, "-o", "cut.mq", "--store", "crop"], 0, out="stored cut, as PNG")
+    m.expect(tap, "--store crop", ["import", one, "-o", "cut.mq", "--store", "crop"], 0, out="stored cut, as PNG")
+    for part in ("train2017", "val2017"):
+        (root / f"annotations/instances_{part}.json").rename(root / f"annotations/{part}.json")
+    m.expect(tap, "annotations by other names", ["import", "coco", "-o", "other.mq"], 0, out="train 16  val 8")
+    exported = m.folder / "exported"
+    for k, part in enumerate(("train", "valid", "test")):
+        coco(exported / part / "_annotations.coco.json", pictures[4 * k:4 * k + 4], boxes_of(4), exported / part, first=8 * k)
+    m.expect(tap, "a JSON beside the pictures of each part", ["import", "exported", "-o", "exported.mq"], 0,
+             out="train 8  val 8  test 8")
 
 
 def test_coco_odd(tap, m):
@@ -198,6 +206,9 @@ def test_voc(tap, m):
     (m.folder / "classes/other.xml").write_text("<x/>")
     m.expect(tap, "an XML file beside class folders", ["import", "classes", "-o", "classes.mq"], 0,
              out="class = top folder")
+    (m.folder / "devkit").mkdir()
+    (m.folder / "devkit/VOC2007").symlink_to(m.folder / "voc")
+    m.expect(tap, "the folder above", ["import", "devkit", "-o", "x.mq"], 64, err="holds Pascal VOC in VOC2007; import that")
     m.expect(tap, "pictures as wholes", ["import", "voc", "-o", "whole.mq", "--boxes", "ignore"], 66,
              err="shows objects of several classes")
     path = m.folder / "voc/Annotations/2007_005.xml"
