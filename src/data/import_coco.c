@@ -23,6 +23,7 @@ typedef struct {
 
 typedef struct {
     long long id;
+    char *name; /* owned */
     uint32_t class;
 } coco_category;
 
@@ -124,7 +125,7 @@ static mq_status take_category(mq_err *err, void *user, size_t index, const mq_j
     coco_category *c = &f->categories[f->category_count];
     MQ_TRY(need_whole(err, f, index, element, "id", &c->id));
     MQ_REQUIRE(name && *name, err, MQ_BAD_DATA, "%s: categories, element %zu: no name", f->path, index + 1);
-    MQ_TRY(mq_import_class_of(err, f->job, name, &c->class));
+    MQ_TRY(mq_strdup(err, name, &c->name));
     f->category_count++;
 cleanup:
     return status;
@@ -254,6 +255,7 @@ static void free_file(coco_file *f) {
         free(f->images[i].file);
         free(f->images[i].name);
     }
+    for (size_t i = 0; i < f->category_count; i++) free(f->categories[i].name);
     free(f->images);
     free(f->categories);
     free(f->folder);
@@ -280,6 +282,8 @@ static mq_status read_file(mq_err *err, coco_file *f, const char *full, const ch
     MQ_TRY(mq_import_digest_more(err, f->job, hex));
     MQ_TRY(read_list(err, f, "categories", take_category));
     MQ_TRY(sort_ids(err, f, "categories", f->categories, f->category_count, sizeof *f->categories));
+    for (size_t i = 0; i < f->category_count; i++)
+        MQ_TRY(mq_import_class_of(err, f->job, f->categories[i].name, &f->categories[i].class));
     MQ_TRY(read_list(err, f, "images", take_image));
     MQ_TRY(sort_ids(err, f, "images", f->images, f->image_count, sizeof *f->images));
     MQ_TRY(read_list(err, f, "annotations", take_annotation));

@@ -329,6 +329,7 @@ static mq_status read_voc(mq_err *err, mq_import_job *job) {
     for (size_t i = 0; i < s.stems.count; i++) MQ_TRY(read_one(err, &s, i));
     MQ_TRY(mq_import_judge_rows(err, job, job->plan->source, s.rows, &s.missing, &s.inverted));
     MQ_TRY(mq_import_end_objects(err, job, "file"));
+    MQ_TRY(mq_manifest_sort_classes(err, &job->manifest, job->first_classes));
     job->report->class_rule = "class = name of the object";
 cleanup:
     mq_buf_free(&s.missing.shown);

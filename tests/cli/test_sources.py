@@ -32,7 +32,7 @@ def quarantine(m, data):
 
 # --- COCO
 
-CATEGORIES = [{"id": 3, "name": "cat"}, {"id": 17, "name": "dog", "supercategory": "animal"}, {"id": 90, "name": "none"}]
+CATEGORIES = [{"id": 90, "name": "none"}, {"id": 17, "name": "ape", "supercategory": "animal"}, {"id": 3, "name": "cat"}]
 
 
 def coco(path, pictures, annotations, place, categories=CATEGORIES, first=0):
@@ -55,7 +55,7 @@ def coco(path, pictures, annotations, place, categories=CATEGORIES, first=0):
 
 
 def boxes_of(count):
-    """For each picture a cat and a dog."""
+    """For each picture a cat and an ape."""
     return [(k // 2, (3, 17)[k % 2], [2 + k % 2, 3.4, 20.0, 10.2], {}) for k in range(2 * count)]
 
 
@@ -69,7 +69,8 @@ def test_coco(tap, m):
                         "train 16  val 8  test 0"], err="1 class has no picture")
     got = taken(m, "coco.mq")
     tap.check("a box is a picture, named by its annotation, in pixels", got["train2017/000.png#1"] ==
-              ("cat", "train", (2, 3, 22, 14)) and got["images/val2017/008.png#102"] == ("dog", "val", (3, 3, 23, 14)), got)
+              ("cat", "train", (2, 3, 22, 14)) and got["images/val2017/008.png#102"] == ("ape", "val", (3, 3, 23, 14)), got)
+    tap.check("classes are in the order of categories", classes_of(m, "coco.mq") == ["cat", "ape"])
     tap.check("boxes of one picture are no copies of each other", "copies" not in run.out, run.out)
     one = "coco/annotations/instances_train2017.json"
     m.expect(tap, "one JSON of COCO", ["import", one, "-o", "one.mq"], 0, out="16 pictures")
@@ -115,7 +116,7 @@ def test_coco_odd(tap, m):
     got, left = taken(m, "odd-coco.mq"), quarantine(m, "odd-coco.mq")
     tap.check("a crowd and a box without a pixel are left out, with the reason",
               left == {"p/6.png#13": "a crowd, not one object (iscrowd)", "p/6.png#14": "a box of less than a pixel"}, left)
-    tap.check("an annotation without bbox is the whole picture, once", got["p/7.png"][0] == "dog" and
+    tap.check("an annotation without bbox is the whole picture, once", got["p/7.png"][0] == "ape" and
               got["p/7.png"][2] is None, got)
     tap.check("two pixels over the edge are cut", got["p/0.png#17"][2] == (38, 28, 40, 30), got)
     (root / "p/3.png").write_bytes(png(40, 30, 9)[:-30])
@@ -178,20 +179,21 @@ def voc(root, count, sets=None, xml="Annotations", jpeg="JPEGImages"):
     for k in range(count):
         (root / jpeg / f"2007_{k:03}.png").write_bytes(png(40, 30, 700 + k))
         (root / xml / f"2007_{k:03}.xml").write_text(voc_text(f"2007_{k:03}.png", [
-            ("bicycle", 0, (1, 1, 40, 30)), ("person", 0, ("10.2", 5, 20, "25.0")), ("person", 1, (2, 2, 5, 5))]))
+            ("tricycle", 0, (1, 1, 40, 30)), ("person", 0, ("10.2", 5, 20, "25.0")), ("person", 1, (2, 2, 5, 5))]))
     for name, stems in (sets or {}).items():
         (root / f"ImageSets/Main/{name}.txt").write_text("".join(f"2007_{k:03}\r\n" for k in stems))
     return root
 
 
 def test_voc(tap, m):
-    voc(m.folder / "voc", 12, {"train": range(6), "val": range(6, 9), "test": range(9, 12), "bicycle_train": [0]})
+    voc(m.folder / "voc", 12, {"train": range(6), "val": range(6, 9), "test": range(9, 12), "tricycle_train": [0]})
     m.expect(tap, "Pascal VOC", ["import", "voc", "-o", "voc.mq"], 0,
              out=["24 pictures, 2 classes (class = name of the object)", "boxes of 12 pictures", "train 12  val 6  test 6"])
     got = taken(m, "voc.mq")
     tap.check("pixels count from 1, and parts are no objects", got["JPEGImages/2007_000.png#1"] ==
-              ("bicycle", "train", (0, 0, 40, 30)) and got["JPEGImages/2007_009.png#2"] ==
+              ("tricycle", "train", (0, 0, 40, 30)) and got["JPEGImages/2007_009.png#2"] ==
               ("person", "test", (9, 4, 20, 25)), got)
+    tap.check("classes are in the order of their names", classes_of(m, "voc.mq") == ["person", "tricycle"])
     left = quarantine(m, "voc.mq")
     tap.check("difficult objects are left out, truncated ones not",
               len(left) == 12 and left["JPEGImages/2007_000.png#3"] == "marked as difficult", left)
@@ -221,7 +223,7 @@ def test_voc(tap, m):
             ("of entities", bomb, "2007_005.xml:1: has a document type declaration"),
             ("deep", "<a>" * 100, "elements in elements"), ("of long text", f"<a>{'x' * 5000}</a>", "more text"),
             ("without a side", good.replace("<ymax>30</ymax>", ""), "the box of object 1 lacks a side"),
-            ("without a name", good.replace("<name>bicycle</name>", ""), "object 1 has no name"),
+            ("without a name", good.replace("<name>tricycle</name>", ""), "object 1 has no name"),
             ("with a decimal comma", good.replace("25.0", "25,0"), 'object 2 has "25,0" for a side'),
             ("with a box of no number", good.replace("25.0", "nan"), 'object 2 has "nan" for a side'),
             ("inverted", good.replace("<xmin>10.2", "<xmin>30"), "1 boxes have x2 <= x1 or y2 <= y1: file 6"),
@@ -327,9 +329,9 @@ def test_tfrecord_labels(tap, m):
     m.expect(tap, "labels.txt of two minds", ["import", root, "-o", "x.mq"], 65, err="1 of its 2 lines begin with a number")
     (root / "labels.txt").write_text("0:x\n1:y\n")
     m.expect(tap, "labels.txt without a line", ["import", root, "-o", "x.mq"], 65, err="has no line for label 2")
-    shards(root, "a.tfrecord", slim(0, 3) + slim(3, 3, **{"image/class/text": [b"dog"]}), 1)
+    shards(root, "a.tfrecord", slim(0, 3) + slim(3, 3, **{"image/class/text": [b"ape"]}), 1)
     m.expect(tap, "one number with two texts", ["import", root, "-o", "x.mq"], 65,
-             err=['record 3 at byte', 'calls label 1 "dog", an earlier record "ant"'])
+             err=['record 3 at byte', 'calls label 1 "ape", an earlier record "ant"'])
 
 
 def test_tfrecord_boxes(tap, m):
