@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { FILE_LIMIT = 1 << 30 };
+enum { FILE_LIMIT = 1 << 30, MB = 1000000 };
 
 typedef struct {
     long long id;
@@ -34,7 +34,7 @@ typedef struct {
     char *stem;       /* train2017 of instances_train2017.json */
     char *plain;      /* images/train2017 */
     mq_buf text;
-    const char *list; /* the one being read; static */
+    mq_json_list list; /* the one being read */
     mq_split split;
     coco_image *images; /* sorted by id */
     size_t image_count, image_capacity;
@@ -113,7 +113,7 @@ static bool probe(const mq_import_job *job) {
 static mq_status need_whole(mq_err *err, const coco_file *f, size_t index, const mq_json *element,
                             const char *key, long long *number) {
     if (mq_json_is_whole(mq_json_get(element, key), number)) return MQ_OK;
-    return mq_fail(err, MQ_BAD_DATA, "%s: %s, element %zu: no whole number called %s", f->path, f->list,
+    return mq_fail(err, MQ_BAD_DATA, "%s: %s, element %zu: no whole number called %s", f->path, f->list.key,
                    index + 1, key);
 }
 
@@ -207,7 +207,10 @@ static mq_status take_annotation(mq_err *err, void *user, size_t index, const mq
     coco_file *f = user;
     long long image_id = 0, category_id = 0, id = 0;
     mq_entry *entry = NULL;
+    const mq_import_plan *plan = f->job->plan;
     MQ_TRY(mq_import_go_on(err, f->job));
+    if (plan->progress)
+        plan->progress(plan->user, "MB of annotations read", f->list.done / MB, f->list.size / MB);
     MQ_TRY(need_whole(err, f, index, element, "image_id", &image_id));
     MQ_TRY(need_whole(err, f, index, element, "category_id", &category_id));
     if (!mq_json_is_whole(mq_json_get(element, "id"), &id) || id < 0) id = (long long)index + 1;
@@ -231,7 +234,7 @@ static mq_status take_annotation(mq_err *err, void *user, size_t index, const mq
                    .row = (size_t)id};
     MQ_TRY(read_box(err, f, index, element, &o));
     const bool crowd = mq_json_int(mq_json_get(element, "iscrowd")) == 1;
-    if (crowd && f->job->plan->boxes == MQ_BOXES_IGNORE) goto cleanup; /* says nothing of the picture */
+    if (crowd && plan->boxes == MQ_BOXES_IGNORE) goto cleanup; /* says nothing of the picture */
     MQ_TRY(mq_import_add_object(err, f->job, &o, crowd ? NULL : f->inverted, &entry));
     if (crowd) MQ_TRY(mq_manifest_leave_out(err, entry, "a crowd, not one object (iscrowd)"));
 cleanup:
@@ -265,9 +268,8 @@ static void free_file(coco_file *f) {
 }
 
 static mq_status read_list(mq_err *err, coco_file *f, const char *key, mq_json_element take) {
-    const mq_json_list list = {f->path, (const char *)f->text.data, f->text.size, key};
-    f->list = key;
-    return mq_json_list_each(err, &list, take, f);
+    f->list = (mq_json_list){f->path, (const char *)f->text.data, f->text.size, key, 0};
+    return mq_json_list_each(err, &f->list, take, f);
 }
 
 /* path is below the source, or the plan's own. */

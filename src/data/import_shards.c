@@ -34,7 +34,7 @@ static bool is_shard(const char *name) {
     const char *p = strstr(name, ".tfrec");
     if (name[0] == '.') return false;
     const bool counted = find_count(name, &begin, &end, &number, &count);
-    if (!p) return counted && name[end] == 0;
+    if (!p) return counted && name[end] == 0 && end - begin == strlen("00000-of-01024");
     p += strlen(".tfrec");
     if (strncmp(p, "ord", 3) == 0) p += 3;
     if (*p == 's') p++;

@@ -108,9 +108,9 @@ static mq_status text_at(mq_err *err, const mq_feature *f, size_t index, char **
     return mq_format(err, text, "%.*s", (int)bytes.size, (const char *)bytes.data);
 }
 
-/* The label of the picture, or of its object number index, as the class of object; *there false: it has none.
- * Where an object has no label of its own, the picture's is its. */
-static mq_status find_label(mq_err *err, reading *r, const record *rec, size_t index, bool *there,
+/* The label of the picture, or of its object number index, as the class of object; *why says why it has none;
+ * NULL: it has one. Where an object has no label of its own, the picture's is its. */
+static mq_status find_label(mq_err *err, reading *r, const record *rec, size_t index, const char **why,
                             uint32_t *place) {
     mq_status status = MQ_OK;
     static const struct {
@@ -121,8 +121,8 @@ static mq_status find_label(mq_err *err, reading *r, const record *rec, size_t i
                 {CLASS_LABEL, CLASS_TEXT, true, false},
                 {LABEL, LABEL, false, false}};
     char *text = NULL;
-    *there = false;
-    for (size_t i = 0; i < sizeof ways / sizeof *ways && !*there; i++) {
+    *why = "has no label";
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         mq_label label = {0};
         uint64_t bits = 0;
         mq_bytes bytes;
@@ -134,9 +134,10 @@ static mq_status find_label(mq_err *err, reading *r, const record *rec, size_t i
         if (ways[i].text < FEATURES) MQ_TRY(text_at(err, &rec->features[ways[i].text], at, &text));
         label.text = text;
         if (!label.has_id && !text) continue;
-        *there = !label.has_id || label.id >= 0; /* -1 is TensorFlow Datasets' word for none */
         r->from_one |= ways[i].one;
-        if (*there) MQ_TRY(mq_labels_add(err, r->labels, rec->what, &label, place));
+        if (label.has_id && label.id < 0) break; /* -1 is TensorFlow Datasets' word for none */
+        *why = !ways[i].of_object && value_at(number, 1, &bits, &bytes) ? "has several labels" : NULL;
+        if (!*why) MQ_TRY(mq_labels_add(err, r->labels, rec->what, &label, place));
         break;
     }
 cleanup:
@@ -189,10 +190,10 @@ static bool are_alike(const record *rec) {
 static mq_status add_object(mq_err *err, reading *r, const record *rec, mq_object *o, size_t index) {
     mq_status status = MQ_OK;
     mq_entry *entry = NULL;
-    bool there = false;
-    MQ_TRY(find_label(err, r, rec, index, &there, &o->class));
+    const char *why = NULL;
+    MQ_TRY(find_label(err, r, rec, index, &why, &o->class));
     MQ_TRY(mq_import_add_object(err, r->job, o, &r->inverted, &entry));
-    if (!there) MQ_TRY(mq_manifest_leave_out(err, entry, "has no label"));
+    if (why) MQ_TRY(mq_manifest_leave_out(err, entry, "%s", why));
     if (index != WHOLE && !o->has_box && !are_alike(rec))
         MQ_TRY(mq_manifest_leave_out(err, entry, "shows objects of several classes"));
 cleanup:

@@ -197,9 +197,9 @@ def test_voc(tap, m):
     left = quarantine(m, "voc.mq")
     tap.check("difficult objects are left out, truncated ones not",
               len(left) == 12 and left["JPEGImages/2007_000.png#3"] == "marked as difficult", left)
-    voc(m.folder / "older", 12, {"trainval": range(8), "test": range(8, 12)})
-    m.expect(tap, "trainval is train, and lends to val", ["import", "older", "-o", "older.mq"], 0,
-             out="train 14  val 2  test 8")
+    voc(m.folder / "older", 12, {"trainval": range(9), "test": range(8, 14)})
+    m.expect(tap, "trainval is train, and lends to val; test goes before it", ["import", "older", "-o", "older.mq"], 0,
+             out="train 14  val 2  test 8", err="2 names in ImageSets/Main have no file of annotations")
     flat = voc(m.folder / "flat", 12, xml="", jpeg="")
     (flat / "notes.xml").write_text("<annotation><filename>none.png</filename></annotation>")
     m.expect(tap, "XML files beside pictures", ["import", flat, "-o", "flat.mq"], 66, err="1 of 13 rows have no picture")
@@ -310,6 +310,7 @@ def test_tfrecord_labels(tap, m):
              None, ["a", "b"]),
             ("one text for two numbers", slim(0, 6) + slim(6, 3, **{"image/class/label": [9], "image/class/text": [b"ant"]}),
              None, ["ant (1)", "bee", "cat", "ant (9)"]),
+            ("several labels for some", tfds(0, 9) + tfds(9, 2, **{"label": [1, 2]}), None, ["0", "1", "2"]),
             ("no label for some", tfds(0, 9) + tfds(9, 2, **{"label": [-1]}), None, ["0", "1", "2"])):
         root = m.folder / "labels"
         shards(root, "a.tfrecord", first, 1)
@@ -319,9 +320,9 @@ def test_tfrecord_labels(tap, m):
         run = m.expect(tap, f"labels: {name}", ["import", root, "-o", "labels.mq"], 0)
         tap.check(f"labels: {name}: the classes", classes_of(m, "labels.mq") == wanted, classes_of(m, "labels.mq"))
         tap.check(f"labels: {name}: a doubt is told", ("may be that of 0 or 1" in run.err) == name.startswith("more"), run.err)
-        left = quarantine(m, "labels.mq")
-        tap.check(f"labels: {name}: what has none is left out", left == (
-            {"a.tfrecord:9": "has no label", "a.tfrecord:10": "has no label"} if name.startswith("no label") else {}), left)
+        left, why = quarantine(m, "labels.mq"), f"has {name.removesuffix(' for some')}" if name.endswith("some") else ""
+        tap.check(f"labels: {name}: what has none, or several, is left out",
+                  left == ({"a.tfrecord:9": why, "a.tfrecord:10": why} if why else {}), left)
         for path in (m.folder / "labels.mq").iterdir():
             path.unlink()
     shards(root, "a.tfrecord", slim(0, 9, False), 1)
