@@ -85,7 +85,7 @@ static bool find_member(walk *w, const char *key, bool *sound) {
     return false;
 }
 
-mq_status mq_json_list_each(mq_err *err, const mq_json_list *list, mq_json_element visit, void *user) {
+mq_status mq_json_list_each(mq_err *err, mq_json_list *list, mq_json_element visit, void *user) {
     mq_status status = MQ_OK;
     const char *what = list->what, *key = list->key;
     walk w = {list->text, list->text + list->size};
@@ -105,6 +105,7 @@ mq_status mq_json_list_each(mq_err *err, const mq_json_list *list, mq_json_eleme
         snprintf(place, sizeof place, "%s: %s, element %zu", what, key, i + 1);
         MQ_TRY(mq_json_parse(err, place, begin, (size_t)(w.at - begin), &element));
         MQ_REQUIRE(mq_json_is_object(element), err, MQ_BAD_DATA, "%s: not an object", place);
+        list->done = (size_t)(w.at - list->text);
         MQ_TRY(visit(err, user, i, element));
         mq_json_free(&element);
     }

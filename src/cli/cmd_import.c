@@ -73,9 +73,9 @@ static const mq_option params[] = {
      .help = "class = top folder, or the folder a picture lies in"},
     {.name = "annotations",
      .kind = MQ_OPTION_TEXT,
-     .value = "FILE.mat",
+     .value = "FILE",
      AT(annotations),
-     .help = "Stanford Cars' annotations, where they are not found by themselves"},
+     .help = "annotations (.mat of Stanford Cars, .json of COCO) that lie elsewhere than their pictures"},
     {.name = "meta",
      .kind = MQ_OPTION_TEXT,
      .value = "FILE.mat",
@@ -110,7 +110,7 @@ static const mq_option params[] = {
     {.name = "allow-missing",
      .kind = MQ_OPTION_FLAG,
      AT(allow_missing),
-     .help = "pass over annotation rows without picture"},
+     .help = "pass over annotations without picture and shards that are not there"},
     {.name = "seed",
      .kind = MQ_OPTION_INT,
      .value = "N",
@@ -232,6 +232,8 @@ static void print_report(const import_options *o, const mq_import_report *r) {
         printf("they are boxes of %s pictures; the boxes of a picture share a split\n",
                mq_text_count(r->originals, a));
     if (r->missing) printf("%s annotation rows have no picture\n", mq_text_count(r->missing, a));
+    if (r->unlisted)
+        printf("%s pictures lie beside these without annotation\n", mq_text_count(r->unlisted, a));
     if (r->empty) printf("%s classes have no picture\n", mq_text_count(r->empty, a));
     if (o->update)
         printf("%s pictures keep their split, %s are new\n", mq_text_count(r->kept, a),
@@ -251,8 +253,8 @@ static void print_report(const import_options *o, const mq_import_report *r) {
     if (o->store == MQ_STORE_CROP) printf("pictures with a box are stored cut, as PNG\n");
     print_cut(o, r);
     if (o->dry_run)
-        printf("nothing written (--dry-run); it would be %s, with %s shards of about %.1f MB in all\n",
-               o->output, mq_text_count(r->shards, a), (double)r->bytes / 1e6);
+        printf("nothing written (--dry-run); it would be %s, of %s %s, %.1f MB in all, about\n", o->output,
+               mq_text_count(r->shards, a), r->shards == 1 ? "shard" : "shards", (double)r->bytes / 1e6);
     else
         printf("%s shards, %.1f MB\nnext: marque train %s%s\n", mq_text_count(r->shards, a),
                (double)r->bytes / 1e6, o->output, o->folds ? " --fold 1" : "");
@@ -300,14 +302,14 @@ static mq_status print_json(mq_err *err, const import_options *o, const mq_impor
     MQ_TRY(pack_classes(err, r, &classes));
     MQ_TRY(pack_reasons(err, r, &reasons));
     MQ_TRY(mq_json_pack(
-        err, &json, "{s:s,s:o,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:O,s:O}", "schema",
+        err, &json, "{s:s,s:o,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:O,s:O}", "schema",
         "marque.import.v1", "data", mq_json_text(o->output), "dry_run", o->dry_run, "pictures",
         (long long)r->pictures, "train", (long long)r->count[MQ_TRAIN], "val", (long long)r->count[MQ_VAL],
         "test", (long long)r->count[MQ_TEST], "left_out", (long long)r->left_out, "missing",
-        (long long)r->missing, "originals", (long long)r->originals, "small_classes", (long long)r->small,
-        "empty_classes", (long long)r->empty, "copies", (long long)r->twins, "boxes", (long long)r->boxes,
-        "shards", (long long)r->shards, "bytes", (long long)r->bytes, "classes", classes, "reasons",
-        reasons));
+        (long long)r->missing, "unlisted", (long long)r->unlisted, "originals", (long long)r->originals,
+        "small_classes", (long long)r->small, "empty_classes", (long long)r->empty, "copies",
+        (long long)r->twins, "boxes", (long long)r->boxes, "shards", (long long)r->shards, "bytes",
+        (long long)r->bytes, "classes", classes, "reasons", reasons));
     MQ_TRY(mq_print_json(err, &json));
 cleanup:
     mq_json_free(&json);

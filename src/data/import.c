@@ -246,7 +246,8 @@ static mq_status read_source(mq_err *err, mq_import_job *job) {
     for (size_t i = 0; i < sizeof SOURCES / sizeof *SOURCES; i++) {
         if (!SOURCES[i]->probe(job)) continue;
         job->kind = SOURCES[i]->kind;
-        return SOURCES[i]->read(err, job);
+        MQ_TRY(SOURCES[i]->read(err, job));
+        return SOURCES[i]->names_files ? mq_import_count_unlisted(err, job) : MQ_OK;
     }
     return mq_fail(err, MQ_NO_INPUT,
                    "%s: neither a folder of pictures nor a list of them (.csv, .tsv, .json, .tfrecord)",

@@ -17,7 +17,7 @@ typedef struct {
     size_t list_size;        /* bytes; NUL may be among them */
     const char *split_file;  /* CSV with columns path and split */
     const char *group_by;    /* regular expression: pictures that match alike stay in one split */
-    const char *annotations; /* .mat, where it is not found by itself */
+    const char *annotations; /* .mat or COCO's .json, where it is not found by itself */
     const char *meta;        /* .mat with class_names, the same */
     bool leaf;               /* class = the folder a picture lies in, else the top folder */
     mq_boxes boxes;
@@ -60,6 +60,7 @@ typedef struct {
     mq_import_reason *reasons; /* why pictures were left out, the most frequent first */
     size_t reason_count;
     size_t missing;     /* annotation rows without picture */
+    size_t unlisted;    /* pictures beside those of annotations that none of them names */
     size_t small;       /* classes with fewer than 5 pictures, but at least one */
     size_t empty;       /* classes without picture */
     size_t shared;      /* pictures whose content the source puts into several splits */

@@ -248,4 +248,4 @@ cleanup:
     return status;
 }
 
-const mq_import_source mq_import_cars = {"stanford-cars", probe, read_cars};
+const mq_import_source mq_import_cars = {"stanford-cars", probe, read_cars, true};

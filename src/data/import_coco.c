@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { FILE_LIMIT = 1 << 30 };
+enum { FILE_LIMIT = 1 << 30, MB = 1000000 };
 
 typedef struct {
     long long id;
@@ -23,6 +23,7 @@ typedef struct {
 
 typedef struct {
     long long id;
+    char *name; /* owned */
     uint32_t class;
 } coco_category;
 
@@ -33,7 +34,7 @@ typedef struct {
     char *stem;       /* train2017 of instances_train2017.json */
     char *plain;      /* images/train2017 */
     mq_buf text;
-    const char *list; /* the one being read; static */
+    mq_json_list list; /* the one being read */
     mq_split split;
     coco_image *images; /* sorted by id */
     size_t image_count, image_capacity;
@@ -68,16 +69,17 @@ static int compare_paths(const void *a, const void *b) {
 }
 
 /* What COCO calls its own: instances_*.json in annotations/ or at the top, and what labelling services write:
- * _annotations.coco.json beside the pictures of each part. */
-static mq_status find_in_folder(mq_err *err, const mq_import_job *job, const char *folder, path_list *list) {
+ * _annotations.coco.json beside the pictures of each part. With all, any JSON. */
+static mq_status find_in_folder(mq_err *err, const mq_import_job *job, const char *folder, bool all,
+                                path_list *list) {
     mq_status status = MQ_OK;
     char *path = NULL;
     DIR *dir = NULL;
     MQ_TRY(mq_path_join(err, job->root, folder, &path));
     dir = opendir(path);
     for (const struct dirent *e; dir && (e = readdir(dir));) {
-        const bool own = strncmp(e->d_name, "instances_", 10) == 0 && mq_text_ends(e->d_name, ".json");
-        if (own || strcmp(e->d_name, "_annotations.coco.json") == 0)
+        const bool own = all || strncmp(e->d_name, "instances_", 10) == 0;
+        if ((own && mq_text_ends(e->d_name, ".json")) || strcmp(e->d_name, "_annotations.coco.json") == 0)
             MQ_TRY(add_path(err, list, folder, e->d_name));
     }
 cleanup:
@@ -91,7 +93,8 @@ static mq_status find_files(mq_err *err, const mq_import_job *job, path_list *li
     mq_status status = MQ_OK;
     static const char *const folders[] = {"annotations", "", "train", "valid", "val", "test"};
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
-        MQ_TRY(find_in_folder(err, job, folders[i], list));
+        MQ_TRY(find_in_folder(err, job, folders[i], false, list));
+    if (!list->count) MQ_TRY(find_in_folder(err, job, folders[0], true, list));
     if (list->count) qsort(list->paths, list->count, sizeof *list->paths, compare_paths);
 cleanup:
     return status;
@@ -110,7 +113,7 @@ static bool probe(const mq_import_job *job) {
 static mq_status need_whole(mq_err *err, const coco_file *f, size_t index, const mq_json *element,
                             const char *key, long long *number) {
     if (mq_json_is_whole(mq_json_get(element, key), number)) return MQ_OK;
-    return mq_fail(err, MQ_BAD_DATA, "%s: %s, element %zu: no whole number called %s", f->path, f->list,
+    return mq_fail(err, MQ_BAD_DATA, "%s: %s, element %zu: no whole number called %s", f->path, f->list.key,
                    index + 1, key);
 }
 
@@ -122,7 +125,7 @@ static mq_status take_category(mq_err *err, void *user, size_t index, const mq_j
     coco_category *c = &f->categories[f->category_count];
     MQ_TRY(need_whole(err, f, index, element, "id", &c->id));
     MQ_REQUIRE(name && *name, err, MQ_BAD_DATA, "%s: categories, element %zu: no name", f->path, index + 1);
-    MQ_TRY(mq_import_class_of(err, f->job, name, &c->class));
+    MQ_TRY(mq_strdup(err, name, &c->name));
     f->category_count++;
 cleanup:
     return status;
@@ -204,7 +207,10 @@ static mq_status take_annotation(mq_err *err, void *user, size_t index, const mq
     coco_file *f = user;
     long long image_id = 0, category_id = 0, id = 0;
     mq_entry *entry = NULL;
+    const mq_import_plan *plan = f->job->plan;
     MQ_TRY(mq_import_go_on(err, f->job));
+    if (plan->progress)
+        plan->progress(plan->user, "MB of annotations read", f->list.done / MB, f->list.size / MB);
     MQ_TRY(need_whole(err, f, index, element, "image_id", &image_id));
     MQ_TRY(need_whole(err, f, index, element, "category_id", &category_id));
     if (!mq_json_is_whole(mq_json_get(element, "id"), &id) || id < 0) id = (long long)index + 1;
@@ -228,7 +234,7 @@ static mq_status take_annotation(mq_err *err, void *user, size_t index, const mq
                    .row = (size_t)id};
     MQ_TRY(read_box(err, f, index, element, &o));
     const bool crowd = mq_json_int(mq_json_get(element, "iscrowd")) == 1;
-    if (crowd && f->job->plan->boxes == MQ_BOXES_IGNORE) goto cleanup; /* says nothing of the picture */
+    if (crowd && plan->boxes == MQ_BOXES_IGNORE) goto cleanup; /* says nothing of the picture */
     MQ_TRY(mq_import_add_object(err, f->job, &o, crowd ? NULL : f->inverted, &entry));
     if (crowd) MQ_TRY(mq_manifest_leave_out(err, entry, "a crowd, not one object (iscrowd)"));
 cleanup:
@@ -252,6 +258,7 @@ static void free_file(coco_file *f) {
         free(f->images[i].file);
         free(f->images[i].name);
     }
+    for (size_t i = 0; i < f->category_count; i++) free(f->categories[i].name);
     free(f->images);
     free(f->categories);
     free(f->folder);
@@ -261,9 +268,8 @@ static void free_file(coco_file *f) {
 }
 
 static mq_status read_list(mq_err *err, coco_file *f, const char *key, mq_json_element take) {
-    const mq_json_list list = {f->path, (const char *)f->text.data, f->text.size, key};
-    f->list = key;
-    return mq_json_list_each(err, &list, take, f);
+    f->list = (mq_json_list){f->path, (const char *)f->text.data, f->text.size, key, 0};
+    return mq_json_list_each(err, &f->list, take, f);
 }
 
 /* path is below the source, or the plan's own. */
@@ -278,6 +284,8 @@ static mq_status read_file(mq_err *err, coco_file *f, const char *full, const ch
     MQ_TRY(mq_import_digest_more(err, f->job, hex));
     MQ_TRY(read_list(err, f, "categories", take_category));
     MQ_TRY(sort_ids(err, f, "categories", f->categories, f->category_count, sizeof *f->categories));
+    for (size_t i = 0; i < f->category_count; i++)
+        MQ_TRY(mq_import_class_of(err, f->job, f->categories[i].name, &f->categories[i].class));
     MQ_TRY(read_list(err, f, "images", take_image));
     MQ_TRY(sort_ids(err, f, "images", f->images, f->image_count, sizeof *f->images));
     MQ_TRY(read_list(err, f, "annotations", take_annotation));
@@ -347,4 +355,4 @@ cleanup:
     return status;
 }
 
-const mq_import_source mq_import_coco = {"coco", probe, read_coco};
+const mq_import_source mq_import_coco = {"coco", probe, read_coco, true};

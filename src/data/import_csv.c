@@ -255,4 +255,4 @@ cleanup:
     return status;
 }
 
-const mq_import_source mq_import_csv = {"csv", probe, read_csv};
+const mq_import_source mq_import_csv = {"csv", probe, read_csv, true};

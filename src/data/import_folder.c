@@ -262,4 +262,4 @@ cleanup:
     return status;
 }
 
-const mq_import_source mq_import_folder = {"folder", probe, read_folder};
+const mq_import_source mq_import_folder = {"folder", probe, read_folder, false};

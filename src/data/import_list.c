@@ -13,8 +13,7 @@ enum { HEADER_MAX = 1 << 16, LIST_MAX = 1 << 30 };
 
 /* A picture named. */
 typedef struct {
-    char *path;  /* absolute, without . and .. and doubled slashes; owned */
-    char *class; /* name of its class; NULL: none; owned */
+    char *path; /* absolute, without . and .. and doubled slashes; owned */
     size_t line;
 } listed;
 
@@ -162,61 +161,43 @@ static bool has_split_folders(const path_list *l) {
     return there[MQ_TRAIN] && (there[MQ_VAL] || there[MQ_TEST]);
 }
 
-/* The class of a picture: its top folder, below that of its split, or the folder it lies in. */
-static mq_status name_class(mq_err *err, const path_list *l, listed *item, const char *name) {
+/* The class of a picture, the caller's: its top folder, below that of its split, or the folder it lies in;
+ * NULL: it lies in none. */
+static mq_status name_class(mq_err *err, const path_list *l, const char *name, char **class) {
     const char *last = strrchr(name, '/'), *begin = name;
     if (!last) return MQ_OK;
     if (l->job->plan->leaf)
         for (const char *p = name; p < last; p++) begin = *p == '/' ? p + 1 : begin;
-    return mq_format(err, &item->class, "%.*s", (int)strcspn(begin, "/"), begin);
-}
-
-static int compare_names(const void *a, const void *b) {
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* Classes by the bytes of their names. */
-static mq_status make_classes(mq_err *err, path_list *l) {
-    mq_status status = MQ_OK;
-    const char **names = NULL;
-    size_t count = 0;
-    uint32_t class;
-    MQ_TRY(mq_calloc(err, l->count, sizeof *names, "classes", &names));
-    for (size_t i = 0; i < l->count; i++)
-        if (l->items[i].class) names[count++] = l->items[i].class;
-    if (count) qsort(names, count, sizeof *names, compare_names);
-    for (size_t i = 0; i < count; i++) MQ_TRY(mq_import_class_of(err, l->job, names[i], &class));
-cleanup:
-    free(names);
-    return status;
+    return mq_format(err, class, "%.*s", (int)strcspn(begin, "/"), begin);
 }
 
 static mq_status take_items(mq_err *err, path_list *l) {
     mq_status status = MQ_OK;
     const bool splits = has_split_folders(l);
     mq_manifest *m = &l->job->manifest;
-    for (size_t i = 0; i < l->count; i++) {
-        const char *name = below(l, &l->items[i]);
-        MQ_TRY(name_class(err, l, &l->items[i], splits ? strchr(name, '/') + 1 : name));
-    }
-    MQ_TRY(make_classes(err, l));
+    char *class_name = NULL;
     for (size_t i = 0; i < l->count; i++) {
         const char *name = below(l, &l->items[i]);
         mq_entry *entry = NULL;
         uint32_t class = 0;
-        if (l->items[i].class) MQ_TRY(mq_import_class_of(err, l->job, l->items[i].class, &class));
+        free(class_name);
+        class_name = NULL;
+        MQ_TRY(name_class(err, l, splits ? strchr(name, '/') + 1 : name, &class_name));
+        if (class_name) MQ_TRY(mq_import_class_of(err, l->job, class_name, &class));
         MQ_TRY(mq_manifest_add(err, m, name, class, &entry));
         entry->row = l->items[i].line;
         if (splits && mq_import_split_folder(name, strcspn(name, "/"), &entry->split))
             m->sets_split[entry->split] = true;
-        if (!l->items[i].class) MQ_TRY(mq_manifest_leave_out(err, entry, "lies in no class folder"));
+        if (!class_name) MQ_TRY(mq_manifest_leave_out(err, entry, "lies in no class folder"));
     }
     l->job->report->class_rule = l->job->plan->leaf ? "class = folder of the picture"
                                  : splits           ? "class = folder below train, val and test"
                                                     : "class = top folder";
     if (l->job->plan->leaf) MQ_TRY(mq_import_check_leaves(err, l->job));
+    MQ_TRY(mq_manifest_sort_classes(err, m, l->job->first_classes));
     mq_manifest_sort(m);
 cleanup:
+    free(class_name);
     return status;
 }
 
@@ -228,10 +209,7 @@ static mq_status read_plain(mq_err *err, mq_import_job *job) {
     MQ_TRY(find_common(err, &l));
     MQ_TRY(take_items(err, &l));
 cleanup:
-    for (size_t i = 0; i < l.count; i++) {
-        free(l.items[i].path);
-        free(l.items[i].class);
-    }
+    for (size_t i = 0; i < l.count; i++) free(l.items[i].path);
     free(l.items);
     return status;
 }
@@ -277,4 +255,4 @@ cleanup:
     return status;
 }
 
-const mq_import_source mq_import_list = {"list", probe, read_list};
+const mq_import_source mq_import_list = {"list", probe, read_list, false};

@@ -28,6 +28,7 @@ typedef struct {
     const char *kind; /* static */
     bool (*probe)(const mq_import_job *job);
     mq_status (*read)(mq_err *err, mq_import_job *job);
+    bool names_files; /* it lists pictures that lie about: others may lie among them */
 } mq_import_source;
 
 extern const mq_import_source mq_import_list, mq_import_cars, mq_import_coco, mq_import_csv, mq_import_folder,
@@ -142,6 +143,9 @@ MQ_MUST_USE mq_status mq_import_load(mq_err *err, const mq_import_job *job, cons
 
 /* How many bytes these will be; for a PNG a guess. */
 size_t mq_import_stored_bytes(const mq_import_job *job, const mq_entry *entry);
+
+/* Counts for the report the pictures that lie in the folders of the manifest's and that it does not name. */
+MQ_MUST_USE mq_status mq_import_count_unlisted(mq_err *err, mq_import_job *job);
 
 /* Counts for the report what was left out, by reason; then, of the placed pictures, all else. */
 MQ_MUST_USE mq_status mq_import_count_reasons(mq_err *err, mq_import_job *job);

@@ -1,21 +1,19 @@
 /* import_tfrecord.c: shards of tf.train.Example in the shapes of TensorFlow
  * (image/encoded, image/class/label, image/object/bbox/...) and of TensorFlow
  * Datasets (image, label, objects/bbox). Called by import.c through its row. Owns
- * the list of shards while it reads them. Invariant: an entry points at its
+ * a record while it reads it. Invariant: an entry points at its
  * picture's bytes inside a record whose checksums held. */
 #include "base/mem.h"
 #include "base/text.h"
 #include "data/example.h"
 #include "data/import_labels.h"
+#include "data/import_shards.h"
 #include "data/picture.h"
 #include "data/tfrecord.h"
 
-#include <ctype.h>
-#include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* Features we know, in the order of NAMES. */
 enum {
@@ -59,12 +57,6 @@ static const char *const NAMES[FEATURES] = {"image/encoded",
 /* Files that may name labels, the first that is there. */
 static const char *const LABEL_FILES[] = {"label.labels.txt", "objects-label.labels.txt", "labels.txt"};
 
-typedef struct {
-    char **names; /* below the source, in the order of their bytes; owned */
-    size_t count, capacity;
-    uint64_t bytes;
-} shard_list;
-
 /* The record in work. */
 typedef struct {
     const char *what;  /* for messages */
@@ -84,109 +76,6 @@ typedef struct {
     size_t records;
     bool from_one; /* labels are of TensorFlow's shape */
 } reading;
-
-/* The digits of I-of-N in a shard's name: *number is I, *count N; *begin and *end bound them. */
-static bool find_count(const char *name, size_t *begin, size_t *end, unsigned long *number,
-                       unsigned long *count) {
-    const char *of = strstr(name, "-of-"), *p = of;
-    while (p > name && isdigit((unsigned char)p[-1])) p--;
-    if (!of || p == of || of - p > 9 || !isdigit((unsigned char)of[4])) return false;
-    char *stop = NULL;
-    *number = strtoul(p, NULL, 10);
-    *count = strtoul(of + 4, &stop, 10);
-    *begin = (size_t)(p - name);
-    *end = (size_t)(stop - name);
-    return stop - of < 14;
-}
-
-/* x.tfrecord, x.tfrecords, x.tfrec, the same with -00000-of-00010 behind it or with .gz, and ImageNet's
- * train-00000-of-01024. */
-static bool is_shard(const char *name) {
-    size_t begin = 0, end = 0;
-    unsigned long number, count;
-    const char *p = strstr(name, ".tfrec");
-    if (name[0] == '.') return false;
-    const bool counted = find_count(name, &begin, &end, &number, &count);
-    if (!p) return counted && name[end] == 0;
-    p += strlen(".tfrec");
-    if (strncmp(p, "ord", 3) == 0) p += 3;
-    if (*p == 's') p++;
-    if (*p == '-' && counted && begin == (size_t)(p + 1 - name)) p = name + end;
-    return *p == 0 || strcmp(p, ".gz") == 0;
-}
-
-static int compare_text(const void *a, const void *b) {
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static void free_shards(shard_list *list) {
-    for (size_t i = 0; i < list->count; i++) free(list->names[i]);
-    free(list->names);
-}
-
-static mq_status add_shard(mq_err *err, const mq_import_job *job, shard_list *list, const char *name) {
-    mq_status status = MQ_OK;
-    char *path = NULL;
-    struct stat st;
-    MQ_TRY(mq_path_join(err, job->root, name, &path));
-    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode)) goto cleanup;
-    MQ_TRY(mq_grow(err, &list->names, &list->capacity, list->count + 1, sizeof *list->names));
-    MQ_TRY(mq_strdup(err, name, &list->names[list->count]));
-    list->count++;
-    list->bytes += (uint64_t)st.st_size;
-cleanup:
-    free(path);
-    return status;
-}
-
-/* The shards of a source: itself, or those of the folder it is. */
-static mq_status find_shards(mq_err *err, const mq_import_job *job, shard_list *list) {
-    mq_status status = MQ_OK;
-    DIR *dir = NULL;
-    if (job->list) {
-        const char *name = strrchr(job->list, '/') + 1;
-        return is_shard(name) ? add_shard(err, job, list, name) : MQ_OK;
-    }
-    dir = opendir(job->root);
-    for (const struct dirent *e; dir && (e = readdir(dir));)
-        if (is_shard(e->d_name)) MQ_TRY(add_shard(err, job, list, e->d_name));
-    if (list->count) qsort(list->names, list->count, sizeof *list->names, compare_text);
-cleanup:
-    if (dir) closedir(dir);
-    return status;
-}
-
-static bool probe(const mq_import_job *job) {
-    mq_err ignored = {0};
-    shard_list list = {0};
-    const bool found = find_shards(&ignored, job, &list) == MQ_OK && list.count;
-    free_shards(&list);
-    return found;
-}
-
-static mq_status shard_missing(mq_err *err, const mq_import_job *job, unsigned long number, const char *where,
-                               const char *name) {
-    char safe[256];
-    return mq_fail(err, MQ_NO_INPUT, "%s: shard %lu is missing %s %s; fetch it, or take --allow-missing",
-                   job->plan->source, number, where, mq_text_safe(name, safe, sizeof safe));
-}
-
-/* A shard that was not fetched would be missed by nobody. Names are sorted, so the shards of one set follow
- * each other by their numbers. */
-static mq_status check_whole(mq_err *err, const mq_import_job *job, const shard_list *list) {
-    unsigned long number, count, wanted = 0;
-    size_t begin, end;
-    const char *last = "";
-    for (size_t i = 0; i < list->count; i++) {
-        const char *name = list->names[i];
-        if (!find_count(name, &begin, &end, &number, &count)) continue;
-        if (number != wanted && wanted) return shard_missing(err, job, wanted, "behind", last);
-        if (number != wanted) return shard_missing(err, job, wanted, "before", name);
-        wanted = number + 1 < count ? number + 1 : 0;
-        last = name;
-    }
-    return wanted ? shard_missing(err, job, wanted, "behind", last) : MQ_OK;
-}
 
 /* The values of a list of floats or integers, at most max; their number, or SIZE_MAX when it is no such list.
  */
@@ -219,9 +108,9 @@ static mq_status text_at(mq_err *err, const mq_feature *f, size_t index, char **
     return mq_format(err, text, "%.*s", (int)bytes.size, (const char *)bytes.data);
 }
 
-/* The label of the picture, or of its object number index, as the class of object; *there false: it has none.
- * Where an object has no label of its own, the picture's is its. */
-static mq_status find_label(mq_err *err, reading *r, const record *rec, size_t index, bool *there,
+/* The label of the picture, or of its object number index, as the class of object; *why says why it has none;
+ * NULL: it has one. Where an object has no label of its own, the picture's is its. */
+static mq_status find_label(mq_err *err, reading *r, const record *rec, size_t index, const char **why,
                             uint32_t *place) {
     mq_status status = MQ_OK;
     static const struct {
@@ -232,8 +121,8 @@ static mq_status find_label(mq_err *err, reading *r, const record *rec, size_t i
                 {CLASS_LABEL, CLASS_TEXT, true, false},
                 {LABEL, LABEL, false, false}};
     char *text = NULL;
-    *there = false;
-    for (size_t i = 0; i < sizeof ways / sizeof *ways && !*there; i++) {
+    *why = "has no label";
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         mq_label label = {0};
         uint64_t bits = 0;
         mq_bytes bytes;
@@ -245,9 +134,10 @@ static mq_status find_label(mq_err *err, reading *r, const record *rec, size_t i
         if (ways[i].text < FEATURES) MQ_TRY(text_at(err, &rec->features[ways[i].text], at, &text));
         label.text = text;
         if (!label.has_id && !text) continue;
-        *there = !label.has_id || label.id >= 0; /* -1 is TensorFlow Datasets' word for none */
         r->from_one |= ways[i].one;
-        if (*there) MQ_TRY(mq_labels_add(err, r->labels, rec->what, &label, place));
+        if (label.has_id && label.id < 0) break; /* -1 is TensorFlow Datasets' word for none */
+        *why = !ways[i].of_object && value_at(number, 1, &bits, &bytes) ? "has several labels" : NULL;
+        if (!*why) MQ_TRY(mq_labels_add(err, r->labels, rec->what, &label, place));
         break;
     }
 cleanup:
@@ -300,10 +190,10 @@ static bool are_alike(const record *rec) {
 static mq_status add_object(mq_err *err, reading *r, const record *rec, mq_object *o, size_t index) {
     mq_status status = MQ_OK;
     mq_entry *entry = NULL;
-    bool there = false;
-    MQ_TRY(find_label(err, r, rec, index, &there, &o->class));
+    const char *why = NULL;
+    MQ_TRY(find_label(err, r, rec, index, &why, &o->class));
     MQ_TRY(mq_import_add_object(err, r->job, o, &r->inverted, &entry));
-    if (!there) MQ_TRY(mq_manifest_leave_out(err, entry, "has no label"));
+    if (why) MQ_TRY(mq_manifest_leave_out(err, entry, "%s", why));
     if (index != WHOLE && !o->has_box && !are_alike(rec))
         MQ_TRY(mq_manifest_leave_out(err, entry, "shows objects of several classes"));
 cleanup:
@@ -361,17 +251,7 @@ cleanup:
     return status;
 }
 
-/* A file that is compressed as a whole fails its first checksum; better said plainly. */
-static bool is_compressed(const char *path) {
-    unsigned char head[2] = {0};
-    FILE *file = fopen(path, "rbe");
-    const bool read = file && fread(head, 1, 2, file) == 2;
-    if (file) fclose(file);
-    return read &&
-           ((head[0] == 0x1f && head[1] == 0x8b) || (head[0] == 0x78 && (head[0] << 8 | head[1]) % 31 == 0));
-}
-
-static mq_status read_shard(mq_err *err, reading *r, const shard_list *list, const char *shard,
+static mq_status read_shard(mq_err *err, reading *r, const mq_shard_list *list, const char *shard,
                             uint64_t *done) {
     mq_status status = MQ_OK;
     mq_tfrecord *reader = NULL;
@@ -386,7 +266,7 @@ static mq_status read_shard(mq_err *err, reading *r, const shard_list *list, con
         MQ_TRY(mq_import_go_on(err, r->job));
         status = mq_tfrecord_next(&wrong, reader, &data.data, &data.size);
         MQ_REQUIRE(
-            status != MQ_BAD_DATA || at || !is_compressed(path), err, MQ_BAD_DATA,
+            status != MQ_BAD_DATA || at || !mq_shard_is_compressed(path), err, MQ_BAD_DATA,
             "%s: compressed as a whole, so no picture can be read from its place in it; unpack it first "
             "(GZIP: gunzip)",
             path);
@@ -409,15 +289,6 @@ cleanup:
     free(path);
     free(what);
     return status;
-}
-
-/* The parts are the source's own when it has one for training and another. */
-static bool has_splits(const shard_list *list) {
-    bool there[MQ_SPLITS] = {false};
-    mq_split split;
-    for (size_t i = 0; i < list->count; i++)
-        if (mq_import_split_in(list->names[i], &split)) there[split] = true;
-    return there[MQ_TRAIN] && (there[MQ_VAL] || there[MQ_TEST]);
 }
 
 /* Where the number of an object begins in an entry's name, "#17"; else its end. */
@@ -471,6 +342,14 @@ static mq_status digest_boxes(mq_err *err, mq_import_job *job) {
     return MQ_OK;
 }
 
+static bool probe(const mq_import_job *job) {
+    mq_err ignored = {0};
+    mq_shard_list list = {0};
+    const bool found = mq_shard_list_find(&ignored, job, &list) == MQ_OK && list.count;
+    mq_shard_list_free(&list);
+    return found;
+}
+
 static mq_status name_classes(mq_err *err, const reading *r) {
     mq_status status = MQ_OK;
     char *names = NULL;
@@ -488,14 +367,14 @@ cleanup:
 
 static mq_status read_tfrecord(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
-    shard_list list = {0};
+    mq_shard_list list = {0};
     uint64_t done = 0;
     reading r = {.job = job, .inverted = {.unit = "record", .shown = mq_buf_init(MQ_WRONG_SHOWN)}};
     mq_wrong_rows missing = {.unit = "record"};
     MQ_TRY(mq_labels_new(err, &r.labels));
-    MQ_TRY(find_shards(err, job, &list));
-    if (!job->list && !job->plan->allow_missing) MQ_TRY(check_whole(err, job, &list));
-    const bool splits = has_splits(&list);
+    MQ_TRY(mq_shard_list_find(err, job, &list));
+    if (!job->list && !job->plan->allow_missing) MQ_TRY(mq_shard_list_check(err, job, &list));
+    const bool splits = mq_shard_list_splits(&list);
     for (size_t i = 0; i < list.count; i++) {
         r.split = MQ_SPLITS;
         if (splits && mq_import_split_in(list.names[i], &r.split)) job->manifest.sets_split[r.split] = true;
@@ -510,8 +389,8 @@ static mq_status read_tfrecord(mq_err *err, mq_import_job *job) {
 cleanup:
     mq_buf_free(&r.inverted.shown);
     mq_labels_free(&r.labels);
-    free_shards(&list);
+    mq_shard_list_free(&list);
     return status;
 }
 
-const mq_import_source mq_import_tfrecord = {"tfrecord", probe, read_tfrecord};
+const mq_import_source mq_import_tfrecord = {"tfrecord", probe, read_tfrecord, false};

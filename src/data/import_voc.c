@@ -2,6 +2,7 @@
  * (VOC2012 Development Kit, section 8; also what LabelImg writes). Called by
  * import.c through its row. Owns what it read of one file. Invariant: objects are
  * taken when their whole file is read. */
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "data/import_parts.h"
@@ -130,16 +131,39 @@ cleanup:
     return status;
 }
 
+/* A folder VOC2012 in the source, which is then the development kit's and no folder of classes: *name is the
+ * caller's; NULL: none. */
+static mq_status find_inner(mq_err *err, const mq_import_job *job, char **name) {
+    mq_status status = MQ_OK;
+    char *path = NULL;
+    DIR *dir = opendir(job->root);
+    for (const struct dirent *e; dir && !*name && (e = readdir(dir));) {
+        if (strncmp(e->d_name, "VOC", 3) != 0) continue;
+        free(path);
+        path = NULL;
+        MQ_TRY(mq_format(err, &path, "%s/%s/Annotations", job->root, e->d_name));
+        if (mq_folder_exists(path)) MQ_TRY(mq_strdup(err, e->d_name, name));
+    }
+cleanup:
+    if (dir) closedir(dir);
+    free(path);
+    return status;
+}
+
 static bool probe(const mq_import_job *job) {
     mq_err ignored = {0};
     name_list list = {0};
     const char *folder = NULL;
-    const bool found = !job->list && find_stems(&ignored, job, &folder, &list) == MQ_OK && list.count;
+    char *inner = NULL;
+    if (job->list) return false;
+    const bool found = (find_stems(&ignored, job, &folder, &list) == MQ_OK && list.count) ||
+                       (find_inner(&ignored, job, &inner) == MQ_OK && inner);
     free_names(&list);
+    free(inner);
     return found;
 }
 
-/* A file of ImageSets/Main: a stem a line. Of a stem in two sets the first counts. */
+/* A file of ImageSets/Main: a stem a line. */
 static mq_status read_set(mq_err *err, voc_source *s, const char *file, mq_split split) {
     mq_status status = MQ_OK;
     char *path = NULL;
@@ -159,14 +183,37 @@ cleanup:
     return status;
 }
 
+static int compare_members(const void *a, const void *b) {
+    const int by_name = compare_voc_names(a, b);
+    return by_name ? by_name : (int)((const voc_name *)a)->split - (int)((const voc_name *)b)->split;
+}
+
+/* Of a name in several sets the last stays: what is tested on is not trained on. */
+static void drop_repeated(name_list *list) {
+    size_t kept = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        if (kept && compare_voc_names(&list->names[kept - 1], &list->names[i]) == 0)
+            free(list->names[--kept].name);
+        list->names[kept++] = list->names[i];
+    }
+    list->count = kept;
+}
+
 /* trainval stands for train where train itself is not told. */
 static mq_status read_sets(mq_err *err, voc_source *s) {
     mq_status status = MQ_OK;
+    size_t without = 0;
     MQ_TRY(read_set(err, s, "ImageSets/Main/train.txt", MQ_TRAIN));
     if (!s->sets.count) MQ_TRY(read_set(err, s, "ImageSets/Main/trainval.txt", MQ_TRAIN));
     MQ_TRY(read_set(err, s, "ImageSets/Main/val.txt", MQ_VAL));
     MQ_TRY(read_set(err, s, "ImageSets/Main/test.txt", MQ_TEST));
-    if (s->sets.count) qsort(s->sets.names, s->sets.count, sizeof *s->sets.names, compare_voc_names);
+    if (s->sets.count) qsort(s->sets.names, s->sets.count, sizeof *s->sets.names, compare_members);
+    drop_repeated(&s->sets);
+    for (size_t i = 0; i < s->sets.count; i++)
+        without += !bsearch(&s->sets.names[i], s->stems.names, s->stems.count, sizeof *s->stems.names,
+                            compare_voc_names);
+    if (without)
+        mq_warn("%s: %zu names in ImageSets/Main have no file of annotations", s->job->plan->source, without);
 cleanup:
     return status;
 }
@@ -297,18 +344,28 @@ static mq_status read_voc(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
     voc_source s = {.job = job, .missing = {.unit = "file", .shown = mq_buf_init(MQ_WRONG_SHOWN)}};
     s.inverted = s.missing;
+    char *inner = NULL;
     MQ_TRY(find_stems(err, job, &s.folder, &s.stems));
+    if (!s.stems.count) MQ_TRY(find_inner(err, job, &inner));
+    MQ_REQUIRE(s.stems.count, err, MQ_USAGE, "%s: holds Pascal VOC in %s; import that folder",
+               job->plan->source, inner);
     MQ_TRY(read_sets(err, &s));
-    for (size_t i = 0; i < s.stems.count; i++) MQ_TRY(read_one(err, &s, i));
+    for (size_t i = 0; i < s.stems.count; i++) {
+        MQ_TRY(read_one(err, &s, i));
+        if (job->plan->progress)
+            job->plan->progress(job->plan->user, "files of annotations read", i + 1, s.stems.count);
+    }
     MQ_TRY(mq_import_judge_rows(err, job, job->plan->source, s.rows, &s.missing, &s.inverted));
     MQ_TRY(mq_import_end_objects(err, job, "file"));
+    MQ_TRY(mq_manifest_sort_classes(err, &job->manifest, job->first_classes));
     job->report->class_rule = "class = name of the object";
 cleanup:
     mq_buf_free(&s.missing.shown);
     mq_buf_free(&s.inverted.shown);
     free_names(&s.stems);
     free_names(&s.sets);
+    free(inner);
     return status;
 }
 
-const mq_import_source mq_import_voc = {"pascal-voc", probe, read_voc};
+const mq_import_source mq_import_voc = {"pascal-voc", probe, read_voc, true};

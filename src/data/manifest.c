@@ -147,6 +147,37 @@ cleanup:
     return status;
 }
 
+static int compare_numbered(const void *a, const void *b, void *classes) {
+    char *const *names = classes;
+    return strcmp(names[*(const uint32_t *)a], names[*(const uint32_t *)b]);
+}
+
+mq_status mq_manifest_sort_classes(mq_err *err, mq_manifest *manifest, size_t keep) {
+    mq_status status = MQ_OK;
+    const size_t count = manifest->class_count;
+    uint32_t *order = NULL, *number = NULL; /* old numbers in the new order; new numbers of the old ones */
+    char **classes = NULL;
+    MQ_TRY(mq_calloc(err, count, sizeof *order, "class numbers", &order));
+    MQ_TRY(mq_calloc(err, count, sizeof *number, "class numbers", &number));
+    MQ_TRY(mq_calloc(err, count, sizeof *classes, "classes", &classes));
+    for (size_t i = 0; i < count; i++) order[i] = (uint32_t)i;
+    if (count > keep) qsort_r(order + keep, count - keep, sizeof *order, compare_numbered, manifest->classes);
+    for (size_t i = 0; i < count; i++) {
+        classes[i] = manifest->classes[order[i]];
+        number[order[i]] = (uint32_t)i;
+    }
+    if (count) memcpy(manifest->classes, classes, count * sizeof *classes);
+    for (size_t i = 0; i < manifest->count; i++)
+        if (!manifest->entries[i].reason) manifest->entries[i].class = number[manifest->entries[i].class];
+    free(manifest->slots);
+    manifest->slots = NULL;
+cleanup:
+    free(order);
+    free(number);
+    free(classes);
+    return status;
+}
+
 static int compare_entries(const void *a, const void *b) {
     return strcmp(((const mq_entry *)a)->name, ((const mq_entry *)b)->name);
 }

@@ -71,6 +71,10 @@ MQ_MUST_USE mq_status mq_manifest_check_classes(mq_err *err, const mq_manifest *
 MQ_MUST_USE mq_status mq_manifest_drop_classes(mq_err *err, mq_manifest *manifest, size_t keep,
                                                size_t *dropped);
 
+/* Sorts the classes by the bytes of their names, except the first keep, and renumbers those of the pictures.
+ */
+MQ_MUST_USE mq_status mq_manifest_sort_classes(mq_err *err, mq_manifest *manifest, size_t keep);
+
 /* Sorts the pictures by the bytes of their names. */
 void mq_manifest_sort(mq_manifest *manifest);
 

@@ -4,12 +4,14 @@ import gzip
 import json
 import struct
 import sys
+import time
 import zlib
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import matfile  # noqa: E402
+import pictures  # noqa: E402
 import recordfile  # noqa: E402
 from eventfile import masked  # noqa: E402
 from marque import Marque  # noqa: E402
@@ -30,7 +32,7 @@ def quarantine(m, data):
 
 # --- COCO
 
-CATEGORIES = [{"id": 3, "name": "cat"}, {"id": 17, "name": "dog", "supercategory": "animal"}, {"id": 90, "name": "none"}]
+CATEGORIES = [{"id": 90, "name": "none"}, {"id": 17, "name": "ape", "supercategory": "animal"}, {"id": 3, "name": "cat"}]
 
 
 def coco(path, pictures, annotations, place, categories=CATEGORIES, first=0):
@@ -53,7 +55,7 @@ def coco(path, pictures, annotations, place, categories=CATEGORIES, first=0):
 
 
 def boxes_of(count):
-    """For each picture a cat and a dog."""
+    """For each picture a cat and an ape."""
     return [(k // 2, (3, 17)[k % 2], [2 + k % 2, 3.4, 20.0, 10.2], {}) for k in range(2 * count)]
 
 
@@ -67,7 +69,8 @@ def test_coco(tap, m):
                         "train 16  val 8  test 0"], err="1 class has no picture")
     got = taken(m, "coco.mq")
     tap.check("a box is a picture, named by its annotation, in pixels", got["train2017/000.png#1"] ==
-              ("cat", "train", (2, 3, 22, 14)) and got["images/val2017/008.png#102"] == ("dog", "val", (3, 3, 23, 14)), got)
+              ("cat", "train", (2, 3, 22, 14)) and got["images/val2017/008.png#102"] == ("ape", "val", (3, 3, 23, 14)), got)
+    tap.check("classes are in the order of categories", classes_of(m, "coco.mq") == ["cat", "ape"])
     tap.check("boxes of one picture are no copies of each other", "copies" not in run.out, run.out)
     one = "coco/annotations/instances_train2017.json"
     m.expect(tap, "one JSON of COCO", ["import", one, "-o", "one.mq"], 0, out="16 pictures")
@@ -91,7 +94,15 @@ def test_coco(tap, m):
              66, err="shows objects of several classes")
     m.expect(tap, "--annotations names a JSON elsewhere",
              ["import", "coco/train2017", "--annotations", one, "-o", "else.mq"], 0, out="16 pictures")
-    run = m.expect(tap, "--store crop", ["import", one, "-o", "cut.mq", "--store", "crop"], 0, out="stored cut, as PNG")
+    m.expect(tap, "--store crop", ["import", one, "-o", "cut.mq", "--store", "crop"], 0, out="stored cut, as PNG")
+    for part in ("train2017", "val2017"):
+        (root / f"annotations/instances_{part}.json").rename(root / f"annotations/{part}.json")
+    m.expect(tap, "annotations by other names", ["import", "coco", "-o", "other.mq"], 0, out="train 16  val 8")
+    exported = m.folder / "exported"
+    for k, part in enumerate(("train", "valid", "test")):
+        coco(exported / part / "_annotations.coco.json", pictures[4 * k:4 * k + 4], boxes_of(4), exported / part, first=8 * k)
+    m.expect(tap, "a JSON beside the pictures of each part", ["import", "exported", "-o", "exported.mq"], 0,
+             out="train 8  val 8  test 8")
 
 
 def test_coco_odd(tap, m):
@@ -105,7 +116,7 @@ def test_coco_odd(tap, m):
     got, left = taken(m, "odd-coco.mq"), quarantine(m, "odd-coco.mq")
     tap.check("a crowd and a box without a pixel are left out, with the reason",
               left == {"p/6.png#13": "a crowd, not one object (iscrowd)", "p/6.png#14": "a box of less than a pixel"}, left)
-    tap.check("an annotation without bbox is the whole picture, once", got["p/7.png"][0] == "dog" and
+    tap.check("an annotation without bbox is the whole picture, once", got["p/7.png"][0] == "ape" and
               got["p/7.png"][2] is None, got)
     tap.check("two pixels over the edge are cut", got["p/0.png#17"][2] == (38, 28, 40, 30), got)
     (root / "p/3.png").write_bytes(png(40, 30, 9)[:-30])
@@ -168,26 +179,27 @@ def voc(root, count, sets=None, xml="Annotations", jpeg="JPEGImages"):
     for k in range(count):
         (root / jpeg / f"2007_{k:03}.png").write_bytes(png(40, 30, 700 + k))
         (root / xml / f"2007_{k:03}.xml").write_text(voc_text(f"2007_{k:03}.png", [
-            ("bicycle", 0, (1, 1, 40, 30)), ("person", 0, ("10.2", 5, 20, "25.0")), ("person", 1, (2, 2, 5, 5))]))
+            ("tricycle", 0, (1, 1, 40, 30)), ("person", 0, ("10.2", 5, 20, "25.0")), ("person", 1, (2, 2, 5, 5))]))
     for name, stems in (sets or {}).items():
         (root / f"ImageSets/Main/{name}.txt").write_text("".join(f"2007_{k:03}\r\n" for k in stems))
     return root
 
 
 def test_voc(tap, m):
-    voc(m.folder / "voc", 12, {"train": range(6), "val": range(6, 9), "test": range(9, 12), "bicycle_train": [0]})
+    voc(m.folder / "voc", 12, {"train": range(6), "val": range(6, 9), "test": range(9, 12), "tricycle_train": [0]})
     m.expect(tap, "Pascal VOC", ["import", "voc", "-o", "voc.mq"], 0,
              out=["24 pictures, 2 classes (class = name of the object)", "boxes of 12 pictures", "train 12  val 6  test 6"])
     got = taken(m, "voc.mq")
     tap.check("pixels count from 1, and parts are no objects", got["JPEGImages/2007_000.png#1"] ==
-              ("bicycle", "train", (0, 0, 40, 30)) and got["JPEGImages/2007_009.png#2"] ==
+              ("tricycle", "train", (0, 0, 40, 30)) and got["JPEGImages/2007_009.png#2"] ==
               ("person", "test", (9, 4, 20, 25)), got)
+    tap.check("classes are in the order of their names", classes_of(m, "voc.mq") == ["person", "tricycle"])
     left = quarantine(m, "voc.mq")
     tap.check("difficult objects are left out, truncated ones not",
               len(left) == 12 and left["JPEGImages/2007_000.png#3"] == "marked as difficult", left)
-    voc(m.folder / "older", 12, {"trainval": range(8), "test": range(8, 12)})
-    m.expect(tap, "trainval is train, and lends to val", ["import", "older", "-o", "older.mq"], 0,
-             out="train 14  val 2  test 8")
+    voc(m.folder / "older", 12, {"trainval": range(9), "test": range(8, 14)})
+    m.expect(tap, "trainval is train, and lends to val; test goes before it", ["import", "older", "-o", "older.mq"], 0,
+             out="train 14  val 2  test 8", err="2 names in ImageSets/Main have no file of annotations")
     flat = voc(m.folder / "flat", 12, xml="", jpeg="")
     (flat / "notes.xml").write_text("<annotation><filename>none.png</filename></annotation>")
     m.expect(tap, "XML files beside pictures", ["import", flat, "-o", "flat.mq"], 66, err="1 of 13 rows have no picture")
@@ -196,6 +208,9 @@ def test_voc(tap, m):
     (m.folder / "classes/other.xml").write_text("<x/>")
     m.expect(tap, "an XML file beside class folders", ["import", "classes", "-o", "classes.mq"], 0,
              out="class = top folder")
+    (m.folder / "devkit").mkdir()
+    (m.folder / "devkit/VOC2007").symlink_to(m.folder / "voc")
+    m.expect(tap, "the folder above", ["import", "devkit", "-o", "x.mq"], 64, err="holds Pascal VOC in VOC2007; import that")
     m.expect(tap, "pictures as wholes", ["import", "voc", "-o", "whole.mq", "--boxes", "ignore"], 66,
              err="shows objects of several classes")
     path = m.folder / "voc/Annotations/2007_005.xml"
@@ -208,7 +223,7 @@ def test_voc(tap, m):
             ("of entities", bomb, "2007_005.xml:1: has a document type declaration"),
             ("deep", "<a>" * 100, "elements in elements"), ("of long text", f"<a>{'x' * 5000}</a>", "more text"),
             ("without a side", good.replace("<ymax>30</ymax>", ""), "the box of object 1 lacks a side"),
-            ("without a name", good.replace("<name>bicycle</name>", ""), "object 1 has no name"),
+            ("without a name", good.replace("<name>tricycle</name>", ""), "object 1 has no name"),
             ("with a decimal comma", good.replace("25.0", "25,0"), 'object 2 has "25,0" for a side'),
             ("with a box of no number", good.replace("25.0", "nan"), 'object 2 has "nan" for a side'),
             ("inverted", good.replace("<xmin>10.2", "<xmin>30"), "1 boxes have x2 <= x1 or y2 <= y1: file 6"),
@@ -295,6 +310,7 @@ def test_tfrecord_labels(tap, m):
              None, ["a", "b"]),
             ("one text for two numbers", slim(0, 6) + slim(6, 3, **{"image/class/label": [9], "image/class/text": [b"ant"]}),
              None, ["ant (1)", "bee", "cat", "ant (9)"]),
+            ("several labels for some", tfds(0, 9) + tfds(9, 2, **{"label": [1, 2]}), None, ["0", "1", "2"]),
             ("no label for some", tfds(0, 9) + tfds(9, 2, **{"label": [-1]}), None, ["0", "1", "2"])):
         root = m.folder / "labels"
         shards(root, "a.tfrecord", first, 1)
@@ -304,9 +320,9 @@ def test_tfrecord_labels(tap, m):
         run = m.expect(tap, f"labels: {name}", ["import", root, "-o", "labels.mq"], 0)
         tap.check(f"labels: {name}: the classes", classes_of(m, "labels.mq") == wanted, classes_of(m, "labels.mq"))
         tap.check(f"labels: {name}: a doubt is told", ("may be that of 0 or 1" in run.err) == name.startswith("more"), run.err)
-        left = quarantine(m, "labels.mq")
-        tap.check(f"labels: {name}: what has none is left out", left == (
-            {"a.tfrecord:9": "has no label", "a.tfrecord:10": "has no label"} if name.startswith("no label") else {}), left)
+        left, why = quarantine(m, "labels.mq"), f"has {name.removesuffix(' for some')}" if name.endswith("some") else ""
+        tap.check(f"labels: {name}: what has none, or several, is left out",
+                  left == ({"a.tfrecord:9": why, "a.tfrecord:10": why} if why else {}), left)
         for path in (m.folder / "labels.mq").iterdir():
             path.unlink()
     shards(root, "a.tfrecord", slim(0, 9, False), 1)
@@ -314,9 +330,9 @@ def test_tfrecord_labels(tap, m):
     m.expect(tap, "labels.txt of two minds", ["import", root, "-o", "x.mq"], 65, err="1 of its 2 lines begin with a number")
     (root / "labels.txt").write_text("0:x\n1:y\n")
     m.expect(tap, "labels.txt without a line", ["import", root, "-o", "x.mq"], 65, err="has no line for label 2")
-    shards(root, "a.tfrecord", slim(0, 3) + slim(3, 3, **{"image/class/text": [b"dog"]}), 1)
+    shards(root, "a.tfrecord", slim(0, 3) + slim(3, 3, **{"image/class/text": [b"ape"]}), 1)
     m.expect(tap, "one number with two texts", ["import", root, "-o", "x.mq"], 65,
-             err=['record 3 at byte', 'calls label 1 "dog", an earlier record "ant"'])
+             err=['record 3 at byte', 'calls label 1 "ape", an earlier record "ant"'])
 
 
 def test_tfrecord_boxes(tap, m):
@@ -492,10 +508,94 @@ def test_cars(tap, m):
         m.expect(tap, f"a pooled copy that is cut {args}", ["import", cut, "-o", "cut.mq", *args], code, err=words)
 
 
+# --- What is told, and what is written
+
+def everything(folder):
+    """{path: (content or kind, time of last change)} of all below a folder."""
+    return {p: (p.read_bytes() if p.is_file() else "", p.lstat().st_mtime_ns) for p in folder.rglob("*")}
+
+
+def test_dry_run(tap, m):
+    source = m.folder / "pics"
+    for name, count in (("ant", 30), ("bee", 20)):
+        (source / name).mkdir(parents=True)
+        for k in range(count):
+            (source / name / f"{k:03}.png").write_bytes(pictures.png(50, 40, seed=1000 * count + k))
+    for k in range(5):
+        (source / f"ant/{k}.html.jpg").write_text(f"<!DOCTYPE html><html>{k}</html>")
+    (source / "bee/empty.png").write_bytes(b"")
+    before = everything(m.folder)
+    m.expect(tap, "a dry run", ["import", "pics", "-o", "dry.mq"] + ["--dry-run"], 0,
+             out=["       6  would be left out", "       5  looks like HTML",
+                  "ant/0.html.jpg, ant/1.html.jpg, ant/2.html.jpg, ...", "bee/empty.png\n", "train 32  val 3  test 15",
+                  "it would be dry.mq, of 3 shards, 0.2 MB in all"])
+    run = m.expect(tap, "as JSON", ["import", "pics", "-o", "dry.mq", "--dry-run", "--json"], 0)
+    tap.check("a dry run writes nothing", before == everything(m.folder))
+    report = json.loads(run.out)
+    tap.check("JSON has the first pictures of each reason", report["reasons"][0]["pictures"] == 5 and
+              report["reasons"][0]["examples"] == ["ant/0.html.jpg", "ant/1.html.jpg", "ant/2.html.jpg"] and
+              report["reasons"][1]["examples"] == ["bee/empty.png"], run.out)
+    run = m.expect(tap, "the import", ["import", "pics", "-o", "dry.mq", "--json"], 0)
+    real = json.loads(run.out)
+    tap.check("is what the dry run said, its size about", report["classes"] == real["classes"] and
+              report["shards"] == real["shards"] == 3 and
+              abs(report["bytes"] - real["bytes"]) < 0.1 * real["bytes"] + 1 and
+              real["bytes"] == sum(p.stat().st_size for p in (m.folder / "dry.mq").glob("*.tfrecord")), (report, real))
+    (source / "cat").mkdir()
+    (source / "cat/1.png").write_bytes(png(9, 9, 4000))
+    before = everything(m.folder)
+    m.expect(tap, "a dry run of an update", ["import", "pics", "-o", "dry.mq", "--update", "--dry-run"], 0,
+             out="50 pictures keep their split, 1 are new")
+    m.expect(tap, "a dry run of a list", ["import", "-", "-o", "list.mq", "--dry-run"], 0, stdin=b"pics/ant/001.png\npics/bee/001.png\n")
+    tap.check("write nothing either", before == everything(m.folder))
+
+
+def test_unlisted(tap, m):
+    """Pictures without a row, a class without a picture, and a class of one."""
+    folder = fill(m.folder / "some", {"x": 6, "y": 6})
+    (folder / "list.csv").write_text("path,label\n" + "".join(f"{c}/{i:03}.png,{c}\n" for c in "xy" for i in range(4)) +
+                                     "x/004.png,only\nx/none.png,gone\n")
+    run = m.expect(tap, "a list of some", ["import", "some/list.csv", "-o", "some.mq", "--allow-missing"], 0,
+                   out=["9 pictures, 3 classes", "3 pictures lie beside these without annotation",
+                        "1 annotation rows have no picture", "only 1"], err="1 class has no picture that can be used")
+    tap.check("the picture of a class of one trains", taken(m, "some.mq")["x/004.png"] == ("only", "train", None), run.out)
+    run = m.expect(tap, "the same as JSON", ["import", "some/list.csv", "-o", "x.mq", "--allow-missing", "--json"], 0)
+    tap.check("counts them", json.loads(run.out)["unlisted"] == 3 and json.loads(run.out)["missing"] == 1, run.out)
+    names = ["Ant", "ant", "caf\u00e9", "cafe\u0301", "-rf", "it's", "tab\there", "z" * 255]
+    fill(m.folder / "names", {name: 2 for name in names})
+    (m.folder / "names/void").mkdir()
+    m.expect(tap, "names that differ in case or Unicode form", ["import", "names", "-o", "names.mq"], 0,
+             out="16 pictures, 8 classes", err="1 class has no picture that can be used")
+    tap.check("stay what they are", sorted(n.encode() for n in names) == [n.encode() for n in classes_of(m, "names.mq")])
+
+
+def test_csv_faults(tap, m):
+    folder = fill(m.folder / "pics", {"x": 30, "y": 30}, (40, 30))
+
+    def listed(name, text, code, **how):
+        (folder / "list.csv").write_bytes(text.encode())
+        m.expect(tap, f"a list with {name}", ["import", "pics/list.csv", "-o", f"{name.replace(' ', '-')}.mq", *how.pop("args", [])],
+                 code, **how)
+
+    listed("decimal points", "path,label,x1,y1,x2,y2\nx/000.png,a,1.0,2.4,9.6,8\ny/000.png,b,,,,\n", 0)
+    tap.check("they are rounded to pixels", taken(m, "decimal-points.mq")["x/000.png"][2] == (1, 2, 10, 8))
+    listed("decimal commas", 'path,label,x1,y1,x2,y2\nx/000.png,a,"1,0",2,9,8\ny/000.png,b,,,,\n', 65,
+           err="list.csv:2: the box of x/000.png is not four numbers", env={"LC_ALL": "de_DE.UTF-8"})
+    listed("semicolons", "path;label\nx/000.png;a\n", 65, err="no column named path in its first row (there are: path;label)")
+    listed("UTF-16", "path,label\n".encode("utf-16").decode("latin-1"), 65, err="list.csv")
+    many = 300000
+    rows_of = "".join(f"x/{i:03}.png,class {i % 500}\n" for i in range(many))
+    start = time.monotonic()
+    listed("many rows", "path,label\n" + rows_of, 0, args=["--allow-missing", "--dry-run"],
+           out=["30 pictures, 30 classes", "299,970 annotation rows have no picture"])
+    seconds = time.monotonic() - start
+    tap.check("300,000 rows take no more than 60 s", seconds < 60, seconds)
+
+
 def main():
     tap = Tap()
     for test in (test_coco, test_coco_odd, test_voc, test_tfrecord, test_tfrecord_labels, test_tfrecord_boxes,
-                 test_tfrecord_damage, test_stdin, test_cars):
+                 test_tfrecord_damage, test_stdin, test_cars, test_dry_run, test_unlisted, test_csv_faults):
         with Marque() as m:  # a folder of its own
             test(tap, m)
     return tap.done()

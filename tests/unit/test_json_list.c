@@ -29,8 +29,9 @@ static mq_status walk(mq_err *err, const char *text, const char *key, seen *s) {
     char *tight = realloc(copy, size ? size : 1);
     assert_non_null(tight);
     *err = (mq_err){0};
-    const mq_json_list list = {"x.json", tight, size, key};
+    mq_json_list list = {.what = "x.json", .text = tight, .size = size, .key = key};
     const mq_status status = mq_json_list_each(err, &list, look, s);
+    assert_true(list.done <= size && (list.done == 0) == (s->count == 0));
     free(tight);
     return status;
 }

@@ -78,6 +78,27 @@ static void test_dropped(void **state) {
     mq_manifest_free(&m);
 }
 
+/* Sorted by name behind the classes of an earlier import; pictures follow their class. */
+static void test_sorted(void **state) {
+    (void)state;
+    mq_err err = {0};
+    mq_manifest m = {0};
+    uint32_t index = 0;
+    bool found = false;
+    static const char *const names[] = {"z", "c", "a", "b"}, *const wanted[] = {"z", "a", "b", "c"};
+    for (size_t i = 0; i < 4; i++) assert_ok(err, mq_manifest_add_class(&err, &m, names[i], &index));
+    for (uint32_t i = 0; i < 4; i++) add(&m, names[i], i, NULL);
+    add(&m, "out", 7, "of no class");
+    assert_ok(err, mq_manifest_sort_classes(&err, &m, 1));
+    for (uint32_t i = 0; i < 4; i++) {
+        assert_string_equal(m.classes[i], wanted[i]);
+        assert_string_equal(m.classes[m.entries[i].class], names[i]);
+        assert_ok(err, mq_manifest_find_class(&err, &m, wanted[i], &index, &found));
+        assert_true(found && index == i);
+    }
+    mq_manifest_free(&m);
+}
+
 static void test_same_picture(void **state) {
     (void)state;
     char a[] = "a", b[] = "b", file[] = "a";
@@ -96,6 +117,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_many_classes),
         cmocka_unit_test(test_dropped),
+        cmocka_unit_test(test_sorted),
         cmocka_unit_test(test_same_picture),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
