@@ -9,8 +9,6 @@
 #include "cli/common.h"
 #include "cli/config.h"
 #include "cli/train_plan.h"
-#include "infer/model.h"
-#include "net/weights.h"
 #include "train/train.h"
 
 #include <math.h>
@@ -137,47 +135,10 @@ cleanup:
     return status;
 }
 
-/* A network by name; or that of a model which was trained before, with its weights. */
-static mq_status find_network(mq_err *err, train_call *c) {
-    mq_status status = MQ_OK;
-    const char *name = c->options.model;
-    mq_err missing = {0};
-    mq_model_card card = {0};
-    char *path = NULL;
-    c->arch = mq_arch_find(name);
-    if (c->arch) return MQ_OK;
-    MQ_REQUIRE(mq_model_find(&missing, name, &path) == MQ_OK, err, MQ_USAGE,
-               "--model %.60s is no network that marque knows (marque pull --list) and no model or run",
-               name);
-    MQ_TRY(mq_bundle_open(err, path, &c->weights));
-    MQ_TRY(mq_model_card_read(err, c->weights, &card));
-    MQ_REQUIRE(!card.quantised, err, MQ_USAGE,
-               "%s: an 8-bit model answers but is not trained further; take the one it was exported from",
-               path);
-    c->arch = card.arch;
-    mq_bundle_narrow(c->weights, "trunk/");
-cleanup:
-    mq_model_card_free(&card);
-    free(path);
-    return status;
-}
-
-/* What `marque pull` stored, unless the network came with weights. */
-static mq_status open_weights(mq_err *err, train_call *c) {
-    mq_status status = MQ_OK;
-    char *path = NULL;
-    if (c->weights) return MQ_OK;
-    MQ_TRY(mq_weights_path(err, c->arch->name, &path));
-    MQ_TRY(mq_bundle_open(err, path, &c->weights));
-cleanup:
-    free(path);
-    return status;
-}
-
 static mq_status open_inputs(mq_err *err, train_call *c) {
     mq_status status = MQ_OK;
     const mq_train_options *o = &c->options;
-    MQ_TRY(find_network(err, c));
+    MQ_TRY(mq_find_network(err, o->model, &c->arch, &c->weights));
     MQ_REQUIRE(o->imgsz >= c->arch->imgsz_min, err, MQ_USAGE,
                "--imgsz %lld is too small for %s; it takes %u and more", (long long)o->imgsz, c->arch->name,
                c->arch->imgsz_min);
@@ -187,7 +148,7 @@ static mq_status open_inputs(mq_err *err, train_call *c) {
     MQ_TRY(mq_dataset_open(err, c->data, &c->dataset));
     MQ_REQUIRE(mq_dataset_count(c->dataset, MQ_TRAIN), err, MQ_BAD_DATA, "%s: no pictures to train on",
                c->data);
-    MQ_TRY(open_weights(err, c));
+    MQ_TRY(mq_open_weights(err, c->arch, &c->weights));
     c->recipe = mq_recipe_default((uint32_t)o->imgsz, c->arch->range);
     c->recipe.filter = (mq_filter)o->filter;
     c->recipe.fit = (mq_fit)o->fit;

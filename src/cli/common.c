@@ -4,7 +4,9 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/par.h"
+#include "infer/model.h"
 #include "net/program.h"
+#include "net/weights.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +20,40 @@ mq_status mq_choose_dtype(mq_err *err, int choice, mq_dtype *dtype) {
             "--dtype bf16 needs a processor with avx512_bf16 or better, this one has %s; use --dtype f32",
             mq_dnn_isa());
     return MQ_OK;
+}
+
+mq_status mq_find_network(mq_err *err, const char *model, const mq_arch **arch, mq_bundle **weights) {
+    mq_status status = MQ_OK;
+    mq_err missing = {0};
+    mq_model_card card = {0};
+    char *path = NULL;
+    *arch = mq_arch_find(model);
+    if (*arch) return MQ_OK;
+    MQ_REQUIRE(mq_model_find(&missing, model, &path) == MQ_OK, err, MQ_USAGE,
+               "--model %.60s is no network that marque knows (marque pull --list) and no model or run",
+               model);
+    MQ_TRY(mq_bundle_open(err, path, weights));
+    MQ_TRY(mq_model_card_read(err, *weights, &card));
+    MQ_REQUIRE(!card.quantised, err, MQ_USAGE,
+               "%s: an 8-bit model answers but is not trained further; take the one it was exported from",
+               path);
+    *arch = card.arch;
+    mq_bundle_narrow(*weights, "trunk/");
+cleanup:
+    mq_model_card_free(&card);
+    free(path);
+    return status;
+}
+
+mq_status mq_open_weights(mq_err *err, const mq_arch *arch, mq_bundle **weights) {
+    mq_status status = MQ_OK;
+    char *path = NULL;
+    if (*weights) return MQ_OK;
+    MQ_TRY(mq_weights_path(err, arch->name, &path));
+    MQ_TRY(mq_bundle_open(err, path, weights));
+cleanup:
+    free(path);
+    return status;
 }
 
 size_t mq_choose_threads(int64_t threads, int64_t workers) {

@@ -3,6 +3,7 @@
 #define MQ_COMMON_H
 
 #include "cli/cli.h"
+#include "net/arch.h"
 #include "net/bundle.h"
 
 /* The rows that every command with compute declares, for options structs with these members. */
@@ -37,6 +38,14 @@
 
 /* The format that a --dtype choice means here; bf16 without a processor for it: MQ_UNAVAILABLE. */
 MQ_MUST_USE mq_status mq_choose_dtype(mq_err *err, int choice, mq_dtype *dtype);
+
+/* The network that --model means: one by name, and *weights stays NULL; or that of a model which was trained
+ * before, with its weights, which are the caller's. */
+MQ_MUST_USE mq_status mq_find_network(mq_err *err, const char *model, const mq_arch **arch,
+                                      mq_bundle **weights);
+
+/* What `marque pull` stored of arch, unless the network came with *weights. */
+MQ_MUST_USE mq_status mq_open_weights(mq_err *err, const mq_arch *arch, mq_bundle **weights);
 
 /* Sets the compute threads and gives the number of workers: 0 means one for each core. */
 size_t mq_choose_threads(int64_t threads, int64_t workers);
