@@ -3,6 +3,7 @@
 #define MQ_DATASET_H
 
 #include "base/buf.h"
+#include "base/digest.h"
 #include "base/recipe.h"
 
 typedef enum { MQ_TRAIN, MQ_VAL, MQ_TEST, MQ_SPLITS } mq_split;
@@ -24,6 +25,10 @@ const char *mq_dataset_class(const mq_dataset *dataset, size_t index); /* any by
 size_t mq_dataset_count(const mq_dataset *dataset, mq_split split);
 uint32_t mq_dataset_label(const mq_dataset *dataset, mq_split split,
                           size_t index); /* 0-based, from the index */
+
+/* SHA-256 of the picture's bytes as they were imported, from the index. */
+void mq_dataset_picture_digest(const mq_dataset *dataset, mq_split split, size_t index,
+                               uint8_t digest[MQ_SHA256_SIZE]);
 bool mq_dataset_has_boxes(const mq_dataset *dataset);
 
 /* SHA-256 hex of dataset.json: changes with classes, splits and every picture's content. */
