@@ -1,25 +1,20 @@
 /* import.c: the way from labelled pictures to a data set. Called by the
- * command line. Owns the output folder's lock while it works. Invariant: new
- * files are made in OUTPUT/.import.tmp and moved when all are there;
- * dataset.json goes first and comes last, so that half a move is seen. */
+ * command line. Owns the list of pictures while it works. Invariant: a picture
+ * is decoded, or left out with a reason, before any file is written. */
 #include "data/import.h"
 #include "base/csv.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "data/exchange.h"
 #include "data/import_parts.h"
-#include "data/shards.h"
 #include "data/split.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { FEW = 5 /* pictures of a class; below it the report warns */ };
-
-static const char TEMPORARY[] = ".import.tmp", DATASET[] = "dataset.json";
 
 /* The first source whose probe says true reads. */
 static const mq_import_source *const SOURCES[] = {&mq_import_csv, &mq_import_cars, &mq_import_folder};
@@ -47,46 +42,6 @@ static mq_status check_plan(mq_err *err, const mq_import_plan *plan) {
                "--test and --val are shares from 0 to below 1, such as 0.3");
     MQ_REQUIRE(plan->margin >= 0 && plan->margin <= 10, err, MQ_USAGE,
                "--margin is a share of the box, from 0 to 10, such as 0.1");
-cleanup:
-    return status;
-}
-
-/* What a folder holds for us: nothing, a data set, what an import that was cut off left, or other files. */
-typedef enum { FOLDER_EMPTY, FOLDER_DATASET, FOLDER_CUT_OFF, FOLDER_OTHER } folder_state;
-
-/* A lock alone is nothing: it stays behind when a process is killed. */
-static mq_status look_at_output(mq_err *err, const char *path, folder_state *state) {
-    bool dataset = false, temporary = false, other = false;
-    DIR *dir = opendir(path);
-    *state = FOLDER_EMPTY;
-    if (!dir && errno == ENOENT) return MQ_OK;
-    if (!dir)
-        return mq_fail(err, MQ_CANNOT_CREATE, "%s: cannot be used as output folder: %s", path,
-                       strerror(errno));
-    for (const struct dirent *e; (e = readdir(dir));) {
-        const char *name = e->d_name;
-        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, ".lock") == 0) continue;
-        dataset |= strcmp(name, DATASET) == 0;
-        temporary |= strcmp(name, TEMPORARY) == 0;
-        other = true;
-    }
-    closedir(dir);
-    *state = dataset ? FOLDER_DATASET : temporary ? FOLDER_CUT_OFF : other ? FOLDER_OTHER : FOLDER_EMPTY;
-    return MQ_OK;
-}
-
-/* Refuses an output that is something else, before any work. */
-static mq_status check_output(mq_err *err, const mq_import_plan *plan) {
-    mq_status status = MQ_OK;
-    folder_state state = FOLDER_EMPTY;
-    MQ_TRY(look_at_output(err, plan->output, &state));
-    MQ_REQUIRE(state != FOLDER_OTHER, err, MQ_CANNOT_CREATE,
-               "%s: not empty and not a data set of marque; choose another output folder", plan->output);
-    MQ_REQUIRE(state != FOLDER_DATASET || plan->update, err, MQ_CANNOT_CREATE,
-               "%s: is a data set already; --update adds new pictures to it, or choose another output folder",
-               plan->output);
-    MQ_REQUIRE(state == FOLDER_DATASET || state == FOLDER_CUT_OFF || !plan->update, err, MQ_NO_INPUT,
-               "%s: no data set there to update; import without --update", plan->output);
 cleanup:
     return status;
 }
@@ -376,132 +331,35 @@ cleanup:
     return status;
 }
 
-/* Removes what an earlier data set left, dataset.json first. */
-static mq_status remove_old(mq_err *err, const char *folder) {
-    mq_status status = MQ_OK;
-    char *path = NULL;
-    DIR *dir = NULL;
-    MQ_TRY(mq_path_join(err, folder, DATASET, &path));
-    MQ_REQUIRE(unlink(path) == 0 || errno == ENOENT, err, MQ_IO, "%s: %s", path, strerror(errno));
-    dir = opendir(folder);
-    MQ_REQUIRE(dir, err, MQ_IO, "%s: %s", folder, strerror(errno));
-    for (const struct dirent *e; (e = readdir(dir));) {
-        if (!mq_shard_is_ours(e->d_name)) continue;
-        free(path);
-        path = NULL;
-        MQ_TRY(mq_path_join(err, folder, e->d_name, &path));
-        MQ_REQUIRE(unlink(path) == 0, err, MQ_IO, "%s: %s", path, strerror(errno));
-    }
-cleanup:
-    if (dir) closedir(dir);
-    free(path);
-    return status;
-}
-
-/* One file of the new data set to its place; both folders are on one file system. */
-static mq_status move(mq_err *err, const char *from, const char *to, const char *name) {
-    mq_status status = MQ_OK;
-    char *old = NULL, *new = NULL;
-    MQ_TRY(mq_path_join(err, from, name, &old));
-    MQ_TRY(mq_path_join(err, to, name, &new));
-    MQ_REQUIRE(rename(old, new) == 0, err, MQ_IO, "%s: cannot be written: %s", new, strerror(errno));
-cleanup:
-    free(old);
-    free(new);
-    return status;
-}
-
-/* Moves all files of folder from into folder to, dataset.json last. */
-static mq_status move_all(mq_err *err, const char *from, const char *to) {
-    mq_status status = MQ_OK;
-    mq_buf json = mq_buf_init((size_t)1 << 30);
-    char *old = NULL, *new = NULL;
-    DIR *dir = opendir(from);
-    MQ_REQUIRE(dir, err, MQ_IO, "%s: %s", from, strerror(errno));
-    for (const struct dirent *e; (e = readdir(dir));)
-        if (e->d_name[0] != '.' && strcmp(e->d_name, DATASET) != 0) MQ_TRY(move(err, from, to, e->d_name));
-    /* Written anew rather than renamed: that also brings the folder, and so all moves before, to disk. */
-    MQ_TRY(mq_path_join(err, from, DATASET, &old));
-    MQ_TRY(mq_path_join(err, to, DATASET, &new));
-    MQ_TRY(mq_file_read(err, old, &json));
-    MQ_TRY(mq_file_write(err, new, json.data, json.size));
-cleanup:
-    if (dir) closedir(dir);
-    mq_buf_free(&json);
-    free(old);
-    free(new);
-    return status;
-}
-
-/* An import that was killed during the exchange has all its files, here or there: the exchange is ended, so
- * that an update never loses the splits it began with. */
-static mq_status end_exchange(mq_err *err, const char *output) {
-    mq_status status = MQ_OK;
-    folder_state state = FOLDER_EMPTY;
-    char *temporary = NULL, *whole = NULL;
-    MQ_TRY(look_at_output(err, output, &state));
-    MQ_TRY(mq_path_join(err, output, TEMPORARY, &temporary));
-    MQ_TRY(mq_path_join(err, temporary, DATASET, &whole));
-    if (state != FOLDER_CUT_OFF || !mq_file_exists(whole)) goto cleanup;
-    MQ_TRY(move_all(err, temporary, output));
-    MQ_TRY(mq_remove_folder(err, temporary));
-    mq_note("%s: an import that was cut off at its very end is now complete", output);
-cleanup:
-    free(temporary);
-    free(whole);
-    return status;
-}
-
 /* Writes beside what is there, then exchanges. */
-static mq_status replace_output(mq_err *err, mq_import_job *job) {
+static mq_status replace_output(mq_err *err, mq_import_job *job, mq_exchange *exchange) {
     mq_status status = MQ_OK;
-    char *temporary = NULL;
-    mq_err ignored = {0};
-    MQ_TRY(mq_path_join(err, job->plan->output, TEMPORARY, &temporary));
-    MQ_TRY(mq_remove_folder(err, temporary)); /* of an import that was killed */
-    MQ_TRY(mq_make_folder(err, temporary));
-    MQ_TRY(mq_import_write(err, job, temporary));
+    const char *folder = NULL;
+    MQ_TRY(mq_exchange_begin(err, exchange, &folder));
+    MQ_TRY(mq_import_write(err, job, folder));
     MQ_TRY(mq_import_go_on(err, job));
-    MQ_TRY(remove_old(err, job->plan->output));
-    MQ_TRY(move_all(err, temporary, job->plan->output));
+    MQ_TRY(mq_exchange_commit(err, exchange));
 cleanup:
-    if (temporary && mq_remove_folder(&ignored, temporary) != MQ_OK) mq_warn("%s", ignored.text);
-    free(temporary);
     return status;
-}
-
-/* Takes back the folder that this import made and did not fill. */
-static void remove_empty(const char *folder) {
-    mq_err ignored = {0};
-    char *lock = NULL;
-    if (mq_path_join(&ignored, folder, ".lock", &lock) == MQ_OK) unlink(lock);
-    free(lock);
-    rmdir(folder);
 }
 
 mq_status mq_import(mq_err *err, const mq_import_plan *plan, mq_import_report *report) {
     mq_status status = MQ_OK;
     mq_import_job job = {.plan = plan, .report = report};
-    mq_lock *lock = NULL;
-    bool made = false;
+    mq_exchange *exchange = NULL;
+    const mq_exchange_plan output = {plan->output, plan->update,
+                                     "--update adds new pictures to it, or choose another output folder"};
     *report = (mq_import_report){0};
     MQ_TRY(check_plan(err, plan));
     MQ_REQUIRE(mq_folder_exists(plan->source) || mq_file_exists(plan->source), err, MQ_NO_INPUT,
                "%s: no such folder or list", plan->source);
-    MQ_TRY(check_output(err, plan));
-    if (!plan->dry_run) {
-        made = !mq_folder_exists(plan->output);
-        MQ_TRY(mq_make_folder(err, plan->output));
-        MQ_TRY(mq_lock_folder(err, plan->output, &lock));
-        MQ_TRY(end_exchange(err, plan->output));
-        MQ_TRY(check_output(err, plan)); /* what there is now, and while nobody else writes */
-    }
+    MQ_TRY(mq_exchange_check(err, &output)); /* before any work */
+    if (!plan->dry_run) MQ_TRY(mq_exchange_open(err, &output, &exchange));
     if (stat(plan->output, &job.output) != 0) job.output.st_ino = 0;
     MQ_TRY(prepare(err, &job));
-    if (!plan->dry_run) MQ_TRY(replace_output(err, &job));
+    if (!plan->dry_run) MQ_TRY(replace_output(err, &job, exchange));
 cleanup:
-    if (made && status != MQ_OK) remove_empty(plan->output);
-    mq_lock_free(&lock);
+    mq_exchange_free(&exchange);
     mq_manifest_free(&job.manifest);
     free(job.root);
     free(job.list);
