@@ -12,6 +12,10 @@ enum { MQ_CSV_NONE = -1 };
 /* Reads the file, at most 1 GB, and its first row; *csv is the caller's. */
 MQ_MUST_USE mq_status mq_csv_open(mq_err *err, const char *path, mq_csv **csv);
 
+/* The columns, and the name of each; borrowed. */
+size_t mq_csv_columns(const mq_csv *csv);
+const char *mq_csv_name(const mq_csv *csv, int column);
+
 /* The number of the column called name, or MQ_CSV_NONE. */
 int mq_csv_column(const mq_csv *csv, const char *name);
 

@@ -16,6 +16,7 @@ typedef enum {
     MQ_RNG_INIT = 4,
     MQ_RNG_TEST = 5,
     MQ_RNG_CALIBRATE = 6,
+    MQ_RNG_FOLD = 10,
 } mq_rng_purpose;
 
 /* Four 32-bit words for counter under key, ten rounds. */

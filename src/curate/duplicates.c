@@ -39,7 +39,7 @@ mq_split mq_picture_place(const mq_dataset *dataset, size_t picture, size_t *ind
 static void digest_of(const finder *f, uint32_t picture, uint8_t digest[MQ_SHA256_SIZE]) {
     size_t index;
     const mq_split split = mq_picture_place(f->plan->dataset, picture, &index);
-    mq_dataset_picture_digest(f->plan->dataset, split, index, digest);
+    mq_dataset_sha256(f->plan->dataset, split, index, digest);
 }
 
 static uint32_t root_of(const finder *f, uint32_t picture) {
