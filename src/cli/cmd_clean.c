@@ -216,9 +216,10 @@ static mq_status apply(mq_err *err, const clean_options *o, const mq_dataset *da
     size_t dropped = 0;
     for (size_t i = 0; i < list.count; i++) dropped += list.changes[i].drop;
     if (o->json) {
-        MQ_TRY(mq_json_pack(err, &json, "{s:s, s:o, s:o, s:I, s:I, s:I}", "schema", "marque.clean.v1", "data",
-                            mq_json_text(data), "cleaned", mq_json_text(path), "dropped", (long long)dropped,
-                            "relabelled", (long long)(list.count - dropped), "kept", (long long)list.kept));
+        MQ_TRY(mq_json_pack(err, &json, "{s:s, s:o, s:o, s:I, s:I, s:I}", "schema", "marque.cleaned.v1",
+                            "data", mq_json_text(data), "cleaned", mq_json_text(path), "dropped",
+                            (long long)dropped, "relabelled", (long long)(list.count - dropped), "kept",
+                            (long long)list.kept));
         MQ_TRY(mq_print_json(err, &json));
         goto cleanup;
     }

@@ -56,6 +56,12 @@ const mq_option mq_train_options_table[] = {
      .standard = "stretch",
      .offset = offsetof(mq_train_options, fit),
      .help = "how a picture that is not square fills the network's input"},
+    {.name = "denoise",
+     .kind = MQ_OPTION_CHOICE,
+     .value = "none|median",
+     .standard = "none",
+     .offset = offsetof(mq_train_options, denoise),
+     .help = "filter for noisy pictures, in training and in use: the median of 3 x 3 pixels"},
     {.name = "optimizer",
      .kind = MQ_OPTION_CHOICE,
      .value = "adam",
@@ -245,6 +251,7 @@ mq_status mq_config_make(mq_err *err, const mq_train_options *o, const char *dat
         choice("filter", o->filter, words[5]), "fit", choice("fit", o->fit, words[6]), "threads",
         (long long)o->threads, "jobs", (long long)o->workers, "checkpoint-every", o->checkpoint_every, "keep",
         (long long)o->keep, "summary-steps", (long long)o->summary_steps));
+    MQ_TRY(mq_json_set(err, *json, "denoise", mq_json_text(choice("denoise", o->denoise, words[0]))));
 cleanup:
     mq_json_free(&list);
     return status;
@@ -276,7 +283,7 @@ cleanup:
 
 mq_status mq_config_compare(mq_err *err, const char *where, const mq_json *then, const mq_json *now) {
     static const char *const settings[] = {"model",   "imgsz",  "batch", "seed",     "optimizer", "head",
-                                           "monitor", "filter", "fit",   "fraction", NULL};
+                                           "monitor", "filter", "fit",   "fraction", "denoise",   NULL};
     static const char *const of_stage[] = {"thaw", "lr", "bn", "epochs", NULL}, *const of_last[] = {
                                                                                     "thaw", "lr", "bn", NULL};
     mq_status status = MQ_OK;

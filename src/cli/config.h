@@ -11,7 +11,7 @@ typedef struct {
     const char *preset, *stages, *epochs, *lr, *name, *output, *config, *resume, *model;
     int64_t batch, imgsz, seed, keep, summary_steps, threads, workers;
     double checkpoint_every, fraction;
-    int optimizer, bn, head, monitor, dtype, cache, filter, fit;
+    int optimizer, bn, head, monitor, dtype, cache, filter, fit, denoise;
     bool plan, allow_inexact;
 } mq_train_options;
 

@@ -14,7 +14,7 @@ enum { FEW = 4 };
 static const double SURE = 0.5;
 static const float KNOWN = 0.5F;
 
-static const char COPY[] = "copy", CONFLICT[] = "copy in another class", LABEL[] = "label";
+static const char COPY[] = "copy", CONFLICT[] = "copy in another class", LABEL[] = "doubtful label";
 
 /* What is known of the pictures while the list is made; arrays [pictures], owned. */
 typedef struct {

@@ -3,6 +3,7 @@
  * from pixels to a network's input, so training and use see the same bytes. */
 #include "data/prepare.h"
 #include "base/mem.h"
+#include "data/denoise.h"
 #include "data/frame.h"
 #include "data/resize.h"
 
@@ -83,6 +84,7 @@ static mq_status write_bytes(mq_err *err, mq_view view, const canvas *to) {
     float table[3][256];
     MQ_TRY(mq_alloc_aligned(err, (size_t)to->width * to->height, 3, "a resized picture", &resized));
     MQ_TRY(mq_resize_pillow(err, view, to->width, to->height, resized));
+    if (to->recipe->denoise) MQ_TRY(mq_denoise_median(err, to->width, to->height, resized));
     for (size_t c = 0; c < 3; c++)
         for (size_t v = 0; v < 256; v++) table[c][v] = apply_rule(&to->rule, c, (float)v);
     const size_t first = to->rule.bgr ? 2 : 0, third = 2 - first;
