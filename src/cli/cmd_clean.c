@@ -104,9 +104,14 @@ static mq_status name_output(mq_err *err, const char *data, const char *end, cha
     return mq_format(err, path, "%.*s%s", (int)stem, data, end);
 }
 
-/* What the network says of every picture. */
-static mq_status read_vectors(mq_err *err, const clean_options *o, const mq_dataset *dataset, size_t workers,
-                              mq_vectors *vectors) {
+static void tell_scan(void *user, const char *what, size_t done, size_t total, double seconds) {
+    (void)user, (void)seconds;
+    mq_progress("%s [%zu/%zu %zu%%]", what, done, total, 100 * done / total);
+}
+
+/* What can be seen of the pictures, and what the network says of each. */
+static mq_status look(mq_err *err, const clean_options *o, const mq_dataset *dataset, size_t workers,
+                      mq_scan *scan, mq_vectors *vectors) {
     mq_status status = MQ_OK;
     const mq_arch *arch = NULL;
     mq_bundle *weights = NULL;
@@ -129,7 +134,14 @@ static mq_status read_vectors(mq_err *err, const clean_options *o, const mq_data
                                   .workers = workers,
                                   .stop = mq_stop_wanted,
                                   .progress = tell_features};
+    const mq_scan_plan looks = {.size = sizeof looks,
+                                .dataset = dataset,
+                                .confirm = {arch, weights, &recipe, dtype, workers},
+                                .workers = workers,
+                                .stop = mq_stop_wanted,
+                                .progress = tell_scan};
     MQ_TRY(mq_vectors_read(err, &plan, vectors));
+    MQ_TRY(mq_scan_run(err, &looks, scan));
 cleanup:
     mq_bundle_free(&weights);
     return status;
@@ -140,18 +152,20 @@ static mq_status print_found(mq_err *err, const clean_options *o, const char *da
     mq_status status = MQ_OK;
     mq_json *json = NULL;
     if (o->json) {
-        MQ_TRY(mq_json_pack(err, &json, "{s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I}", "schema",
-                            "marque.clean.v1", "data", mq_json_text(data), "list", mq_json_text(path),
-                            "pictures", (long long)r->pictures, "copies", (long long)r->copies,
-                            "copies_in_classes", (long long)r->conflicts, "labels", (long long)r->doubtful,
-                            "label_noise", r->rate, "drop", (long long)r->actions[MQ_DROP], "relabel",
-                            (long long)r->actions[MQ_RELABEL], "keep", (long long)r->actions[MQ_KEEP]));
+        MQ_TRY(mq_json_pack(err, &json, "{s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I}",
+                            "schema", "marque.clean.v1", "data", mq_json_text(data), "list",
+                            mq_json_text(path), "pictures", (long long)r->pictures, "copies",
+                            (long long)r->copies, "copies_in_classes", (long long)r->conflicts, "flawed",
+                            (long long)r->flawed, "labels", (long long)r->doubtful, "confident_joint",
+                            (long long)r->confident, "label_noise", r->rate, "drop",
+                            (long long)r->actions[MQ_DROP], "relabel", (long long)r->actions[MQ_RELABEL],
+                            "keep", (long long)r->actions[MQ_KEEP]));
         return mq_print_json(err, &json);
     }
     printf(
-        "%zu pictures: %zu copies, %zu copies in several classes, %zu doubtful labels (about %.1f %% of all "
-        "labels are wrong)\n",
-        r->pictures, r->copies, r->conflicts, r->doubtful, 100 * r->rate);
+        "%zu pictures: %zu copies, %zu copies in several classes, %zu that show little, %zu doubtful labels "
+        "(about %.1f %% of all labels are wrong)\n",
+        r->pictures, r->copies, r->conflicts, r->flawed, r->doubtful, 100 * r->rate);
     if (r->small)
         printf("%zu %s too few pictures for labels to be judged\n", r->small,
                r->small == 1 ? "class has" : "classes have");
@@ -167,6 +181,7 @@ static mq_status find(mq_err *err, const clean_options *o, const mq_dataset *dat
     mq_status status = MQ_OK;
     char *path = NULL;
     mq_vectors vectors = {0};
+    mq_scan scan = {0};
     mq_clean_report report = {0};
     const char *data = mq_dataset_folder(dataset);
     if (o->output)
@@ -174,9 +189,10 @@ static mq_status find(mq_err *err, const clean_options *o, const mq_dataset *dat
     else
         MQ_TRY(name_output(err, data, "-edits.csv", &path));
     MQ_TRY(mq_edits_check(err, path)); /* before minutes of work */
-    MQ_TRY(read_vectors(err, o, dataset, workers, &vectors));
+    MQ_TRY(look(err, o, dataset, workers, &scan, &vectors));
     const mq_clean_plan plan = {.size = sizeof plan,
                                 .dataset = dataset,
+                                .scan = &scan,
                                 .vectors = &vectors,
                                 .folds = (size_t)o->folds,
                                 .seed = (uint64_t)o->seed,
@@ -188,6 +204,7 @@ static mq_status find(mq_err *err, const clean_options *o, const mq_dataset *dat
     MQ_TRY(print_found(err, o, data, path, &report));
 cleanup:
     mq_vectors_free(&vectors);
+    mq_scan_free(&scan);
     mq_clean_report_free(&report);
     free(path);
     return status;

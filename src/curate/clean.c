@@ -14,20 +14,21 @@ enum { FEW = 4 };
 static const double SURE = 0.5;
 static const float KNOWN = 0.5F;
 
-static const char COPY[] = "copy", CONFLICT[] = "copy in another class", LABEL[] = "doubtful label";
+static const char LABEL[] = "doubtful label";
+/* Of the same bytes or not, in one class or several. */
+static const char *const copy_reasons[2][2] = {{"near copy", "near copy in another class"},
+                                               {"copy", "copy in another class"}};
 
 /* What is known of the pictures while the list is made; arrays [pictures], owned. */
 typedef struct {
     const mq_clean_plan *plan;
     mq_clean_report *report;
-    size_t capacity; /* of report->edits */
-    uint8_t (*digests)[MQ_SHA256_SIZE];
-    uint32_t *groups; /* the first picture of the same bytes */
+    size_t capacity;  /* of report->edits */
+    uint32_t *groups; /* the first picture of the same look */
     bool *listed;
 } finding;
 
 static void close_finding(finding *f) {
-    free(f->digests);
     free(f->groups);
     free(f->listed);
 }
@@ -46,67 +47,78 @@ cleanup:
     return status;
 }
 
-/* A picture and the digest of its bytes, to be sorted. */
-typedef struct {
-    const uint8_t *digest;
-    uint32_t picture;
-} digest_place;
-
-static int by_digest(const void *a, const void *b) {
-    const digest_place *x = a, *y = b;
-    const int order = memcmp(x->digest, y->digest, MQ_SHA256_SIZE);
-    return order ? order : x->picture < y->picture ? -1 : x->picture > y->picture;
-}
-
-/* Pictures of the same bytes; the first by split and place stands for all. */
+/* Copies are answered by classifiers that know none of them: all of a group go by its first picture. */
 static mq_status find_groups(mq_err *err, finding *f) {
     mq_status status = MQ_OK;
-    const size_t n = f->report->pictures;
-    digest_place *places = NULL;
-    MQ_TRY(mq_calloc(err, n, sizeof *f->digests, "digests", &f->digests));
-    MQ_TRY(mq_calloc(err, n, sizeof *f->groups, "groups", &f->groups));
-    MQ_TRY(mq_calloc(err, n, sizeof *places, "digests", &places));
-    for (uint32_t i = 0; i < n; i++) {
-        const mq_named *one = &f->report->named[i];
-        mq_dataset_sha256(f->plan->dataset, one->split, one->index, f->digests[i]);
-        places[i] = (digest_place){f->digests[i], i};
-    }
-    if (n) qsort(places, n, sizeof *places, by_digest);
-    for (size_t i = 0; i < n; i++) {
-        const bool same = i && memcmp(places[i].digest, places[i - 1].digest, MQ_SHA256_SIZE) == 0;
-        f->groups[places[i].picture] = same ? f->groups[places[i - 1].picture] : places[i].picture;
-    }
+    const mq_duplicates *found = &f->plan->scan->duplicates;
+    MQ_TRY(mq_calloc(err, f->report->pictures, sizeof *f->groups, "groups", &f->groups));
+    for (uint32_t i = 0; i < f->report->pictures; i++) f->groups[i] = i;
+    for (size_t i = 0; i < found->count; i++)
+        for (size_t k = 0; k < found->groups[i].count; k++)
+            f->groups[found->groups[i].pictures[k]] = found->groups[i].pictures[0];
 cleanup:
-    free(places);
     return status;
 }
 
-/* Of copies one stays; copies in several classes are for a person to look at. */
-static mq_status list_copies(mq_err *err, finding *f) {
+/* Whether a is the better one of two copies to keep: that of test before val before train, so that what a
+ * model is measured on stays and what it could have learned by heart goes; then the larger. */
+static bool is_better(const finding *f, uint32_t a, uint32_t b) {
+    const mq_named *x = &f->report->named[a], *y = &f->report->named[b];
+    const mq_scan_row *of_x = &f->plan->scan->rows[a], *of_y = &f->plan->scan->rows[b];
+    const uint64_t size_x = (uint64_t)of_x->width * of_x->height,
+                   size_y = (uint64_t)of_y->width * of_y->height;
+    if (x->split != y->split) return x->split > y->split;
+    return size_x > size_y;
+}
+
+/* Of copies the best stays; copies in several classes are for a person to look at, each beside another one.
+ */
+static mq_status list_group(mq_err *err, finding *f, const mq_duplicate_group *g) {
     mq_status status = MQ_OK;
-    mq_clean_report *r = f->report;
-    bool *conflict = NULL;
-    MQ_TRY(mq_calloc(err, r->pictures, sizeof *conflict, "groups", &conflict));
-    for (size_t i = 0; i < r->pictures; i++)
-        if (r->named[i].label != r->named[f->groups[i]].label) conflict[f->groups[i]] = true;
-    for (size_t i = 0; i < r->pictures; i++) {
-        const uint32_t first = f->groups[i];
-        if (!conflict[first] && first == i) continue;
-        const char *twin = r->named[first].name;
-        for (size_t k = i + 1; first == i; k++) /* the first one's twin is the next of the group */
-            if (f->groups[k] == first) {
-                twin = r->named[k].name;
-                break;
-            }
-        const mq_edit edit = {.reason = conflict[first] ? CONFLICT : COPY,
-                              .score = 1,
-                              .suggestion = twin,
-                              .action = conflict[first] ? MQ_KEEP : MQ_DROP};
-        *(conflict[first] ? &r->conflicts : &r->copies) += 1;
-        MQ_TRY(add(err, f, i, &edit));
+    uint32_t best = g->pictures[0];
+    for (size_t k = 1; k < g->count; k++)
+        if (is_better(f, g->pictures[k], best)) best = g->pictures[k];
+    for (size_t k = 0; k < g->count; k++) {
+        const uint32_t picture = g->pictures[k], next = g->pictures[(k + 1) % g->count];
+        if (f->listed[picture] || (!g->conflict && picture == best)) continue;
+        const mq_edit edit = {.reason = copy_reasons[g->exact][g->conflict],
+                              .score = g->exact ? 1 : fmax(0, fmin(1, (double)g->cosine)),
+                              .suggestion = f->report->named[g->conflict ? next : best].name,
+                              .action = g->conflict ? MQ_KEEP : MQ_DROP};
+        *(g->conflict ? &f->report->conflicts : &f->report->copies) += 1;
+        MQ_TRY(add(err, f, picture, &edit));
     }
 cleanup:
-    free(conflict);
+    return status;
+}
+
+static mq_status list_copies(mq_err *err, finding *f, bool conflict) {
+    mq_status status = MQ_OK;
+    const mq_duplicates *found = &f->plan->scan->duplicates;
+    for (size_t i = 0; i < found->count; i++)
+        if (found->groups[i].confirmed && found->groups[i].conflict == conflict)
+            MQ_TRY(list_group(err, f, &found->groups[i]));
+cleanup:
+    return status;
+}
+
+/* Pictures that show nothing go; those that show little are for a person to look at. */
+static mq_status list_flaws(mq_err *err, finding *f) {
+    mq_status status = MQ_OK;
+    static const mq_flaw flaws[] = {MQ_FLAW_EMPTY, MQ_FLAW_DARK, MQ_FLAW_OVEREXPOSED, MQ_FLAW_BLURRED,
+                                    MQ_FLAW_TINY};
+    for (uint32_t i = 0; i < f->report->pictures; i++)
+        for (size_t k = 0; k < sizeof flaws / sizeof *flaws && !f->listed[i]; k++) {
+            if (!(f->plan->scan->rows[i].flaws & 1U << flaws[k])) continue;
+            const bool empty = flaws[k] == MQ_FLAW_EMPTY;
+            const mq_edit edit = {.reason = mq_flaw_name(flaws[k])->word,
+                                  .score = empty ? 1 : SURE,
+                                  .suggestion = "",
+                                  .action = empty ? MQ_DROP : MQ_KEEP};
+            f->report->flawed++;
+            MQ_TRY(add(err, f, i, &edit));
+        }
+cleanup:
     return status;
 }
 
@@ -136,6 +148,7 @@ static mq_status list_labels(mq_err *err, finding *f, const mq_answers_given *gi
     for (size_t c = 0; c < given->classes; c++) r->small += counts[c] > 0 && counts[c] < FEW;
     MQ_TRY(mq_confident_judge(err, given, doubts, &r->rate));
     for (size_t i = 0; i < given->count; i++) {
+        r->confident += doubts[i].confident < given->classes && doubts[i].confident != given->labels[i];
         const bool contradicted = doubts[i].best > doubts[i].given && doubts[i].wrong >= f->plan->least;
         if (!f->listed[i] && contradicted && counts[given->labels[i]] >= FEW)
             MQ_TRY(list_label(err, f, i, &doubts[i]));
@@ -191,11 +204,15 @@ mq_status mq_clean_find(mq_err *err, const mq_clean_plan *plan, mq_clean_report 
     *report = (mq_clean_report){0};
     MQ_REQUIRE(plan->size == sizeof *plan, err, MQ_INTERNAL, "a cleaning plan of %zu bytes", plan->size);
     MQ_TRY(mq_named_read(err, plan->dataset, plan->stop, &report->named, &report->pictures));
-    MQ_REQUIRE(plan->vectors->count == report->pictures, err, MQ_INTERNAL, "features of other pictures");
+    MQ_REQUIRE(plan->vectors->count == report->pictures && plan->scan->pictures == report->pictures, err,
+               MQ_INTERNAL, "features or a scan of other pictures");
     MQ_TRY(mq_calloc(err, report->pictures, sizeof *f.listed, "pictures", &f.listed));
     MQ_TRY(find_groups(err, &f));
-    MQ_TRY(list_copies(err, &f));
+    /* The first reason is the picture's row: what changes something before what is to be looked at. */
+    MQ_TRY(list_copies(err, &f, false));
     MQ_TRY(judge_labels(err, &f));
+    MQ_TRY(list_copies(err, &f, true));
+    MQ_TRY(list_flaws(err, &f));
     if (report->count) qsort(report->edits, report->count, sizeof *report->edits, by_certainty);
 cleanup:
     close_finding(&f);

@@ -115,14 +115,6 @@ size_t mq_confident_class(const mq_answers_given *given, const double *threshold
     return best;
 }
 
-void mq_confident_joint(const mq_answers_given *given, const double *thresholds, size_t *joint) {
-    memset(joint, 0, given->classes * given->classes * sizeof *joint);
-    for (size_t i = 0; i < given->count; i++) {
-        const size_t c = mq_confident_class(given, thresholds, i);
-        if (c < given->classes) joint[given->labels[i] * given->classes + c]++;
-    }
-}
-
 /* Labels of like self-confidence, judged together. */
 typedef struct {
     size_t labels; /* in the bin, and in those that were merged into it */

@@ -41,11 +41,9 @@ typedef struct {
 void mq_confident_thresholds(const mq_answers_given *given, double *thresholds);
 
 /* The class that a picture is confidently counted as: the likeliest of those that reach their thresholds;
- * `classes` where none does. */
+ * `classes` where none does.
+ * Counted by given class they are the paper's confident joint. */
 size_t mq_confident_class(const mq_answers_given *given, const double *thresholds, size_t picture);
-
-/* The confident joint [given class, confident class], counts. joint [classes, classes]. */
-void mq_confident_joint(const mq_answers_given *given, const double *thresholds, size_t *joint);
 
 /* What is thought of one label. */
 typedef struct {
