@@ -95,6 +95,14 @@ mq_status mq_csv_open(mq_err *err, const char *path, mq_csv **csv) {
     return status;
 }
 
+size_t mq_csv_columns(const mq_csv *csv) {
+    return csv->columns;
+}
+
+const char *mq_csv_name(const mq_csv *csv, int column) {
+    return csv->names[column];
+}
+
 int mq_csv_column(const mq_csv *csv, const char *name) {
     for (size_t i = 0; i < csv->columns; i++)
         if (strcmp(csv->names[i], name) == 0) return (int)i;

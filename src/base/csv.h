@@ -15,6 +15,9 @@ MQ_MUST_USE mq_status mq_csv_open(mq_err *err, const char *path, mq_csv **csv);
 /* The same of text that is there already, taken over even on failure; what names it in messages, comma stands
  * between its fields. */
 MQ_MUST_USE mq_status mq_csv_parse(mq_err *err, const char *what, mq_buf *text, char comma, mq_csv **csv);
+/* The columns, and the name of each; borrowed. */
+size_t mq_csv_columns(const mq_csv *csv);
+const char *mq_csv_name(const mq_csv *csv, int column);
 
 /* The number of the column called name, or MQ_CSV_NONE. */
 int mq_csv_column(const mq_csv *csv, const char *name);

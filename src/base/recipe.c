@@ -9,6 +9,7 @@ enum { IMGSZ_MAX = 4096, MEMBERS = 8 };
 
 static const char *const filter_names[] = {"pillow-bilinear", "tensorflow-bilinear", NULL};
 static const char *const fit_names[] = {"stretch", "crop", "pad", NULL};
+static const char *const denoise_names[] = {"none", "median", NULL};
 static const char *const range_names[] = {"tf", "unit", "caffe", NULL};
 
 mq_recipe mq_recipe_default(uint32_t imgsz, mq_range range) {
@@ -22,10 +23,14 @@ mq_recipe mq_recipe_default(uint32_t imgsz, mq_range range) {
 }
 
 mq_status mq_recipe_to_json(mq_err *err, const mq_recipe *r, mq_json **json) {
-    return mq_json_pack(err, json, "{s:i, s:b, s:b, s:f, s:s, s:s, s:s, s:[i,i,i]}", "imgsz", (int)r->imgsz,
+    mq_status status = MQ_OK;
+    MQ_TRY(mq_json_pack(err, json, "{s:i, s:b, s:b, s:f, s:s, s:s, s:s, s:[i,i,i]}", "imgsz", (int)r->imgsz,
                         "crop", (int)r->crop, "exif", (int)r->apply_exif, "margin", r->margin, "filter",
                         filter_names[r->filter], "fit", fit_names[r->fit], "range", range_names[r->range],
-                        "background", (int)r->background[0], (int)r->background[1], (int)r->background[2]);
+                        "background", (int)r->background[0], (int)r->background[1], (int)r->background[2]));
+    if (r->denoise) MQ_TRY(mq_json_set(err, *json, "denoise", mq_json_text(denoise_names[r->denoise])));
+cleanup:
+    return status;
 }
 
 static mq_status name_index(mq_err *err, const char *what, const char *const *names, const char *name,
@@ -41,17 +46,21 @@ static mq_status name_index(mq_err *err, const char *what, const char *const *na
 
 mq_status mq_recipe_from_json(mq_err *err, const char *what, mq_json *json, mq_recipe *recipe) {
     mq_status status = MQ_OK;
-    int imgsz, crop, exif, filter = 0, fit = 0, range = 0, background[3];
+    int imgsz, crop, exif, filter = 0, fit = 0, denoise = 0, range = 0, background[3];
     double margin;
     const char *filter_name, *fit_name, *range_name;
     MQ_TRY(mq_json_unpack(err, what, json, "{s:i, s:b, s:b, s:F, s:s, s:s, s:s, s:[i,i,i]}", "imgsz", &imgsz,
                           "crop", &crop, "exif", &exif, "margin", &margin, "filter", &filter_name, "fit",
                           &fit_name, "range", &range_name, "background", &background[0], &background[1],
                           &background[2]));
-    MQ_REQUIRE(mq_json_size(json) == MEMBERS, err, MQ_BAD_DATA,
+    const char *denoise_name = mq_json_string(mq_json_get(json, "denoise"));
+    MQ_REQUIRE(mq_json_size(json) == MEMBERS + (denoise_name != NULL), err, MQ_BAD_DATA,
                "%s: the recipe has members that this version of marque does not know", what);
     MQ_TRY(name_index(err, what, filter_names, filter_name, &filter));
     MQ_TRY(name_index(err, what, fit_names, fit_name, &fit));
+    if (denoise_name) MQ_TRY(name_index(err, what, denoise_names, denoise_name, &denoise));
+    MQ_REQUIRE(!denoise || filter == MQ_FILTER_PILLOW, err, MQ_BAD_DATA,
+               "%s: the recipe's filter against noise goes with the resize of Pillow alone", what);
     MQ_TRY(name_index(err, what, range_names, range_name, &range));
     MQ_REQUIRE(imgsz > 0 && imgsz <= IMGSZ_MAX, err, MQ_BAD_DATA, "%s: the recipe's imgsz %d is not 1..%d",
                what, imgsz, IMGSZ_MAX);
@@ -67,6 +76,7 @@ mq_status mq_recipe_from_json(mq_err *err, const char *what, mq_json *json, mq_r
         .margin = margin,
         .filter = (mq_filter)filter,
         .fit = (mq_fit)fit,
+        .denoise = (mq_denoise)denoise,
         .range = (mq_range)range,
         .background = {(uint8_t)background[0], (uint8_t)background[1], (uint8_t)background[2]}};
 cleanup:

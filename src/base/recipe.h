@@ -18,6 +18,11 @@ typedef enum {
 } mq_fit;
 
 typedef enum {
+    MQ_DENOISE_NONE,
+    MQ_DENOISE_MEDIAN, /* of 3 x 3 pixels, after the resize; with MQ_FILTER_PILLOW only */
+} mq_denoise;
+
+typedef enum {
     MQ_RANGE_TF,    /* x / 127.5 - 1, RGB: Xception, Inception (Keras' mode "tf") */
     MQ_RANGE_UNIT,  /* x / 255, RGB */
     MQ_RANGE_CAFFE, /* BGR minus 103.939, 116.779, 123.68: ResNet50, VGG (Keras' mode "caffe") */
@@ -30,14 +35,16 @@ typedef struct {
     double margin;   /* added around the box on each side, as a fraction of its width and height */
     mq_filter filter;
     mq_fit fit;
+    mq_denoise denoise;
     mq_range range;
     uint8_t background[3]; /* under transparent pixels and around padded pictures, RGB */
 } mq_recipe;
 
-/* crop, EXIF applied, no margin, Pillow's bilinear, stretched, white background. */
+/* crop, EXIF applied, no margin, Pillow's bilinear, stretched, no filter against noise, white background. */
 mq_recipe mq_recipe_default(uint32_t imgsz, mq_range range);
 
-/* To a JSON object (the caller's) and back; unknown members and values are refused, naming them. */
+/* To a JSON object (the caller's) and back; unknown members and values are refused, naming them. A
+ * recipe without a filter against noise has no member "denoise": its text is that of older versions. */
 MQ_MUST_USE mq_status mq_recipe_to_json(mq_err *err, const mq_recipe *recipe, mq_json **json);
 MQ_MUST_USE mq_status mq_recipe_from_json(mq_err *err, const char *what, mq_json *json, mq_recipe *recipe);
 

@@ -19,6 +19,7 @@ typedef enum {
     MQ_RNG_AUGMENT = 7,
     MQ_RNG_BALANCE = 8,
     MQ_RNG_MIX = 9,
+    MQ_RNG_FOLD = 10,
 } mq_rng_purpose;
 
 /* Four 32-bit words for counter under key, ten rounds. */

@@ -191,9 +191,39 @@ cleanup:
     return status;
 }
 
+/* What lists of edits have made of the data set: dropped, relabelled and SHA-256 of each. */
+static mq_status cleaned_json(mq_err *err, const mq_dataset *data, mq_json **json) {
+    mq_status status = MQ_OK;
+    const mq_json *lists = mq_dataset_cleaned(data);
+    MQ_TRY(mq_json_pack(err, json, "[]"));
+    for (size_t i = 0; i < mq_json_size(lists); i++) {
+        const mq_json *list = mq_json_at(lists, i);
+        const char *digest = mq_json_string(mq_json_get(list, "list_sha256"));
+        mq_json *one = NULL;
+        MQ_TRY(mq_json_pack(
+            err, &one, "{s:I, s:I, s:s}", "dropped", mq_json_int(mq_json_get(list, "dropped")), "relabelled",
+            mq_json_int(mq_json_get(list, "relabelled")), "list_sha256", digest ? digest : ""));
+        MQ_TRY(mq_json_append(err, *json, one));
+    }
+cleanup:
+    return status;
+}
+
+static void print_cleaned(const mq_json *lists) {
+    char safe[80];
+    for (size_t i = 0; i < mq_json_size(lists); i++) {
+        const mq_json *list = mq_json_at(lists, i);
+        const char *digest = mq_json_string(mq_json_get(list, "list_sha256"));
+        printf("cleaned: %lld dropped, %lld relabelled by the list of SHA-256 %s\n",
+               mq_json_int(mq_json_get(list, "dropped")), mq_json_int(mq_json_get(list, "relabelled")),
+               mq_text_safe(digest ? digest : "?", safe, sizeof safe));
+    }
+}
+
 static mq_status data_json(mq_err *err, const mq_dataset *data, const size_t *counts) {
     mq_status status = MQ_OK;
-    mq_json *list = NULL, *all = NULL;
+    mq_json *list = NULL, *cleaned = NULL, *all = NULL;
+    MQ_TRY(cleaned_json(err, data, &cleaned));
     MQ_TRY(mq_json_pack(err, &list, "[]"));
     for (size_t c = 0; c < mq_dataset_classes(data); c++) {
         const size_t *n = counts + c * MQ_SPLITS;
@@ -203,14 +233,15 @@ static mq_status data_json(mq_err *err, const mq_dataset *data, const size_t *co
                             (int)n[MQ_VAL], "test", (int)n[MQ_TEST]));
         MQ_TRY(mq_json_append(err, list, one));
     }
-    MQ_TRY(mq_json_pack(err, &all, "{s:o, s:s, s:i, s:i, s:i, s:b, s:O}", "data",
+    MQ_TRY(mq_json_pack(err, &all, "{s:o, s:s, s:i, s:i, s:i, s:b, s:O, s:O}", "data",
                         mq_json_text(mq_dataset_folder(data)), "sha256", mq_dataset_digest(data), "train",
                         (int)mq_dataset_count(data, MQ_TRAIN), "val", (int)mq_dataset_count(data, MQ_VAL),
                         "test", (int)mq_dataset_count(data, MQ_TEST), "boxes",
-                        (int)mq_dataset_has_boxes(data), "classes", list));
+                        (int)mq_dataset_has_boxes(data), "cleaned", cleaned, "classes", list));
     MQ_TRY(mq_print_json(err, &all));
 cleanup:
     mq_json_free(&list);
+    mq_json_free(&cleaned);
     mq_json_free(&all);
     return status;
 }
@@ -237,6 +268,7 @@ static mq_status inspect_data(mq_err *err, const char *path, bool as_json) {
     printf("total %6zu %6zu %6zu  %zu classes, boxes %s, SHA-256 %s\n", mq_dataset_count(data, MQ_TRAIN),
            mq_dataset_count(data, MQ_VAL), mq_dataset_count(data, MQ_TEST), mq_dataset_classes(data),
            mq_dataset_has_boxes(data) ? "yes" : "no", mq_dataset_digest(data));
+    print_cleaned(mq_dataset_cleaned(data));
 cleanup:
     free(counts);
     mq_dataset_free(&data);

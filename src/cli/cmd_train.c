@@ -246,6 +246,9 @@ static mq_status open_inputs(mq_err *err, train_call *c) {
     c->recipe = mq_recipe_default((uint32_t)o->imgsz, c->arch->range);
     c->recipe.filter = (mq_filter)o->filter;
     c->recipe.fit = (mq_fit)o->fit;
+    c->recipe.denoise = (mq_denoise)o->denoise;
+    MQ_REQUIRE(!c->recipe.denoise || c->recipe.filter == MQ_FILTER_PILLOW, err, MQ_USAGE,
+               "--denoise goes with --filter pillow alone");
     mq_dataset_recipe(c->dataset, &c->recipe);
     MQ_TRY(digest_settings(err, c));
 cleanup:

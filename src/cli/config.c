@@ -57,6 +57,12 @@ const mq_option mq_train_options_table[] = {
      .standard = "stretch",
      .offset = offsetof(mq_train_options, fit),
      .help = "how a picture that is not square fills the network's input"},
+    {.name = "denoise",
+     .kind = MQ_OPTION_CHOICE,
+     .value = "none|median",
+     .standard = "none",
+     .offset = offsetof(mq_train_options, denoise),
+     .help = "filter for noisy pictures, in training and in use: the median of 3 x 3 pixels"},
     {.name = "optimizer",
      .kind = MQ_OPTION_CHOICE,
      .value = "adam",
@@ -283,6 +289,7 @@ mq_status mq_config_make(mq_err *err, const mq_train_options *o, const char *dat
         (long long)o->keep, "summary-steps", (long long)o->summary_steps, "sampling",
         choice("sampling", o->sampling, words[7]), "class-weights", mq_json_text(o->class_weights),
         "label-smoothing", o->smoothing, "augment", o->augment, "fold", (long long)o->fold));
+    MQ_TRY(mq_json_set(err, *json, "denoise", mq_json_text(choice("denoise", o->denoise, words[0]))));
 cleanup:
     mq_json_free(&list);
     return status;
@@ -314,8 +321,9 @@ cleanup:
 
 mq_status mq_config_compare(mq_err *err, const char *where, const mq_json *then, const mq_json *now) {
     static const char *const settings[] = {
-        "model", "imgsz",    "batch",    "seed",          "optimizer",       "head",    "monitor", "filter",
-        "fit",   "fraction", "sampling", "class-weights", "label-smoothing", "augment", "fold",    NULL};
+        "model",         "imgsz",           "batch",   "seed",    "optimizer", "head",
+        "monitor",       "filter",          "fit",     "denoise", "fraction",  "sampling",
+        "class-weights", "label-smoothing", "augment", "fold",    NULL};
     static const char *const of_stage[] = {"thaw", "lr", "bn", "epochs", NULL}, *const of_last[] = {
                                                                                     "thaw", "lr", "bn", NULL};
     mq_status status = MQ_OK;

@@ -12,7 +12,7 @@ typedef struct {
         *augment;
     int64_t batch, imgsz, fold, seed, keep, summary_steps, threads, workers;
     double checkpoint_every, fraction, smoothing;
-    int optimizer, bn, head, monitor, dtype, cache, filter, fit, sampling;
+    int optimizer, bn, head, monitor, dtype, cache, filter, fit, sampling, denoise;
     bool plan, allow_inexact;
 } mq_train_options;
 

@@ -12,12 +12,13 @@
 #include <string.h>
 #include <unistd.h>
 
-extern const mq_command mq_cmd_import, mq_cmd_pull, mq_cmd_train, mq_cmd_eval, mq_cmd_predict, mq_cmd_export,
-    mq_cmd_inspect, mq_cmd_cache, mq_cmd_bench, mq_cmd_doctor, mq_cmd_docs;
+extern const mq_command mq_cmd_import, mq_cmd_scan, mq_cmd_clean, mq_cmd_pull, mq_cmd_train, mq_cmd_eval,
+    mq_cmd_predict, mq_cmd_export, mq_cmd_inspect, mq_cmd_cache, mq_cmd_bench, mq_cmd_doctor, mq_cmd_docs;
 
 static const mq_command *const commands[] = {
-    &mq_cmd_pull,    &mq_cmd_import, &mq_cmd_train, &mq_cmd_eval,   &mq_cmd_predict, &mq_cmd_export,
-    &mq_cmd_inspect, &mq_cmd_cache,  &mq_cmd_bench, &mq_cmd_doctor, &mq_cmd_docs,    NULL,
+    &mq_cmd_pull,    &mq_cmd_import, &mq_cmd_scan,    &mq_cmd_clean, &mq_cmd_train, &mq_cmd_eval,
+    &mq_cmd_predict, &mq_cmd_export, &mq_cmd_inspect, &mq_cmd_cache, &mq_cmd_bench, &mq_cmd_doctor,
+    &mq_cmd_docs,    NULL,
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands - 1, HELP_LIMIT = 1 << 16 };

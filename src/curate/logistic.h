@@ -18,8 +18,8 @@ typedef struct {
     void *user;
 } mq_logistic_plan;
 
-/* Learns from the used rows and answers all: p [count, classes], the caller's. The same bytes for every
- * number of threads. Stopped: MQ_INTERRUPTED. */
+/* Learns from the used rows and answers all: p [count, classes], the caller's. The same bytes
+ * every time for the same number of threads, and nearly the same for others. Stopped: MQ_INTERRUPTED. */
 MQ_MUST_USE mq_status mq_logistic_fit(mq_err *err, const mq_logistic_plan *plan, float *p);
 
 /* The penalised mean cross-entropy at params (weights [classes, features], then biases [classes]) and its

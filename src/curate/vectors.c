@@ -56,9 +56,8 @@ cleanup:
     return status;
 }
 
-/* The trunk, and the digest under which the cache knows its weights. */
-static mq_status make_program(mq_err *err, const mq_vectors_plan *plan, mq_program **program,
-                              char digest[MQ_HEX_SIZE]) {
+mq_status mq_vectors_program(mq_err *err, const mq_vectors_plan *plan, mq_program **program,
+                             char digest[MQ_HEX_SIZE]) {
     mq_status status = MQ_OK;
     mq_graph *graph = NULL;
     const mq_program_plan make = {.size = sizeof make,
@@ -101,7 +100,7 @@ mq_status mq_vectors_read(mq_err *err, const mq_vectors_plan *plan, mq_vectors *
     char digest[MQ_HEX_SIZE];
     MQ_REQUIRE(plan->size == sizeof *plan, err, MQ_INTERNAL, "a vectors plan of %zu bytes", plan->size);
     MQ_TRY(take_memory(err, plan, &v));
-    MQ_TRY(make_program(err, plan, &program, digest));
+    MQ_TRY(mq_vectors_program(err, plan, &program, digest));
     for (mq_split split = MQ_TRAIN; split < MQ_SPLITS; split++) {
         reading r = {plan, split};
         if (v.number[split]) MQ_TRY(read_split(err, &r, program, digest, v.rows + v.begin[split] * v.width));

@@ -2,6 +2,7 @@
 #ifndef MQ_VECTORS_H
 #define MQ_VECTORS_H
 
+#include "base/digest.h"
 #include "data/dataset.h"
 #include "net/program.h"
 
@@ -33,6 +34,11 @@ typedef struct {
  * MQ_NO_MEMORY. *vectors is the caller's, for mq_vectors_free. */
 MQ_MUST_USE mq_status mq_vectors_read(mq_err *err, const mq_vectors_plan *plan, mq_vectors *vectors);
 void mq_vectors_free(mq_vectors *vectors);
+
+/* The trunk that computes them (*program is the caller's), and the digest under which the cache knows its
+ * weights; of the plan only arch, weights, recipe and dtype matter. */
+MQ_MUST_USE mq_status mq_vectors_program(mq_err *err, const mq_vectors_plan *plan, mq_program **program,
+                                         char digest[MQ_HEX_SIZE]);
 
 /* Gives every column mean 0 and standard deviation 1 over all rows; a column that never changes becomes 0. */
 void mq_vectors_standardise(mq_vectors *vectors);

@@ -38,6 +38,7 @@ struct mq_dataset {
     dataset_part parts[MQ_SPLITS];
     bool boxes;
     double margin;
+    mq_json *cleaned; /* NULL: none */
 };
 
 const char *mq_split_name(mq_split split) {
@@ -160,6 +161,8 @@ static mq_status open_json(mq_err *err, const char *path, mq_dataset *d) {
     MQ_REQUIRE(d->margin >= 0 && d->margin <= 10, err, MQ_BAD_DATA, "%s: a margin of %g makes no sense", path,
                d->margin);
     d->boxes = boxes;
+    if (mq_json_size(mq_json_get(json, "cleaned")))
+        MQ_TRY(mq_json_unpack(err, path, json, "{s:O}", "cleaned", &d->cleaned));
     MQ_TRY(read_classes(err, path, json, d));
     for (mq_split split = MQ_TRAIN; split < MQ_SPLITS; split++) MQ_TRY(open_part(err, path, json, d, split));
 cleanup:
@@ -196,6 +199,7 @@ void mq_dataset_free(mq_dataset **dataset) {
     }
     for (size_t i = 0; i < d->class_count; i++) free(d->classes[i]);
     free(d->classes);
+    mq_json_free(&d->cleaned);
     free(d->folder);
     free(d);
     *dataset = NULL;
@@ -225,6 +229,14 @@ void mq_dataset_sha256(const mq_dataset *dataset, mq_split split, size_t index,
                        uint8_t digest[MQ_SHA256_SIZE]) {
     const mq_index_row row = mq_index_get(&dataset->parts[split].index, index);
     memcpy(digest, row.digest, sizeof row.digest);
+}
+
+size_t mq_dataset_bytes(const mq_dataset *dataset, mq_split split, size_t index) {
+    return (size_t)mq_index_get(&dataset->parts[split].index, index).length + FRAME;
+}
+
+const mq_json *mq_dataset_cleaned(const mq_dataset *dataset) {
+    return dataset->cleaned;
 }
 
 bool mq_dataset_has_boxes(const mq_dataset *dataset) {
@@ -268,18 +280,29 @@ static bool box_in_pixels(const mq_example *e, mq_box *box) {
     return box->x1 < box->x2 && box->y1 < box->y2;
 }
 
+mq_status mq_dataset_frame(mq_err *err, const mq_dataset *dataset, mq_split split, size_t index,
+                           mq_buf *frame) {
+    mq_status status = MQ_OK;
+    const dataset_part *part = &dataset->parts[split];
+    MQ_REQUIRE(index < part->index.count, err, MQ_INTERNAL, "%s: no picture %zu in %s", dataset->folder,
+               index, mq_split_name(split));
+    const mq_index_row row = mq_index_get(&part->index, index);
+    const char *path = part->shards[row.shard].path;
+    MQ_TRY(read_frame(err, path, &row, frame));
+    MQ_TRY(mq_tfrecord_check(err, path, index, row.offset, frame->data, frame->size));
+cleanup:
+    return status;
+}
+
 mq_status mq_dataset_read(mq_err *err, const mq_dataset *dataset, mq_split split, size_t index,
                           mq_buf *record, mq_sample *sample) {
     mq_status status = MQ_OK;
     const dataset_part *part = &dataset->parts[split];
     char *what = NULL;
     mq_example example = {0};
-    MQ_REQUIRE(index < part->index.count, err, MQ_INTERNAL, "%s: no picture %zu in %s", dataset->folder,
-               index, mq_split_name(split));
+    MQ_TRY(mq_dataset_frame(err, dataset, split, index, record));
     const mq_index_row row = mq_index_get(&part->index, index);
     const char *path = part->shards[row.shard].path;
-    MQ_TRY(read_frame(err, path, &row, record));
-    MQ_TRY(mq_tfrecord_check(err, path, index, row.offset, record->data, record->size));
     MQ_TRY(mq_format(err, &what, "%s: record %zu at byte %llu", path, index, (unsigned long long)row.offset));
     MQ_TRY(mq_example_decode(err, what, record->data + MQ_TFRECORD_HEADER, (size_t)row.length, &example));
     MQ_REQUIRE(example.encoded.size && example.label == (int64_t)row.label + 1, err, MQ_BAD_DATA,

@@ -34,6 +34,13 @@ const char *mq_dataset_digest(const mq_dataset *dataset);
 void mq_dataset_sha256(const mq_dataset *dataset, mq_split split, size_t index,
                        uint8_t digest[MQ_SHA256_SIZE]);
 
+/* Bytes of the record's frame in its shard. */
+size_t mq_dataset_bytes(const mq_dataset *dataset, mq_split split, size_t index);
+
+/* The lists of edits that made this data set from another (docs/FORMATS.md, "cleaned"); NULL: it is as it was
+ * imported. Borrowed. */
+const mq_json *mq_dataset_cleaned(const mq_dataset *dataset);
+
 /* What the importer proposes for recipes: crop to boxes and margin. */
 void mq_dataset_recipe(const mq_dataset *dataset, mq_recipe *recipe);
 
@@ -50,5 +57,9 @@ typedef struct {
  * with a record of its own. A damaged shard is MQ_BAD_DATA, naming shard, record and offset. */
 MQ_MUST_USE mq_status mq_dataset_read(mq_err *err, const mq_dataset *dataset, mq_split split, size_t index,
                                       mq_buf *record, mq_sample *sample);
+
+/* The record's whole frame (tfrecord.h), checked, into frame. */
+MQ_MUST_USE mq_status mq_dataset_frame(mq_err *err, const mq_dataset *dataset, mq_split split, size_t index,
+                                       mq_buf *frame);
 
 #endif

@@ -57,6 +57,11 @@ static mq_status load_classes(mq_err *err, mq_import_job *job) {
     mq_dataset *old = NULL;
     uint32_t class = 0;
     MQ_TRY(mq_dataset_open(err, job->plan->output, &old));
+    MQ_REQUIRE(
+        !mq_dataset_cleaned(old), err, MQ_USAGE,
+        "%s: was made by marque clean, whose edits an update would undo; update the data set it was made "
+        "from, and apply the list to that once more",
+        job->plan->output);
     for (size_t i = 0; i < mq_dataset_classes(old); i++)
         MQ_TRY(mq_manifest_add_class(err, &job->manifest, mq_dataset_class(old, i), &class));
     job->first_classes = job->manifest.class_count;

@@ -3,6 +3,7 @@
  * from pixels to a network's input, so training and use see the same bytes. */
 #include "data/prepare.h"
 #include "base/mem.h"
+#include "data/denoise.h"
 #include "data/frame.h"
 #include "data/resize.h"
 
@@ -100,12 +101,20 @@ static void write_pixels(const canvas *to, const uint8_t *pixels) {
     }
 }
 
-/* Resizes as Pillow. */
+/* Resizes as Pillow and filters as the recipe says. */
+static mq_status resize_pillow(mq_err *err, mq_view view, const canvas *to, uint8_t *out) {
+    mq_status status = MQ_OK;
+    MQ_TRY(mq_resize_pillow(err, view, to->width, to->height, out));
+    if (to->recipe->denoise) MQ_TRY(mq_denoise_median(err, to->width, to->height, out));
+cleanup:
+    return status;
+}
+
 static mq_status write_bytes(mq_err *err, mq_view view, const canvas *to) {
     mq_status status = MQ_OK;
     uint8_t *resized = NULL;
     MQ_TRY(mq_alloc_aligned(err, (size_t)to->width * to->height, 3, "a resized picture", &resized));
-    MQ_TRY(mq_resize_pillow(err, view, to->width, to->height, resized));
+    MQ_TRY(resize_pillow(err, view, to, resized));
     write_pixels(to, resized);
 cleanup:
     free(resized);
@@ -137,8 +146,7 @@ static mq_status resize_to_bytes(mq_err *err, mq_view view, const canvas *to, ui
     mq_status status = MQ_OK;
     float *exact = NULL;
     const size_t pixels = (size_t)to->width * to->height;
-    if (to->recipe->filter == MQ_FILTER_PILLOW)
-        return mq_resize_pillow(err, view, to->width, to->height, out);
+    if (to->recipe->filter == MQ_FILTER_PILLOW) return resize_pillow(err, view, to, out);
     MQ_TRY(mq_alloc_aligned(err, pixels, 3 * sizeof *exact, "a resized picture", &exact));
     MQ_TRY(mq_resize_tensorflow(err, view, to->width, to->height, exact));
     for (size_t i = 0; i < pixels * 3; i++) out[i] = (uint8_t)(exact[i] + 0.5f);

@@ -17,7 +17,7 @@ import tempfile
 
 import numpy as np
 import PIL
-from PIL import Image
+from PIL import Image, ImageFilter
 
 PICTURES = 60
 SIZES = [(299, 299), (71, 96), (1, 1), (640, 13)]
@@ -103,6 +103,13 @@ def check_resize(tap, paths):
         tap.check(not wrong, f"resize {path.name} {wrong}")
 
 
+def check_median(tap, paths):
+    """The recipe's filter against noise, edges included."""
+    for path in paths:
+        image = Image.fromarray(decode(path)).filter(ImageFilter.MedianFilter(3))
+        tap.check(probe("median", path) == image.tobytes(), f"median {path.name}")
+
+
 def check_odd_sizes(tap, folder):
     """Noise of every awkward shape, up and down."""
     draw = random.Random(1)
@@ -115,6 +122,7 @@ def check_odd_sizes(tap, folder):
             ours = probe("resize", path, *to, "pillow")
             same = ours == resize(noise, *to).tobytes()
             tap.check(same, f"resize noise {width}x{height} to {to[0]}x{to[1]}")
+        check_median(tap, [path])
 
 
 def check_prepare(tap, paths):
@@ -158,6 +166,7 @@ def main():
     tap.check(len(paths) >= 20, f"{len(paths)} real pictures found")
     check_decode(tap, paths)
     check_resize(tap, paths[::2])
+    check_median(tap, paths[::6])
     with tempfile.TemporaryDirectory() as folder:
         check_odd_sizes(tap, folder)
     check_prepare(tap, paths[::10])

@@ -3,11 +3,13 @@
  *   prepare_probe decode FILE                    "WIDTH HEIGHT ORIENTATION\n" and RGB bytes
  *   prepare_probe resize FILE W H pillow         RGB bytes
  *   prepare_probe resize FILE W H tensorflow     RGB, f32
+ *   prepare_probe median FILE                    RGB bytes
  *   prepare_probe prepare FILE SIZE FIT RANGE FLIP [X1 Y1 X2 Y2 MARGIN]    f32
  *   prepare_probe time FILE W H COUNT            milliseconds for a decode and for a resize */
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "data/denoise.h"
 #include "data/prepare.h"
 #include "data/resize.h"
 
@@ -75,6 +77,17 @@ cleanup:
     return status;
 }
 
+static mq_status show_median(mq_err *err, const char *name, const mq_buf *file) {
+    mq_status status = MQ_OK;
+    mq_pixels pixels = {0};
+    MQ_TRY(decode(err, name, file, &pixels));
+    MQ_TRY(mq_denoise_median(err, pixels.width, pixels.height, pixels.rgb));
+    fwrite(pixels.rgb, 3, (size_t)pixels.width * pixels.height, stdout);
+cleanup:
+    mq_pixels_free(&pixels);
+    return status;
+}
+
 static mq_status show_time(mq_err *err, char **args, const mq_buf *file) {
     mq_status status = MQ_OK;
     mq_pixels pixels = {0};
@@ -104,6 +117,7 @@ int main(int argc, char **argv) {
     if (status == MQ_OK) {
         status = MQ_USAGE;
         if (strcmp(argv[1], "decode") == 0) status = show_decode(&err, argv[2], &file);
+        if (strcmp(argv[1], "median") == 0) status = show_median(&err, argv[2], &file);
         if (strcmp(argv[1], "resize") == 0 && argc == 6) status = show_resize(&err, argv + 2, &file);
         if (strcmp(argv[1], "prepare") == 0 && argc >= 7)
             status = show_prepare(&err, argc - 2, argv + 2, &file);

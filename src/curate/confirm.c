@@ -1,0 +1,135 @@
+/* confirm.c: features of candidates, and the angle between them. Called by
+ * duplicates.c. Owns the network's program and the open caches. Invariant: a
+ * pair's cosine depends on its two pictures alone. */
+#include "curate/confirm.h"
+#include "base/mem.h"
+#include "curate/vectors.h"
+#include "infer/features.h"
+
+#include <math.h>
+
+enum { BATCH = 16 };
+
+typedef struct {
+    const mq_duplicates_plan *plan;
+    mq_program *program;
+    mq_features *features[MQ_SPLITS];
+    float *rows[2];  /* of a pair */
+    uint32_t *order; /* pictures wanted of a split */
+    uint8_t *flips;  /* and whether mirrored */
+} confirmer;
+
+static bool stop_wanted(void *user) {
+    const mq_duplicates_plan *plan = ((const confirmer *)user)->plan;
+    return plan->stop && plan->stop(plan->user);
+}
+
+static void tell(void *user, size_t done, size_t total, double seconds, double waited) {
+    const confirmer *c = user;
+    (void)waited;
+    if (c->plan->progress) c->plan->progress(c->plan->user, "candidates compared", done, total, seconds);
+}
+
+static mq_status open_features(mq_err *err, confirmer *c, mq_split split, const char *digest) {
+    const mq_confirm_plan *confirm = &c->plan->confirm;
+    const mq_features_plan open = {.size = sizeof open,
+                                   .dataset = c->plan->dataset,
+                                   .split = split,
+                                   .count = mq_dataset_count(c->plan->dataset, split),
+                                   .flips = true,
+                                   .recipe = confirm->recipe,
+                                   .program = c->program,
+                                   .weights_digest = digest,
+                                   .width = confirm->arch->features,
+                                   .dtype = confirm->dtype,
+                                   .batch = BATCH,
+                                   .workers = confirm->workers,
+                                   .stop = stop_wanted,
+                                   .progress = tell,
+                                   .user = c};
+    return mq_features_open(err, &open, &c->features[split]);
+}
+
+/* Computes what the pairs want of one split, each view once: the views are marked, then listed. */
+static mq_status need_split(mq_err *err, confirmer *c, mq_split split, const uint8_t *wanted, size_t first) {
+    const size_t count = mq_dataset_count(c->plan->dataset, split);
+    size_t views = 0;
+    for (size_t i = 0; i < count; i++)
+        for (uint8_t flip = 0; flip < 2; flip++)
+            if (wanted[first + i] >> flip & 1) {
+                c->order[views] = (uint32_t)i;
+                c->flips[views++] = flip;
+            }
+    return views ? mq_features_need(err, c->features[split], c->order, c->flips, views) : MQ_OK;
+}
+
+static mq_status need_all(mq_err *err, confirmer *c, const mq_near *pairs, size_t count, size_t pictures) {
+    mq_status status = MQ_OK;
+    uint8_t *wanted = NULL; /* bit 0: as it is, bit 1: mirrored */
+    MQ_TRY(mq_calloc(err, pictures, 1, "candidates", &wanted));
+    MQ_TRY(mq_calloc(err, 2 * pictures, sizeof *c->order, "candidates", &c->order));
+    MQ_TRY(mq_calloc(err, 2 * pictures, 1, "candidates", &c->flips));
+    for (size_t i = 0; i < count; i++) {
+        wanted[pairs[i].a] |= 1;
+        wanted[pairs[i].b] |= pairs[i].mirrored ? 2 : 1;
+    }
+    size_t first = 0;
+    for (mq_split split = MQ_TRAIN; split < MQ_SPLITS; split++) {
+        MQ_TRY(need_split(err, c, split, wanted, first));
+        first += mq_dataset_count(c->plan->dataset, split);
+    }
+cleanup:
+    free(wanted);
+    return status;
+}
+
+static mq_status read_row(mq_err *err, const confirmer *c, uint32_t picture, bool flip, float *row) {
+    size_t index;
+    const mq_split split = mq_picture_place(c->plan->dataset, picture, &index);
+    return mq_features_read(err, c->features[split], index, flip, row);
+}
+
+static float cosine(const float *a, const float *b, size_t width) {
+    double ab = 0, aa = 0, bb = 0;
+    for (size_t i = 0; i < width; i++) {
+        ab += (double)a[i] * (double)b[i];
+        aa += (double)a[i] * (double)a[i];
+        bb += (double)b[i] * (double)b[i];
+    }
+    return aa > 0 && bb > 0 ? (float)(ab / sqrt(aa * bb)) : 0;
+}
+
+mq_status mq_confirm_pairs(mq_err *err, const mq_duplicates_plan *plan, const mq_near *pairs, size_t count,
+                           float *cosines) {
+    mq_status status = MQ_OK;
+    confirmer c = {.plan = plan};
+    char digest[MQ_HEX_SIZE];
+    const mq_confirm_plan *confirm = &plan->confirm;
+    const size_t width = confirm->arch->features;
+    size_t pictures = 0;
+    MQ_TRY(mq_vectors_program(err,
+                              &(mq_vectors_plan){.size = sizeof(mq_vectors_plan),
+                                                 .arch = confirm->arch,
+                                                 .weights = confirm->weights,
+                                                 .recipe = confirm->recipe,
+                                                 .dtype = confirm->dtype},
+                              &c.program, digest));
+    for (mq_split split = MQ_TRAIN; split < MQ_SPLITS; split++) {
+        pictures += mq_dataset_count(plan->dataset, split);
+        MQ_TRY(open_features(err, &c, split, digest));
+    }
+    MQ_TRY(need_all(err, &c, pairs, count, pictures));
+    for (int i = 0; i < 2; i++) MQ_TRY(mq_calloc(err, width, sizeof(float), "features", &c.rows[i]));
+    for (size_t i = 0; i < count; i++) {
+        MQ_TRY(read_row(err, &c, pairs[i].a, false, c.rows[0]));
+        MQ_TRY(read_row(err, &c, pairs[i].b, pairs[i].mirrored, c.rows[1]));
+        cosines[i] = cosine(c.rows[0], c.rows[1], width);
+    }
+cleanup:
+    for (mq_split split = MQ_TRAIN; split < MQ_SPLITS; split++) mq_features_free(&c.features[split]);
+    mq_program_free(&c.program);
+    for (int i = 0; i < 2; i++) free(c.rows[i]);
+    free(c.order);
+    free(c.flips);
+    return status;
+}

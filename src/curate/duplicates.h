@@ -1,0 +1,62 @@
+/* duplicates.h: pictures that occur more than once: the same bytes, or nearly the same look.
+ *
+ * Pictures of one digest are exact copies. Others are candidates when their
+ * fingerprints are near (phash.h), and copies when the frozen network, too, sees
+ * almost the same in both. Copies of copies form one group. */
+#ifndef MQ_DUPLICATES_H
+#define MQ_DUPLICATES_H
+
+#include "curate/phash.h"
+#include "net/program.h"
+
+/* The network that confirms candidates; all borrowed. */
+typedef struct {
+    const mq_arch *arch;
+    const mq_bundle *weights; /* NULL: nothing is confirmed */
+    const mq_recipe *recipe;
+    mq_dtype dtype;
+    size_t workers;
+} mq_confirm_plan;
+
+/* Pictures count through train, val and test: the first of val has the number of training pictures. */
+typedef struct {
+    size_t size; /* sizeof(mq_duplicates_plan) */
+    const mq_dataset *dataset;
+    const mq_phash *hashes; /* [count] of all pictures; borrowed */
+    const bool *passed;     /* [count] pictures whose look says nothing: compared by their bytes alone */
+    mq_confirm_plan confirm;
+    bool (*stop)(void *user);
+    void (*progress)(void *user, const char *what, size_t done, size_t total, double seconds);
+    void *user;
+} mq_duplicates_plan;
+
+typedef struct {
+    uint32_t *pictures; /* borrowed from the list, rising */
+    size_t count;       /* at least 2 */
+    bool exact;         /* all have the same bytes */
+    bool confirmed;     /* by the network, or by their bytes */
+    bool mirrored;      /* some are mirror images */
+    bool conflict;      /* of more than one class */
+    bool leak;          /* in more than one of train, val and test */
+    unsigned distance;  /* the largest of the pairs that made it, bits of 64 */
+    float cosine;       /* the smallest of them; NAN: not computed */
+} mq_duplicate_group;
+
+typedef struct {
+    mq_duplicate_group *groups; /* leaks first, then conflicts, larger ones first; owned, as is all */
+    size_t count;
+    uint32_t *pictures;
+    size_t candidates; /* pairs of near fingerprints */
+    size_t refused;    /* of them, those the network tells apart */
+    bool complete;     /* false: so many candidates that not all were looked at */
+} mq_duplicates;
+
+/* Finds all groups. *duplicates is the caller's, for mq_duplicates_free. */
+MQ_MUST_USE mq_status mq_duplicates_find(mq_err *err, const mq_duplicates_plan *plan,
+                                         mq_duplicates *duplicates);
+void mq_duplicates_free(mq_duplicates *duplicates);
+
+/* The part of the data set that a picture lies in, and its number there. */
+mq_split mq_picture_place(const mq_dataset *dataset, size_t picture, size_t *index);
+
+#endif

@@ -1,0 +1,239 @@
+/* phash_pairs.c: all pairs of near fingerprints. Called by duplicates.c. Owns
+ * the tables of one block at a time. Invariant: a pair is found once, in the
+ * first block in which its two fingerprints are near enough. */
+#include "base/mem.h"
+#include "base/par.h"
+#include "curate/phash.h"
+
+#include <math.h>
+#include <string.h>
+
+enum {
+    BLOCKS_MAX = 16,
+    BLOCK_BITS_MAX = 22, /* so that a table's beginnings take 16 MB at most */
+    PARTS = 64,          /* of a block's values, each with pairs of its own */
+    PAIRS_MAX = 1 << 28,
+};
+
+/* How fingerprints are cut: by the pigeonhole principle two at most `distance` bits apart differ in at most
+ * distance / blocks bits of one of them. */
+typedef struct {
+    unsigned blocks, radius;
+    unsigned shift[BLOCKS_MAX], bits[BLOCKS_MAX];
+} cutting;
+
+static uint64_t value_of(const cutting *c, unsigned block, uint64_t hash) {
+    return hash >> c->shift[block] & ((UINT64_C(1) << c->bits[block]) - 1);
+}
+
+/* Patterns of at most radius of so many bits. */
+static double patterns(unsigned bits, unsigned radius) {
+    double sum = 0, ways = 1;
+    for (unsigned i = 0; i <= radius && i <= bits; i++) {
+        sum += ways;
+        ways = ways * (bits - i) / (i + 1);
+    }
+    return sum;
+}
+
+/* The cutting with the fewest steps: values visited and fingerprints compared, for random fingerprints. */
+static cutting choose_cutting(size_t count, unsigned distance) {
+    cutting best = {0};
+    double least = INFINITY;
+    for (unsigned blocks = 1; blocks <= BLOCKS_MAX; blocks++) {
+        const unsigned bits = (64 + blocks - 1) / blocks, radius = distance / blocks;
+        if (bits > BLOCK_BITS_MAX) continue;
+        const double values = ldexp(1, (int)bits), n = (double)count;
+        const double steps = blocks * patterns(bits, radius) * (values + n * n / values);
+        if (steps >= least) continue;
+        least = steps;
+        best = (cutting){.blocks = blocks, .radius = radius};
+    }
+    for (unsigned i = 0, at = 0; i < best.blocks; at += best.bits[i++]) {
+        best.shift[i] = at;
+        best.bits[i] = 64 * (i + 1) / best.blocks - at;
+    }
+    return best;
+}
+
+/* The fingerprints by their value in a block: those of value v stand at begin[v] to begin[v + 1]. All owned.
+ */
+typedef struct {
+    uint32_t *begin;
+    uint64_t *hashes;
+    uint32_t *pictures;
+} table;
+
+static mq_status take_table(mq_err *err, const mq_phash_plan *plan, const cutting *c, table *t) {
+    mq_status status = MQ_OK;
+    unsigned bits = 0;
+    for (unsigned i = 0; i < c->blocks; i++) bits = c->bits[i] > bits ? c->bits[i] : bits;
+    MQ_TRY(mq_calloc(err, ((size_t)1 << bits) + 2, sizeof *t->begin, "fingerprints", &t->begin));
+    MQ_TRY(mq_calloc(err, plan->count, sizeof *t->hashes, "fingerprints", &t->hashes));
+    MQ_TRY(mq_calloc(err, plan->count, sizeof *t->pictures, "fingerprints", &t->pictures));
+cleanup:
+    return status;
+}
+
+static void free_table(table *t) {
+    free(t->begin);
+    free(t->hashes);
+    free(t->pictures);
+}
+
+static uint64_t hash_at(const mq_phash_plan *plan, size_t i, bool mirrored) {
+    return mirrored ? plan->hashes[i].mirrored : plan->hashes[i].upright;
+}
+
+/* Sorts by counting, so that pictures of one value keep their order. */
+static void fill_table(const mq_phash_plan *plan, const cutting *c, unsigned block, bool mirrored, table *t) {
+    const size_t values = (size_t)1 << c->bits[block];
+    memset(t->begin, 0, (values + 2) * sizeof *t->begin);
+    for (size_t i = 0; i < plan->count; i++) t->begin[value_of(c, block, hash_at(plan, i, mirrored)) + 2]++;
+    for (size_t v = 2; v < values + 2; v++) t->begin[v] += t->begin[v - 1];
+    for (size_t i = 0; i < plan->count; i++) {
+        const uint64_t hash = hash_at(plan, i, mirrored);
+        const uint32_t at = t->begin[value_of(c, block, hash) + 1]++;
+        t->hashes[at] = hash;
+        t->pictures[at] = (uint32_t)i;
+    }
+}
+
+/* The search in one block. */
+typedef struct {
+    const mq_phash_plan *plan;
+    const cutting *cut;
+    unsigned block;
+    bool mirrored;
+    const table *left, *right; /* the same one unless mirrored */
+    mq_near_list found[PARTS];
+    size_t capacity[PARTS];
+} search;
+
+/* Whether an earlier block has found the pair already. */
+static bool seen_before(const search *s, uint64_t difference) {
+    for (unsigned i = 0; i < s->block; i++)
+        if ((unsigned)__builtin_popcountll(value_of(s->cut, i, difference)) <= s->cut->radius) return true;
+    return false;
+}
+
+static mq_status add_pair(mq_err *err, search *s, size_t part, const mq_near *pair) {
+    mq_near_list *list = &s->found[part];
+    const mq_status status = mq_grow(err, &list->pairs, &s->capacity[part], list->count + 1,
+                                     sizeof *list->pairs);
+    if (status == MQ_OK) list->pairs[list->count++] = *pair;
+    return status;
+}
+
+/* Compares all of value v on the left with all of value w on the right. */
+static mq_status compare(mq_err *err, search *s, size_t part, size_t v, size_t w) {
+    mq_status status = MQ_OK;
+    const table *left = s->left, *right = s->right;
+    for (uint32_t i = left->begin[v]; i < left->begin[v + 1]; i++) {
+        const uint64_t hash = left->hashes[i];
+        const uint32_t first = !s->mirrored && v == w ? i + 1 : right->begin[w];
+        for (uint32_t k = first; k < right->begin[w + 1]; k++) {
+            const uint64_t difference = hash ^ right->hashes[k];
+            const unsigned distance = (unsigned)__builtin_popcountll(difference);
+            if (distance > s->plan->distance) continue;
+            const uint32_t a = left->pictures[i], b = right->pictures[k];
+            /* A picture may resemble its own mirror image; and of a pair each is the other's mirror. */
+            if ((s->mirrored && a >= b) || seen_before(s, difference)) continue;
+            if (s->found[part].count > s->plan->most) return MQ_OK;
+            const mq_near pair = {a < b ? a : b, a < b ? b : a, (uint8_t)distance, s->mirrored};
+            MQ_TRY(add_pair(err, s, part, &pair));
+        }
+    }
+cleanup:
+    return status;
+}
+
+/* Visits the values near v: those that differ in at most `left` bits, all of them below bit `below`. */
+static mq_status visit_near(mq_err *err, search *s, size_t part, size_t v, size_t w, unsigned below,
+                            unsigned left) {
+    mq_status status = MQ_OK;
+    /* Of two different values on one table either may come first: the smaller does. */
+    if (s->mirrored || v <= w) MQ_TRY(compare(err, s, part, v, w));
+    for (unsigned bit = 0; left && bit < below; bit++)
+        MQ_TRY(visit_near(err, s, part, v, w ^ (size_t)1 << bit, bit, left - 1));
+cleanup:
+    return status;
+}
+
+static mq_status search_part(mq_err *err, void *ctx, size_t part, size_t worker) {
+    mq_status status = MQ_OK;
+    search *s = ctx;
+    (void)worker;
+    const unsigned bits = s->cut->bits[s->block];
+    const size_t values = (size_t)1 << bits, begin = values * part / PARTS, end = values * (part + 1) / PARTS;
+    MQ_REQUIRE(!s->plan->stop || !s->plan->stop(s->plan->user), err, MQ_INTERRUPTED, "stopped");
+    for (size_t v = begin; v < end; v++)
+        if (s->left->begin[v] < s->left->begin[v + 1])
+            MQ_TRY(visit_near(err, s, part, v, v, bits, s->cut->radius));
+cleanup:
+    return status;
+}
+
+static int by_pictures(const void *a, const void *b) {
+    const mq_near *x = a, *y = b;
+    if (x->a != y->a) return x->a < y->a ? -1 : 1;
+    if (x->b != y->b) return x->b < y->b ? -1 : 1;
+    return x->mirrored - y->mirrored;
+}
+
+/* Moves the parts' pairs behind those of the list, as many as are allowed. */
+static mq_status gather(mq_err *err, search *s, size_t *capacity, mq_near_list *list) {
+    mq_status status = MQ_OK;
+    for (size_t i = 0; i < PARTS; i++) {
+        const mq_near_list *part = &s->found[i];
+        const size_t room = s->plan->most - list->count, count = part->count < room ? part->count : room;
+        MQ_TRY(mq_grow(err, &list->pairs, capacity, list->count + count, sizeof *list->pairs));
+        if (count) memcpy(list->pairs + list->count, part->pairs, count * sizeof *list->pairs);
+        list->count += count;
+        list->complete = list->complete && count == part->count;
+    }
+cleanup:
+    return status;
+}
+
+static mq_status search_block(mq_err *err, search *s, size_t *capacity, mq_near_list *list) {
+    mq_status status = MQ_OK;
+    MQ_TRY(mq_parallel_each(err, (size_t)mq_par_threads(), PARTS, search_part, s));
+    MQ_TRY(gather(err, s, capacity, list));
+cleanup:
+    for (size_t i = 0; i < PARTS; i++) {
+        free(s->found[i].pairs);
+        s->found[i] = (mq_near_list){0};
+        s->capacity[i] = 0;
+    }
+    return status;
+}
+
+mq_status mq_phash_pairs(mq_err *err, const mq_phash_plan *plan, mq_near_list *list) {
+    mq_status status = MQ_OK;
+    const cutting cut = choose_cutting(plan->count, plan->distance);
+    const unsigned passes = plan->mirrors ? 2 : 1;
+    table tables[2] = {{0}};
+    size_t capacity = 0;
+    *list = (mq_near_list){.complete = true};
+    MQ_REQUIRE(plan->size == sizeof *plan && plan->count < UINT32_MAX && plan->distance < 64 &&
+                   plan->most <= PAIRS_MAX,
+               err, MQ_INTERNAL, "a search for pairs in %zu pictures", plan->count);
+    for (unsigned i = 0; i < passes; i++) MQ_TRY(take_table(err, plan, &cut, &tables[i]));
+    for (unsigned block = 0; block < cut.blocks; block++)
+        for (unsigned pass = 0; pass < passes; pass++) {
+            search s = {.plan = plan, .cut = &cut, .block = block, .mirrored = pass == 1, .left = &tables[0]};
+            s.right = &tables[pass];
+            fill_table(plan, &cut, block, s.mirrored, &tables[pass]);
+            MQ_TRY(search_block(err, &s, &capacity, list));
+            if (plan->progress) plan->progress(plan->user, block * passes + pass + 1, cut.blocks * passes);
+        }
+    if (list->count) qsort(list->pairs, list->count, sizeof *list->pairs, by_pictures);
+cleanup:
+    for (unsigned i = 0; i < 2; i++) free_table(&tables[i]);
+    if (status != MQ_OK) {
+        free(list->pairs);
+        *list = (mq_near_list){0};
+    }
+    return status;
+}
