@@ -2,7 +2,7 @@
 # Sourced, not run.
 
 BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config ca-certificates libdnnl-dev libhdf5-dev libzip-dev
-    libwebp-dev libpng-dev libjpeg62-turbo-dev libjansson-dev libcurl4-openssl-dev libssl-dev zlib1g-dev libexpat1-dev"
+    libarchive-dev libwebp-dev libpng-dev libjpeg62-turbo-dev libjansson-dev libcurl4-openssl-dev libssl-dev zlib1g-dev libexpat1-dev"
 # aarch64's compiler (40 MB) only checks that what needs no library compiles there.
 # man, zsh and fish read what marque says of itself; debootstrap, dpkg-dev and file are for the Debian package.
 TEST_PACKAGES="libcmocka-dev clang clang-format openssl strace faketime gcc-aarch64-linux-gnu libc6-dev-arm64-cross g++ man-db zsh
