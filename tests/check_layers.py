@@ -21,6 +21,7 @@ LAYERS = {
     "fetch": ("base",),
     "convert": ("base",),
     "unpack": ("base",),
+    "pictures": ("base",),
     "cli": ("base", "data", "net", "infer", "train", "curate", "serve", "report", "fetch"),
 }
 # A library's headers -> the only files that may include them.
@@ -37,6 +38,9 @@ THIRD_PARTY = {
     r"oneapi/dnnl/.*|dnnl.*\.h": r"src/net/dnn\w*\.[ch]",
     r"hdf5\.h|H5\w*\.h|hdf5/.*": r"src/convert/\w+\.[ch]",
     r"zip\.h": r"src/convert/\w+\.[ch]",
+    r"tiffio\.h": r"src/pictures/tiff\.c",
+    r"libheif/.*": r"src/pictures/heif\.c",
+    r"gif_lib\.h": r"src/pictures/gif\.c",
     r"archive\.h|archive_entry\.h": r"src/unpack/members\.c",
 }
 SYSTEM = re.compile(

@@ -41,6 +41,9 @@ static const struct {
 } CHILDREN[] = {
     {"marque-convert", "to read Keras' files"},
     {"marque-unpack", "to unpack archives"},
+#ifdef MARQUE_FOREIGN_PICTURES
+    {"marque-pictures", "to read TIFF, BMP, GIF, HEIC and AVIF"},
+#endif
 };
 
 /* What a command would miss, a line for each; json: a list of them. */

@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char TEMPORARY[] = ".import.tmp", DATASET[] = "dataset.json";
+static const char TEMPORARY[] = ".import.tmp", UNPACKED[] = ".unpack.tmp", DATASET[] = "dataset.json";
 
 /* The first source whose probe says true reads. */
 static const mq_import_source *const SOURCES[] = {&mq_import_list,     &mq_import_csv,  &mq_import_cars,
@@ -54,7 +54,7 @@ cleanup:
 /* What a folder holds for us: nothing, a data set, what an import that was cut off left, or other files. */
 typedef enum { FOLDER_EMPTY, FOLDER_DATASET, FOLDER_CUT_OFF, FOLDER_OTHER } folder_state;
 
-/* A lock alone is nothing: it stays behind when a process is killed. */
+/* A lock or an unpacked archive alone is nothing: they stay behind when a process is killed. */
 static mq_status look_at_output(mq_err *err, const char *path, folder_state *state) {
     bool dataset = false, temporary = false, other = false;
     DIR *dir = opendir(path);
@@ -66,6 +66,7 @@ static mq_status look_at_output(mq_err *err, const char *path, folder_state *sta
     for (const struct dirent *e; (e = readdir(dir));) {
         const char *name = e->d_name;
         if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, ".lock") == 0) continue;
+        if (strcmp(name, UNPACKED) == 0) continue;
         dataset |= strcmp(name, DATASET) == 0;
         temporary |= strcmp(name, TEMPORARY) == 0;
         other = true;
@@ -245,7 +246,7 @@ cleanup:
 static mq_status find_root(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
     const mq_import_plan *plan = job->plan;
-    const char *source = plan->list ? "." : plan->source;
+    const char *source = plan->list ? "." : job->unpacked ? job->unpacked : plan->source;
     char *real = realpath(source, NULL);
     MQ_REQUIRE(real, err, MQ_NO_INPUT, "%s: %s", source, strerror(errno));
     const bool folder = !plan->list && mq_folder_exists(real);
@@ -404,6 +405,27 @@ cleanup:
     return status;
 }
 
+/* Takes away what an archive was unpacked to, by this import or by one that was killed. */
+static mq_status remove_unpacked(mq_err *err, const char *output) {
+    mq_status status = MQ_OK;
+    char *folder = NULL;
+    MQ_TRY(mq_path_join(err, output, UNPACKED, &folder));
+    MQ_TRY(mq_remove_folder(err, folder));
+cleanup:
+    free(folder);
+    return status;
+}
+
+static mq_status unpack(mq_err *err, mq_import_job *job) {
+    mq_status status = MQ_OK;
+    char *folder = NULL;
+    MQ_TRY(mq_path_join(err, job->plan->output, UNPACKED, &folder));
+    MQ_TRY(mq_import_unpack(err, job, folder));
+cleanup:
+    free(folder);
+    return status;
+}
+
 /* Takes back the folder that this import made and did not fill. */
 static void remove_empty(const char *folder) {
     mq_err ignored = {0};
@@ -417,27 +439,35 @@ mq_status mq_import(mq_err *err, const mq_import_plan *plan, mq_import_report *r
     mq_status status = MQ_OK;
     mq_import_job job = {.plan = plan, .report = report};
     mq_lock *lock = NULL;
-    bool made = false;
+    bool made = false, archive = false;
+    mq_err ignored = {0};
     *report = (mq_import_report){0};
     MQ_TRY(check_plan(err, plan));
     MQ_REQUIRE(plan->list || mq_folder_exists(plan->source) || mq_file_exists(plan->source), err, MQ_NO_INPUT,
                "%s: no such folder or list", plan->source);
     MQ_TRY(check_output(err, plan));
-    if (!plan->dry_run) {
+    archive = !plan->list && mq_import_is_archive(plan->source);
+    if (!plan->dry_run || archive) {
         made = !mq_folder_exists(plan->output);
         MQ_TRY(mq_make_folder(err, plan->output));
         MQ_TRY(mq_lock_folder(err, plan->output, &lock));
+        MQ_TRY(remove_unpacked(err, plan->output));
+    }
+    if (!plan->dry_run) {
         MQ_TRY(end_exchange(err, plan->output));
         MQ_TRY(check_output(err, plan)); /* what there is now, and while nobody else writes */
     }
     if (stat(plan->output, &job.output) != 0) job.output.st_ino = 0;
+    if (archive) MQ_TRY(unpack(err, &job));
     MQ_TRY(prepare(err, &job));
     if (!plan->dry_run) MQ_TRY(replace_output(err, &job));
 cleanup:
-    if (made && status != MQ_OK) remove_empty(plan->output);
+    if (lock && archive && remove_unpacked(&ignored, plan->output) != MQ_OK) mq_warn("%s", ignored.text);
+    if (made && (status != MQ_OK || plan->dry_run)) remove_empty(plan->output);
     mq_lock_free(&lock);
     mq_manifest_free(&job.manifest);
     free(job.root);
     free(job.list);
+    free(job.unpacked);
     return status;
 }

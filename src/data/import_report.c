@@ -100,6 +100,8 @@ mq_status mq_import_count_pictures(mq_err *err, mq_import_job *job) {
         r->count[e->split]++;
         r->classes[e->class].count[e->split]++;
         r->kept += e->kept;
+        r->foreign += e->foreign;
+        r->animated += e->animated;
     }
     r->fresh = job->plan->update ? r->pictures - r->kept : 0;
     for (size_t i = 0; i < r->class_count; i++) {

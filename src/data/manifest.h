@@ -26,6 +26,8 @@ typedef struct {
     uint32_t width, height;
     int64_t channels;
     const char *format, *colour; /* static */
+    bool foreign;                /* of a format that is stored as PNG */
+    bool animated;               /* there are more pictures in it */
     size_t size;                 /* bytes as they will be stored */
 } mq_entry;
 

@@ -9,7 +9,11 @@
 #include <strings.h>
 
 /* A new format is a file decode_*.c and a row here. */
-static const mq_decoder *const DECODERS[] = {&mq_decoder_jpeg, &mq_decoder_png, &mq_decoder_webp};
+static const mq_decoder *const DECODERS[] = {&mq_decoder_jpeg, &mq_decoder_png, &mq_decoder_webp,
+#ifdef MARQUE_FOREIGN_PICTURES
+                                             &mq_decoder_foreign
+#endif
+};
 
 /* Formats people do have, so that the message can say what to do. */
 #define BYTES(text) text, sizeof text - 1
@@ -19,15 +23,15 @@ static const struct {
     size_t length;
     const char *says;
 } FOREIGN[] = {
-    {0, BYTES("GIF8"), "GIF is not supported; convert it to PNG"},
-    {0, BYTES("II*\0"), "TIFF is not supported; convert it to PNG or JPEG"},
-    {0, BYTES("MM\0*"), "TIFF is not supported; convert it to PNG or JPEG"},
-    {0, BYTES("BM"), "BMP is not supported; convert it to PNG"},
-    {4, BYTES("ftypavi"), "AVIF is not supported; convert it to JPEG"},
-    {4, BYTES("ftyphei"), "HEIC is not supported; convert it to JPEG"},
-    {4, BYTES("ftyphev"), "HEIC is not supported; convert it to JPEG"},
-    {4, BYTES("ftypmif1"), "HEIC is not supported; convert it to JPEG"},
-    {4, BYTES("ftypmsf1"), "HEIC is not supported; convert it to JPEG"},
+    {0, BYTES("GIF8"), "GIF is not supported by this build; convert it to PNG"},
+    {0, BYTES("II*\0"), "TIFF is not supported by this build; convert it to PNG or JPEG"},
+    {0, BYTES("MM\0*"), "TIFF is not supported by this build; convert it to PNG or JPEG"},
+    {0, BYTES("BM"), "BMP is not supported by this build; convert it to PNG"},
+    {4, BYTES("ftypavi"), "AVIF is not supported by this build; convert it to JPEG"},
+    {4, BYTES("ftyphei"), "HEIC is not supported by this build; convert it to JPEG"},
+    {4, BYTES("ftyphev"), "HEIC is not supported by this build; convert it to JPEG"},
+    {4, BYTES("ftypmif1"), "HEIC is not supported by this build; convert it to JPEG"},
+    {4, BYTES("ftypmsf1"), "HEIC is not supported by this build; convert it to JPEG"},
     {4, BYTES("ftyp"), "looks like a film, not a picture"},
     {4, BYTES("jP  "), "JPEG 2000 is not supported; convert it to JPEG"},
     {4, BYTES("JXL "), "JPEG XL is not supported; convert it to JPEG"},

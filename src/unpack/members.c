@@ -34,9 +34,6 @@ static mq_status tell(mq_err *err) {
 static mq_status say_damaged(mq_err *err, const work *w) {
     char safe[SHOWN];
     const char *why = archive_error_string(w->reader);
-    if (archive_read_has_encrypted_entries(w->reader) > 0)
-        return mq_fail(err, MQ_BAD_DATA, "%s: is encrypted; unpack it yourself and import the folder",
-                       w->what->path);
     return mq_fail(
         err, MQ_BAD_DATA,
         "%s: cut short, damaged or no zip or tar (%s); pack it again, or import the unpacked folder",
@@ -130,7 +127,8 @@ cleanup:
     return status;
 }
 
-/* The formats people pack pictures with; whatever else the library knows stays shut. */
+/* The formats people pack pictures with; whatever else the library knows stays shut. A zip is read by its
+ * list of members at the end, so that one that was cut is seen. */
 static bool open_reader(work *w) {
     struct archive *r = w->reader;
     return archive_read_support_filter_gzip(r) == ARCHIVE_OK &&
@@ -138,7 +136,7 @@ static bool open_reader(work *w) {
            archive_read_support_filter_xz(r) == ARCHIVE_OK &&
            archive_read_support_filter_zstd(r) == ARCHIVE_OK &&
            archive_read_support_format_tar(r) == ARCHIVE_OK &&
-           archive_read_support_format_zip(r) == ARCHIVE_OK &&
+           archive_read_support_format_zip_seekable(r) == ARCHIVE_OK &&
            archive_read_open_fd(r, w->what->archive, BLOCK) == ARCHIVE_OK;
 }
 
