@@ -6,6 +6,7 @@
 #include "base/par.h"
 #include "base/text.h"
 #include "cli/cli.h"
+#include "data/encode.h"
 #include "data/import.h"
 #include "data/manifest.h"
 
@@ -241,9 +242,11 @@ static void print_report(const import_options *o, const mq_import_report *r) {
     print_small(r);
     if (!r->count[MQ_VAL]) printf("no validation part: the last weights count as the best\n");
     if (o->store == MQ_STORE_CROP) printf("pictures with a box are stored cut, as PNG\n");
-    if (r->foreign)
-        printf("%s pictures are TIFF, BMP, GIF, HEIC or AVIF; they are stored as PNG\n",
-               mq_text_count(r->foreign, a));
+    if (r->as_png)
+        printf("%s pictures are TIFF, BMP or GIF; they are stored as PNG\n", mq_text_count(r->as_png, a));
+    if (r->as_jpeg)
+        printf("%s pictures are HEIC or AVIF; they are stored as JPEG of quality %d\n",
+               mq_text_count(r->as_jpeg, a), MQ_JPEG_QUALITY);
     if (r->animated)
         printf("%s pictures are animated or have pages; the first is taken\n", mq_text_count(r->animated, a));
     print_cut(o, r);
@@ -297,14 +300,15 @@ static mq_status print_json(mq_err *err, const import_options *o, const mq_impor
     MQ_TRY(pack_classes(err, r, &classes));
     MQ_TRY(pack_reasons(err, r, &reasons));
     MQ_TRY(mq_json_pack(
-        err, &json, "{s:s,s:o,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:O,s:O}",
+        err, &json, "{s:s,s:o,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:O,s:O}",
         "schema", "marque.import.v1", "data", mq_json_text(o->output), "dry_run", o->dry_run, "pictures",
         (long long)r->pictures, "train", (long long)r->count[MQ_TRAIN], "val", (long long)r->count[MQ_VAL],
         "test", (long long)r->count[MQ_TEST], "left_out", (long long)r->left_out, "missing",
         (long long)r->missing, "originals", (long long)r->originals, "small_classes", (long long)r->small,
         "empty_classes", (long long)r->empty, "copies", (long long)r->twins, "boxes", (long long)r->boxes,
-        "converted", (long long)r->foreign, "animated", (long long)r->animated, "shards",
-        (long long)r->shards, "bytes", (long long)r->bytes, "classes", classes, "reasons", reasons));
+        "stored_as_png", (long long)r->as_png, "stored_as_jpeg", (long long)r->as_jpeg, "animated",
+        (long long)r->animated, "shards", (long long)r->shards, "bytes", (long long)r->bytes, "classes",
+        classes, "reasons", reasons));
     MQ_TRY(mq_print_json(err, &json));
 cleanup:
     mq_json_free(&json);

@@ -67,7 +67,8 @@ typedef struct {
     size_t kept, fresh; /* with update: pictures placed before and now */
     size_t boxes;       /* pictures with a box */
     size_t originals;   /* pictures they are of: fewer where one has several boxes */
-    size_t foreign;     /* pictures of foreign formats, stored as PNG */
+    size_t as_png;      /* TIFF, BMP and GIF, which are stored as PNG */
+    size_t as_jpeg;     /* HEIC and AVIF, which are stored as JPEG */
     size_t animated;    /* pictures of which the first of several is taken */
     size_t shards;
     uint64_t bytes;     /* of the shards; with dry_run about what they would be */

@@ -25,7 +25,8 @@ typedef struct {
     int orientation;        /* EXIF 1..8; 1 where there is none or a wrong one */
     const char *colour;     /* "RGB", "grey", "CMYK", "palette", "RGBA", "grey+alpha", ...; static */
     bool animated;          /* only the first picture is used, or page */
-    bool foreign;           /* readers of data sets do not know the format: it is stored as PNG */
+    const char *becomes;    /* a format that no reader of data sets knows: "png" or "jpeg" is stored instead;
+                               NULL: its own bytes; static */
 } mq_picture_info;
 
 /* Reads the header. name is for messages. Not a picture we know, damaged or too large: MQ_BAD_DATA. */

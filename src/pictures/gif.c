@@ -92,6 +92,18 @@ cleanup:
     return status;
 }
 
+/* Goes behind a picture without decoding it. */
+static mq_status pass_over(mq_err *err, const mq_source *in, GifFileType *gif) {
+    mq_status status = MQ_OK;
+    int size = 0;
+    GifByteType *block = NULL;
+    if (DGifGetCode(gif, &size, &block) == GIF_ERROR) MQ_TRY(say_failure(err, in, gif->Error));
+    while (block)
+        if (DGifGetCodeNext(gif, &block) == GIF_ERROR) MQ_TRY(say_failure(err, in, gif->Error));
+cleanup:
+    return status;
+}
+
 static mq_status read_gif(mq_err *err, const mq_source *in, mq_foreign_head *head, uint8_t **pixels) {
     mq_status status = MQ_OK;
     cursor c = {in, 0};
@@ -109,9 +121,12 @@ static mq_status read_gif(mq_err *err, const mq_source *in, mq_foreign_head *hea
                err, MQ_BAD_DATA, "%s: a GIF whose picture lies outside its screen; convert it to PNG",
                in->name);
     *head = (mq_foreign_head){MQ_GIF, (uint32_t)gif->SWidth, (uint32_t)gif->SHeight, 4, 0};
-    if (!pixels) goto cleanup;
-    MQ_TRY(mq_take_memory(err, in, head, pixels));
-    MQ_TRY(draw(err, in, gif, transparent, *pixels));
+    if (pixels) {
+        MQ_TRY(mq_take_memory(err, in, head, pixels));
+        MQ_TRY(draw(err, in, gif, transparent, *pixels));
+    } else {
+        MQ_TRY(pass_over(err, in, gif));
+    }
     MQ_TRY(next_picture(err, in, gif, &ignored, &more));
     head->more = more;
 cleanup:

@@ -211,7 +211,7 @@ def test_damage(tap, m):
     (m.folder / "bad.zip").write_bytes(b"")
     refuses(tap, m, "an empty file", m.folder / "bad.zip", "no zip or tar")
     write_zip(m.folder / "empty.zip", {})
-    refuses(tap, m, "an archive of nothing", m.folder / "empty.zip", "empty.zip: ", 66)
+    refuses(tap, m, "an archive of nothing", m.folder / "empty.zip", "empty.zip: cut short, damaged or no zip")
     write_zip(m.folder / "text.zip", {"a/1.txt": b"words", "b/1.txt": b"words"})
     refuses(tap, m, "an archive without pictures", m.folder / "text.zip", "text.zip: no pictures in class folders", 66)
     data = bytearray(write_zip(m.folder / "bad.zip", pictures(), zipfile.ZIP_STORED).read_bytes())
@@ -265,7 +265,7 @@ def test_stops(tap, m):
     process, folder = start_slow(m, "int.mq")
     process.send_signal(signal.SIGINT)
     err = process.communicate()[1]
-    tap.check("Ctrl-C while it unpacks", process.returncode == 130 and "stopped; nothing was written" in err,
+    tap.check("Ctrl-C while it unpacks", process.returncode == -signal.SIGINT and "stopped; nothing was written" in err,
               f"{process.returncode} {err}")
     tap.check("Ctrl-C leaves nothing", not (m.folder / "int.mq").exists())
     process, folder = start_slow(m, "kill.mq")
