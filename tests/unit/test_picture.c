@@ -256,6 +256,27 @@ static void test_scan_bomb(void **state) {
     mq_buf_free(&many);
 }
 
+/* JPEG of 12 bits a channel, arithmetic coding, lossless, hierarchical: refused in words, or decoded where
+ * the library knows it; in no case made up from what is another code. */
+static void test_unusual_jpeg(void **state) {
+    (void)state;
+    mq_err err;
+    mq_buf jpeg = golden("rgb-420.jpg");
+    uint8_t *sof = memmem(jpeg.data, jpeg.size, "\xff\xc0\x00\x11\x08", 5);
+    assert_non_null(sof);
+    sof[4] = 12;
+    assert_int_equal(decode_copy(jpeg.data, jpeg.size, &err), MQ_BAD_DATA);
+    assert_non_null(strstr(err.text, "12"));
+    sof[4] = 8;
+    static const uint8_t kinds[] = {0xc3, 0xc5, 0xc6, 0xc7, 0xc9, 0xca, 0xcb, 0xcd, 0xce, 0xcf};
+    for (size_t i = 0; i < sizeof kinds; i++) {
+        sof[1] = kinds[i];
+        assert_int_equal(decode_copy(jpeg.data, jpeg.size, &err), MQ_BAD_DATA);
+        assert_non_null(strstr(err.text, "damaged or unusual JPEG"));
+    }
+    mq_buf_free(&jpeg);
+}
+
 static void test_exif(void **state) {
     (void)state;
     uint8_t good[] = "II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\6\0\0\0\0\0\0\0";
@@ -310,6 +331,7 @@ int main(void) {
         cmocka_unit_test(test_foreign),
         cmocka_unit_test(test_huge),
         cmocka_unit_test(test_scan_bomb),
+        cmocka_unit_test(test_unusual_jpeg),
         cmocka_unit_test(test_exif),
         cmocka_unit_test(test_png_exif_checksum),
     };
