@@ -48,7 +48,7 @@ add_custom_target(marque_docs ALL DEPENDS ${MADE_DOCS} docs/marque.1.gz docs/cha
 # --- Where everything goes.
 set(DATADIR ${CMAKE_INSTALL_DATADIR})
 install(TARGETS marque RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-install(TARGETS marque-convert RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/marque)
+install(TARGETS ${MARQUE_CHILDREN} RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/marque)
 install(TARGETS marque_static marque_shared)
 install(FILES include/marque.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(FILES ${CMAKE_BINARY_DIR}/marque.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -2,11 +2,13 @@
 # Sourced, not run.
 
 BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config ca-certificates libdnnl-dev libhdf5-dev libzip-dev
-    libwebp-dev libpng-dev libjpeg62-turbo-dev libjansson-dev libcurl4-openssl-dev libssl-dev zlib1g-dev libexpat1-dev"
+    libarchive-dev libtiff-dev libheif-dev libgif-dev libwebp-dev libpng-dev libjpeg62-turbo-dev libjansson-dev
+    libcurl4-openssl-dev libssl-dev zlib1g-dev libexpat1-dev"
 # aarch64's compiler (40 MB) only checks that what needs no library compiles there.
-# man, zsh and fish read what marque says of itself; debootstrap, dpkg-dev and file are for the Debian package.
-TEST_PACKAGES="libcmocka-dev clang clang-format libclang-rt-dev openssl strace faketime gcc-aarch64-linux-gnu libc6-dev-arm64-cross g++ man-db zsh
-    fish debootstrap dpkg-dev file"
+# man, zsh and fish read what marque says of itself; debootstrap, dpkg-dev and file are for the Debian package;
+# libheif-examples makes HEIC and AVIF pictures.
+TEST_PACKAGES="libcmocka-dev clang clang-format libclang-rt-dev openssl strace faketime gcc-aarch64-linux-gnu
+    libc6-dev-arm64-cross g++ man-db zsh fish debootstrap dpkg-dev file libheif-examples"
 # Real pictures to learn from (161 MB), where no others are given.
 PICTURE_PACKAGES="tuxpaint-stamps-default"
 

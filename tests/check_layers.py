@@ -20,6 +20,8 @@ LAYERS = {
     "report": ("base",),
     "fetch": ("base",),
     "convert": ("base",),
+    "unpack": ("base",),
+    "pictures": ("base",),
     "cli": ("base", "data", "net", "infer", "train", "curate", "serve", "report", "fetch"),
 }
 # A library's headers -> the only files that may include them.
@@ -36,6 +38,10 @@ THIRD_PARTY = {
     r"oneapi/dnnl/.*|dnnl.*\.h": r"src/net/dnn\w*\.[ch]",
     r"hdf5\.h|H5\w*\.h|hdf5/.*": r"src/convert/\w+\.[ch]",
     r"zip\.h": r"src/convert/\w+\.[ch]",
+    r"tiffio\.h": r"src/pictures/tiff\.c",
+    r"libheif/.*": r"src/pictures/heif\.c",
+    r"gif_lib\.h": r"src/pictures/gif\.c",
+    r"archive\.h|archive_entry\.h": r"src/unpack/members\.c",
 }
 SYSTEM = re.compile(
     r"(assert|ctype|dirent|errno|fcntl|fenv|float|fnmatch|ftw|glob|immintrin|inttypes|limits|locale|math|poll|pthread|"

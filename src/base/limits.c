@@ -1,11 +1,27 @@
-/* limits.c: reads the limits the kernel tells. Called before long work is
- * planned. Owns nothing. Invariant: what cannot be read does not limit. */
+/* limits.c: reads the limits the kernel tells, before long work is planned, and
+ * sets those of children. Owns nothing. Invariant: what cannot be read does not
+ * limit; a limit that cannot be set is an error. */
 #include "base/limits.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+
+/* Sanitizers reserve far more address space than they use. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define LIMIT_MEMORY 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define LIMIT_MEMORY 0
+#endif
+#endif
+#ifndef LIMIT_MEMORY
+#define LIMIT_MEMORY 1
+#endif
 
 /* The number behind name at the start of a line, times unit; UINT64_MAX: none. */
 static uint64_t read_field(const char *path, const char *name, uint64_t unit) {
@@ -36,4 +52,29 @@ uint64_t mq_memory_available(void) {
         if (left < least) least = left;
     }
     return least;
+}
+
+/* Never above what the process was given already. */
+static mq_status limit_one(mq_err *err, const char *program, int resource, uint64_t value) {
+    struct rlimit limit;
+    if (getrlimit((__rlimit_resource_t)resource, &limit) == 0) {
+        if (limit.rlim_max < value) value = limit.rlim_max;
+        limit = (struct rlimit){value, value};
+        if (setrlimit((__rlimit_resource_t)resource, &limit) == 0) return MQ_OK;
+    }
+    return mq_fail(err, MQ_INTERNAL, "%s cannot limit itself: %s", program, strerror(errno));
+}
+
+mq_status mq_limit_process(mq_err *err, const mq_process_limits *limits) {
+    mq_status status = MQ_OK;
+    const char *program = limits->program;
+    MQ_REQUIRE(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0, err, MQ_INTERNAL, "%s cannot end with marque: %s",
+               program, strerror(errno));
+    if (LIMIT_MEMORY) MQ_TRY(limit_one(err, program, RLIMIT_AS, limits->memory));
+    MQ_TRY(limit_one(err, program, RLIMIT_CPU, limits->seconds));
+    MQ_TRY(limit_one(err, program, RLIMIT_FSIZE, limits->file_size));
+    MQ_TRY(limit_one(err, program, RLIMIT_NOFILE, limits->files));
+    MQ_TRY(limit_one(err, program, RLIMIT_CORE, 0));
+cleanup:
+    return status;
 }

@@ -2,11 +2,23 @@
 #ifndef MQ_LIMITS_H
 #define MQ_LIMITS_H
 
-#include <stdint.h>
+#include "base/status.h"
 
 /* Bytes of memory that can still be had without swapping: what the kernel calls available (proc(5),
  * MemAvailable), the rest of the control group's limit, and of the address space's (RLIMIT_AS), whichever is
  * least. UINT64_MAX when nothing is known. */
 uint64_t mq_memory_available(void);
+
+typedef struct {
+    const char *program; /* for messages; static */
+    uint64_t memory;     /* bytes of address space; not held under sanitizers, which reserve far more */
+    uint64_t seconds;    /* of processor time */
+    uint64_t file_size;  /* bytes that a file may grow to; 0: nothing can be written */
+    uint64_t files;      /* open at a time */
+} mq_process_limits;
+
+/* Limits this process for good, never above what it was given, lets it leave no core, and ends it with its
+ * parent. For children (child.h), before they look at a byte. */
+MQ_MUST_USE mq_status mq_limit_process(mq_err *err, const mq_process_limits *limits);
 
 #endif

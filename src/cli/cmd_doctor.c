@@ -1,11 +1,11 @@
 /* cmd_doctor.c: `marque doctor`, what this machine gives marque and what is missing. */
+#include "base/child.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/par.h"
 #include "cli/cli.h"
 #include "cli/common.h"
-#include "net/foreign.h"
 #include "net/program.h"
 #include "net/weights.h"
 
@@ -35,6 +35,17 @@ static void processor(char *name, size_t size) {
     if (file) fclose(file);
 }
 
+/* The processes of their own that read files of others. */
+static const struct {
+    const char *program, *purpose;
+} CHILDREN[] = {
+    {"marque-convert", "to read Keras' files"},
+    {"marque-unpack", "to unpack archives"},
+#ifdef MARQUE_FOREIGN_PICTURES
+    {"marque-pictures", "to read TIFF, BMP, GIF, HEIC and AVIF"},
+#endif
+};
+
 /* What a command would miss, a line for each; json: a list of them. */
 static mq_status find_missing(mq_err *err, mq_json **list) {
     mq_status status = MQ_OK;
@@ -46,11 +57,13 @@ static mq_status find_missing(mq_err *err, mq_json **list) {
             MQ_TRY(mq_json_append(err, *list, mq_json_text(missing.text)));
         free(path);
     }
-    mq_err missing = {0};
-    char *converter = NULL;
-    if (mq_foreign_find(&missing, &converter) != MQ_OK)
-        MQ_TRY(mq_json_append(err, *list, mq_json_text(missing.text)));
-    free(converter);
+    for (size_t i = 0; i < sizeof CHILDREN / sizeof *CHILDREN; i++) {
+        mq_err missing = {0};
+        char *path = NULL;
+        if (mq_child_find(&missing, CHILDREN[i].program, CHILDREN[i].purpose, &path) != MQ_OK)
+            MQ_TRY(mq_json_append(err, *list, mq_json_text(missing.text)));
+        free(path);
+    }
 cleanup:
     return status;
 }

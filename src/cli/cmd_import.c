@@ -6,6 +6,7 @@
 #include "base/par.h"
 #include "base/text.h"
 #include "cli/cli.h"
+#include "data/encode.h"
 #include "data/import.h"
 #include "data/manifest.h"
 
@@ -154,7 +155,10 @@ static size_t total(const mq_import_class *class) {
 static void show_progress(void *user, const char *what, size_t done, size_t all) {
     char a[32], b[32];
     (void)user;
-    mq_progress("%s / %s %s", mq_text_count(done, a), mq_text_count(all, b), what);
+    if (all)
+        mq_progress("%s / %s %s", mq_text_count(done, a), mq_text_count(all, b), what);
+    else
+        mq_progress("%s %s", mq_text_count(done, a), what);
 }
 
 /* The table people check first. Names are any bytes: mq_text_safe. */
@@ -251,6 +255,13 @@ static void print_report(const import_options *o, const mq_import_report *r) {
                mq_text_count(r->count[MQ_TRAIN] / (size_t)o->folds, b));
     if (!r->count[MQ_VAL] && !o->folds) printf("no validation part: the last weights count as the best\n");
     if (o->store == MQ_STORE_CROP) printf("pictures with a box are stored cut, as PNG\n");
+    if (r->as_png)
+        printf("%s pictures are TIFF, BMP or GIF; they are stored as PNG\n", mq_text_count(r->as_png, a));
+    if (r->as_jpeg)
+        printf("%s pictures are HEIC or AVIF; they are stored as JPEG of quality %d\n",
+               mq_text_count(r->as_jpeg, a), MQ_JPEG_QUALITY);
+    if (r->animated)
+        printf("%s pictures are animated or have pages; the first is taken\n", mq_text_count(r->animated, a));
     print_cut(o, r);
     if (o->dry_run)
         printf("nothing written (--dry-run); it would be %s, of %s %s, %.1f MB in all, about\n", o->output,
@@ -302,14 +313,16 @@ static mq_status print_json(mq_err *err, const import_options *o, const mq_impor
     MQ_TRY(pack_classes(err, r, &classes));
     MQ_TRY(pack_reasons(err, r, &reasons));
     MQ_TRY(mq_json_pack(
-        err, &json, "{s:s,s:o,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:O,s:O}", "schema",
+        err, &json,
+        "{s:s,s:o,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:O,s:O}", "schema",
         "marque.import.v1", "data", mq_json_text(o->output), "dry_run", o->dry_run, "pictures",
         (long long)r->pictures, "train", (long long)r->count[MQ_TRAIN], "val", (long long)r->count[MQ_VAL],
         "test", (long long)r->count[MQ_TEST], "left_out", (long long)r->left_out, "missing",
         (long long)r->missing, "unlisted", (long long)r->unlisted, "originals", (long long)r->originals,
         "small_classes", (long long)r->small, "empty_classes", (long long)r->empty, "copies",
-        (long long)r->twins, "boxes", (long long)r->boxes, "shards", (long long)r->shards, "bytes",
-        (long long)r->bytes, "classes", classes, "reasons", reasons));
+        (long long)r->twins, "boxes", (long long)r->boxes, "stored_as_png", (long long)r->as_png,
+        "stored_as_jpeg", (long long)r->as_jpeg, "animated", (long long)r->animated, "shards",
+        (long long)r->shards, "bytes", (long long)r->bytes, "classes", classes, "reasons", reasons));
     MQ_TRY(mq_print_json(err, &json));
 cleanup:
     mq_json_free(&json);
@@ -380,6 +393,7 @@ const mq_command mq_cmd_import = {
                 "  marque import coco/annotations/instances_val2017.json -o coco.mq --store crop\n"
                 "  marque import VOCdevkit/VOC2012 -o voc.mq\n"
                 "  marque import tensorflow_datasets/cars196/2.1.0 -o cars.mq\n"
+                "  marque import pictures.zip -o pictures.mq\n"
                 "  marque import stanford-cars -o cars.mq --val 0\n"
                 "  marque import pictures -o pictures.mq --update\n",
     .run = run,

@@ -7,6 +7,7 @@
  * Invariant: whatever the file makes it do, it can neither write a file, nor
  * take more than its share of memory and time. */
 #include "base/file.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "convert/archive.h"
@@ -15,52 +16,19 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
-enum { LIST_LIMIT = 16 << 20, CONFIG_LIMIT = 64 << 20, FILE_LIMIT = 640 << 20, SECONDS = 60, FILES = 16 };
+enum { LIST_LIMIT = 16 << 20, CONFIG_LIMIT = 64 << 20, FILE_LIMIT = 640 << 20 };
 
-static const rlim_t memory_limit = (rlim_t)2 << 30;
+/* stdout must be a pipe: no file may grow. */
+static const mq_process_limits limits = {
+    .program = "marque-convert", .memory = (uint64_t)2 << 30, .seconds = 60, .files = 16};
 
-/* Sanitizers reserve far more address space than they use. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define LIMIT_MEMORY 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define LIMIT_MEMORY 0
-#endif
-#endif
-#ifndef LIMIT_MEMORY
-#define LIMIT_MEMORY 1
-#else
-/* HDF5 itself leaks where it gives up on a damaged file; what is ours must not. */
+/* HDF5 itself leaks where it gives up on a damaged file; what is ours must not. Read by the leak sanitizer.
+ */
 __attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void) {
     return "leak:libhdf5";
-}
-#endif
-
-/* Never above what the process was given already. */
-static mq_status limit_one(mq_err *err, int resource, rlim_t value) {
-    struct rlimit limit;
-    if (getrlimit((__rlimit_resource_t)resource, &limit) == 0) {
-        if (limit.rlim_max < value) value = limit.rlim_max;
-        limit = (struct rlimit){value, value};
-        if (setrlimit((__rlimit_resource_t)resource, &limit) == 0) return MQ_OK;
-    }
-    return mq_fail(err, MQ_INTERNAL, "marque-convert cannot limit itself: %s", strerror(errno));
-}
-
-/* Before the first byte of the file is read. stdout must be a pipe: no file may grow. */
-static mq_status limit_process(mq_err *err) {
-    mq_status status = MQ_OK;
-    if (LIMIT_MEMORY) MQ_TRY(limit_one(err, RLIMIT_AS, memory_limit));
-    MQ_TRY(limit_one(err, RLIMIT_CPU, SECONDS));
-    MQ_TRY(limit_one(err, RLIMIT_FSIZE, 0));
-    MQ_TRY(limit_one(err, RLIMIT_NOFILE, FILES));
-    MQ_TRY(limit_one(err, RLIMIT_CORE, 0));
-cleanup:
-    return status;
 }
 
 static mq_status read_expected(mq_err *err, mq_expected *expected) {
@@ -277,7 +245,7 @@ cleanup:
 static mq_status convert(mq_err *err, conversion *c) {
     mq_status status = MQ_OK;
     c->contents.what = c->path;
-    MQ_TRY(limit_process(err));
+    MQ_TRY(mq_limit_process(err, &limits));
     MQ_TRY(read_expected(err, &c->expected));
     MQ_TRY(open_any(err, c));
     MQ_TRY(mq_contents_match(err, c->h5, &c->expected, &c->contents, &c->paths));

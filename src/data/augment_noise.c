@@ -145,7 +145,7 @@ mq_status mq_apply_jpeg(mq_err *err, const mq_change *change, mq_lane *lane, mq_
     mq_buf file = mq_buf_init(JPEG_LIMIT);
     mq_pixels pixels = {0};
     const mq_view view = {square->rgb, row, square->size, square->size};
-    MQ_TRY(mq_jpeg_encode(err, view, (int)change->v[0], &file));
+    MQ_TRY(mq_jpeg_encode(err, view, (mq_jpeg_style){.quality = (int)change->v[0]}, &file));
     MQ_TRY(mq_picture_decode(err, "an augmented picture", file.data, file.size, black, &pixels));
     memcpy(square->rgb, pixels.rgb, row * square->size);
 cleanup:

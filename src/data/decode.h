@@ -13,7 +13,7 @@ typedef struct {
     mq_status (*decode)(mq_err *err, const mq_encoded *in, const uint8_t background[3], mq_pixels *pixels);
 } mq_decoder;
 
-extern const mq_decoder mq_decoder_jpeg, mq_decoder_png, mq_decoder_webp;
+extern const mq_decoder mq_decoder_jpeg, mq_decoder_png, mq_decoder_webp, mq_decoder_foreign;
 
 /* Refuses empty and too large pictures, with numbers. */
 MQ_MUST_USE mq_status mq_picture_check(mq_err *err, const char *name, uint64_t width, uint64_t height);

@@ -1,7 +1,7 @@
 /* encode_jpeg.c: writes JPEG through libjpeg-turbo, the one file that knows
- * its compressor. Called by augmentation and by those who show pictures. The
+ * its compressor. Called by augmentation, by the importer and by those who show pictures. The
  * library leaves by longjmp, so all it needs lives in jpeg_writer. Invariant:
- * the same pixels and quality give the same bytes. */
+ * the same pixels and style give the same bytes. */
 #include "data/encode.h"
 
 #include <setjmp.h>
@@ -15,7 +15,7 @@ typedef struct {
     struct jpeg_error_mgr error;
     jmp_buf jump;
     mq_view view;
-    int quality;
+    mq_jpeg_style style;
     unsigned char *bytes; /* the library's, from malloc */
     unsigned long size;
     char text[JMSG_LENGTH_MAX];
@@ -31,7 +31,7 @@ static void say_nothing(j_common_ptr common) {
     (void)common;
 }
 
-/* Standard tables and 4:2:0, as Pillow's save. False when the library left by longjmp. */
+/* Standard tables. False when the library left by longjmp. */
 static bool compress(jpeg_writer *writer) {
     struct jpeg_compress_struct *jpeg = &writer->jpeg;
     if (setjmp(writer->jump)) return false;
@@ -42,7 +42,8 @@ static bool compress(jpeg_writer *writer) {
     jpeg->input_components = 3;
     jpeg->in_color_space = JCS_RGB;
     jpeg_set_defaults(jpeg);
-    jpeg_set_quality(jpeg, writer->quality, TRUE);
+    jpeg_set_quality(jpeg, writer->style.quality, TRUE);
+    if (writer->style.full_colour) jpeg->comp_info[0].h_samp_factor = jpeg->comp_info[0].v_samp_factor = 1;
     jpeg_start_compress(jpeg, TRUE);
     while (jpeg->next_scanline < jpeg->image_height) {
         /* The library takes rows without const, and only reads them. */
@@ -53,9 +54,9 @@ static bool compress(jpeg_writer *writer) {
     return true;
 }
 
-mq_status mq_jpeg_encode(mq_err *err, mq_view view, int quality, mq_buf *out) {
+mq_status mq_jpeg_encode(mq_err *err, mq_view view, mq_jpeg_style style, mq_buf *out) {
     mq_status status = MQ_OK;
-    jpeg_writer writer = {.view = view, .quality = quality};
+    jpeg_writer writer = {.view = view, .style = style};
     writer.jpeg.err = jpeg_std_error(&writer.error);
     writer.jpeg.client_data = &writer;
     writer.error.error_exit = leave;

@@ -12,10 +12,10 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char TEMPORARY[] = ".import.tmp", DATASET[] = "dataset.json";
+static const char TEMPORARY[] = ".import.tmp", SCRATCH[] = ".unpack.tmp", DATASET[] = "dataset.json";
 
 struct mq_exchange {
-    char *folder, *temporary;
+    char *folder, *temporary, *scratch;
     mq_lock *lock;
     bool made;      /* the folder was made for this */
     bool begun;     /* the temporary folder is there */
@@ -25,7 +25,7 @@ struct mq_exchange {
 /* What a folder holds for us: nothing, a data set, what an import that was cut off left, or other files. */
 typedef enum { FOLDER_EMPTY, FOLDER_DATASET, FOLDER_CUT_OFF, FOLDER_OTHER } folder_state;
 
-/* A lock alone is nothing: it stays behind when a process is killed. */
+/* A lock or a scratch folder alone is nothing: they stay behind when a process is killed. */
 static mq_status look_at_output(mq_err *err, const char *path, folder_state *state) {
     bool dataset = false, temporary = false, other = false;
     DIR *dir = opendir(path);
@@ -37,6 +37,7 @@ static mq_status look_at_output(mq_err *err, const char *path, folder_state *sta
     for (const struct dirent *e; (e = readdir(dir));) {
         const char *name = e->d_name;
         if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, ".lock") == 0) continue;
+        if (strcmp(name, SCRATCH) == 0) continue;
         dataset |= strcmp(name, DATASET) == 0;
         temporary |= strcmp(name, TEMPORARY) == 0;
         other = true;
@@ -151,9 +152,11 @@ mq_status mq_exchange_open(mq_err *err, const mq_exchange_plan *plan, mq_exchang
     MQ_TRY(mq_calloc(err, 1, sizeof *x, "an output folder", &x));
     MQ_TRY(mq_strdup(err, plan->folder, &x->folder));
     MQ_TRY(mq_path_join(err, plan->folder, TEMPORARY, &x->temporary));
+    MQ_TRY(mq_path_join(err, plan->folder, SCRATCH, &x->scratch));
     x->made = !mq_folder_exists(plan->folder);
     MQ_TRY(mq_make_folder(err, plan->folder));
     MQ_TRY(mq_lock_folder(err, plan->folder, &x->lock));
+    MQ_TRY(mq_remove_folder(err, x->scratch)); /* of a process that was killed */
     MQ_TRY(end_exchange(err, plan->folder));
     MQ_TRY(mq_exchange_check(err, plan)); /* what there is now, and while nobody else writes */
     *exchange = x;
@@ -173,6 +176,11 @@ cleanup:
     return status;
 }
 
+mq_status mq_exchange_scratch(mq_err *err, mq_exchange *x, const char **folder) {
+    *folder = x->scratch;
+    return mq_remove_folder(err, x->scratch);
+}
+
 mq_status mq_exchange_commit(mq_err *err, mq_exchange *x) {
     mq_status status = MQ_OK;
     MQ_TRY(remove_old(err, x->folder));
@@ -187,10 +195,12 @@ void mq_exchange_free(mq_exchange **exchange) {
     mq_err ignored = {0};
     if (!x) return;
     if (x->begun && mq_remove_folder(&ignored, x->temporary) != MQ_OK) mq_warn("%s", ignored.text);
+    if (x->lock && mq_remove_folder(&ignored, x->scratch) != MQ_OK) mq_warn("%s", ignored.text);
     if (x->made && !x->exchanged) remove_empty(x->folder);
     mq_lock_free(&x->lock);
     free(x->folder);
     free(x->temporary);
+    free(x->scratch);
     free(x);
     *exchange = NULL;
 }

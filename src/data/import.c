@@ -218,7 +218,7 @@ cleanup:
 static mq_status find_root(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
     const mq_import_plan *plan = job->plan;
-    const char *source = plan->list ? "." : plan->source;
+    const char *source = plan->list ? "." : job->unpacked ? job->unpacked : plan->source;
     char *real = realpath(source, NULL);
     MQ_REQUIRE(real, err, MQ_NO_INPUT, "%s: %s", source, strerror(errno));
     const bool folder = !plan->list && mq_folder_exists(real);
@@ -298,10 +298,21 @@ cleanup:
     return status;
 }
 
+/* An archive is unpacked beside the output, and taken away with it. */
+static mq_status unpack(mq_err *err, mq_import_job *job, mq_exchange *exchange) {
+    mq_status status = MQ_OK;
+    const char *folder = NULL;
+    MQ_TRY(mq_exchange_scratch(err, exchange, &folder));
+    MQ_TRY(mq_import_unpack(err, job, folder));
+cleanup:
+    return status;
+}
+
 mq_status mq_import(mq_err *err, const mq_import_plan *plan, mq_import_report *report) {
     mq_status status = MQ_OK;
     mq_import_job job = {.plan = plan, .report = report};
     mq_exchange *exchange = NULL;
+    const bool archive = !plan->list && mq_import_is_archive(plan->source);
     const mq_exchange_plan output = {plan->output, plan->update,
                                      "--update adds new pictures to it, or choose another output folder"};
     *report = (mq_import_report){0};
@@ -309,8 +320,9 @@ mq_status mq_import(mq_err *err, const mq_import_plan *plan, mq_import_report *r
     MQ_REQUIRE(plan->list || mq_folder_exists(plan->source) || mq_file_exists(plan->source), err, MQ_NO_INPUT,
                "%s: no such folder or list", plan->source);
     MQ_TRY(mq_exchange_check(err, &output)); /* before any work */
-    if (!plan->dry_run) MQ_TRY(mq_exchange_open(err, &output, &exchange));
+    if (!plan->dry_run || archive) MQ_TRY(mq_exchange_open(err, &output, &exchange));
     if (stat(plan->output, &job.output) != 0) job.output.st_ino = 0;
+    if (archive) MQ_TRY(unpack(err, &job, exchange));
     MQ_TRY(prepare(err, &job));
     if (!plan->dry_run) MQ_TRY(replace_output(err, &job, exchange));
 cleanup:
@@ -318,5 +330,6 @@ cleanup:
     mq_manifest_free(&job.manifest);
     free(job.root);
     free(job.list);
+    free(job.unpacked);
     return status;
 }

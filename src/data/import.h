@@ -4,6 +4,8 @@
 
 #include "data/folds.h"
 
+enum { MQ_JPEG_QUALITY = 95 /* of what is stored as JPEG and did not come so */ };
+
 typedef enum { MQ_BOXES_CROP, MQ_BOXES_IGNORE } mq_boxes;
 typedef enum { MQ_STORE_ORIGINAL, MQ_STORE_CROP } mq_store;
 
@@ -33,7 +35,8 @@ typedef struct {
     bool dry_run;       /* report only */
     size_t workers;     /* at least 1 */
     bool (*stop)(void *user); /* asked between pictures; NULL: never */
-    void (*progress)(void *user, const char *what, size_t done, size_t total); /* NULL: none */
+    void (*progress)(void *user, const char *what, size_t done,
+                     size_t total); /* total 0: unknown; NULL: none */
     void *user;
 } mq_import_plan;
 
@@ -68,6 +71,9 @@ typedef struct {
     size_t kept, fresh; /* with update: pictures placed before and now */
     size_t boxes;       /* pictures with a box */
     size_t originals;   /* pictures they are of: fewer where one has several boxes */
+    size_t as_png;      /* TIFF, BMP and GIF, which are stored as PNG */
+    size_t as_jpeg;     /* HEIC and AVIF, which are stored as JPEG */
+    size_t animated;    /* pictures of which the first of several is taken */
     size_t shards;
     uint64_t bytes;     /* of the shards; with dry_run about what they would be */
     uint64_t cut_bytes; /* what they would be, about, with MQ_STORE_CROP */

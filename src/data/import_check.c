@@ -48,6 +48,8 @@ static mq_status read_picture(mq_err *err, const mq_import_job *job, mq_entry *e
     entry->height = info.height;
     entry->format = info.format;
     entry->colour = info.colour;
+    entry->becomes = info.becomes;
+    entry->animated = info.animated;
     entry->channels = channels_of(info.colour);
     entry->size = file->size;
 cleanup:
@@ -72,6 +74,8 @@ static mq_status copy_facts(mq_err *err, const mq_entry *from, mq_entry *to) {
     to->channels = from->channels;
     to->format = from->format;
     to->colour = from->colour;
+    to->becomes = from->becomes;
+    to->animated = from->animated;
     to->size = from->size;
     return from->reason ? mq_manifest_leave_out(err, to, "%s", from->reason) : MQ_OK;
 }

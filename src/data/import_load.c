@@ -43,7 +43,7 @@ static void stored_size(const mq_import_job *job, const mq_entry *entry, uint32_
 static bool is_converted(const mq_import_job *job, const mq_entry *entry) {
     uint32_t width, height;
     stored_size(job, entry, &width, &height);
-    return is_cut(job, entry) || width != entry->width || height != entry->height;
+    return entry->becomes || is_cut(job, entry) || width != entry->width || height != entry->height;
 }
 
 size_t mq_import_stored_bytes(const mq_import_job *job, const mq_entry *entry) {
@@ -70,8 +70,13 @@ static mq_status convert(mq_err *err, const mq_import_job *job, const mq_entry *
     small.height = height;
     MQ_TRY(mq_resize_pillow(err, view, width, height, small.rgb)); /* copies where nothing shrinks */
     MQ_TRY(mq_pixels_orient(err, &small, info.orientation));
-    MQ_TRY(mq_png_encode(err, mq_view_of(&small), file));
-    *stored = (mq_stored){small.width, small.height, 3, "png", "RGB", false};
+    const bool jpeg = entry->becomes && strcmp(entry->becomes, "jpeg") == 0;
+    if (jpeg)
+        MQ_TRY(mq_jpeg_encode(err, mq_view_of(&small), (mq_jpeg_style){MQ_JPEG_QUALITY, true}, file));
+    else
+        MQ_TRY(mq_png_encode(err, mq_view_of(&small), file));
+    *stored = (mq_stored){small.width,           small.height, 3,
+                          jpeg ? "jpeg" : "png", "RGB",        entry->has_box && !is_cut(job, entry)};
 cleanup:
     mq_pixels_free(&whole);
     mq_pixels_free(&small);

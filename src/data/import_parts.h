@@ -17,6 +17,8 @@ typedef struct {
     char *list;                    /* real path of the source where it is a file; else NULL; owned */
     struct stat output;            /* of the output folder, so that it is not read; st_ino 0: there is none */
     const char *kind;              /* of the source, for dataset.json; static */
+    char *unpacked;                /* where an archive's source lies now; NULL: it is no archive; owned */
+    char archive[MQ_HEX_SIZE];     /* SHA-256 of the archive; "": none */
     char annotations[MQ_HEX_SIZE]; /* SHA-256 of the annotations read; "": none */
     size_t first_classes;          /* classes that an earlier import fixed */
     mq_manifest manifest;
@@ -33,6 +35,13 @@ typedef struct {
 
 extern const mq_import_source mq_import_list, mq_import_cars, mq_import_coco, mq_import_csv, mq_import_folder,
     mq_import_tfrecord, mq_import_voc;
+
+/* Whether a file is a zip or tar, by its name or its first bytes. */
+bool mq_import_is_archive(const char *path);
+
+/* Unpacks the plan's source, an archive, into folder, which is made; the caller removes it, also after a
+ * failure. job->unpacked is then what to read in its place. */
+MQ_MUST_USE mq_status mq_import_unpack(mq_err *err, mq_import_job *job, const char *folder);
 
 /* The number of the class called name, appended when it is new. */
 MQ_MUST_USE mq_status mq_import_class_of(mq_err *err, mq_import_job *job, const char *name, uint32_t *class);

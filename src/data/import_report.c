@@ -100,6 +100,9 @@ mq_status mq_import_count_pictures(mq_err *err, mq_import_job *job) {
         r->count[e->split]++;
         r->classes[e->class].count[e->split]++;
         r->kept += e->kept;
+        r->as_png += e->becomes && strcmp(e->becomes, "png") == 0;
+        r->as_jpeg += e->becomes && strcmp(e->becomes, "jpeg") == 0;
+        r->animated += e->animated;
     }
     r->fresh = job->plan->update ? r->pictures - r->kept : 0;
     for (size_t i = 0; i < r->class_count; i++) {

@@ -225,6 +225,11 @@ static mq_status pack_source(mq_err *err, const mq_import_job *job, mq_json **so
     MQ_TRY(mq_json_pack(err, source, "{s:s,s:s,s:I,s:I}", "kind", job->kind, "classes",
                         job->report->class_rule, "left_out", (long long)job->report->left_out, "missing",
                         (long long)job->report->missing));
+    if (job->report->as_png)
+        MQ_TRY(mq_json_set(err, *source, "stored_as_png", mq_json_number((double)job->report->as_png)));
+    if (job->report->as_jpeg)
+        MQ_TRY(mq_json_set(err, *source, "stored_as_jpeg", mq_json_number((double)job->report->as_jpeg)));
+    if (job->archive[0]) MQ_TRY(mq_json_set(err, *source, "archive_sha256", mq_json_text(job->archive)));
     if (job->annotations[0])
         MQ_TRY(mq_json_set(err, *source, "annotations_sha256", mq_json_text(job->annotations)));
 cleanup:

@@ -27,6 +27,8 @@ typedef struct {
     uint32_t width, height;
     int64_t channels;
     const char *format, *colour; /* static */
+    const char *becomes;         /* "png" or "jpeg", stored in place of its own format; NULL: that; static */
+    bool animated;               /* there are more pictures in it */
     size_t size;                 /* bytes as they will be stored */
 } mq_entry;
 

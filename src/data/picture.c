@@ -9,7 +9,17 @@
 #include <strings.h>
 
 /* A new format is a file decode_*.c and a row here. */
-static const mq_decoder *const DECODERS[] = {&mq_decoder_jpeg, &mq_decoder_png, &mq_decoder_webp};
+static const mq_decoder *const DECODERS[] = {&mq_decoder_jpeg, &mq_decoder_png, &mq_decoder_webp,
+#ifdef MARQUE_FOREIGN_PICTURES
+                                             &mq_decoder_foreign
+#endif
+};
+
+#ifdef MARQUE_FOREIGN_PICTURES
+#define UNREAD "of this kind is not supported" /* the decoder has not known it for its own */
+#else
+#define UNREAD "is not supported by this build"
+#endif
 
 /* Formats people do have, so that the message can say what to do. */
 #define BYTES(text) text, sizeof text - 1
@@ -19,15 +29,15 @@ static const struct {
     size_t length;
     const char *says;
 } FOREIGN[] = {
-    {0, BYTES("GIF8"), "GIF is not supported; convert it to PNG"},
-    {0, BYTES("II*\0"), "TIFF is not supported; convert it to PNG or JPEG"},
-    {0, BYTES("MM\0*"), "TIFF is not supported; convert it to PNG or JPEG"},
-    {0, BYTES("BM"), "BMP is not supported; convert it to PNG"},
-    {4, BYTES("ftypavi"), "AVIF is not supported; convert it to JPEG"},
-    {4, BYTES("ftyphei"), "HEIC is not supported; convert it to JPEG"},
-    {4, BYTES("ftyphev"), "HEIC is not supported; convert it to JPEG"},
-    {4, BYTES("ftypmif1"), "HEIC is not supported; convert it to JPEG"},
-    {4, BYTES("ftypmsf1"), "HEIC is not supported; convert it to JPEG"},
+    {0, BYTES("GIF8"), "GIF " UNREAD "; convert it to PNG"},
+    {0, BYTES("II*\0"), "TIFF " UNREAD "; convert it to PNG or JPEG"},
+    {0, BYTES("MM\0*"), "TIFF " UNREAD "; convert it to PNG or JPEG"},
+    {0, BYTES("BM"), "BMP " UNREAD "; convert it to PNG"},
+    {4, BYTES("ftypavi"), "AVIF " UNREAD "; convert it to JPEG"},
+    {4, BYTES("ftyphei"), "HEIC " UNREAD "; convert it to JPEG"},
+    {4, BYTES("ftyphev"), "HEIC " UNREAD "; convert it to JPEG"},
+    {4, BYTES("ftypmif1"), "HEIC " UNREAD "; convert it to JPEG"},
+    {4, BYTES("ftypmsf1"), "HEIC " UNREAD "; convert it to JPEG"},
     {4, BYTES("ftyp"), "looks like a film, not a picture"},
     {4, BYTES("jP  "), "JPEG 2000 is not supported; convert it to JPEG"},
     {4, BYTES("JXL "), "JPEG XL is not supported; convert it to JPEG"},
@@ -72,13 +82,13 @@ static const char *describe_text(const uint8_t *bytes, size_t size) {
 
 /* What the bytes look like, as the second half of a sentence. Static. */
 static const char *describe(const uint8_t *bytes, size_t size) {
+    const bool text = is_text(bytes, size);
     if (size == 0) return "is empty";
-    for (size_t i = 0; i < sizeof FOREIGN / sizeof *FOREIGN; i++)
-        if (size >= FOREIGN[i].offset + FOREIGN[i].length &&
+    for (size_t i = 0; i < sizeof FOREIGN / sizeof *FOREIGN; i++) /* two letters begin many a text */
+        if (size >= FOREIGN[i].offset + FOREIGN[i].length && (FOREIGN[i].length > 2 || !text) &&
             memcmp(bytes + FOREIGN[i].offset, FOREIGN[i].bytes, FOREIGN[i].length) == 0)
             return FOREIGN[i].says;
-    return is_text(bytes, size) ? describe_text(bytes, size)
-                                : "is no picture of a known kind (JPEG, PNG or WebP)";
+    return text ? describe_text(bytes, size) : "is no picture of a known kind (JPEG, PNG or WebP)";
 }
 
 /* By content alone: names and endings of files say nothing. */

@@ -3,6 +3,7 @@
 #ifndef MQ_PICTURE_H
 #define MQ_PICTURE_H
 
+#include "base/foreign_picture.h"
 #include "base/recipe.h"
 
 /* A picture as it lies in a file or a record; all borrowed. */
@@ -19,18 +20,14 @@ typedef struct {
 } mq_pixels;
 
 typedef struct {
-    const char *format;     /* "jpeg", "png", "webp"; static */
+    const char *format;     /* "jpeg", "png", "webp", a foreign one; static */
     uint32_t width, height; /* as stored */
     int orientation;        /* EXIF 1..8; 1 where there is none or a wrong one */
     const char *colour;     /* "RGB", "grey", "CMYK", "palette", "RGBA", "grey+alpha", ...; static */
-    bool animated;          /* only the first picture is used */
+    bool animated;          /* only the first picture is used, or page */
+    const char *becomes;    /* a format that no reader of data sets knows: "png" or "jpeg" is stored instead;
+                               NULL: its own bytes; static */
 } mq_picture_info;
-
-enum {
-    MQ_PIXELS_WARN = 89478485, /* Pillow's limit, 1 GB / 4 / 3; above it the importer warns */
-    MQ_PIXELS_MAX = 178956970, /* twice that: refused before any memory is taken */
-    MQ_SIDE_MAX = 1000000,     /* pixels on a side, as libpng's own limit */
-};
 
 /* Reads the header. name is for messages. Not a picture we know, damaged or too large: MQ_BAD_DATA. */
 MQ_MUST_USE mq_status mq_picture_probe(mq_err *err, const char *name, const uint8_t *bytes, size_t size,
@@ -38,7 +35,8 @@ MQ_MUST_USE mq_status mq_picture_probe(mq_err *err, const char *name, const uint
 
 /* Decodes to RGB, alpha laid over background; pixels as stored (EXIF not yet applied). Byte-equal to Pillow's
  * convert("RGB"), for alpha to its alpha_composite; but 16-bit grey keeps the high byte, where Pillow clips
- * at 255. A truncated or damaged picture is MQ_BAD_DATA. pixels is the caller's. */
+ * at 255. Foreign formats come upright, without orientation. A truncated or damaged picture is MQ_BAD_DATA.
+ * pixels is the caller's. */
 MQ_MUST_USE mq_status mq_picture_decode(mq_err *err, const char *name, const uint8_t *bytes, size_t size,
                                         const uint8_t background[3], mq_pixels *pixels);
 

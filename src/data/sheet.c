@@ -62,7 +62,8 @@ mq_status mq_sheet_write(mq_err *err, const mq_loader_plan *plan, const char *pa
     MQ_REQUIRE(count, err, MQ_BAD_DATA, "%s: there are no pictures to show", path);
     MQ_TRY(lay_out(err, plan->recipe, pixels, count, &sheet));
     const mq_view view = mq_view_of(&sheet);
-    MQ_TRY(is_png(path) ? mq_png_encode(err, view, &file) : mq_jpeg_encode(err, view, QUALITY, &file));
+    MQ_TRY(is_png(path) ? mq_png_encode(err, view, &file)
+                        : mq_jpeg_encode(err, view, (mq_jpeg_style){.quality = QUALITY}, &file));
     MQ_TRY(mq_file_write(err, path, file.data, file.size));
 cleanup:
     mq_loader_free(&loader);

@@ -32,11 +32,6 @@ typedef struct {
 MQ_MUST_USE mq_status mq_foreign_read(mq_err *err, const char *path, const mq_foreign_list *list,
                                       mq_bundle **bundle);
 
-/* The converter: in the folder of the program that runs (as built), else in libexec as seen from there (as
- * installed); missing: MQ_UNAVAILABLE. *path is the caller's, for
- * free(), in either case. */
-MQ_MUST_USE mq_status mq_foreign_find(mq_err *err, char **path);
-
 /* Compares names, types and shapes of a bundle with the list. */
 MQ_MUST_USE mq_status mq_foreign_check(mq_err *err, const mq_foreign_list *list, const mq_bundle *bundle);
 

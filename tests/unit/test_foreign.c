@@ -2,6 +2,7 @@
  * (tests/data/weights/make_weights.py). */
 #include "unit/refuse.h"
 
+#include "base/child.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "net/weights.h"
@@ -285,7 +286,7 @@ static void test_installed_converter(void **state) {
     unlink(path);
     assert_int_equal(symlink("../../marque-convert", path), 0);
     unlink(beside);
-    const mq_status status = mq_foreign_find(&err, &found);
+    const mq_status status = mq_child_find(&err, "marque-convert", "to test", &found);
     unlink(path);
     assert_int_equal(link_converter(state), 0);
     if (status != MQ_OK) fail_msg("%s", err.text);

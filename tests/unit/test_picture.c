@@ -3,6 +3,8 @@
 
 #include "data/exif.h"
 
+#include <unistd.h>
+
 /* Rows of decoded.csv: every kind of picture, what the header says and what Pillow makes of it. */
 static void test_decoded(void **state) {
     (void)state;
@@ -146,6 +148,27 @@ static void test_wrong_bytes(void **state) {
     }
 }
 
+/* Read in a process of its own, or not at all. */
+#ifdef MARQUE_FOREIGN_PICTURES
+#define FOREIGN(format) "damaged " format
+#define FOREIGN_UNUSUAL(format) "damaged or unusual " format
+#else
+#define FOREIGN(format) format " is not supported by this build; convert it to"
+#define FOREIGN_UNUSUAL(format) FOREIGN(format)
+#endif
+
+/* marque looks for its children in its own folder; the tests' folder is one below. */
+static int link_decoder(void **state) {
+    (void)state;
+    char path[4096];
+    const ssize_t n = readlink("/proc/self/exe", path, sizeof path - 32);
+    assert_true(n > 0);
+    path[n] = 0;
+    memcpy(strrchr(path, '/'), "/marque-pictures", 17);
+    unlink(path);
+    return symlink("../marque-pictures", path);
+}
+
 static void test_foreign(void **state) {
     (void)state;
     static const struct {
@@ -158,16 +181,17 @@ static void test_foreign(void **state) {
         {"\xef\xbb\xbf\n  <HTML lang=en>", 20, "looks like HTML"},
         {"hello, I am no picture\n", 23, "looks like text"},
         {"<svg xmlns=''/>", 15, "SVG is not supported"},
-        {"GIF89a\1\0\1\0", 10, "GIF is not supported; convert it to PNG"},
-        {"II*\0\10\0\0\0", 8, "TIFF is not supported"},
-        {"MM\0*\0\0\0\10", 8, "TIFF is not supported"},
-        {"BM\1\2\3\4\0\0", 8, "BMP is not supported"},
-        {"\0\0\0\30ftypheic\0\0\0\0", 16, "HEIC is not supported; convert it to JPEG"},
-        {"\0\0\0\30ftypavif\0\0\0\0", 16, "AVIF is not supported"},
+        {"GIF89a\1\0\1\0", 10, FOREIGN("GIF")},
+        {"II*\0\10\0\0\0", 8, FOREIGN_UNUSUAL("TIFF")},
+        {"MM\0*\0\0\0\10", 8, FOREIGN_UNUSUAL("TIFF")},
+        {"BM\1\2\3\4\0\0", 8, "not supported"},
+        {"\0\0\0\30ftypheic\0\0\0\0", 16, FOREIGN_UNUSUAL("HEIC")},
+        {"\0\0\0\30ftypavif\0\0\0\0", 16, FOREIGN_UNUSUAL("AVIF")},
         {"%PDF-1.4", 8, "looks like a PDF"},
         {"\0\1\2\3\4\5\6\7", 8, "no picture of a known kind"},
         {"\xff\xd8", 2, "no picture of a known kind"},
         {"MM, said the cook", 17, "looks like text"},
+        {"BM, said the cook, and went on", 30, "looks like text"},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         mq_err err;
@@ -232,6 +256,27 @@ static void test_scan_bomb(void **state) {
     mq_buf_free(&many);
 }
 
+/* JPEG of 12 bits a channel, arithmetic coding, lossless, hierarchical: refused in words, or decoded where
+ * the library knows it; in no case made up from what is another code. */
+static void test_unusual_jpeg(void **state) {
+    (void)state;
+    mq_err err;
+    mq_buf jpeg = golden("rgb-420.jpg");
+    uint8_t *sof = memmem(jpeg.data, jpeg.size, "\xff\xc0\x00\x11\x08", 5);
+    assert_non_null(sof);
+    sof[4] = 12;
+    assert_int_equal(decode_copy(jpeg.data, jpeg.size, &err), MQ_BAD_DATA);
+    assert_non_null(strstr(err.text, "12"));
+    sof[4] = 8;
+    static const uint8_t kinds[] = {0xc3, 0xc5, 0xc6, 0xc7, 0xc9, 0xca, 0xcb, 0xcd, 0xce, 0xcf};
+    for (size_t i = 0; i < sizeof kinds; i++) {
+        sof[1] = kinds[i];
+        assert_int_equal(decode_copy(jpeg.data, jpeg.size, &err), MQ_BAD_DATA);
+        assert_non_null(strstr(err.text, "damaged or unusual JPEG"));
+    }
+    mq_buf_free(&jpeg);
+}
+
 static void test_exif(void **state) {
     (void)state;
     uint8_t good[] = "II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\6\0\0\0\0\0\0\0";
@@ -286,8 +331,9 @@ int main(void) {
         cmocka_unit_test(test_foreign),
         cmocka_unit_test(test_huge),
         cmocka_unit_test(test_scan_bomb),
+        cmocka_unit_test(test_unusual_jpeg),
         cmocka_unit_test(test_exif),
         cmocka_unit_test(test_png_exif_checksum),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, link_decoder, NULL);
 }

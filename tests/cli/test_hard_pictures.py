@@ -1,0 +1,107 @@
+"""test_hard_pictures.py: marque import on pictures of odd sizes, things that are no files, and files that change meanwhile."""
+import csv
+import os
+import socket
+import stat
+import struct
+import sys
+import time
+import zlib
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from marque import Marque  # noqa: E402
+from pictures import png, write_classes  # noqa: E402
+from tap import Tap  # noqa: E402
+
+
+def bits(width, height, seed=0):
+    """A PNG of 1-bit grey: many pixels, few bytes."""
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    packed = zlib.compressobj(1)
+    row = b"\0" + bytes([seed % 256]) * (-(-width // 8))
+    data = b"".join(packed.compress(row) for _ in range(height)) + packed.flush()
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">2I5B", width, height, 1, 0, 0, 0, 0)) + chunk(b"IDAT", data)
+            + chunk(b"IEND", b""))
+
+
+def lists(data):
+    def read(name):
+        with open(data / name, newline="", encoding="utf-8") as file:
+            return {row["file"]: row for row in csv.DictReader(file)}
+    return read("split.csv"), read("quarantine.csv")
+
+
+def test_sizes(tap, m):
+    write_classes(m.folder / "sizes", classes=2, each=4)
+    place = m.folder / "sizes/class-0"
+    for name, width, height in (("dot", 1, 1), ("tall", 1, 10000), ("wide", 65500, 1), ("small", 3, 2)):
+        (place / f"{name}.png").write_bytes(png(width, height, seed=width + height))
+    m.expect(tap, "odd sizes", ["import", "sizes", "-o", "sizes.mq"], 0, out="12 pictures, 2 classes")
+    taken, left = lists(m.folder / "sizes.mq")
+    tap.check("all are taken as they are", not left and taken["class-0/wide.png"]["width"] == "65500"
+              and taken["class-0/tall.png"]["height"] == "10000", left)
+    m.expect(tap, "odd sizes, shrunk", ["import", "sizes", "-o", "shrunk.mq", "--max-side", "100"], 0, out="12 pictures")
+
+
+def test_many_pixels(tap, m):
+    write_classes(m.folder / "many", classes=2, each=4)
+    (m.folder / "many/class-0/large.png").write_bytes(bits(10000, 8948))
+    (m.folder / "many/class-1/bomb.png").write_bytes(bits(13400, 13400))
+    m.expect(tap, "89.48 million pixels", ["import", "many", "-o", "many.mq"], 0, out="9 pictures", err="1 pictures have more than 89 million pixels")
+    taken, left = lists(m.folder / "many.mq")
+    tap.check("179 million are refused", "13400 x 13400" in left["class-1/bomb.png"]["reason"] and "class-0/large.png" in taken, left)
+
+
+def test_no_files(tap, m):
+    write_classes(m.folder / "things", classes=2, each=4)
+    place = m.folder / "things/class-0"
+    (place / "folder.jpg").mkdir()
+    (place / "folder.jpg/in.png").write_bytes(png(5, 5, seed=3))
+    os.mkfifo(place / "pipe.jpg")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(os.path.relpath(place / "socket.jpg"))
+    device = True
+    try:
+        os.mknod(place / "device.jpg", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    except PermissionError:
+        device = False
+    m.expect(tap, "things that are no files", ["import", "things", "-o", "things.mq"], 0, out="9 pictures, 2 classes", timeout=60)
+    taken, left = lists(m.folder / "things.mq")
+    tap.check("a folder called x.jpg is a folder", "class-0/folder.jpg/in.png" in taken)
+    wanted = {"class-0/pipe.jpg": "named pipe", "class-0/socket.jpg": "socket", **({"class-0/device.jpg": "device"} if device else {})}
+    tap.check("the others are left out, each with its reason", set(left) == set(wanted)
+              and all(word in left[name]["reason"] for name, word in wanted.items()), left)
+
+
+def test_changes(tap, m):
+    """A picture that is another, or gone, when it is to be stored: no half data set, and a sentence."""
+    for what, words in (("changed", "changed while it was imported; import again"), ("gone", "No such file")):
+        source = m.folder / what
+        write_classes(source, classes=2, each=4)
+        for i in range(4):
+            (source / f"class-1/z{i}.png").write_bytes(bits(9000, 9000, i))
+        process = m.start(["import", what, "-o", f"{what}.mq", "-j", "1"])
+        time.sleep(0.3)  # the small ones are checked in a few ms, the large ones take longer than this
+        path = source / "class-0/00.png"
+        if what == "gone":
+            path.unlink()
+        else:
+            path.write_bytes(png(40, 40, seed=99))
+        err = process.communicate()[1]
+        tap.check(f"a picture is {what} before it is stored", process.returncode in (65, 66) and words in err
+                  and not (m.folder / f"{what}.mq").exists(), f"{process.returncode} {err}")
+
+
+def main():
+    tap = Tap()
+    with Marque() as m:
+        for test in (test_sizes, test_many_pixels, test_no_files, test_changes):
+            test(tap, m)
+    return tap.done()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
