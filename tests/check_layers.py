@@ -28,7 +28,7 @@ THIRD_PARTY = {
     r"openssl/.*": r"src/base/digest\.c",
     r"omp\.h": r"src/base/par\.c",
     r"curl/.*": r"src/fetch/\w+\.c",
-    r"jpeglib\.h|jerror\.h": r"src/data/decode_jpeg\.c",
+    r"jpeglib\.h|jerror\.h": r"src/data/(de|en)code_jpeg\.c",
     r"png\.h": r"src/data/(de|en)code_png\.c",
     r"webp/.*": r"src/data/decode_webp\.c",
     r"zlib\.h": r"src/data/mat\.c",

@@ -68,7 +68,7 @@ static mq_status look_at(mq_err *err, void *context, size_t item, size_t slot, s
     *out = (found){0};
     for (size_t i = 0; i < MQ_MEASURES; i++) out->row.measures[i] = NAN;
     MQ_TRY(mq_dataset_read(err, s->plan->dataset, split, index, &b->record, &sample));
-    mq_dataset_picture_digest(s->plan->dataset, split, index, wanted);
+    mq_dataset_sha256(s->plan->dataset, split, index, wanted);
     MQ_TRY(mq_sha256(err, sample.bytes, sample.size, digest));
     MQ_REQUIRE(memcmp(wanted, digest, sizeof digest) == 0, err, MQ_BAD_DATA,
                "%s: other bytes than were imported; import the pictures again", sample.name);
