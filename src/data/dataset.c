@@ -222,7 +222,7 @@ uint32_t mq_dataset_label(const mq_dataset *dataset, mq_split split, size_t inde
 }
 
 void mq_dataset_sha256(const mq_dataset *dataset, mq_split split, size_t index,
-                               uint8_t digest[MQ_SHA256_SIZE]) {
+                       uint8_t digest[MQ_SHA256_SIZE]) {
     const mq_index_row row = mq_index_get(&dataset->parts[split].index, index);
     memcpy(digest, row.digest, MQ_SHA256_SIZE);
 }

@@ -28,7 +28,7 @@ uint32_t mq_dataset_label(const mq_dataset *dataset, mq_split split,
 
 /* SHA-256 of the picture's bytes as they were imported, from the index. */
 void mq_dataset_sha256(const mq_dataset *dataset, mq_split split, size_t index,
-                               uint8_t digest[MQ_SHA256_SIZE]);
+                       uint8_t digest[MQ_SHA256_SIZE]);
 bool mq_dataset_has_boxes(const mq_dataset *dataset);
 
 /* SHA-256 hex of dataset.json: changes with classes, splits and every picture's content. */
