@@ -7,13 +7,14 @@
 #include "cli/common.h"
 #include "curate/scan.h"
 #include "curate/scan_json.h"
+#include "curate/scan_page.h"
 
 #include <math.h>
 #include <string.h>
 
 static const char NETWORK[] = "xception";
 
-enum { SHOWN = 3, NAME_SHOWN = 80, RECORD_MAX = 1 << 30 };
+enum { SHOWN = 3, NAME_SHOWN = 80, RECORD_MAX = 1 << 30, PAGE_MAX = 1 << 28 };
 
 typedef struct {
     const char *output;
@@ -28,7 +29,7 @@ static const mq_option params[] = {
      .kind = MQ_OPTION_TEXT,
      .value = "DIR",
      .offset = offsetof(scan_options, output),
-     .help = "folder for scan.json"},
+     .help = "folder for scan.json and scan.html, a page with thumbnails"},
     {.name = "strict",
      .kind = MQ_OPTION_FLAG,
      .offset = offsetof(scan_options, strict),
@@ -166,14 +167,22 @@ static mq_status check_strict(mq_err *err, const mq_scan *scan) {
                    scan->flaws[MQ_FLAW_CORRUPT]);
 }
 
-static mq_status write_files(mq_err *err, const char *folder, const mq_json *json) {
+/* The same report twice: for programs and for people. */
+static mq_status write_files(mq_err *err, const char *folder, const mq_scan *scan, const mq_recipe *recipe,
+                             const mq_json *json) {
     mq_status status = MQ_OK;
-    char *path = NULL;
+    char *data = NULL, *html = NULL;
+    mq_buf page = mq_buf_init(PAGE_MAX);
     MQ_TRY(mq_make_folder(err, folder));
-    MQ_TRY(mq_path_join(err, folder, "scan.json", &path));
-    MQ_TRY(mq_json_save(err, json, path));
+    MQ_TRY(mq_path_join(err, folder, "scan.json", &data));
+    MQ_TRY(mq_path_join(err, folder, "scan.html", &html));
+    MQ_TRY(mq_json_save(err, json, data));
+    MQ_TRY(mq_scan_to_page(err, scan, recipe, &page));
+    MQ_TRY(mq_file_write(err, html, page.data, page.size));
 cleanup:
-    free(path);
+    mq_buf_free(&page);
+    free(data);
+    free(html);
     return status;
 }
 
@@ -200,11 +209,12 @@ static mq_status run(mq_err *err, const mq_call *call) {
                                .progress = tell};
     MQ_TRY(mq_scan_run(err, &plan, &scan));
     if (o->json || o->output) MQ_TRY(mq_scan_to_json(err, &scan, &json));
-    if (o->output) MQ_TRY(write_files(err, o->output, json));
+    if (o->output) MQ_TRY(write_files(err, o->output, &scan, &recipe, json));
     if (o->json) {
         MQ_TRY(mq_print_json(err, &json));
     } else {
         print_text(&scan);
+        if (o->output) printf("report: %s/scan.html\n", o->output);
         printf("next: marque clean %s\n", call->args[0]);
     }
     if (o->strict) MQ_TRY(check_strict(err, &scan));

@@ -10,10 +10,12 @@
 
 /* docs/SCANNING.md says how these were chosen. */
 enum {
-    NEAR = 12,             /* bits of 64 that candidates may differ in */
-    NEAR_ALONE = 4,        /* the same where no network confirms */
-    PAIRS_A_PICTURE = 8,   /* candidates looked at, for each picture, ... */
-    PAIRS_LEAST = 1 << 20, /* ... or this many */
+    NEAR = 12,         /* bits of 64 that candidates may differ in, */
+    NEAR_LEAST = 4,    /* down to which they are narrowed where too many look alike, */
+    NEAR_ALONE = 4,    /* and where no network confirms */
+    SAMPLE = 10000,    /* pictures by which is foreseen how many do */
+    ROOM = 16,         /* times more candidates than were foreseen */
+    PAIRS_MORE = 1000, /* candidates looked at, beside one for two pictures */
 };
 static const float SAME = 0.90f; /* the least cosine of copies */
 
@@ -23,7 +25,6 @@ typedef struct {
     uint32_t *parent; /* [pictures] of the forest; a root is its own */
     uint32_t *kept;   /* [kept_count] pictures that are compared by their look: the first of each digest */
     size_t kept_count;
-    mq_phash *hashes; /* [kept_count] */
     mq_near_list pairs;
     float *cosines; /* [pairs.count]; NULL: not computed */
 } finder;
@@ -94,6 +95,11 @@ cleanup:
     return status;
 }
 
+/* Each may cost a run of the network. */
+static size_t most_pairs(size_t pictures) {
+    return pictures / 2 + PAIRS_MORE;
+}
+
 static void tell_search(void *user, size_t done, size_t total) {
     const mq_duplicates_plan *plan = user;
     if (plan->progress) plan->progress(plan->user, "blocks of fingerprints compared", done, total, 0);
@@ -104,28 +110,60 @@ static bool stop_search(void *user) {
     return plan->stop && plan->stop(plan->user);
 }
 
-/* Pairs of near fingerprints, in the numbers of pictures. */
-static mq_status find_candidates(mq_err *err, finder *f) {
+static mq_status search(mq_err *err, const finder *f, size_t step, unsigned distance, mq_near_list *list) {
     mq_status status = MQ_OK;
-    MQ_TRY(mq_calloc(err, f->kept_count, sizeof *f->hashes, "fingerprints", &f->hashes));
-    for (size_t i = 0; i < f->kept_count; i++) f->hashes[i] = f->plan->hashes[f->kept[i]];
-    const size_t most = PAIRS_A_PICTURE * f->kept_count;
+    mq_phash *hashes = NULL;
+    const size_t count = (f->kept_count + step - 1) / step;
     mq_duplicates_plan plan = *f->plan; /* the callbacks take what is not const */
-    const mq_phash_plan search = {.size = sizeof search,
-                                  .hashes = f->hashes,
-                                  .count = f->kept_count,
-                                  .distance = f->plan->confirm.weights ? NEAR : NEAR_ALONE,
-                                  .mirrors = true,
-                                  .most = most > PAIRS_LEAST ? most : PAIRS_LEAST,
-                                  .stop = stop_search,
-                                  .progress = tell_search,
-                                  .user = &plan};
-    MQ_TRY(mq_phash_pairs(err, &search, &f->pairs));
+    MQ_TRY(mq_calloc(err, count, sizeof *hashes, "fingerprints", &hashes));
+    for (size_t i = 0; i < count; i++) hashes[i] = f->plan->hashes[f->kept[i * step]];
+    const mq_phash_plan pairs = {.size = sizeof pairs,
+                                 .hashes = hashes,
+                                 .count = count,
+                                 .distance = distance,
+                                 .mirrors = true,
+                                 .most = ROOM * most_pairs(f->kept_count),
+                                 .stop = stop_search,
+                                 .progress = tell_search,
+                                 .user = &plan};
+    MQ_TRY(mq_phash_pairs(err, &pairs, list));
+cleanup:
+    free(hashes);
+    return status;
+}
+
+/* The distance at which the candidates will not be too many: as a sample has them, and as pairs grow with the
+ * square of the pictures. */
+static mq_status choose_distance(mq_err *err, const finder *f, unsigned *distance) {
+    mq_status status = MQ_OK;
+    mq_near_list sample = {0};
+    const size_t step = (f->kept_count + SAMPLE - 1) / SAMPLE;
+    *distance = NEAR_ALONE;
+    if (!f->plan->confirm.weights || !step) return MQ_OK;
+    MQ_TRY(search(err, f, step, NEAR, &sample));
+    for (*distance = NEAR; *distance > NEAR_LEAST; (*distance)--) {
+        size_t within = 0;
+        for (size_t i = 0; i < sample.count; i++) within += sample.pairs[i].distance <= *distance;
+        const double pairs = (double)within * (double)step * (double)step;
+        if (pairs <= (double)most_pairs(f->kept_count)) break;
+    }
+cleanup:
+    free(sample.pairs);
+    return status;
+}
+
+/* Pairs of near fingerprints, in the numbers of pictures. */
+static mq_status find_candidates(mq_err *err, finder *f, mq_duplicates *d) {
+    mq_status status = MQ_OK;
+    MQ_TRY(choose_distance(err, f, &d->distance));
+    MQ_TRY(search(err, f, 1, d->distance, &f->pairs));
     for (size_t i = 0; i < f->pairs.count; i++) {
         mq_near *pair = &f->pairs.pairs[i];
         pair->a = f->kept[pair->a];
         pair->b = f->kept[pair->b];
     }
+    d->candidates = f->pairs.count;
+    d->complete = f->pairs.complete;
 cleanup:
     return status;
 }
@@ -222,9 +260,7 @@ static mq_status find(mq_err *err, finder *f, mq_duplicates *d) {
     MQ_TRY(mq_calloc(err, f->pictures, sizeof *f->parent, "pictures", &f->parent));
     for (size_t i = 0; i < f->pictures; i++) f->parent[i] = (uint32_t)i;
     MQ_TRY(join_exact(err, f));
-    MQ_TRY(find_candidates(err, f));
-    d->candidates = f->pairs.count;
-    d->complete = f->pairs.complete;
+    MQ_TRY(find_candidates(err, f, d));
     if (f->plan->confirm.weights && f->pairs.count) {
         MQ_TRY(mq_calloc(err, f->pairs.count, sizeof *f->cosines, "candidates", &f->cosines));
         MQ_TRY(mq_confirm_pairs(err, f->plan, f->pairs.pairs, f->pairs.count, f->cosines));
@@ -253,7 +289,6 @@ cleanup:
     if (status != MQ_OK) mq_duplicates_free(duplicates);
     free(f.parent);
     free(f.kept);
-    free(f.hashes);
     free(f.pairs.pairs);
     free(f.cosines);
     return status;

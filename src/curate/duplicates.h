@@ -46,6 +46,7 @@ typedef struct {
     mq_duplicate_group *groups; /* leaks first, then conflicts, larger ones first; owned, as is all */
     size_t count;
     uint32_t *pictures;
+    unsigned distance; /* bits of 64 that candidates may differ in */
     size_t candidates; /* pairs of near fingerprints */
     size_t refused;    /* of them, those the network tells apart */
     bool complete;     /* false: so many candidates that not all were looked at */

@@ -15,10 +15,12 @@ enum {
     PAIRS_MAX = 1 << 28,
 };
 
-/* How fingerprints are cut: by the pigeonhole principle two at most `distance` bits apart differ in at most
- * distance / blocks bits of one of them. */
+/* How fingerprints are cut. Two of them at most `distance` = radius x blocks + rest bits apart differ in at
+ * most radius bits of one of the first rest + 1 blocks, or in fewer than radius bits of one of the others: if
+ * not, they differ in more than distance (Norouzi et al., section 3.2). */
 typedef struct {
-    unsigned blocks, radius;
+    unsigned blocks;
+    int radius[BLOCKS_MAX]; /* -1: nothing to find there */
     unsigned shift[BLOCKS_MAX], bits[BLOCKS_MAX];
 } cutting;
 
@@ -27,31 +29,39 @@ static uint64_t value_of(const cutting *c, unsigned block, uint64_t hash) {
 }
 
 /* Patterns of at most radius of so many bits. */
-static double patterns(unsigned bits, unsigned radius) {
+static double patterns(unsigned bits, int radius) {
     double sum = 0, ways = 1;
-    for (unsigned i = 0; i <= radius && i <= bits; i++) {
+    for (int i = 0; i <= radius && i <= (int)bits; i++) {
         sum += ways;
-        ways = ways * (bits - i) / (i + 1);
+        ways = ways * ((int)bits - i) / (i + 1);
     }
     return sum;
+}
+
+static cutting cut_into(unsigned blocks, unsigned distance) {
+    cutting c = {.blocks = blocks};
+    for (unsigned i = 0, at = 0; i < blocks; at += c.bits[i++]) {
+        c.shift[i] = at;
+        c.bits[i] = 64 * (i + 1) / blocks - at;
+        c.radius[i] = (int)(distance / blocks) - (i > distance % blocks);
+    }
+    return c;
 }
 
 /* The cutting with the fewest steps: values visited and fingerprints compared, for random fingerprints. */
 static cutting choose_cutting(size_t count, unsigned distance) {
     cutting best = {0};
     double least = INFINITY;
-    for (unsigned blocks = 1; blocks <= BLOCKS_MAX; blocks++) {
-        const unsigned bits = (64 + blocks - 1) / blocks, radius = distance / blocks;
-        if (bits > BLOCK_BITS_MAX) continue;
-        const double values = ldexp(1, (int)bits), n = (double)count;
-        const double steps = blocks * patterns(bits, radius) * (values + n * n / values);
+    for (unsigned blocks = (64 + BLOCK_BITS_MAX - 1) / BLOCK_BITS_MAX; blocks <= BLOCKS_MAX; blocks++) {
+        const cutting c = cut_into(blocks, distance);
+        double steps = 0;
+        for (unsigned i = 0; i < blocks; i++) {
+            const double values = ldexp(1, (int)c.bits[i]), n = (double)count;
+            steps += patterns(c.bits[i], c.radius[i]) * (values + n * n / values);
+        }
         if (steps >= least) continue;
         least = steps;
-        best = (cutting){.blocks = blocks, .radius = radius};
-    }
-    for (unsigned i = 0, at = 0; i < best.blocks; at += best.bits[i++]) {
-        best.shift[i] = at;
-        best.bits[i] = 64 * (i + 1) / best.blocks - at;
+        best = c;
     }
     return best;
 }
@@ -107,31 +117,38 @@ typedef struct {
     bool mirrored;
     const table *left, *right; /* the same one unless mirrored */
     mq_near_list found[PARTS];
-    size_t capacity[PARTS];
 } search;
+
+/* The search from a part of the block's values. */
+typedef struct {
+    const search *search;
+    size_t value; /* present value on the left */
+    mq_near_list *found;
+    size_t capacity;
+} part_search;
 
 /* Whether an earlier block has found the pair already. */
 static bool seen_before(const search *s, uint64_t difference) {
     for (unsigned i = 0; i < s->block; i++)
-        if ((unsigned)__builtin_popcountll(value_of(s->cut, i, difference)) <= s->cut->radius) return true;
+        if (__builtin_popcountll(value_of(s->cut, i, difference)) <= s->cut->radius[i]) return true;
     return false;
 }
 
-static mq_status add_pair(mq_err *err, search *s, size_t part, const mq_near *pair) {
-    mq_near_list *list = &s->found[part];
-    const mq_status status = mq_grow(err, &list->pairs, &s->capacity[part], list->count + 1,
-                                     sizeof *list->pairs);
+static mq_status add_pair(mq_err *err, part_search *p, const mq_near *pair) {
+    mq_near_list *list = p->found;
+    const mq_status status = mq_grow(err, &list->pairs, &p->capacity, list->count + 1, sizeof *list->pairs);
     if (status == MQ_OK) list->pairs[list->count++] = *pair;
     return status;
 }
 
-/* Compares all of value v on the left with all of value w on the right. */
-static mq_status compare(mq_err *err, search *s, size_t part, size_t v, size_t w) {
+/* Compares all of the present value on the left with all of value w on the right. */
+static mq_status compare(mq_err *err, part_search *p, size_t w) {
     mq_status status = MQ_OK;
+    const search *s = p->search;
     const table *left = s->left, *right = s->right;
-    for (uint32_t i = left->begin[v]; i < left->begin[v + 1]; i++) {
+    for (uint32_t i = left->begin[p->value]; i < left->begin[p->value + 1]; i++) {
         const uint64_t hash = left->hashes[i];
-        const uint32_t first = !s->mirrored && v == w ? i + 1 : right->begin[w];
+        const uint32_t first = !s->mirrored && p->value == w ? i + 1 : right->begin[w];
         for (uint32_t k = first; k < right->begin[w + 1]; k++) {
             const uint64_t difference = hash ^ right->hashes[k];
             const unsigned distance = (unsigned)__builtin_popcountll(difference);
@@ -139,23 +156,23 @@ static mq_status compare(mq_err *err, search *s, size_t part, size_t v, size_t w
             const uint32_t a = left->pictures[i], b = right->pictures[k];
             /* A picture may resemble its own mirror image; and of a pair each is the other's mirror. */
             if ((s->mirrored && a >= b) || seen_before(s, difference)) continue;
-            if (s->found[part].count > s->plan->most) return MQ_OK;
+            if (p->found->count > s->plan->most) return MQ_OK;
             const mq_near pair = {a < b ? a : b, a < b ? b : a, (uint8_t)distance, s->mirrored};
-            MQ_TRY(add_pair(err, s, part, &pair));
+            MQ_TRY(add_pair(err, p, &pair));
         }
     }
 cleanup:
     return status;
 }
 
-/* Visits the values near v: those that differ in at most `left` bits, all of them below bit `below`. */
-static mq_status visit_near(mq_err *err, search *s, size_t part, size_t v, size_t w, unsigned below,
-                            unsigned left) {
+/* Visits the values near v: from w on, all that differ from it in at most `left` more bits, below bit
+ * `below`. */
+static mq_status visit_near(mq_err *err, part_search *p, size_t w, unsigned below, int left) {
     mq_status status = MQ_OK;
     /* Of two different values on one table either may come first: the smaller does. */
-    if (s->mirrored || v <= w) MQ_TRY(compare(err, s, part, v, w));
-    for (unsigned bit = 0; left && bit < below; bit++)
-        MQ_TRY(visit_near(err, s, part, v, w ^ (size_t)1 << bit, bit, left - 1));
+    if (p->search->mirrored || p->value <= w) MQ_TRY(compare(err, p, w));
+    for (unsigned bit = 0; left > 0 && bit < below; bit++)
+        MQ_TRY(visit_near(err, p, w ^ (size_t)1 << bit, bit, left - 1));
 cleanup:
     return status;
 }
@@ -163,13 +180,14 @@ cleanup:
 static mq_status search_part(mq_err *err, void *ctx, size_t part, size_t worker) {
     mq_status status = MQ_OK;
     search *s = ctx;
+    part_search p = {.search = s, .found = &s->found[part]};
     (void)worker;
     const unsigned bits = s->cut->bits[s->block];
-    const size_t values = (size_t)1 << bits, begin = values * part / PARTS, end = values * (part + 1) / PARTS;
+    const size_t values = (size_t)1 << bits, end = values * (part + 1) / PARTS;
     MQ_REQUIRE(!s->plan->stop || !s->plan->stop(s->plan->user), err, MQ_INTERRUPTED, "stopped");
-    for (size_t v = begin; v < end; v++)
-        if (s->left->begin[v] < s->left->begin[v + 1])
-            MQ_TRY(visit_near(err, s, part, v, v, bits, s->cut->radius));
+    for (p.value = values * part / PARTS; p.value < end; p.value++)
+        if (s->left->begin[p.value] < s->left->begin[p.value + 1])
+            MQ_TRY(visit_near(err, &p, p.value, bits, s->cut->radius[s->block]));
 cleanup:
     return status;
 }
@@ -204,7 +222,6 @@ cleanup:
     for (size_t i = 0; i < PARTS; i++) {
         free(s->found[i].pairs);
         s->found[i] = (mq_near_list){0};
-        s->capacity[i] = 0;
     }
     return status;
 }
@@ -222,6 +239,7 @@ mq_status mq_phash_pairs(mq_err *err, const mq_phash_plan *plan, mq_near_list *l
     for (unsigned i = 0; i < passes; i++) MQ_TRY(take_table(err, plan, &cut, &tables[i]));
     for (unsigned block = 0; block < cut.blocks; block++)
         for (unsigned pass = 0; pass < passes; pass++) {
+            if (cut.radius[block] < 0) continue;
             search s = {.plan = plan, .cut = &cut, .block = block, .mirrored = pass == 1, .left = &tables[0]};
             s.right = &tables[pass];
             fill_table(plan, &cut, block, s.mirrored, &tables[pass]);

@@ -7,6 +7,12 @@
 #include <math.h>
 #include <stdlib.h>
 
+const char *mq_measure_name(mq_measure_kind kind) {
+    static const char *const names[MQ_MEASURES] = {"sharpness", "bright", "dim",  "clipped",
+                                                   "entropy",   "side",   "area", "shape"};
+    return names[kind];
+}
+
 /* Grey level that this share of the pixels does not exceed. */
 static float level_of(const size_t histogram[256], double share) {
     size_t seen = 0;

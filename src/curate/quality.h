@@ -24,6 +24,9 @@ typedef enum {
     MQ_MEASURES
 } mq_measure_kind;
 
+/* A word for reports and programs. Static. */
+const char *mq_measure_name(mq_measure_kind kind);
+
 /* Fills the first five, from pixels; the sizes are the caller's to fill. */
 void mq_quality_measure(const uint8_t luma[MQ_LOOK_PIXELS], float measures[MQ_MEASURES]);
 

@@ -10,9 +10,6 @@
 
 enum { RECORD_MAX = 1 << 30 };
 
-static const char *const MEASURES[MQ_MEASURES] = {"sharpness", "bright", "dim",  "clipped",
-                                                  "entropy",   "side",   "area", "shape"};
-
 static mq_status set(mq_err *err, mq_json *object, const char *key, double value) {
     return mq_json_set(err, object, key, mq_json_number(value));
 }
@@ -51,7 +48,8 @@ static mq_status flawed_json(mq_err *err, const mq_scan *scan, uint32_t picture,
     reasons = NULL;
     MQ_TRY(set(err, one, "width", row->width));
     MQ_TRY(set(err, one, "height", row->height));
-    for (size_t i = 0; i < MQ_MEASURES; i++) MQ_TRY(set(err, one, MEASURES[i], (double)row->measures[i]));
+    for (size_t i = 0; i < MQ_MEASURES; i++)
+        MQ_TRY(set(err, one, mq_measure_name((mq_measure_kind)i), (double)row->measures[i]));
     *json = one;
     one = NULL;
 cleanup:
@@ -159,7 +157,7 @@ static mq_status flaws_json(mq_err *err, const mq_scan *scan, mq_json **json) {
         MQ_TRY(mq_json_pack(err, &one, "{s:I}", "pictures", (long long)scan->flaws[flaw]));
         MQ_TRY(mq_json_set(err, *json, text->word, one));
         if (text->measure == MQ_MEASURES) continue;
-        MQ_TRY(mq_json_set(err, one, "measure", mq_json_text(MEASURES[text->measure])));
+        MQ_TRY(mq_json_set(err, one, "measure", mq_json_text(mq_measure_name(text->measure))));
         MQ_TRY(set(err, one, "below", (double)scan->limits.below[flaw]));
         MQ_TRY(set(err, one, "above", (double)scan->limits.above[flaw]));
     }
