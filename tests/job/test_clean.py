@@ -1,0 +1,112 @@
+"""test_clean.py: what marque clean finds: wrong labels and copies that were planted among pictures made up on the spot,
+with the real weights, at 71 pixels; and that training uses the features it leaves."""
+import csv
+import json
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from marque import Marque  # noqa: E402
+from pictures import write_classes  # noqa: E402
+from tap import Tap  # noqa: E402
+
+EACH = 40
+WRONG = {f"class-{(c + 1) % 3}/moved-{c}{i}.png": f"class-{c}" for c in range(3) for i in range(2)}
+COPY = "class-1/copy.png"
+FIND = ["clean", "data.mq", "--imgsz", "71"]
+
+
+def plant(m):
+    write_classes(m.folder / "pictures", each=EACH)
+    for i, (wrong, right) in enumerate(WRONG.items()):
+        shutil.move(m.folder / "pictures" / right / f"{i % 2:02}.png", m.folder / "pictures" / wrong)
+    shutil.copy(m.folder / "pictures/class-1/20.png", m.folder / "pictures" / COPY)
+
+
+def rows_of(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_find(tap, m):
+    m.expect(tap, "find", FIND, 0, out=["data-edits.csv: ", "next: look through the list",
+                                        "marque clean data.mq --apply data-edits.csv"])
+    rows = rows_of(m.folder / "data-edits.csv")
+    doubts = {row["picture"]: row for row in rows if row["reason"] == "doubtful label"}
+    tap.check("every wrong label is listed", set(WRONG) <= set(doubts), sorted(doubts))
+    tap.check("with the right class", all(doubts[name]["suggestion"] == right and doubts[name]["class"] == name.split("/")[0] and
+                                          doubts[name]["action"] == "relabel" for name, right in WRONG.items() if name in doubts))
+    tap.check("few others are", len(set(doubts) - set(WRONG)) <= 2, sorted(set(doubts) - set(WRONG)))
+    copies = [row for row in rows if row["reason"] == "copy"]
+    tap.check("one of two copies goes", [row["action"] for row in copies] == ["drop"] and
+              {copies[0]["picture"], copies[0]["suggestion"]} == {COPY, "class-1/20.png"}, copies)
+    scores = [float(row["score"]) for row in rows]
+    tap.check("the surest first", scores == sorted(scores, reverse=True) and all(0 <= s <= 1 for s in scores), scores)
+    first = (m.folder / "data-edits.csv").read_bytes()
+    again = m.expect(tap, "find again", [*FIND, "-o", "again.csv", "--json"], 0)
+    tap.check("the same list", (m.folder / "again.csv").read_bytes() == first)
+    report = json.loads(again.out)
+    tap.check("told in figures", report["schema"] == "marque.clean.v1" and report["pictures"] == 3 * EACH + 1 and
+              report["copies"] == 1 and report["labels"] == len(doubts) and report["drop"] + report["relabel"] + report["keep"] ==
+              len(rows) and 0 < report["label_noise"] < 0.2, report)
+    m.expect(tap, "only what is likely", [*FIND, "-o", "sure.csv", "--least", "0.9"], 0)
+    sure = [row for row in rows_of(m.folder / "sure.csv") if row["reason"] == "doubtful label"]
+    tap.check("--least leaves the others out", all(float(row["score"]) >= 0.9 for row in sure) and len(sure) <= len(doubts))
+
+
+def test_apply(tap, m):
+    m.expect(tap, "apply the list as it is", ["clean", "data.mq", "--apply", "data-edits.csv"], 0, out="data-clean.mq")
+    classes = {row["file"]: row["class"] for row in rows_of(m.folder / "data-clean.mq/split.csv")}
+    tap.check("every wrong label is right now", all(classes.get(name) == right for name, right in WRONG.items()))
+    m.expect(tap, "the cleaned data set is sound", ["inspect", "data-clean.mq"], 0, out="cleaned: ")
+
+
+def test_cache(tap, m):
+    """The features are those of a run: no other cache folder comes into being."""
+    features = m.cache / "marque/features"
+    before = sorted(path.name for path in features.iterdir())
+    m.expect(tap, "train on the same data", ["train", "data.mq", "--imgsz", "71", "--stages", "head:1@1e-3", "-o", "run"], 0)
+    tap.check("training goes on with the features", sorted(path.name for path in features.iterdir()) == before)
+
+
+def test_stop(tap, m):
+    shutil.rmtree(m.cache / "marque/features")
+    code, text = m.stop_when([*FIND, "-o", "stopped.csv", "--imgsz", "299", "--threads", "1"], "features of")
+    tap.check("stopped by the signal", code == -signal.SIGINT and "are kept" in text, (code, text[-500:]))
+    tap.check("no list is left", not list(m.folder.glob("stopped.csv*")))
+
+
+def test_denoise(tap, m):
+    """The filter against noise is part of the recipe: in the run, in the model, in the answers."""
+    train = ["train", "data.mq", "--imgsz", "71", "--stages", "head:1@1e-3", "--denoise", "median"]
+    m.expect(tap, "train with the filter", [*train, "-o", "quiet"], 0)
+    tap.check("the run's settings have it", json.loads((m.folder / "quiet/config.json").read_text())["denoise"] == "median")
+    recipe = json.loads(json.loads(m.run(["inspect", "quiet", "--json"]).out)["metadata"]["recipe"])
+    tap.check("and the model's recipe", recipe.get("denoise") == "median", recipe)
+    plain = json.loads(json.loads(m.run(["inspect", "run", "--json"]).out)["metadata"]["recipe"])
+    tap.check("a recipe without it has no such word", "denoise" not in plain, plain)
+    m.expect(tap, "eval goes by it", ["eval", "quiet"], 0)
+    m.expect(tap, "a run goes on with its filter alone", ["train", "--resume", "quiet", "--denoise", "none", "--epochs", "2"], 65,
+             err="denoise")
+    m.expect(tap, "only after Pillow's resize", [*train, "--filter", "tensorflow", "-o", "never"], 64, err="--filter pillow")
+
+
+def main():
+    tap = Tap()
+    with Marque() as m:
+        m.share_weights()
+        plant(m)
+        m.expect(tap, "import", ["import", "pictures", "-o", "data.mq"], 0)
+        test_find(tap, m)
+        test_apply(tap, m)
+        test_cache(tap, m)
+        test_denoise(tap, m)
+        test_stop(tap, m)
+    return tap.done()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
