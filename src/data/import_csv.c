@@ -208,6 +208,44 @@ cleanup:
     return status;
 }
 
+static int compare_boxes(const void *a, const void *b) {
+    const mq_box *x = &((const mq_entry *)a)->box, *y = &((const mq_entry *)b)->box;
+    if (x->x1 != y->x1) return x->x1 < y->x1 ? -1 : 1;
+    if (x->y1 != y->y1) return x->y1 < y->y1 ? -1 : 1;
+    if (x->x2 != y->x2) return x->x2 < y->x2 ? -1 : 1;
+    return x->y2 == y->y2 ? 0 : x->y2 < y->y2 ? -1 : 1;
+}
+
+/* Rows about one picture are its objects when each has a box of its own: they get numbers in the order of
+ * their boxes, which does not depend on that of rows. */
+static mq_status number_boxes(mq_err *err, mq_entry *entries, size_t count) {
+    mq_status status = MQ_OK;
+    bool differ = count > 1;
+    for (size_t i = 0; i < count; i++) differ = differ && entries[i].has_box;
+    if (differ) qsort(entries, count, sizeof *entries, compare_boxes);
+    for (size_t i = 1; i < count; i++) differ = differ && compare_boxes(&entries[i - 1], &entries[i]) != 0;
+    for (size_t i = 0; differ && i < count; i++) {
+        entries[i].file = entries[i].name;
+        entries[i].name = NULL;
+        MQ_TRY(mq_format(err, &entries[i].name, "%s#%zu", entries[i].file, i + 1));
+    }
+cleanup:
+    return status;
+}
+
+static mq_status number_all(mq_err *err, mq_manifest *m) {
+    mq_status status = MQ_OK;
+    mq_manifest_sort(m);
+    for (size_t begin = 0, end; begin < m->count; begin = end) {
+        for (end = begin + 1; end < m->count && strcmp(m->entries[begin].name, m->entries[end].name) == 0;)
+            end++;
+        MQ_TRY(number_boxes(err, &m->entries[begin], end - begin));
+    }
+    mq_manifest_sort(m);
+cleanup:
+    return status;
+}
+
 static mq_status take_rows(mq_err *err, csv_list *l) {
     mq_status status = MQ_OK;
     const char *source = l->job->plan->source;
@@ -217,7 +255,7 @@ static mq_status take_rows(mq_err *err, csv_list *l) {
         MQ_TRY(take_row(err, l, &l->rows[i], &missing, &inverted));
     }
     MQ_TRY(mq_import_judge_rows(err, l->job, source, l->count, &missing, &inverted));
-    mq_manifest_sort(&l->job->manifest);
+    MQ_TRY(number_all(err, &l->job->manifest));
     MQ_TRY(mq_import_check_twice(err, l->job, source, "line"));
 cleanup:
     mq_buf_free(&missing.shown);

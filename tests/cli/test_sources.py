@@ -579,6 +579,19 @@ def test_csv_faults(tap, m):
 
     listed("decimal points", "path,label,x1,y1,x2,y2\nx/000.png,a,1.0,2.4,9.6,8\ny/000.png,b,,,,\n", 0)
     tap.check("they are rounded to pixels", taken(m, "decimal-points.mq")["x/000.png"][2] == (1, 2, 10, 8))
+    lines = ["x/000.png,b,20,2,30,9", "x/000.png,a,1,2,9,8", "y/000.png,b,1,1,9,9", "x/000.png,a,1,2,9,7"]
+    for name, order in (("several boxes", lines), ("several boxes turned", lines[::-1])):
+        listed(name, "\n".join(["path,label,x1,y1,x2,y2", *order, ""]), 0, args=["--test", "0.5", "--val", "0"],
+               out=["4 pictures, 2 classes", "boxes of 2 pictures"])
+    got = taken(m, "several-boxes.mq")
+    tap.check("rows about one picture are its objects, whatever their order", {k: (c, b) for k, (c, _, b) in got.items()} == {
+        "x/000.png#1": ("a", (1, 2, 9, 7)), "x/000.png#2": ("a", (1, 2, 9, 8)), "x/000.png#3": ("b", (20, 2, 30, 9)),
+        "y/000.png": ("b", (1, 1, 9, 9))} and got == taken(m, "several-boxes-turned.mq"), got)
+    tap.check("they share a part", len({s for k, (_, s, _) in got.items() if "#" in k}) == 1, got)
+    listed("one box twice", "path,label,x1,y1,x2,y2\nx/000.png,b,20,2,30,9\nx/000.png,a,20,2,30,9\n", 65,
+           err="lines 2 and 3 are both about x/000.png")
+    listed("a box and none", "path,label,x1,y1,x2,y2\nx/000.png,b,20,2,30,9\nx/000.png,a,,,,\n", 65,
+           err="lines 2 and 3 are both about x/000.png")
     listed("decimal commas", 'path,label,x1,y1,x2,y2\nx/000.png,a,"1,0",2,9,8\ny/000.png,b,,,,\n', 65,
            err="list.csv:2: the box of x/000.png is not four numbers", env={"LC_ALL": "de_DE.UTF-8"})
     listed("semicolons", "path;label\nx/000.png;a\n", 65, err="no column named path in its first row (there are: path;label)")
