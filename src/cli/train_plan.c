@@ -49,7 +49,8 @@ static void print_labels(const mq_train_plan *plan) {
     if (w) fprintf(stderr, "class weights %.3g to %.3g\n", (double)least, (double)most);
     if (plan->sampling == MQ_SAMPLE_BALANCED) fputs("each class is shown equally often\n", stderr);
     if (plan->smoothing > 0) fprintf(stderr, "labels smoothed by %.3g\n", plan->smoothing);
-    if (mq_mix_wanted(&plan->mix) && plan->cache) fputs("pictures are mixed, so nothing is cached\n", stderr);
+    if (mq_mix_wanted(&plan->mix) && plan->cache)
+        fputs("training pictures are mixed, so they are not cached\n", stderr);
 }
 
 /* Names what helps where one class has many times the pictures of another and nothing is done about it. */
@@ -86,7 +87,8 @@ static double seconds_of(const mq_train_plan *plan, const mq_stage *stage, const
                          size_t count) {
     const double train = (double)count, val = (double)mq_dataset_count(plan->dataset, MQ_VAL);
     const double epochs = (double)stage->epochs;
-    const double frozen = cost->disk ? 2 * train + val : epochs * (train + val);
+    const double views = cost->cached ? 2 * train : epochs * train; /* of training pictures */
+    const double frozen = views + (cost->disk ? val : epochs * val);
     return cost->frozen * frozen + epochs * (train * (cost->thawed + cost->head) + val * cost->validation);
 }
 

@@ -96,7 +96,7 @@ static void draw_balanced(mq_sampling *s, uint64_t seed, uint32_t epoch, uint32_
     for (size_t i = 0; i < s->count; i++) order[i] = s->draws[s->shuffle[i]];
 }
 
-void mq_sampling_draw(mq_sampling *s, uint64_t seed, uint32_t epoch, uint32_t *order, uint8_t *flips) {
+void mq_sampling_draw(mq_sampling *s, uint64_t seed, uint32_t epoch, uint32_t *order, uint64_t *keys) {
     if (s->kind == MQ_SAMPLE_BALANCED) {
         draw_balanced(s, seed, epoch, order);
         memset(s->seen, 0, s->count * sizeof *s->seen);
@@ -105,6 +105,6 @@ void mq_sampling_draw(mq_sampling *s, uint64_t seed, uint32_t epoch, uint32_t *o
     }
     for (size_t i = 0; i < s->count; i++) {
         const uint64_t time = s->seen ? s->seen[order[i]]++ : 0;
-        flips[i] = mq_rng_u32(seed, MQ_RNG_FLIP, epoch, time << 32 | s->subset[order[i]]) & 1;
+        keys[i] = time << 32 | s->subset[order[i]];
     }
 }

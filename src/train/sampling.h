@@ -1,4 +1,4 @@
-/* sampling.h: which pictures an epoch trains on, in which order, and which of them are mirrored.
+/* sampling.h: which pictures an epoch trains on, in which order, and what their draws are keyed by.
  *
  * MQ_SAMPLE_SHUFFLE: each picture once. MQ_SAMPLE_BALANCED: as many pictures, of each of the K classes that
  * have any as many as of the others. By the end of epoch e class k has had floor(((e + 1) n + k) / K) draws
@@ -20,8 +20,9 @@ MQ_MUST_USE mq_status mq_sampling_create(mq_err *err, mq_sampling_kind kind, con
                                          const uint32_t *subset, size_t count, mq_sampling **sampling);
 void mq_sampling_free(mq_sampling **sampling);
 
-/* The epoch's places in the subset into order [count] and 0 or 1 into flips [count]: functions of seed and
- * epoch alone. Views of a picture that comes more than once are mirrored each for itself. */
-void mq_sampling_draw(mq_sampling *sampling, uint64_t seed, uint32_t epoch, uint32_t *order, uint8_t *flips);
+/* The epoch's places in the subset into order [count], a function of seed and epoch alone; into keys [count]
+ * the sample by which each of these views draws (base/rng.h): the picture's index in the training part, plus
+ * 2^32 for each time it came before in the epoch, so that no two views draw the same. */
+void mq_sampling_draw(mq_sampling *sampling, uint64_t seed, uint32_t epoch, uint32_t *order, uint64_t *keys);
 
 #endif

@@ -30,6 +30,7 @@ void mq_session_close(mq_session *s) {
     free(s->subset);
     free(s->best);
     free(s->order);
+    free(s->keys);
     free(s->flips);
     free(s->checkpoints);
     free(s->environment);
@@ -112,6 +113,7 @@ mq_status mq_session_open(mq_err *err, const mq_train_plan *plan, mq_session *s)
     MQ_TRY(mq_metrics_create(err, classes, &s->metrics));
     MQ_TRY(mq_calloc(err, s->head->count, sizeof *s->best, "the best classifier", &s->best));
     MQ_TRY(mq_calloc(err, s->count, sizeof *s->order, "the order of pictures", &s->order));
+    MQ_TRY(mq_calloc(err, s->count, sizeof *s->keys, "the order of pictures", &s->keys));
     MQ_TRY(mq_calloc(err, s->count, sizeof *s->flips, "the flips of pictures", &s->flips));
     MQ_TRY(mq_sampling_create(err, plan->sampling, plan->dataset, s->subset, s->count, &s->sampling));
     mq_head_init(s->head, plan->seed);

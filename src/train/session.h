@@ -22,6 +22,7 @@ typedef struct {
     bool best_pending; /* best is not in weights/best.safetensors yet */
     mq_sampling *sampling;
     uint32_t *order; /* [count] of the present epoch */
+    uint64_t *keys;  /* [count] of the present epoch (mq_sampling_draw) */
     uint8_t *flips;  /* [count] of the present epoch */
     mq_progress_state state;
     mq_records *records;

@@ -4,6 +4,7 @@
 #include "train/train.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/rng.h"
 #include "train/session.h"
 
 #include <math.h>
@@ -65,7 +66,7 @@ static mq_trunk_plan trunk_of(mq_session *s, size_t stage) {
                            .dtype = plan->dtype,
                            .batch = plan->batch,
                            .workers = plan->workers,
-                           .cache = plan->cache && !mq_mix_wanted(&plan->mix),
+                           .cache = plan->cache,
                            .mix = plan->mix,
                            .stop = stopped,
                            .progress = tell_features,
@@ -115,6 +116,14 @@ mq_status mq_train_describe(mq_err *err, const mq_train_plan *plan, size_t stage
     mq_session s = {.plan = plan};
     const mq_trunk_plan trunk = trunk_of(&s, stage);
     return mq_trunk_describe(err, &trunk, text);
+}
+
+/* The order and flips of the present epoch, functions of seed and epoch alone. */
+static void draw_epoch(mq_session *s) {
+    const uint64_t seed = s->plan->seed;
+    const uint32_t epoch = s->state.epochs_done;
+    mq_sampling_draw(s->sampling, seed, epoch, s->order, s->keys);
+    for (size_t i = 0; i < s->count; i++) s->flips[i] = mq_rng_u32(seed, MQ_RNG_FLIP, epoch, s->keys[i]) & 1;
 }
 
 static void tell_training(const mq_session *s, double seconds, size_t worked) {
@@ -193,7 +202,7 @@ static mq_status train_epoch(mq_err *err, mq_session *s, double *seconds, size_t
     const float *x;
     mq_labels labels;
     size_t n;
-    mq_sampling_draw(s->sampling, s->plan->seed, s->state.epochs_done, s->order, s->flips);
+    draw_epoch(s);
     MQ_TRY(begin_epoch(err, s));
     const double start = mq_seconds();
     for (;;) {

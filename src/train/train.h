@@ -54,7 +54,7 @@ typedef struct {
     mq_sampling_kind sampling;
     const float *class_weights; /* [classes] of the loss in training; NULL: none */
     double smoothing;           /* of its labels, 0..1 */
-    mq_mix_rule mix;            /* of training pictures; with any, nothing is cached */
+    mq_mix_rule mix;            /* of training pictures, which are then not cached */
     mq_monitor monitor;
     bool cache;
     mq_status (*accepted)(mq_err *err,

@@ -131,8 +131,10 @@ static mq_features_plan features_of(mq_trunk *t, mq_split split) {
                               .user = t};
 }
 
-static bool is_cached(const mq_trunk *t) {
-    return t->plan.cache && t->boundary_index > 0;
+/* Whether the tensors of a part may be kept: training pictures only where they are not mixed. */
+static bool is_cached(const mq_trunk *t, mq_split split) {
+    const bool mixed = split == MQ_TRAIN && mq_mix_wanted(&t->plan.mix);
+    return t->plan.cache && t->boundary_index > 0 && !mixed;
 }
 
 static mq_status open_feeds(mq_err *err, mq_trunk *t) {
@@ -140,7 +142,7 @@ static mq_status open_feeds(mq_err *err, mq_trunk *t) {
     MQ_TRY(mq_tensors_digest(err, t->graph, t->plan.weights, t->boundary_index, t->digest));
     for (mq_split split = MQ_TRAIN; split <= MQ_VAL; split++) {
         const mq_features_plan features = features_of(t, split);
-        if (features.count) MQ_TRY(mq_feed_open(err, &features, is_cached(t), &t->feeds[split]));
+        if (features.count) MQ_TRY(mq_feed_open(err, &features, is_cached(t, split), &t->feeds[split]));
     }
 cleanup:
     return status;
@@ -216,16 +218,17 @@ static void count_rows(const mq_trunk *t, const mq_trunk_plan *plan, mq_trunk_co
 
 /* Of the plan, from a trunk made for fewer pictures. */
 static void count_cost(mq_trunk *t, const mq_trunk_plan *plan, mq_trunk_cost *cost) {
-    for (mq_split split = MQ_TRAIN; split <= MQ_VAL && is_cached(t); split++) {
+    for (mq_split split = MQ_TRAIN; split <= MQ_VAL; split++) {
         const mq_features_plan features = features_of(t, split);
-        cost->disk += mq_features_bytes(&features);
+        if (is_cached(t, split)) cost->disk += mq_features_bytes(&features);
     }
+    cost->cached = is_cached(t, MQ_TRAIN);
     if (t->frozen) cost->memory += mq_program_memory(t->frozen);
     if (t->rest) cost->memory += mq_program_memory(t->rest);
     /* A picture's place in the batch that is fed, and in the loader's three where they are read in every
      * epoch, and in the mixed one. */
     const size_t pixels = (size_t)plan->recipe->imgsz * plan->recipe->imgsz * 3;
-    const size_t batches = is_cached(t) ? 0 : mq_mix_wanted(&plan->mix) ? 4 : 3;
+    const size_t batches = cost->cached ? 0 : mq_mix_wanted(&plan->mix) ? 4 : 3;
     cost->memory_picture = ((t->boundary_index ? t->width : 0) + batches * pixels) * sizeof(float);
     cost->memory += MQ_VALIDATION_ROWS * cost->memory_picture;
     if (t->thawed) {

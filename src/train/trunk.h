@@ -23,7 +23,7 @@ typedef struct {
     const mq_stage *stage;
     mq_dtype dtype;
     size_t batch, workers;
-    bool cache;      /* not where pictures are mixed */
+    bool cache;      /* where it may be: mixing keeps the training part out */
     mq_mix_rule mix; /* for mq_trunk_mix */
     bool (*stop)(void *user);
     /* Told of the frozen part's work on a split, as mq_features_progress. */
@@ -39,6 +39,7 @@ typedef struct {
     size_t memory;         /* bytes: programs and training */
     size_t memory_picture; /* of them for each picture of a batch */
     uint64_t disk;         /* bytes of cache */
+    bool cached;           /* the training part's is among them, not the validation part's alone */
     double frozen;         /* seconds of the frozen part a picture */
     double thawed;         /* seconds of a training step a picture; 0: nothing is thawed */
     double validation;     /* seconds of the thawed part a picture, forward */

@@ -23,18 +23,17 @@ static uint32_t class_of(const uneven *u, const uint32_t *subset, uint32_t place
     return mq_dataset_label(u->dataset, MQ_TRAIN, subset[place]);
 }
 
-/* The order and the flips that runs had before there was another sampling. */
+/* The order and the keys of draws that runs had before there was another sampling. */
 static void test_shuffle(void **state) {
     const uneven *u = *state;
     mq_sampling *s = open_sampling(u, MQ_SAMPLE_SHUFFLE, u->subset, u->count);
     uint32_t order[MOST], wanted[MOST];
-    uint8_t flips[MOST];
+    uint64_t keys[MOST];
     for (uint32_t epoch = 0; epoch < 3; epoch++) {
-        mq_sampling_draw(s, SEED, epoch, order, flips);
+        mq_sampling_draw(s, SEED, epoch, order, keys);
         mq_rng_permutation(SEED, MQ_RNG_SHUFFLE, epoch, wanted, (uint32_t)u->count);
         assert_memory_equal(order, wanted, u->count * sizeof *order);
-        for (size_t i = 0; i < u->count; i++)
-            assert_int_equal(flips[i], mq_rng_u32(SEED, MQ_RNG_FLIP, epoch, u->subset[order[i]]) & 1);
+        for (size_t i = 0; i < u->count; i++) assert_int_equal(keys[i], u->subset[order[i]]);
     }
     mq_sampling_free(&s);
 }
@@ -44,12 +43,12 @@ static void test_shuffle(void **state) {
 static void check_balance(const uneven *u, const uint32_t *subset, size_t count, size_t classes) {
     mq_sampling *s = open_sampling(u, MQ_SAMPLE_BALANCED, subset, count);
     uint32_t order[MOST], of_class[UNEVEN_CLASSES] = {0}, of_place[MOST] = {0};
-    uint8_t flips[MOST];
+    uint64_t keys[MOST];
     assert_true(count <= MOST);
     for (uint32_t epoch = 0; epoch < EPOCHS; epoch++) {
-        mq_sampling_draw(s, SEED, epoch, order, flips);
+        mq_sampling_draw(s, SEED, epoch, order, keys);
         for (size_t i = 0; i < count; i++) {
-            assert_true(order[i] < count && flips[i] <= 1);
+            assert_true(order[i] < count && (uint32_t)keys[i] == subset[order[i]]);
             of_class[class_of(u, subset, order[i])]++;
             of_place[order[i]]++;
         }
@@ -87,34 +86,37 @@ static void test_balanced_epochs(void **state) {
     mq_sampling *one = open_sampling(u, MQ_SAMPLE_BALANCED, u->subset, u->count);
     mq_sampling *other = open_sampling(u, MQ_SAMPLE_BALANCED, u->subset, u->count);
     uint32_t order[MOST], again[MOST];
-    uint8_t flips[MOST], flips_again[MOST];
+    uint64_t keys[MOST], keys_again[MOST];
     const size_t bytes = u->count * sizeof *order;
-    for (uint32_t epoch = 0; epoch < 9; epoch++) mq_sampling_draw(one, SEED, epoch, order, flips);
-    mq_sampling_draw(other, SEED, 8, again, flips_again);
+    for (uint32_t epoch = 0; epoch < 9; epoch++) mq_sampling_draw(one, SEED, epoch, order, keys);
+    mq_sampling_draw(other, SEED, 8, again, keys_again);
     assert_memory_equal(order, again, bytes);
-    assert_memory_equal(flips, flips_again, u->count);
-    mq_sampling_draw(other, SEED, 9, again, flips_again);
+    assert_memory_equal(keys, keys_again, u->count * sizeof *keys);
+    mq_sampling_draw(other, SEED, 9, again, keys_again);
     assert_memory_not_equal(order, again, bytes);
-    mq_sampling_draw(other, SEED + 1, 8, again, flips_again);
+    mq_sampling_draw(other, SEED + 1, 8, again, keys_again);
     assert_memory_not_equal(order, again, bytes);
     mq_sampling_free(&one);
     mq_sampling_free(&other);
 }
 
 /* Every place of an epoch shows each class equally often in the long run (chi-squared), and the views of one
- * picture within an epoch are mirrored each for itself. */
+ * picture within an epoch draw each for itself: half of the pairs are mirrored alike. */
 static void test_balanced_places(void **state) {
     const uneven *u = *state;
     mq_sampling *s = open_sampling(u, MQ_SAMPLE_BALANCED, u->subset, u->count);
     uint32_t order[MOST], seen[MOST][UNEVEN_CLASSES] = {{0}}, same = 0, pairs = 0;
-    uint8_t flips[MOST];
+    uint64_t keys[MOST];
     for (uint32_t epoch = 0; epoch < EPOCHS; epoch++) {
-        mq_sampling_draw(s, SEED, epoch, order, flips);
+        mq_sampling_draw(s, SEED, epoch, order, keys);
         for (size_t i = 0; i < u->count; i++) {
             seen[i][class_of(u, u->subset, order[i])]++;
             for (size_t k = 0; k < i; k++) {
-                pairs += order[k] == order[i];
-                same += order[k] == order[i] && flips[k] == flips[i];
+                assert_true(keys[i] != keys[k]);
+                if (order[k] != order[i]) continue;
+                pairs++;
+                same += (mq_rng_u32(SEED, MQ_RNG_FLIP, epoch, keys[k]) & 1) ==
+                        (mq_rng_u32(SEED, MQ_RNG_FLIP, epoch, keys[i]) & 1);
             }
         }
     }
