@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """What balanced sampling, class weights and label smoothing do on uneven classes: one table on stdout.
 
-usage: MARQUE_CARS=... bench/imbalance.py [FOLDER]   (FOLDER: where the data set and the runs go; else a temporary one)
+usage: MARQUE_CARS=... bench/imbalance.py [FOLDER [OPTION...]]
+FOLDER: where the data set and the runs go; else a temporary one. OPTION: more for marque train, as --epochs 5.
 Stanford Cars (MARQUE_CARS, with cars_subset.csv): of every class 8 pictures are the test part; of every other class all the
 rest are trained on, of the classes between them 3. The classifier alone is trained, on the frozen network, with three
 seeds each. Recalls are means over classes: of all, of those with many pictures, of those with 3.
@@ -50,7 +51,7 @@ def marque(folder, *args):
 
 def recalls(folder, settings, seed, rare):
     run = "-".join(["run", *(word.strip("-") for word in settings), str(seed)])
-    marque(folder, "train", "data.mq", *TRAIN, "--seed", str(seed), "-o", run, *settings)
+    marque(folder, "train", "data.mq", *TRAIN, *sys.argv[2:], "--seed", str(seed), "-o", run, *settings)
     result = json.loads(marque(folder, "eval", run, "--json"))
     of = {row["name"]: row["recall"] for row in result["per_class"]}
     return (result["macro"]["recall"], statistics.mean(r for name, r in of.items() if name not in rare),

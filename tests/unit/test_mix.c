@@ -61,7 +61,7 @@ static void test_known_shares(void **state) {
                              known[k].share[i]) < 1e-14 * known[k].share[i]);
 }
 
-static double draw_rows(mq_mix_rule rule, uint32_t epoch, uint64_t first, mq_mix_row *rows) {
+static bool draw_rows(mq_mix_rule rule, uint32_t epoch, uint64_t first, mq_mix_row *rows) {
     return mq_mix_draw(&rule, &(mq_mix_place){9, epoch, first}, SIDE, rows, ROWS);
 }
 
