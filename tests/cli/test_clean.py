@@ -106,7 +106,7 @@ def test_rows(tap, m):
 
 
 def test_stop(tap, m):
-    write_classes(m.folder / "many", classes=3, each=1200, side=24)
+    write_classes(m.folder / "many", classes=3, each=300, side=8)
     m.expect(tap, "a larger data set", ["import", "many", "-o", "many.mq"], 0)
     write_list(m, [["class-0/02.png", "class-0", "r", "1", "", "drop"]], name="one.csv")
     process = m.start(["clean", "many.mq", "--apply", "one.csv", "-o", "stopped.mq"])
