@@ -96,7 +96,7 @@ static void test_noise_and_erase(void **state) {
     (void)state;
     mq_err err = {0};
     mq_drawn drawn = {
-        .draw = {3, 1, 4}, .count = 1, .fill = -1, .changes = {{mq_augment_find("noise"), {12}}}};
+        .draw = {3, 1, 4, 0}, .count = 1, .fill = -1, .changes = {{mq_augment_find("noise"), {12}}}};
     mq_pixels pixels = noise(SIDE, SIDE, 1);
     memset(pixels.rgb, 128, BYTES);
     assert_ok(err, mq_augment_apply(&err, &drawn, SIDE, pixels.rgb));
@@ -119,7 +119,7 @@ static void test_noise_and_erase(void **state) {
         if (!inside) assert_int_equal(after.rgb[i], before.rgb[i]);
         changed += after.rgb[i] != before.rgb[i];
     }
-    assert_true(changed > 15 * 30 * 3 * 0.98);
+    assert_true((double)changed > 15 * 30 * 3 * 0.98);
     mq_pixels_free(&pixels);
     mq_pixels_free(&before);
     mq_pixels_free(&after);
@@ -160,7 +160,7 @@ static void test_digests_of_changes(void **state) {
     bool seen[64] = {false};
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         mq_err err = {0};
-        mq_drawn drawn = {.draw = {1, 2, 3}, .count = 1, .fill = 0};
+        mq_drawn drawn = {.draw = {1, 2, 3, 0}, .count = 1, .fill = 0};
         drawn.changes[0].row = mq_augment_find(CASES[i].name);
         memcpy(drawn.changes[0].v, CASES[i].v, sizeof CASES[i].v);
         seen[drawn.changes[0].row] = true;
@@ -203,7 +203,7 @@ static void test_nothing_drawn(void **state) {
         for (size_t k = 0; k <= LAST; k++) {
             mq_err err = {0};
             mq_augment *augment = policy(POLICIES[k]);
-            const mq_variant variant = {.flip = i % 2, .augment = augment, .draw = {1, 2, 3}};
+            const mq_variant variant = {.flip = i % 2, .augment = augment, .draw = {1, 2, 3, 0}};
             const mq_variant flip = {.flip = i % 2};
             assert_ok(err, mq_prepare(&err, &recipe, &in, &box, i % 2 ? &flip : NULL, plain));
             assert_ok(err, mq_prepare(&err, &recipe, &in, &box, &variant, changed));
@@ -273,7 +273,7 @@ static void test_object_is_seen(void **state) {
         static float out[BYTES];
         float most[4] = {0};
         assert_ok(err, mq_prepare(&err, &recipe, &(mq_encoded){"marks.png", file.data, file.size}, &BOX,
-                                  &(mq_variant){.augment = augment, .draw = {1, 0, i}}, out));
+                                  &(mq_variant){.augment = augment, .draw = {1, 0, i, 0}}, out));
         for (size_t k = 0; k < BYTES; k += 3) {
             const float r = out[k], g = out[k + 1], b = out[k + 2];
             if (fmaxf(g, b) < 0.3f) most[0] = fmaxf(most[0], r);
