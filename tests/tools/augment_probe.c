@@ -41,7 +41,7 @@ static bool read_changes(int count, char **args, mq_drawn *drawn) {
 static mq_status show_change(mq_err *err, int count, char **args, const mq_buf *file) {
     mq_status status = MQ_OK;
     mq_pixels pixels = {0};
-    mq_drawn drawn = {.draw = {1, 2, 3}, .fill = atoi(args[1])};
+    mq_drawn drawn = {.draw = {1, 2, 3, 0}, .fill = atoi(args[1])};
     MQ_REQUIRE(read_changes(count - 2, args + 2, &drawn), err, MQ_USAGE, "no such changes");
     MQ_TRY(mq_picture_decode(err, args[0], file->data, file->size, WHITE, &pixels));
     MQ_REQUIRE(pixels.width == pixels.height, err, MQ_USAGE, "%s is not square", args[0]);
@@ -67,7 +67,7 @@ static mq_status show_policy(mq_err *err, char **args, const mq_buf *file, bool 
     MQ_TRY(mq_alloc_aligned(err, pixels, 3, "the result", &rgb));
     const double start = mq_seconds();
     for (uint32_t i = 0; i < count; i++) {
-        const mq_variant variant = {.augment = augment, .draw = {1, 0, i}};
+        const mq_variant variant = {.augment = augment, .draw = {1, 0, i, 0}};
         MQ_TRY(mq_prepare(err, &recipe, &in, NULL, &variant, out));
         if (time) continue;
         mq_unprepare(&recipe, out, pixels, rgb);

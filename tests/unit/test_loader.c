@@ -144,7 +144,7 @@ static void by_hand(const fixture *f, const mq_loader_plan *plan, float *out) {
         const mq_encoded in = {sample.name, sample.bytes, sample.size};
         const mq_variant variant = {.flip = plan->flips && plan->flips[i],
                                     .augment = plan->augment,
-                                    .draw = {plan->seed, plan->epoch, (uint32_t)index}};
+                                    .draw = {plan->seed, plan->epoch, (uint32_t)index, 0}};
         assert_ok(err, mq_prepare(&err, plan->recipe, &in, sample.has_box ? &sample.box : NULL, &variant,
                                   out + i * ITEM));
     }
