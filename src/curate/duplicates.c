@@ -23,7 +23,7 @@ typedef struct {
     const mq_duplicates_plan *plan;
     size_t pictures;
     uint32_t *parent; /* [pictures] of the forest; a root is its own */
-    uint32_t *kept;   /* [kept_count] pictures that are compared by their look: the first of each digest */
+    uint32_t *kept;   /* [kept_count] pictures that are compared by their look: the first of each content */
     size_t kept_count;
     mq_near_list pairs;
     float *cosines; /* [pairs.count]; NULL: not computed */
@@ -58,12 +58,23 @@ static void join(const finder *f, uint32_t a, uint32_t b) {
     f->parent[a < b ? b : a] = a < b ? a : b;
 }
 
-static int by_digest(const void *a, const void *b, void *user) {
-    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+static int compare_digests(const finder *f, uint32_t x, uint32_t y) {
     uint8_t dx[MQ_SHA256_SIZE], dy[MQ_SHA256_SIZE];
-    digest_of(user, x, dx);
-    digest_of(user, y, dy);
-    const int order = memcmp(dx, dy, sizeof dx);
+    digest_of(f, x, dx);
+    digest_of(f, y, dy);
+    return memcmp(dx, dy, sizeof dx);
+}
+
+/* Several boxes of one file have one digest: they are the same picture only where they look the same. */
+static int compare_content(const finder *f, uint32_t x, uint32_t y) {
+    const uint64_t hx = f->plan->hashes[x].upright, hy = f->plan->hashes[y].upright;
+    const int order = compare_digests(f, x, y);
+    return order ? order : (hx > hy) - (hx < hy);
+}
+
+static int by_content(const void *a, const void *b, void *user) {
+    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    const int order = compare_content(user, x, y);
     return order ? order : (x > y) - (x < y);
 }
 
@@ -72,23 +83,19 @@ static int by_number(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Joins pictures of one digest, and keeps the first of each whose look says something. */
+/* Joins pictures of one content, and keeps the first of each whose look says something. */
 static mq_status join_exact(mq_err *err, finder *f) {
     mq_status status = MQ_OK;
     uint32_t *order = NULL;
-    uint8_t last[MQ_SHA256_SIZE], digest[MQ_SHA256_SIZE];
     MQ_TRY(mq_calloc(err, f->pictures, sizeof *order, "pictures", &order));
     MQ_TRY(mq_calloc(err, f->pictures, sizeof *f->kept, "pictures", &f->kept));
     for (size_t i = 0; i < f->pictures; i++) order[i] = (uint32_t)i;
-    qsort_r(order, f->pictures, sizeof *order, by_digest, f);
-    for (size_t i = 0; i < f->pictures; i++) {
-        digest_of(f, order[i], digest);
-        if (i && memcmp(last, digest, sizeof digest) == 0)
+    qsort_r(order, f->pictures, sizeof *order, by_content, f);
+    for (size_t i = 0; i < f->pictures; i++)
+        if (i && compare_content(f, order[i - 1], order[i]) == 0)
             join(f, order[i - 1], order[i]);
         else if (!f->plan->passed[order[i]])
             f->kept[f->kept_count++] = order[i];
-        memcpy(last, digest, sizeof digest);
-    }
     qsort(f->kept, f->kept_count, sizeof *f->kept, by_number);
 cleanup:
     free(order);
@@ -152,16 +159,19 @@ cleanup:
     return status;
 }
 
-/* Pairs of near fingerprints, in the numbers of pictures. */
+/* Pairs of near fingerprints, in the numbers of pictures; boxes of one file are no copies of each other. */
 static mq_status find_candidates(mq_err *err, finder *f, mq_duplicates *d) {
     mq_status status = MQ_OK;
     MQ_TRY(choose_distance(err, f, &d->distance));
     MQ_TRY(search(err, f, 1, d->distance, &f->pairs));
+    size_t count = 0;
     for (size_t i = 0; i < f->pairs.count; i++) {
-        mq_near *pair = &f->pairs.pairs[i];
-        pair->a = f->kept[pair->a];
-        pair->b = f->kept[pair->b];
+        mq_near pair = f->pairs.pairs[i];
+        pair.a = f->kept[pair.a];
+        pair.b = f->kept[pair.b];
+        if (compare_digests(f, pair.a, pair.b) != 0) f->pairs.pairs[count++] = pair;
     }
+    f->pairs.count = count;
     d->candidates = f->pairs.count;
     d->complete = f->pairs.complete;
 cleanup:

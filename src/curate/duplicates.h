@@ -1,8 +1,8 @@
 /* duplicates.h: pictures that occur more than once: the same bytes, or nearly the same look.
  *
- * Pictures of one digest are exact copies. Others are candidates when their
- * fingerprints are near (phash.h), and copies when the frozen network, too, sees
- * almost the same in both. Copies of copies form one group. */
+ * Pictures of one digest are exact copies, but for several boxes of one file. Others are candidates when
+ * their fingerprints are near (phash.h), and copies when the frozen network, too, sees almost the same in
+ * both. Copies of copies form one group. */
 #ifndef MQ_DUPLICATES_H
 #define MQ_DUPLICATES_H
 

@@ -69,21 +69,28 @@ const mq_flaw_text *mq_flaw_name(mq_flaw flaw) {
 }
 
 /* How a flaw is told. Deviations are those of the measure's logarithm where `ratio` is set: sharpness and
- * sizes spread over orders of magnitude. INFINITY as a hard bound: the relative rule alone; as deviations:
+ * sizes spread over orders of magnitude. A deviation is at least `least`: where nearly all are alike, a small
+ * difference is none. INFINITY as a hard bound: the relative rule alone; as deviations:
  * the hard bound alone. */
 typedef struct {
     mq_flaw flaw;
     bool above; /* large numbers are the flaw */
     bool ratio;
-    double deviations, mild, hard;
+    double deviations, mild, hard, least;
 } rule;
+
+#define ALIKE 0.28 /* five of them are a factor of four */
 
 /* docs/SCANNING.md shows what these find. */
 static const rule RULES[] = {
-    {MQ_FLAW_EMPTY, false, false, 6, 4, 2.5},        {MQ_FLAW_DARK, false, false, 4, 110, 50},
-    {MQ_FLAW_OVEREXPOSED, true, false, 6, 120, 190}, {MQ_FLAW_BLURRED, false, true, 4, 60, 8},
-    {MQ_FLAW_TINY, false, true, INFINITY, 0, 64},    {MQ_FLAW_ODD_SIZE, false, true, 5, INFINITY, -INFINITY},
-    {MQ_FLAW_ODD_SIZE, true, true, 5, 0, INFINITY},  {MQ_FLAW_ODD_SHAPE, true, true, 5, 2.5, 6},
+    {MQ_FLAW_EMPTY, false, false, 6, 4, 2.5, 0},
+    {MQ_FLAW_DARK, false, false, 4, 110, 50, 0},
+    {MQ_FLAW_OVEREXPOSED, true, false, 6, 120, 190, 0},
+    {MQ_FLAW_BLURRED, false, true, 4, 60, 8, 0},
+    {MQ_FLAW_TINY, false, true, INFINITY, 0, 64, 0},
+    {MQ_FLAW_ODD_SIZE, false, true, 5, INFINITY, -INFINITY, ALIKE},
+    {MQ_FLAW_ODD_SIZE, true, true, 5, 0, INFINITY, ALIKE},
+    {MQ_FLAW_ODD_SHAPE, true, true, 5, 2.5, 6, 0},
 };
 enum { RULES_COUNT = sizeof RULES / sizeof *RULES };
 
@@ -124,7 +131,7 @@ mq_status mq_limits_find(mq_err *err, const float *measures, size_t count, mq_li
         double spread[2], bound = r->hard;
         if (isfinite(r->deviations)) {
             spread_of(measures, count, r, values, spread);
-            const double far = spread[0] + (r->above ? 1 : -1) * r->deviations * spread[1];
+            const double far = spread[0] + (r->above ? 1 : -1) * r->deviations * fmax(spread[1], r->least);
             const double value = r->ratio ? exp(far) : far;
             /* Both the rare and the mild bound must be passed, or the hard one alone. */
             if (!isnan(value))

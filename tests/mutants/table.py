@@ -487,4 +487,15 @@ MUTANTS = [
      ["cli/test_clean.py"]),
     ("clean: an update undoes edits", "src/data/import.c", "!mq_dataset_cleaned(old)", "true", ["cli/test_clean.py"]),
     ("denoise: the edge is black", "src/data/denoise.c", "memcpy(line, line + 3, 3);", "", ["test_denoise"]),
+    # Scan.
+    ("scan: boxes of one file are copies", "src/curate/duplicates.c", "return order ? order : (hx > hy) - (hx < hy);", "return order + 0 * (int)(hx + hy);",
+     ["cli/test_scan.py"]),
+    ("scan: a leak is none", "src/curate/duplicates.c", "g->leak = g->leak || other != split;", "g->leak = g->leak && other != split;", ["cli/test_scan.py"]),
+    ("scan: mirror images are not looked for", "src/curate/duplicates.c", ".mirrors = true", ".mirrors = false", ["cli/test_scan.py"]),
+    ("scan: sizes that all are alike are odd", "src/curate/quality.c", "fmax(spread[1], r->least)", "spread[1]", ["cli/test_scan.py"]),
+    ("scan: names are not escaped on the page", "src/curate/scan_page.c", '"&lt;"', '"<"', ["cli/test_scan.py"]),
+    ("fingerprint: the mirror image is the picture", "src/curate/phash.c", "hash.mirrored = above_median(values);", "hash.mirrored = hash.upright;",
+     ["test_phash"]),
+    ("near pairs: a picture is its own neighbour's twice", "src/curate/phash_pairs.c", "|| seen_before(s, difference)) continue;", ") continue;",
+     ["test_phash"]),
 ]

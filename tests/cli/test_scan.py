@@ -1,0 +1,154 @@
+"""test_scan.py: marque scan on pictures with planted faults: copies, leaks, wrong labels, dark, empty and tiny ones, damage.
+Without the network's weights, so near copies stay unconfirmed."""
+import json
+import random
+import struct
+import sys
+import zlib
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from marque import Marque  # noqa: E402
+from tap import Tap  # noqa: E402
+
+SIDE, CELLS = 96, 8
+CELL = SIDE // CELLS
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def grey_png(rows):
+    """A PNG of rows of grey levels, as RGB."""
+    raw = b"".join(b"\0" + bytes(level for level in row for _ in range(3)) for row in rows)
+    head = struct.pack(">2I5B", len(rows[0]), len(rows), 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b"")
+
+
+def cells(seed, low=40, high=210):
+    draw = random.Random(seed)
+    return [[draw.randint(low, high) for _ in range(CELLS)] for _ in range(CELLS)]
+
+
+def picture(seed, add=0, scale=1.0, mirror=False):
+    """Cells of grey with some grain: edges to be sharp at, a look of its own for each seed."""
+    grid, draw = cells(seed), random.Random(1000 + seed)
+    rows = [[min(255, max(0, int(scale * (grid[y // CELL][x // CELL] + draw.randint(-12, 12))) + add)) for x in range(SIDE)]
+            for y in range(SIDE)]
+    return grey_png([row[::-1] for row in rows] if mirror else rows)
+
+
+def fill(folder):
+    files = {f"{name}/{i:02}.png": picture(seed * 100 + i) for seed, name in enumerate(("ant", "bee", "fly")) for i in range(12)}
+    files["ant/same.png"] = files["ant/03.png"]
+    files["bee/strange.png"] = files["ant/05.png"]
+    files["fly/brighter.png"] = picture(207, add=9)
+    files["fly/mirrored.png"] = picture(208, mirror=True)
+    files["ant/dark.png"] = picture(301, scale=0.1)
+    files["bee/empty.png"] = grey_png([[128] * SIDE] * SIDE)
+    files["fly/tiny.png"] = grey_png([[random.Random(9 * y + x).randint(0, 255) for x in range(12)] for y in range(12)])
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    (folder.parent / "places.csv").write_text("path,split\nfly/07.png,train\nfly/brighter.png,test\n")
+
+
+def scan(m, data):
+    run = m.run(["scan", data, "--json"])
+    return json.loads(run.out) if run.code == 0 else {"groups": [], "flagged": [], "error": run.err}
+
+
+def groups(report):
+    return {frozenset(p["file"] for p in g["pictures"]): g for g in report["groups"]}
+
+
+def test_copies(tap, m):
+    report = scan(m, "data.mq")
+    found = groups(report)
+    same = found.get(frozenset(("ant/03.png", "ant/same.png")), {})
+    tap.check("copies within a class", same.get("kind") == "exact" and not same["leak"] and not same["conflict"], report["groups"])
+    strange = found.get(frozenset(("ant/05.png", "bee/strange.png")), {})
+    tap.check("copies in two classes are a conflict", strange.get("kind") == "exact" and strange["conflict"], report["groups"])
+    near = found.get(frozenset(("fly/07.png", "fly/brighter.png")), {})
+    tap.check("a near copy in another part is a leak, not confirmed without weights",
+              near.get("kind") == "near" and near["leak"] and not near["confirmed"], report["groups"])
+    mirrored = found.get(frozenset(("fly/08.png", "fly/mirrored.png")), {})
+    tap.check("so is a mirror image found", mirrored.get("mirrored") is True, report["groups"])
+    tap.check("and nothing else is a copy", len(found) == 4, report["groups"])
+    tap.check("the sums are those of the groups", (report["leaks"], report["conflicts"]) == (
+        sum(g["leak"] for g in report["groups"]), sum(g["conflict"] and not g["leak"] for g in report["groups"])), report)
+
+
+def test_flaws(tap, m):
+    report = scan(m, "data.mq")
+    reasons = {one["file"]: one["reasons"] for one in report["flagged"]}
+    tap.check("a dark picture", "dark" in reasons.get("ant/dark.png", []), reasons)
+    tap.check("an empty one", "empty" in reasons.get("bee/empty.png", []), reasons)
+    tap.check("a tiny one", "tiny" in reasons.get("fly/tiny.png", []), reasons)
+    ordinary = [name for name in reasons if name[4:6].isdigit()]
+    tap.check("ordinary pictures are not flagged", not ordinary, reasons)
+    tap.check("every picture is counted", report["pictures"] == 46, report["pictures"])
+
+
+def test_report(tap, m):
+    m.expect(tap, "in words", ["scan", "data.mq"], 0,
+             out=["groups of copies across train, val and test (leaks)", "dark", "next: marque clean data.mq"])
+    m.expect(tap, "--strict", ["scan", "data.mq", "--strict"], 65, err="data.mq")
+    m.expect(tap, "into a folder", ["scan", "data.mq", "-o", "report"], 0)
+    page = (m.folder / "report/scan.html").read_text()
+    tap.check("a page of its own, without anything from elsewhere", "Content-Security-Policy" in page and "data:image" in page and
+              "http://" not in page and "https://" not in page and "<script" not in page.lower(), page[:500])
+    tap.check("names are escaped", "&lt;b&gt;" in page and "<b>x" not in page)
+    again = m.run(["scan", "data.mq", "--json", "-j", "1"]).out
+    tap.check("the number of workers changes nothing", json.loads(again) == json.loads((m.folder / "report/scan.json").read_text()))
+    m.expect(tap, "a folder of pictures", ["scan", "pictures"], 64, err="marque import pictures")
+    m.expect(tap, "nothing there", ["scan", "nowhere.mq"], 66, err="nowhere.mq")
+
+
+def test_damage(tap, m):
+    m.expect(tap, "a copy of the data", ["import", "pictures", "-o", "hurt.mq"], 0)
+    shard = m.folder / "hurt.mq/train-00000-of-00001.tfrecord"
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 0x10
+    shard.write_bytes(data)
+    report = scan(m, "hurt.mq")
+    corrupt = [one["file"] for one in report["flagged"] if "corrupt" in one["reasons"]]
+    tap.check("a damaged record is one corrupt picture", len(corrupt) == 1, report["flagged"])
+    m.expect(tap, "and --strict says so", ["scan", "hurt.mq", "--strict"], 65)
+
+
+def test_boxes(tap, m):
+    """Two objects of one file have its bytes, and are no copies."""
+    folder = m.folder / "coco"
+    folder.mkdir()
+    names, images, annotations = ("ant", "bee"), [], []
+    for i in range(8):
+        (folder / f"{i}.png").write_bytes(picture(500 + i))
+        images.append({"id": i, "file_name": f"{i}.png", "width": SIDE, "height": SIDE})
+        annotations += [{"id": 10 * i + k, "image_id": i, "category_id": k + 1, "bbox": [k * 48, 0, 48, SIDE], "iscrowd": 0}
+                        for k in (0, 1)]
+    (folder / "instances.json").write_text(json.dumps({
+        "images": images, "annotations": annotations, "categories": [{"id": k + 1, "name": n} for k, n in enumerate(names)]}))
+    m.expect(tap, "objects of COCO", ["import", "coco/instances.json", "-o", "coco.mq"], 0)
+    report = scan(m, "coco.mq")
+    tap.check("are no copies of each other", report["pictures"] == 16 and not report["groups"], report["groups"])
+
+
+def main():
+    tap = Tap()
+    with Marque() as m:
+        fill(m.folder / "pictures")
+        (m.folder / "pictures/<b>x").mkdir()
+        for i in range(3):
+            (m.folder / f"pictures/<b>x/{i}.png").write_bytes(picture(900 + i, scale=0.1))
+        m.expect(tap, "import", ["import", "pictures", "-o", "data.mq", "--split-file", "places.csv"], 0)
+        for test in (test_copies, test_flaws, test_report, test_damage, test_boxes):
+            test(tap, m)
+    return tap.done()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
