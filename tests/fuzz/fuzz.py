@@ -21,7 +21,11 @@ EXIF = (b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\
 RECIPE = (b'{"imgsz":299,"crop":true,"exif":true,"margin":0.1,"filter":"pillow-bilinear","fit":"pad","range":"tf",'
           b'"background":[255,255,255]}')
 SEEDS = {"csv": [b"path,label\n", b'\xef\xbb\xbfpath,label\r\n"a,""b"".jpg",x\r\n\r\nb.jpg,"two\nlines"\r\n'],
-         "exif": EXIF, "recipe": [RECIPE]}
+         "exif": EXIF, "recipe": [RECIPE],
+         "xml": [b"<annotation><filename>a.jpg</filename><object><name>ant &amp; b</name><difficult>0</difficult><bndbox>"
+                 b"<xmin>1</xmin><ymin>2</ymin></bndbox></object></annotation>", b"<!DOCTYPE a><a/>"],
+         "json_list": [b'{"info":{"a":[1]},"images":[{"id":1,"file_name":"a\\"b"},{"id":2}],"x":1}', b'{"images":[]}'],
+         "policy": [b"fine-grained,rotate=10,blur=1@0.2", b"none", b"mixup=0.2,cutmix=1@0.5", b"randaugment=2:9,shift=0.1:0.2"]}
 LIMITS = ["-timeout=20", "-rss_limit_mb=3000", "-max_len=65536", "-print_final_stats=0", "-verbosity=0"]
 KEPT_BYTES = 2048  # of an input of the corpus
 PARALLEL = 2
