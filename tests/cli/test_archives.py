@@ -18,7 +18,6 @@ from pictures import png  # noqa: E402
 from tap import Tap  # noqa: E402
 
 
-
 def rows(data):
     with open(data / "split.csv", newline="", encoding="utf-8") as file:
         return {row["file"]: (row["class"], row["split"]) for row in csv.DictReader(file)}

@@ -53,7 +53,7 @@ def test_damage(tap, m):
                     write_tar(m.folder / "whole.tar.xz", pictures(2), "w:xz")):
         whole = archive.read_bytes()
         problems = []
-        cuts = range(1, len(whole) - 1, max(1, len(whole) // 25))
+        cuts = range(1, len(whole) - 1, max(1, len(whole) // 12))
         for cut in cuts:
             (m.folder / ("cut-" + archive.name)).write_bytes(whole[:cut])
             run = m.run(["import", "cut-" + archive.name, "-o", "bad.mq"])
@@ -67,7 +67,7 @@ def test_fuzz(tap, m):
     for archive in (write_zip(m.folder / "fuzz.zip", pictures(2)), write_tar(m.folder / "fuzz.tar", pictures(2))):
         whole = archive.read_bytes()
         problems, before = [], set(os.listdir(m.folder.parent))
-        for at in range(0, len(whole), max(1, len(whole) // 40)):
+        for at in range(0, len(whole), max(1, len(whole) // 20)):
             data = bytearray(whole)
             data[at] ^= 0x41
             archive.write_bytes(data)
@@ -91,7 +91,7 @@ def start_slow(m, data):
 def test_stops(tap, m):
     """Ctrl-C, and kill -9 of marque: its child ends too, and the next import cleans up."""
     noise = os.urandom(1 << 20)
-    members = {**pictures(), **{f"red/n{i}.bin": noise for i in range(150)}}
+    members = {**pictures(), **{f"red/n{i}.bin": noise for i in range(100)}}
     write_tar(m.folder / "slow.tar.xz", members, "w:xz", preset=0)
     process, folder = start_slow(m, "int.mq")
     process.send_signal(signal.SIGINT)
