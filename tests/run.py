@@ -167,7 +167,7 @@ def stage_tsan(report, build):
 
 
 def stage_mutants(report, build):
-    report.add(run_tap("mutants", [PYTHON, ROOT / "tests/mutants/mutants.py"], None, 1200))
+    report.add(run_tap("mutants", [PYTHON, ROOT / "tests/mutants/mutants.py"], None, 2400))
 
 
 def real_stage(where, timeout):

@@ -11,18 +11,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-/* Sanitizers reserve far more address space than they use. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define LIMIT_MEMORY 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define LIMIT_MEMORY 0
-#endif
-#endif
-#ifndef LIMIT_MEMORY
-#define LIMIT_MEMORY 1
-#endif
-
 /* The number behind name at the start of a line, times unit; UINT64_MAX: none. */
 static uint64_t read_field(const char *path, const char *name, uint64_t unit) {
     FILE *file = fopen(path, "re");
@@ -70,7 +58,7 @@ mq_status mq_limit_process(mq_err *err, const mq_process_limits *limits) {
     const char *program = limits->program;
     MQ_REQUIRE(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0, err, MQ_INTERNAL, "%s cannot end with marque: %s",
                program, strerror(errno));
-    if (LIMIT_MEMORY) MQ_TRY(limit_one(err, program, RLIMIT_AS, limits->memory));
+    if (!MQ_SANITIZED) MQ_TRY(limit_one(err, program, RLIMIT_AS, limits->memory));
     MQ_TRY(limit_one(err, program, RLIMIT_CPU, limits->seconds));
     MQ_TRY(limit_one(err, program, RLIMIT_FSIZE, limits->file_size));
     MQ_TRY(limit_one(err, program, RLIMIT_NOFILE, limits->files));

@@ -9,6 +9,19 @@
  * least. UINT64_MAX when nothing is known. */
 uint64_t mq_memory_available(void);
 
+/* Whether a sanitizer watches: it reserves far more address space than it uses, and reads /proc at the end.
+ */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define MQ_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define MQ_SANITIZED 1
+#endif
+#endif
+#ifndef MQ_SANITIZED
+#define MQ_SANITIZED 0
+#endif
+
 typedef struct {
     const char *program; /* for messages; static */
     uint64_t memory;     /* bytes of address space; not held under sanitizers, which reserve far more */
