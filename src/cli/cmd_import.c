@@ -16,7 +16,7 @@ typedef struct {
     const char *output, *root, *split_file, *group_by, *annotations, *meta;
     double val, test, margin;
     int class_level, boxes, store; /* index of the word; boxes and store as their enums */
-    int64_t folds, max_side, seed, shard_mb, jobs;
+    int64_t folds, presize, max_side, seed, shard_mb, jobs;
     bool allow_missing, update, dry_run, json;
 } import_options;
 
@@ -108,6 +108,14 @@ static const mq_option params[] = {
      .max = 65535,
      AT(max_side),
      .help = "shrink larger pictures to this many pixels, as PNG; 0: never"},
+    {.name = "presize",
+     .kind = MQ_OPTION_INT,
+     .value = "N",
+     .standard = "0",
+     .max = MQ_PRESIZE_MAX,
+     AT(presize),
+     .help = "store, as PNG, exactly what a network of N pixels takes of each picture, for --imgsz N alone; "
+             "0: not"},
     {.name = "allow-missing",
      .kind = MQ_OPTION_FLAG,
      AT(allow_missing),
@@ -263,6 +271,7 @@ static void print_report(const import_options *o, const mq_import_report *r) {
     if (r->animated)
         printf("%s pictures are animated or have pages; the first is taken\n", mq_text_count(r->animated, a));
     print_cut(o, r);
+    if (o->presize) printf("pictures are stored as --imgsz %lld takes them, as PNG\n", (long long)o->presize);
     if (o->dry_run)
         printf("nothing written (--dry-run); it would be %s, of %s %s, %.1f MB in all, about\n", o->output,
                mq_text_count(r->shards, a), r->shards == 1 ? "shard" : "shards", (double)r->bytes / 1e6);
@@ -355,6 +364,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
         .boxes = (mq_boxes)o->boxes,
         .margin = o->margin,
         .store = (mq_store)o->store,
+        .presize = (uint32_t)o->presize,
         .max_side = (uint32_t)o->max_side,
         .test = o->test,
         .val = o->folds ? 0 : o->val,

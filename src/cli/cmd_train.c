@@ -250,6 +250,7 @@ static mq_status open_inputs(mq_err *err, train_call *c) {
     MQ_REQUIRE(!c->recipe.denoise || c->recipe.filter == MQ_FILTER_PILLOW, err, MQ_USAGE,
                "--denoise goes with --filter pillow alone");
     mq_dataset_recipe(c->dataset, &c->recipe);
+    MQ_TRY(mq_dataset_check_recipe(err, c->dataset, &c->recipe));
     MQ_TRY(digest_settings(err, c));
 cleanup:
     return status;

@@ -38,6 +38,7 @@ struct mq_dataset {
     dataset_part parts[MQ_SPLITS];
     bool boxes;
     double margin;
+    uint32_t presize; /* side its pictures were stored for; 0: as they came */
     mq_json *cleaned; /* NULL: none */
 };
 
@@ -161,6 +162,10 @@ static mq_status open_json(mq_err *err, const char *path, mq_dataset *d) {
     MQ_REQUIRE(d->margin >= 0 && d->margin <= 10, err, MQ_BAD_DATA, "%s: a margin of %g makes no sense", path,
                d->margin);
     d->boxes = boxes;
+    const mq_json *presize = mq_json_get(json, "presize");
+    MQ_REQUIRE(!presize || (mq_json_int(presize) > 0 && mq_json_int(presize) <= MQ_PRESIZE_MAX), err,
+               MQ_BAD_DATA, "%s: pictures stored for no size from 1 to %d", path, MQ_PRESIZE_MAX);
+    d->presize = presize ? (uint32_t)mq_json_int(presize) : 0;
     if (mq_json_size(mq_json_get(json, "cleaned")))
         MQ_TRY(mq_json_unpack(err, path, json, "{s:O}", "cleaned", &d->cleaned));
     MQ_TRY(read_classes(err, path, json, d));
@@ -237,6 +242,17 @@ size_t mq_dataset_bytes(const mq_dataset *dataset, mq_split split, size_t index)
 
 const mq_json *mq_dataset_cleaned(const mq_dataset *dataset) {
     return dataset->cleaned;
+}
+
+mq_status mq_dataset_check_recipe(mq_err *err, const mq_dataset *d, const mq_recipe *recipe) {
+    if (!d->presize ||
+        (d->presize == recipe->imgsz && recipe->fit == MQ_FIT_STRETCH && recipe->filter == MQ_FILTER_PILLOW))
+        return MQ_OK;
+    return mq_fail(
+        err, MQ_USAGE,
+        "%s holds pictures made for %u pixels by --presize: use --imgsz %u, with the standard --fit and "
+        "--filter, or import the pictures anew",
+        d->folder, d->presize, d->presize);
 }
 
 bool mq_dataset_has_boxes(const mq_dataset *dataset) {

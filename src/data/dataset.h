@@ -11,6 +11,8 @@ typedef enum { MQ_TRAIN, MQ_VAL, MQ_TEST, MQ_SPLITS } mq_split;
 /* "train", "val", "test"; static. */
 const char *mq_split_name(mq_split split);
 
+enum { MQ_PRESIZE_MAX = 4096 };
+
 typedef struct mq_dataset mq_dataset;
 
 /* Opens folder and checks dataset.json, the indexes and the sizes of the shards; no shard is read yet. A
@@ -40,6 +42,11 @@ size_t mq_dataset_bytes(const mq_dataset *dataset, mq_split split, size_t index)
 /* The lists of edits that made this data set from another (docs/FORMATS.md, "cleaned"); NULL: it is as it was
  * imported. Borrowed. */
 const mq_json *mq_dataset_cleaned(const mq_dataset *dataset);
+
+/* Whether the pictures as stored give what recipe would make of the originals: those stored for one size
+ * (import's --presize) do so for that size alone. Else MQ_USAGE. */
+MQ_MUST_USE mq_status mq_dataset_check_recipe(mq_err *err, const mq_dataset *dataset,
+                                              const mq_recipe *recipe);
 
 /* What the importer proposes for recipes: crop to boxes and margin. */
 void mq_dataset_recipe(const mq_dataset *dataset, mq_recipe *recipe);

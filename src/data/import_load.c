@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "data/encode.h"
 #include "data/import_parts.h"
+#include "data/prepare.h"
 #include "data/resize.h"
 
 #include <errno.h>
@@ -31,6 +32,10 @@ static void stored_size(const mq_import_job *job, const mq_entry *entry, uint32_
     const mq_box box = is_cut(job, entry) ? grow(entry, job->plan->margin)
                                           : (mq_box){0, 0, (int32_t)entry->width, (int32_t)entry->height};
     const double side = job->plan->max_side;
+    if (job->plan->presize) {
+        *width = *height = job->plan->presize;
+        return;
+    }
     *width = (uint32_t)(box.x2 - box.x1);
     *height = (uint32_t)(box.y2 - box.y1);
     const uint32_t longer = *width > *height ? *width : *height;
@@ -43,7 +48,8 @@ static void stored_size(const mq_import_job *job, const mq_entry *entry, uint32_
 static bool is_converted(const mq_import_job *job, const mq_entry *entry) {
     uint32_t width, height;
     stored_size(job, entry, &width, &height);
-    return entry->becomes || is_cut(job, entry) || width != entry->width || height != entry->height;
+    return job->plan->presize || entry->becomes || is_cut(job, entry) || width != entry->width ||
+           height != entry->height;
 }
 
 size_t mq_import_stored_bytes(const mq_import_job *job, const mq_entry *entry) {
@@ -51,6 +57,25 @@ size_t mq_import_stored_bytes(const mq_import_job *job, const mq_entry *entry) {
     if (!is_converted(job, entry)) return entry->size;
     stored_size(job, entry, &width, &height);
     return (size_t)width * height * 2; /* what photographs take as PNG, about */
+}
+
+/* What the network would get of the picture, as PNG. */
+static mq_status presize(mq_err *err, const mq_import_job *job, const mq_entry *entry, mq_buf *file,
+                         mq_stored *stored) {
+    mq_status status = MQ_OK;
+    const uint32_t side = job->plan->presize;
+    mq_recipe recipe = mq_recipe_default(side, MQ_RANGE_TF);
+    mq_pixels square = {.width = side, .height = side};
+    recipe.crop = entry->has_box;
+    recipe.margin = entry->has_box ? job->plan->margin : 0;
+    MQ_TRY(mq_alloc_aligned(err, (size_t)side * side, 3, "a picture of one size", &square.rgb));
+    MQ_TRY(mq_presize(err, &recipe, &(mq_encoded){entry->name, file->data, file->size},
+                      entry->has_box ? &entry->box : NULL, square.rgb));
+    MQ_TRY(mq_png_encode(err, mq_view_of(&square), file));
+    *stored = (mq_stored){side, side, 3, "png", "RGB", false};
+cleanup:
+    mq_pixels_free(&square);
+    return status;
 }
 
 static mq_status convert(mq_err *err, const mq_import_job *job, const mq_entry *entry, mq_buf *file,
@@ -120,7 +145,9 @@ mq_status mq_import_load(mq_err *err, const mq_import_job *job, const mq_entry *
                "%s: changed while it was imported; import again", path);
     *stored = (mq_stored){entry->width,  entry->height, entry->channels,
                           entry->format, entry->colour, entry->has_box};
-    if (is_converted(job, entry)) MQ_TRY(convert(err, job, entry, file, stored));
+    if (is_converted(job, entry))
+        MQ_TRY(job->plan->presize ? presize(err, job, entry, file, stored)
+                                  : convert(err, job, entry, file, stored));
 cleanup:
     free(path);
     return status;

@@ -278,6 +278,7 @@ static mq_status write_json(mq_err *err, const mq_import_job *job, const char *f
                         "classes", names, "counts", counts, "splits", *splits, "split", rule, "boxes",
                         job->report->boxes > 0 && !cut, "margin", plan->margin, "store",
                         cut ? "crop" : "original", "max_side", (long long)plan->max_side, "source", source));
+    if (plan->presize) MQ_TRY(set_number(err, json, "presize", plan->presize));
     MQ_TRY(mq_path_join(err, folder, "dataset.json", &path));
     MQ_TRY(mq_json_save(err, json, path));
 cleanup:
@@ -300,7 +301,7 @@ mq_status mq_import_write(mq_err *err, mq_import_job *job, const char *folder) {
     job->report->shards = 0;
     job->report->bytes = 0;
     /* Pictures that are converted have no size before they are written. */
-    const bool known = job->plan->store == MQ_STORE_ORIGINAL && job->plan->max_side == 0;
+    const bool known = job->plan->store == MQ_STORE_ORIGINAL && !job->plan->max_side && !job->plan->presize;
     MQ_REQUIRE(!known || mq_disk_free(folder) >= wanted, err, MQ_IO,
                "%s: the data set needs %.1f MB, and %.1f MB are free; make room or choose another place",
                job->plan->output, (double)wanted / 1e6, (double)mq_disk_free(folder) / 1e6);

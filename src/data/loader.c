@@ -51,7 +51,7 @@ static mq_status check_plan(mq_err *err, const mq_loader_plan *plan) {
     if (!inside)
         return mq_fail(err, MQ_INTERNAL, "the order of pictures names one behind the %zu of %s", pictures,
                        mq_split_name(plan->split));
-    return MQ_OK;
+    return mq_dataset_check_recipe(err, plan->dataset, plan->recipe);
 }
 
 mq_status mq_loader_open(mq_err *err, const mq_loader_plan *plan, mq_loader **loader) {

@@ -251,25 +251,58 @@ cleanup:
     return status;
 }
 
+/* A picture decoded, cut and upright; view lies in one of the two pixels, which are owned. */
+typedef struct {
+    mq_pixels stored, upright;
+    mq_view view;
+} opened;
+
+static void close_picture(opened *o) {
+    mq_pixels_free(&o->stored);
+    mq_pixels_free(&o->upright);
+}
+
+/* *recipe may change: see look. */
+static mq_status open_picture(mq_err *err, mq_recipe *recipe, const mq_encoded *in, const mq_box *box,
+                              const mq_variant *variant, opened *o) {
+    mq_status status = MQ_OK;
+    mq_picture_info info = {.orientation = 1};
+    if (recipe->apply_exif) MQ_TRY(mq_picture_probe(err, in->name, in->bytes, in->size, &info));
+    MQ_TRY(mq_picture_decode(err, in->name, in->bytes, in->size, recipe->background, &o->stored));
+    o->view = mq_view_of(&o->stored);
+    /* The box counts in the picture as stored: cutting first turns fewer pixels and is the same picture. */
+    MQ_TRY(look(err, recipe, in->name, box, variant, &o->view));
+    if (info.orientation != 1) {
+        MQ_TRY(mq_view_orient(err, o->view, info.orientation, &o->upright));
+        o->view = mq_view_of(&o->upright);
+    }
+cleanup:
+    return status;
+}
+
 mq_status mq_prepare(mq_err *err, const mq_recipe *recipe, const mq_encoded *in, const mq_box *box,
                      const mq_variant *variant, float *out) {
     mq_status status = MQ_OK;
     mq_recipe mine = *recipe;
-    mq_picture_info info = {.orientation = 1};
-    mq_pixels stored = {0}, upright = {0};
-    if (recipe->apply_exif) MQ_TRY(mq_picture_probe(err, in->name, in->bytes, in->size, &info));
-    MQ_TRY(mq_picture_decode(err, in->name, in->bytes, in->size, recipe->background, &stored));
-    mq_view view = mq_view_of(&stored);
-    /* The box counts in the picture as stored: cutting first turns fewer pixels and is the same picture. */
-    MQ_TRY(look(err, &mine, in->name, box, variant, &view));
-    if (info.orientation != 1) {
-        MQ_TRY(mq_view_orient(err, view, info.orientation, &upright));
-        view = mq_view_of(&upright);
-    }
-    MQ_TRY(prepare_view(err, &mine, view, variant, out));
+    opened o = {.view = {0}};
+    MQ_TRY(open_picture(err, &mine, in, box, variant, &o));
+    MQ_TRY(prepare_view(err, &mine, o.view, variant, out));
 cleanup:
-    mq_pixels_free(&stored);
-    mq_pixels_free(&upright);
+    close_picture(&o);
+    return status;
+}
+
+mq_status mq_presize(mq_err *err, const mq_recipe *recipe, const mq_encoded *in, const mq_box *box,
+                     uint8_t *rgb) {
+    mq_status status = MQ_OK;
+    mq_recipe mine = *recipe;
+    opened o = {.view = {0}};
+    MQ_REQUIRE(recipe->fit == MQ_FIT_STRETCH && recipe->filter == MQ_FILTER_PILLOW, err, MQ_INTERNAL,
+               "pictures are sized beforehand for --fit stretch and --filter pillow");
+    MQ_TRY(open_picture(err, &mine, in, box, NULL, &o));
+    MQ_TRY(mq_resize_pillow(err, o.view, recipe->imgsz, recipe->imgsz, rgb));
+cleanup:
+    close_picture(&o);
     return status;
 }
 

@@ -31,6 +31,12 @@ MQ_MUST_USE mq_status mq_prepare_image(mq_err *err, const mq_recipe *recipe, con
 MQ_MUST_USE mq_status mq_prepare_pixels(mq_err *err, const mq_recipe *recipe, const mq_pixels *pixels,
                                         bool flip, float *out);
 
+/* The 8-bit square rgb [imgsz, imgsz, 3] that a network's input is made of, before denoise and range. Stored
+ * without loss and prepared by the same recipe, without box, it gives the picture's own input. MQ_FIT_STRETCH
+ * and MQ_FILTER_PILLOW only. */
+MQ_MUST_USE mq_status mq_presize(mq_err *err, const mq_recipe *recipe, const mq_encoded *in,
+                                 const mq_box *box, uint8_t *rgb);
+
 /* Turns count pixels of a network's input back into RGB, to the nearest grey level. */
 void mq_unprepare(const mq_recipe *recipe, const float *in, size_t count, uint8_t *rgb);
 

@@ -149,6 +149,27 @@ def test_folds(tap, m):
              err="names a validation part of its own")
 
 
+def test_presize(tap, m):
+    """Pictures stored for one size give the very pixels that the originals give, boxes, margins and turned ones included."""
+    source = fill(m.folder / "large", {"a": 6, "b": 6})
+    turned = (Path(__file__).resolve().parents[1] / "golden/pixels/exif-6.jpg").read_bytes()
+    (source / "a/turned.jpg").write_bytes(turned)
+    lines = ["path,label,x1,y1,x2,y2"] + [f"{p.relative_to(source)},{p.parent.name},2,1,9,8" for p in sorted(source.rglob("*.*"))]
+    (source / "list.csv").write_text("\n".join(lines) + "\n")
+    words = ["import", "large/list.csv", "--margin", "0.2", "--test", "0", "--val", "0"]
+    m.expect(tap, "originals", [*words, "-o", "originals.mq"], 0)
+    m.expect(tap, "--presize", [*words, "-o", "sized.mq", "--presize", "48"], 0, out="stored as --imgsz 48 takes them")
+    for data in ("originals.mq", "sized.mq"):
+        m.expect(tap, f"what a network gets of {data}",
+                 ["inspect", data, "--batch", "13", "--imgsz", "48", "--augment", "reference", "-o", data + ".png"], 0)
+    sheets = [(m.folder / f"{data}.png").read_bytes() for data in ("originals.mq", "sized.mq")]
+    tap.check("are the same pixels", sheets[0] == sheets[1])
+    m.expect(tap, "another size", ["inspect", "sized.mq", "--batch", "4", "--imgsz", "40", "-o", "no.png"], 64,
+             err="--imgsz 48")
+    m.expect(tap, "the loader alone, too", ["bench", "sized.mq"], 64, err="made for 48 pixels")
+    m.expect(tap, "with --max-side", [*words, "-o", "no.mq", "--presize", "48", "--max-side", "90"], 64, err="leave")
+
+
 def test_given_splits(tap, m):
     fill(m.folder / "given", {"train/a": 10, "train/b": 10, "valid/a": 2, "valid/b": 2, "test/a": 3, "test/b": 3})
     m.expect(tap, "folders named train, valid, test", ["import", "given", "-o", "given.mq"], 0,
@@ -457,7 +478,7 @@ def test_interrupt(tap, m):
 def main():
     tap = Tap()
     with Marque() as m:
-        for test in (test_words, test_folder, test_update, test_folds, test_given_splits, test_bad_pictures, test_odd_names,
+        for test in (test_words, test_folder, test_update, test_folds, test_presize, test_given_splits, test_bad_pictures, test_odd_names,
                      test_cars, test_bad_cars, test_list, test_bad_list, test_disk, test_in_use, test_interrupt):
             test(tap, m)
     return tap.done()

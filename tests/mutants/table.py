@@ -498,4 +498,11 @@ MUTANTS = [
      ["test_phash"]),
     ("near pairs: a picture is its own neighbour's twice", "src/curate/phash_pairs.c", "|| seen_before(s, difference)) continue;", ") continue;",
      ["test_phash"]),
+    # Folds and sizes.
+    ("folds: a class all in one", "src/data/split.c", "if (of_class[f] < of_class[best] ||", "if (", ["test_split"]),
+    ("folds: copies in different ones", "src/data/split.c", "if (!*team) *team = emptiest", "*team = emptiest", ["cli/test_import.py"]),
+    ("presize: the margin is forgotten", "src/data/import_load.c", "recipe.margin = entry->has_box ? job->plan->margin : 0;",
+     "recipe.margin = 0 * job->plan->margin;", ["cli/test_import.py"]),
+    ("presize: any size is taken", "src/data/loader.c", "return mq_dataset_check_recipe(err, plan->dataset, plan->recipe);", "return MQ_OK;",
+     ["cli/test_import.py"]),
 ]
