@@ -114,8 +114,7 @@ static const mq_option params[] = {
      .standard = "0",
      .max = MQ_PRESIZE_MAX,
      AT(presize),
-     .help = "store, as PNG, exactly what a network of N pixels takes of each picture, for --imgsz N alone; "
-             "0: not"},
+     .help = "store, as PNG, just what a network of N pixels takes (train --imgsz N); 0: not"},
     {.name = "allow-missing",
      .kind = MQ_OPTION_FLAG,
      AT(allow_missing),

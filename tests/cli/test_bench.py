@@ -6,6 +6,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from marque import Marque  # noqa: E402
+from pictures import write_classes  # noqa: E402
 from tap import Tap  # noqa: E402
 
 SMALL = ["--imgsz", "71", "-b", "2", "--dtype", "f32", "--threads", "1"]
@@ -64,12 +65,22 @@ def test_words(tap, m):
              err="no block called block99")
 
 
+def test_load(tap, m):
+    write_classes(m.folder / "pictures")
+    m.expect(tap, "a data set", ["import", "pictures", "-o", "data.mq"], 0)
+    run = m.run(["bench", "data.mq", "--imgsz", "40", "-j", "2", "--json"])
+    r = json.loads(run.out) if run.code == 0 else {}
+    tap.check("pictures a second of its loader", r.get("pass") == "load" and r["workers"] == 2 and r["imgsz"] == 40 and
+              r["pictures"] > 100 and r["pictures"] % 18 == 0 and r["img_s"] > 0 and r["core_ms"] > 0, run)
+
+
 def main():
     tap = Tap()
     with Marque() as m:
         test_json(tap, m)
         test_text(tap, m)
         test_words(tap, m)
+        test_load(tap, m)
     return tap.done()
 
 
