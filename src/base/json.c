@@ -10,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { FILE_LIMIT = 64 << 20, DIGITS = 9 };
+enum { FILE_LIMIT = 64 << 20, WRITE_LIMIT = 1 << 30, DIGITS = 9 };
 
 mq_status mq_json_pack(mq_err *err, mq_json **json, const char *format, ...) {
     json_error_t error;
@@ -132,7 +132,7 @@ mq_status mq_json_dump(mq_err *err, const mq_json *json, size_t indent, char **t
 mq_status mq_json_save(mq_err *err, const mq_json *json, const char *path) {
     mq_status status = MQ_OK;
     char *text = NULL;
-    mq_buf out = mq_buf_init(FILE_LIMIT);
+    mq_buf out = mq_buf_init(WRITE_LIMIT);
     MQ_TRY(mq_json_dump(err, json, 1, &text));
     MQ_TRY(mq_buf_add_text(err, &out, text));
     MQ_TRY(mq_buf_add(err, &out, "\n", 1));
