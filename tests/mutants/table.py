@@ -462,7 +462,7 @@ MUTANTS = [
     ("bmp: upside down", "src/pictures/bmp.c", "b.top_down ? y", "!b.top_down ? y", ["cli/test_foreign_pictures.py"]),
     ("foreign: a picture ends the import", "src/data/decode_foreign.c",
      "why.code == MQ_INTERNAL ? MQ_INTERNAL : MQ_BAD_DATA", "why.code", ["cli/test_foreign_pictures.py"]),
-    ("foreign: stored as it came", "src/data/import_load.c", "return entry->becomes ||", "return",
+    ("foreign: stored as it came", "src/data/import_load.c", "return job->plan->presize || entry->becomes ||", "return job->plan->presize ||",
      ["cli/test_foreign_pictures.py"]),
     # Cleaning.
     ("clean: copies are dealt to several folds", "src/curate/confident.c", "&of_group[plan->groups[i]]", "&of_group[i]",
