@@ -17,7 +17,8 @@ from tap import Tap  # noqa: E402
 HEADER = (ROOT / "include/marque.h").read_text()
 VERSION = re.search(r"project\(marque VERSION ([\d.]+)", (ROOT / "CMakeLists.txt").read_text()).group(1)
 INSTALLED = {
-    "bin/marque", "libexec/marque/marque-convert", "include/marque.h", "lib/libmarque.a", "lib/libmarque.so",
+    "bin/marque", "libexec/marque/marque-convert", "libexec/marque/marque-pictures", "libexec/marque/marque-unpack",
+    "include/marque.h", "lib/libmarque.a", "lib/libmarque.so",
     f"lib/libmarque.so.{VERSION.split('.')[0]}", f"lib/libmarque.so.{VERSION}", "lib/pkgconfig/marque.pc",
     "share/man/man1/marque.1.gz", "share/bash-completion/completions/marque", "share/zsh/vendor-completions/_marque",
     "share/fish/vendor_completions.d/marque.fish", "share/doc/marque/copyright", "share/doc/marque/changelog.gz",
@@ -42,7 +43,8 @@ def test_files(tap, prefix):
     places = [f"{ROOT}/{folder}".encode() for folder in ("build", "src", "include")]
     told = [name for name in found if any(place in (prefix / name).read_bytes() for place in places)]
     tap.check("none knows where it was built", not told, told)
-    for name in ("bin/marque", "libexec/marque/marque-convert", "lib/libmarque.so"):
+    for name in ("bin/marque", "libexec/marque/marque-convert", "libexec/marque/marque-unpack", "libexec/marque/marque-pictures",
+                 "lib/libmarque.so"):
         dynamic = works(tap, f"{name} is read", ["readelf", "-dW", prefix / name])
         tap.check(f"{name} finds its libraries the system's way", "RPATH" not in dynamic and "RUNPATH" not in dynamic, dynamic)
     page = works(tap, "the manual page renders without a warning", ["env", "LC_ALL=C.UTF-8", "man", "--warnings", "-E", "UTF-8",
