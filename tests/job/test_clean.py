@@ -5,6 +5,7 @@ import json
 import shutil
 import signal
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -74,7 +75,12 @@ def test_cache(tap, m):
 
 def test_stop(tap, m):
     shutil.rmtree(m.cache / "marque/features")
-    code, text = m.stop_when([*FIND, "-o", "stopped.csv", "--imgsz", "299", "--threads", "1"], "features of")
+    process = m.start([*FIND, "-o", "stopped.csv", "--imgsz", "299", "--threads", "1"])
+    while process.poll() is None and not list(m.cache.glob("marque/features/*/features.bin")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    code, text = process.wait(), process.stderr.read()
+    process.stderr.close()
     tap.check("stopped by the signal", code == -signal.SIGINT and "are kept" in text, (code, text[-500:]))
     tap.check("no list is left", not list(m.folder.glob("stopped.csv*")))
 
