@@ -153,6 +153,16 @@ cleanup:
     return status;
 }
 
+mq_status mq_file_write_in(mq_err *err, const char *folder, const char *name, const void *data, size_t size) {
+    mq_status status = MQ_OK;
+    char *path = NULL;
+    MQ_TRY(mq_path_join(err, folder, name, &path));
+    MQ_TRY(mq_file_write(err, path, data, size));
+cleanup:
+    free(path);
+    return status;
+}
+
 /* NAME.tmp-PID, as mq_writer_open makes it. */
 static bool is_temporary(const char *name) {
     const char *mark = strrchr(name, '.');

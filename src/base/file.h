@@ -20,6 +20,10 @@ MQ_MUST_USE mq_status mq_file_pread(mq_err *err, int fd, const char *path, void 
 /* Replaces path by data: temporary file beside it, fsync, rename, fsync of the folder. */
 MQ_MUST_USE mq_status mq_file_write(mq_err *err, const char *path, const void *data, size_t size);
 
+/* The same for the file folder/name. */
+MQ_MUST_USE mq_status mq_file_write_in(mq_err *err, const char *folder, const char *name, const void *data,
+                                       size_t size);
+
 /* The same in pieces. *writer is the caller's until commit or abort; either sets NULL. */
 typedef struct mq_writer mq_writer;
 MQ_MUST_USE mq_status mq_writer_open(mq_err *err, const char *path, mq_writer **writer);

@@ -115,3 +115,9 @@ bool mq_text_ends(const char *text, const char *end) {
     const size_t length = strlen(text), tail = strlen(end);
     return length > tail && strcmp(text + length - tail, end) == 0;
 }
+
+char *mq_text_cut(char *text, char mark) {
+    char *at = strchr(text, mark);
+    if (at) *at++ = 0;
+    return at;
+}

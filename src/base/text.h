@@ -12,6 +12,9 @@ char *mq_text_utf8(const char *text);
  * invalid UTF-8 become '?'. Returns out. */
 const char *mq_text_safe(const char *text, char *out, size_t size);
 
+/* Cuts text at the first of mark; what stands behind it, or NULL. */
+char *mq_text_cut(char *text, char mark);
+
 /* Appends one CSV field (RFC 4180), quoted when it holds a comma, a quote, a line end or edge blanks. */
 MQ_MUST_USE mq_status mq_csv_field(mq_err *err, mq_buf *row, const char *text);
 

@@ -61,15 +61,7 @@ static const mq_option params[] = {
      .standard = "xception",
      AT(model),
      .help = "network that looks at the pictures: one by name, or that of a model trained before"},
-    {.name = "imgsz",
-     .alias = "img-size",
-     .kind = MQ_OPTION_INT,
-     .value = "N",
-     .standard = "299",
-     .min = 1,
-     .max = 2048,
-     AT(imgsz),
-     .help = "side of the network's input, pixels"},
+    MQ_OPTION_IMGSZ(clean_options),
     MQ_OPTION_JSON(clean_options),
     MQ_OPTION_DTYPE(clean_options),
     MQ_OPTION_THREADS(clean_options),
@@ -117,9 +109,7 @@ static mq_status look(mq_err *err, const clean_options *o, const mq_dataset *dat
     mq_bundle *weights = NULL;
     mq_dtype dtype = MQ_F32;
     MQ_TRY(mq_find_network(err, o->model, &arch, &weights));
-    MQ_REQUIRE(o->imgsz >= arch->imgsz_min, err, MQ_USAGE,
-               "--imgsz %lld is too small for %s; it takes %u and more", (long long)o->imgsz, arch->name,
-               arch->imgsz_min);
+    MQ_TRY(mq_check_imgsz(err, arch, o->imgsz));
     MQ_TRY(mq_choose_dtype(err, o->dtype, &dtype));
     MQ_TRY(mq_open_weights(err, arch, &weights));
     mq_recipe recipe = mq_recipe_default((uint32_t)o->imgsz, arch->range);

@@ -231,9 +231,7 @@ static mq_status open_inputs(mq_err *err, train_call *c) {
     mq_status status = MQ_OK;
     const mq_train_options *o = &c->options;
     MQ_TRY(mq_find_network(err, o->model, &c->arch, &c->weights));
-    MQ_REQUIRE(o->imgsz >= c->arch->imgsz_min, err, MQ_USAGE,
-               "--imgsz %lld is too small for %s; it takes %u and more", (long long)o->imgsz, c->arch->name,
-               c->arch->imgsz_min);
+    MQ_TRY(mq_check_imgsz(err, c->arch, o->imgsz));
     MQ_TRY(check_blocks(err, c));
     MQ_TRY(mq_choose_dtype(err, o->dtype, &c->dtype));
     c->workers = mq_choose_threads(o->threads, o->workers);

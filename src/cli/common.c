@@ -56,6 +56,12 @@ cleanup:
     return status;
 }
 
+mq_status mq_check_imgsz(mq_err *err, const mq_arch *arch, int64_t imgsz) {
+    if (imgsz >= arch->imgsz_min) return MQ_OK;
+    return mq_fail(err, MQ_USAGE, "--imgsz %lld is too small for %s; it takes %u and more", (long long)imgsz,
+                   arch->name, arch->imgsz_min);
+}
+
 size_t mq_choose_threads(int64_t threads, int64_t workers) {
     mq_par_set_threads((int)threads);
     return workers > 0 ? (size_t)workers : (size_t)mq_cpu_count();

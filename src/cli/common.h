@@ -30,6 +30,12 @@
         .name = "batch", .alias = "batch-size", .letter = 'b', .kind = MQ_OPTION_INT, .value = "N",          \
         .standard = "32", .min = 1, .max = 4096, .offset = offsetof(type, batch), .help = "pictures a step"  \
     }
+#define MQ_OPTION_IMGSZ(type)                                                                                \
+    {                                                                                                        \
+        .name = "imgsz", .alias = "img-size", .kind = MQ_OPTION_INT, .value = "N", .standard = "299",        \
+        .min = 1, .max = 2048, .offset = offsetof(type, imgsz),                                              \
+        .help = "side of the network's input in pixels"                                                      \
+    }
 #define MQ_OPTION_JSON(type)                                                                                 \
     {                                                                                                        \
         .name = "json", .kind = MQ_OPTION_FLAG, .offset = offsetof(type, json),                              \
@@ -46,6 +52,9 @@ MQ_MUST_USE mq_status mq_find_network(mq_err *err, const char *model, const mq_a
 
 /* What `marque pull` stored of arch, unless the network came with *weights. */
 MQ_MUST_USE mq_status mq_open_weights(mq_err *err, const mq_arch *arch, mq_bundle **weights);
+
+/* Whether the network takes pictures of that side; else MQ_USAGE. */
+MQ_MUST_USE mq_status mq_check_imgsz(mq_err *err, const mq_arch *arch, int64_t imgsz);
 
 /* Sets the compute threads and gives the number of workers: 0 means one for each core. */
 size_t mq_choose_threads(int64_t threads, int64_t workers);

@@ -156,7 +156,7 @@ static mq_status find_action(mq_err *err, const reading *r, mq_action *action) {
                    mq_csv_line(r->csv), mq_text_safe(name, safe, sizeof safe));
 }
 
-static mq_status add_change(mq_err *err, reading *r, const mq_change *change) {
+static mq_status add_change(mq_err *err, reading *r, const mq_rewrite_change *change) {
     mq_status status = MQ_OK;
     mq_edit_list *list = r->list;
     MQ_TRY(mq_grow(err, &list->changes, &r->change_capacity, list->count + 1, sizeof *list->changes));
@@ -180,7 +180,7 @@ static mq_status read_row(mq_err *err, reading *r) {
     MQ_REQUIRE(stated == picture->label, err, MQ_BAD_DATA,
                "%s:%zu: the picture is of another class in %s; make the list anew by: marque clean %s",
                r->path, mq_csv_line(r->csv), mq_dataset_folder(r->dataset), mq_dataset_folder(r->dataset));
-    mq_change change = {.split = picture->split, .index = picture->index, .drop = action == MQ_DROP};
+    mq_rewrite_change change = {.split = picture->split, .index = picture->index, .drop = action == MQ_DROP};
     if (action == MQ_RELABEL) MQ_TRY(find_class(err, r, r->suggestion, &change.label));
     if (action == MQ_KEEP || (action == MQ_RELABEL && change.label == picture->label))
         r->list->kept++;

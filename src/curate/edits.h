@@ -29,7 +29,7 @@ MQ_MUST_USE mq_status mq_edits_write(mq_err *err, const char *path, const mq_edi
 
 /* A list read for a data set. */
 typedef struct {
-    mq_change *changes; /* [count] of what is dropped or relabelled; owned */
+    mq_rewrite_change *changes; /* [count] of what is dropped or relabelled; owned */
     size_t count;
     char **reasons; /* [reason_count], which changes borrow; owned */
     size_t reason_count;

@@ -67,18 +67,11 @@ static mq_status parse_number(mq_err *err, const char *name, const char *what, c
     return MQ_OK;
 }
 
-/* Cuts text at the first of mark; what stands behind it, or NULL. */
-static char *cut(char *text, char mark) {
-    char *at = strchr(text, mark);
-    if (at) *at++ = 0;
-    return at;
-}
-
 /* "NAME[=ARGUMENT[:SECOND]][@PROBABILITY]"; word is cut up. */
 static mq_status parse_entry(mq_err *err, char *word, mq_augment *a) {
     mq_status status = MQ_OK;
-    char *probability = cut(word, '@'), *argument = cut(word, '='),
-         *second = argument ? cut(argument, ':') : NULL;
+    char *probability = mq_text_cut(word, '@'), *argument = mq_text_cut(word, '='),
+         *second = argument ? mq_text_cut(argument, ':') : NULL;
     const size_t index = mq_augment_find(word);
     if (index == SIZE_MAX) return unknown(err, word);
     const mq_row *row = &mq_rows[index];

@@ -3,6 +3,7 @@
  * kind than it should have is refused, an unknown one passed over. */
 #include "data/example.h"
 #include "data/bytes.h"
+#include "data/tfrecord.h"
 
 #include <string.h>
 
@@ -79,6 +80,16 @@ mq_status mq_example_encode(mq_err *err, const mq_example *example, mq_buf *buf)
         /* A number's payload lies in the row itself, which the array has not moved since. */
         MQ_TRY(add_entry(err, buf, &rows[i]));
     }
+cleanup:
+    return status;
+}
+
+mq_status mq_example_frame(mq_err *err, const mq_example *example, mq_buf *frame) {
+    mq_status status = MQ_OK;
+    mq_buf_clear(frame);
+    MQ_TRY(mq_buf_add(err, frame, (uint8_t[MQ_TFRECORD_HEADER]){0}, MQ_TFRECORD_HEADER));
+    MQ_TRY(mq_example_encode(err, example, frame));
+    MQ_TRY(mq_tfrecord_seal(err, frame));
 cleanup:
     return status;
 }

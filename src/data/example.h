@@ -41,6 +41,9 @@ bool mq_values_next(mq_values *values, uint64_t *bits, mq_bytes *bytes);
 /* Appends the encoded example to buf. */
 MQ_MUST_USE mq_status mq_example_encode(mq_err *err, const mq_example *example, mq_buf *buf);
 
+/* Puts the record of an example, a sealed frame (tfrecord.h), into frame in place of what it held. */
+MQ_MUST_USE mq_status mq_example_frame(mq_err *err, const mq_example *example, mq_buf *frame);
+
 /* Reads size bytes, lists packed or not. what names the source in messages; example borrows from data. Bytes
  * that are no Example: MQ_BAD_DATA. */
 MQ_MUST_USE mq_status mq_example_decode(mq_err *err, const char *what, const uint8_t *data, size_t size,

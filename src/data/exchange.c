@@ -166,6 +166,14 @@ cleanup:
     return status;
 }
 
+mq_status mq_exchange_room(mq_err *err, const char *output, const char *folder, uint64_t bytes) {
+    const uint64_t available = mq_disk_free(folder);
+    if (available >= bytes) return MQ_OK;
+    return mq_fail(err, MQ_IO,
+                   "%s: the data set needs %.1f MB, and %.1f MB are free; make room or choose another place",
+                   output, (double)bytes / 1e6, (double)available / 1e6);
+}
+
 mq_status mq_exchange_begin(mq_err *err, mq_exchange *x, const char **folder) {
     mq_status status = MQ_OK;
     x->begun = true;
@@ -176,9 +184,8 @@ cleanup:
     return status;
 }
 
-mq_status mq_exchange_scratch(mq_err *err, mq_exchange *x, const char **folder) {
-    *folder = x->scratch;
-    return mq_remove_folder(err, x->scratch);
+const char *mq_exchange_scratch(const mq_exchange *x) {
+    return x->scratch;
 }
 
 mq_status mq_exchange_commit(mq_err *err, mq_exchange *x) {

@@ -23,12 +23,16 @@ typedef struct mq_exchange mq_exchange;
  * caller's. */
 MQ_MUST_USE mq_status mq_exchange_open(mq_err *err, const mq_exchange_plan *plan, mq_exchange **exchange);
 
+/* Refuses new files of that many bytes where folder's disk has no room for them (MQ_IO); output names the
+ * data set. */
+MQ_MUST_USE mq_status mq_exchange_room(mq_err *err, const char *output, const char *folder, uint64_t bytes);
+
 /* An empty folder for the new files; borrowed. */
 MQ_MUST_USE mq_status mq_exchange_begin(mq_err *err, mq_exchange *exchange, const char **folder);
 
 /* A folder beside the output that need not exist, for what is needed only while the work lasts:
  * mq_exchange_free, or the next process after a kill, removes it with all it holds. Borrowed. */
-MQ_MUST_USE mq_status mq_exchange_scratch(mq_err *err, mq_exchange *exchange, const char **folder);
+const char *mq_exchange_scratch(const mq_exchange *exchange);
 
 /* Puts the new files, dataset.json among them, in the place of the old ones. */
 MQ_MUST_USE mq_status mq_exchange_commit(mq_err *err, mq_exchange *exchange);

@@ -300,16 +300,6 @@ cleanup:
     return status;
 }
 
-/* An archive is unpacked beside the output, and taken away with it. */
-static mq_status unpack(mq_err *err, mq_import_job *job, mq_exchange *exchange) {
-    mq_status status = MQ_OK;
-    const char *folder = NULL;
-    MQ_TRY(mq_exchange_scratch(err, exchange, &folder));
-    MQ_TRY(mq_import_unpack(err, job, folder));
-cleanup:
-    return status;
-}
-
 mq_status mq_import(mq_err *err, const mq_import_plan *plan, mq_import_report *report) {
     mq_status status = MQ_OK;
     mq_import_job job = {.plan = plan, .report = report};
@@ -324,7 +314,7 @@ mq_status mq_import(mq_err *err, const mq_import_plan *plan, mq_import_report *r
     MQ_TRY(mq_exchange_check(err, &output)); /* before any work */
     if (!plan->dry_run || archive) MQ_TRY(mq_exchange_open(err, &output, &exchange));
     if (stat(plan->output, &job.output) != 0) job.output.st_ino = 0;
-    if (archive) MQ_TRY(unpack(err, &job, exchange));
+    if (archive) MQ_TRY(mq_import_unpack(err, &job, mq_exchange_scratch(exchange)));
     MQ_TRY(prepare(err, &job));
     if (!plan->dry_run) MQ_TRY(replace_output(err, &job, exchange));
 cleanup:

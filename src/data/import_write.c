@@ -5,6 +5,7 @@
 #include "base/pipeline.h"
 #include "base/text.h"
 #include "data/example.h"
+#include "data/exchange.h"
 #include "data/import_parts.h"
 #include "data/shards.h"
 #include "data/tfrecord.h"
@@ -53,10 +54,7 @@ static mq_status make_record(mq_err *err, void *ctx, size_t item, size_t slot, s
         MQ_REQUIRE((int32_t)lround((double)example.box[i] * scale[i % 2]) == sides[i], err, MQ_BAD_DATA,
                    "%s: too large for a box to be stored exactly", e->name);
     }
-    mq_buf_clear(record);
-    MQ_TRY(mq_buf_add(err, record, (uint8_t[MQ_TFRECORD_HEADER]){0}, MQ_TFRECORD_HEADER));
-    MQ_TRY(mq_example_encode(err, &example, record));
-    MQ_TRY(mq_tfrecord_seal(err, record));
+    MQ_TRY(mq_example_frame(err, &example, record));
 cleanup:
     return status;
 }
@@ -145,14 +143,6 @@ void mq_import_estimate(const mq_import_job *job, size_t *shards, uint64_t *byte
     }
 }
 
-static mq_status save(mq_err *err, const char *folder, const char *name, const mq_buf *text) {
-    char *path = NULL;
-    mq_status status = mq_path_join(err, folder, name, &path);
-    if (status == MQ_OK) status = mq_file_write(err, path, text->data, text->size);
-    free(path);
-    return status;
-}
-
 /* A row of split.csv: sizes and box are those of the source's picture, also where it is stored cut. */
 static mq_status add_split_row(mq_err *err, const mq_import_job *job, const mq_entry *e, mq_buf *text) {
     mq_status status = MQ_OK;
@@ -193,8 +183,8 @@ static mq_status write_lists(mq_err *err, const mq_import_job *job, const char *
         MQ_TRY(mq_csv_field(err, &left_out, e->reason));
         MQ_TRY(mq_buf_add(err, &left_out, "\n", 1));
     }
-    MQ_TRY(save(err, folder, "split.csv", &taken));
-    MQ_TRY(save(err, folder, "quarantine.csv", &left_out));
+    MQ_TRY(mq_file_write_in(err, folder, "split.csv", taken.data, taken.size));
+    MQ_TRY(mq_file_write_in(err, folder, "quarantine.csv", left_out.data, left_out.size));
 cleanup:
     mq_buf_free(&taken);
     mq_buf_free(&left_out);
@@ -302,9 +292,7 @@ mq_status mq_import_write(mq_err *err, mq_import_job *job, const char *folder) {
     job->report->bytes = 0;
     /* Pictures that are converted have no size before they are written. */
     const bool known = job->plan->store == MQ_STORE_ORIGINAL && !job->plan->max_side && !job->plan->presize;
-    MQ_REQUIRE(!known || mq_disk_free(folder) >= wanted, err, MQ_IO,
-               "%s: the data set needs %.1f MB, and %.1f MB are free; make room or choose another place",
-               job->plan->output, (double)wanted / 1e6, (double)mq_disk_free(folder) / 1e6);
+    if (known) MQ_TRY(mq_exchange_room(err, job->plan->output, folder, wanted));
     MQ_TRY(mq_json_pack(err, &splits, "{}"));
     for (mq_split split = MQ_TRAIN; split < MQ_SPLITS; split++) {
         mq_json *part = NULL;

@@ -17,7 +17,7 @@ enum { LIST_LIMIT = 1 << 30, SHARD_MB = 110 /* as `marque import` unless told ot
 
 /* A change and whom it is about. */
 typedef struct {
-    const mq_change *change;
+    const mq_rewrite_change *change;
     char *name; /* owned */
     uint32_t old;
     char hex[MQ_HEX_SIZE];
@@ -43,7 +43,8 @@ static void close_rewriting(rewriting *w) {
 }
 
 static int by_place(const void *a, const void *b) {
-    const mq_change *x = ((const changed_picture *)a)->change, *y = ((const changed_picture *)b)->change;
+    const mq_rewrite_change *x = ((const changed_picture *)a)->change,
+                            *y = ((const changed_picture *)b)->change;
     if (x->split != y->split) return x->split < y->split ? -1 : 1;
     return x->index < y->index ? -1 : x->index > y->index;
 }
@@ -108,10 +109,7 @@ static mq_status relabel(mq_err *err, rewriting *w, const changed_picture *c) {
                              w->frame.size - MQ_TFRECORD_HEADER - MQ_TFRECORD_FOOTER, &example));
     example.label = (int64_t)c->change->label + 1;
     example.text = (mq_bytes){(const uint8_t *)class, strlen(class)};
-    mq_buf_clear(&w->record);
-    MQ_TRY(mq_buf_add(err, &w->record, (uint8_t[MQ_TFRECORD_HEADER]){0}, MQ_TFRECORD_HEADER));
-    MQ_TRY(mq_example_encode(err, &example, &w->record));
-    MQ_TRY(mq_tfrecord_seal(err, &w->record));
+    MQ_TRY(mq_example_frame(err, &example, &w->record));
 cleanup:
     return status;
 }
@@ -153,20 +151,42 @@ cleanup:
     return status;
 }
 
-/* The changed picture of a row of split.csv; NULL: it stays. */
-static changed_picture *find_row(const rewriting *w, const char *name, const char *hex) {
-    for (size_t i = 0; i < w->plan->count; i++)
-        if (strcmp(w->changed[i].hex, hex) == 0 && strcmp(w->changed[i].name, name) == 0)
-            return &w->changed[i];
-    return NULL;
+static int compare_pictures(const char *hex, const char *name, const changed_picture *other) {
+    const int order = strcmp(hex, other->hex);
+    return order ? order : strcmp(name, other->name);
 }
 
-static mq_status save(mq_err *err, const char *folder, const char *name, const mq_buf *text) {
-    char *path = NULL;
-    mq_status status = mq_path_join(err, folder, name, &path);
-    if (status == MQ_OK) status = mq_file_write(err, path, text->data, text->size);
-    free(path);
+static int by_picture(const void *a, const void *b) {
+    const changed_picture *x = *(changed_picture *const *)a, *y = *(changed_picture *const *)b;
+    return compare_pictures(x->hex, x->name, y);
+}
+
+/* A row of split.csv. */
+typedef struct {
+    const char *hex, *name; /* borrowed */
+} placed_row;
+
+static int row_to_picture(const void *row, const void *picture) {
+    const placed_row *wanted = row;
+    return compare_pictures(wanted->hex, wanted->name, *(changed_picture *const *)picture);
+}
+
+/* The changed pictures in the order by which find_row finds them; *list is the caller's. */
+static mq_status sort_pictures(mq_err *err, const rewriting *w, changed_picture ***list) {
+    mq_status status = MQ_OK;
+    MQ_TRY(mq_calloc(err, w->plan->count, sizeof **list, "changes", list));
+    for (size_t i = 0; i < w->plan->count; i++) (*list)[i] = &w->changed[i];
+    if (w->plan->count) qsort(*list, w->plan->count, sizeof **list, by_picture);
+cleanup:
     return status;
+}
+
+/* The changed picture of a row of split.csv; NULL: it stays. */
+static changed_picture *find_row(const rewriting *w, changed_picture *const *list, const placed_row *row) {
+    changed_picture *const *found = w->plan->count
+                                        ? bsearch(row, list, w->plan->count, sizeof *list, row_to_picture)
+                                        : NULL;
+    return found ? *found : NULL;
 }
 
 /* One row of split.csv as it was, but for the class. */
@@ -188,6 +208,7 @@ static mq_status write_places(mq_err *err, rewriting *w, const char *folder) {
     mq_csv *csv = NULL;
     mq_buf text = mq_buf_init(LIST_LIMIT);
     char *path = NULL;
+    changed_picture **list = NULL;
     int file = 0, class = 0, digest = 0;
     MQ_TRY(mq_path_join(err, mq_dataset_folder(data), "split.csv", &path));
     MQ_TRY(mq_csv_open(err, path, &csv));
@@ -199,10 +220,11 @@ static mq_status write_places(mq_err *err, rewriting *w, const char *folder) {
         MQ_TRY(mq_csv_field(err, &text, mq_csv_name(csv, column)));
     }
     MQ_TRY(mq_buf_add(err, &text, "\n", 1));
+    MQ_TRY(sort_pictures(err, w, &list));
     for (bool more = true;;) {
         MQ_TRY(mq_csv_next(err, csv, &more));
         if (!more) break;
-        changed_picture *c = find_row(w, mq_csv_get(csv, file), mq_csv_get(csv, digest));
+        changed_picture *c = find_row(w, list, &(placed_row){mq_csv_get(csv, digest), mq_csv_get(csv, file)});
         MQ_REQUIRE(!c || !c->met, err, MQ_BAD_DATA, "%s:%zu: a second row about one picture", path,
                    mq_csv_line(csv));
         if (c) c->met = true;
@@ -212,10 +234,11 @@ static mq_status write_places(mq_err *err, rewriting *w, const char *folder) {
     for (size_t i = 0; i < w->plan->count; i++)
         MQ_REQUIRE(w->changed[i].met, err, MQ_BAD_DATA, "%s: has no row about %s; import the pictures again",
                    path, w->changed[i].name);
-    MQ_TRY(save(err, folder, "split.csv", &text));
+    MQ_TRY(mq_file_write_in(err, folder, "split.csv", text.data, text.size));
 cleanup:
     mq_csv_free(&csv);
     mq_buf_free(&text);
+    free(list);
     free(path);
     return status;
 }
@@ -238,7 +261,7 @@ static mq_status write_left_out(mq_err *err, const rewriting *w, const char *fol
         free(reason);
         MQ_TRY(status);
     }
-    MQ_TRY(save(err, folder, "quarantine.csv", &text));
+    MQ_TRY(mq_file_write_in(err, folder, "quarantine.csv", text.data, text.size));
 cleanup:
     mq_buf_free(&text);
     free(path);
@@ -340,9 +363,7 @@ static mq_status write_all(mq_err *err, rewriting *w, const char *folder) {
     for (mq_split split = MQ_TRAIN; split < MQ_SPLITS; split++)
         for (size_t i = 0; i < mq_dataset_count(w->plan->dataset, split); i++)
             wanted += mq_dataset_bytes(w->plan->dataset, split, i);
-    MQ_REQUIRE(mq_disk_free(folder) >= wanted, err, MQ_IO,
-               "%s: the data set needs %.1f MB, and %.1f MB are free; make room or choose another place",
-               w->plan->output, (double)wanted / 1e6, (double)mq_disk_free(folder) / 1e6);
+    MQ_TRY(mq_exchange_room(err, w->plan->output, folder, wanted));
     MQ_TRY(mq_json_pack(err, &splits, "{}"));
     for (mq_split split = MQ_TRAIN; split < MQ_SPLITS; split++) {
         mq_json *part = NULL;

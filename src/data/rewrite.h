@@ -12,13 +12,13 @@ typedef struct {
     bool drop;
     uint32_t label;     /* its new class, unless it is dropped */
     const char *reason; /* why, in words; borrowed */
-} mq_change;
+} mq_rewrite_change;
 
 typedef struct {
-    size_t size;               /* sizeof(mq_rewrite_plan) */
-    const mq_dataset *dataset; /* borrowed, as is what follows */
-    const char *output;        /* folder of the new data set, which must hold nothing yet */
-    const mq_change *changes;  /* [count], at most one for a picture */
+    size_t size;                      /* sizeof(mq_rewrite_plan) */
+    const mq_dataset *dataset;        /* borrowed, as is what follows */
+    const char *output;               /* folder of the new data set, which must hold nothing yet */
+    const mq_rewrite_change *changes; /* [count], at most one for a picture */
     size_t count;
     const char *list_digest;  /* SHA-256 hex of the list that says so, for dataset.json */
     bool (*stop)(void *user); /* asked between pictures; NULL: never */

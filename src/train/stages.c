@@ -3,6 +3,7 @@
 #include "train/stages.h"
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/text.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -54,17 +55,10 @@ cleanup:
     return status;
 }
 
-/* Cuts text at the first of mark; what stands behind it, or NULL. */
-static char *cut(char *text, char mark) {
-    char *at = strchr(text, mark);
-    if (at) *at++ = 0;
-    return at;
-}
-
 /* One stage, "NAME[:EPOCHS][@LR][/BN]"; text is cut up. */
 static mq_status parse_stage(mq_err *err, char *text, mq_stage *stage) {
     mq_status status = MQ_OK;
-    const char *bn = cut(text, '/'), *lr = cut(text, '@'), *epochs = cut(text, ':');
+    const char *bn = mq_text_cut(text, '/'), *lr = mq_text_cut(text, '@'), *epochs = mq_text_cut(text, ':');
     const size_t length = strlen(text);
     MQ_REQUIRE(length && length < sizeof stage->thaw, err, MQ_USAGE,
                "\"%.40s\" is no stage; a stage is head, BLOCK+ or all, as in head:20@1e-3", text);

@@ -2,29 +2,22 @@
 Without the network's weights, so near copies stay unconfirmed."""
 import json
 import random
-import struct
 import sys
-import zlib
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from marque import Marque  # noqa: E402
+from pictures import png_of  # noqa: E402
 from tap import Tap  # noqa: E402
 
 SIDE, CELLS = 96, 8
 CELL = SIDE // CELLS
 
 
-def chunk(kind, data):
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
 def grey_png(rows):
-    """A PNG of rows of grey levels, as RGB."""
-    raw = b"".join(b"\0" + bytes(level for level in row for _ in range(3)) for row in rows)
-    head = struct.pack(">2I5B", len(rows[0]), len(rows), 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b"")
+    """A PNG of rows of grey levels."""
+    return png_of(len(rows[0]), len(rows), [level for row in rows for level in row], grey=True)
 
 
 def cells(seed, low=40, high=210):

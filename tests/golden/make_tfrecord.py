@@ -8,9 +8,13 @@ says the same with unpacked lists and its map in another order. Record 2 has no 
 """
 import os
 import pathlib
+import sys
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import tensorflow as tf  # noqa: E402
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from recordfile import field, varint  # noqa: E402
 
 OUT = pathlib.Path(__file__).parent / "tfrecord"
 
@@ -29,19 +33,6 @@ def blob(*values):
 
 def example(features):
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True)
-
-
-def varint(value):
-    value &= (1 << 64) - 1
-    out = b""
-    while value >= 0x80:
-        out += bytes([value & 0x7F | 0x80])
-        value >>= 7
-    return out + bytes([value])
-
-
-def field(number, data):
-    return varint(number << 3 | 2) + varint(len(data)) + data
 
 
 def unpacked(kind, values):
