@@ -22,32 +22,34 @@ enum { SOURCE_PANEL = DEPTH * ROWS + SKEW, GRADIENT_PANEL = DEPTH * COLUMNS + SK
 typedef void (*tile_fn)(const uint32_t *source, const uint32_t *gradient, size_t depth, float *sum,
                         size_t stride, bool first);
 
-/* A tile of count vectors. */
-#define TILE(name, target, isa, madd, count)                                                                 \
+/* A tile of count vectors, at once rows of its lines: as many sums as the registers hold. */
+#define TILE(name, target, isa, madd, at_once, count)                                                        \
     target static void name##_##count(const uint32_t *x, const uint32_t *g, size_t depth, float *sum,        \
                                       size_t stride, bool first) {                                           \
         enum { LANES = sizeof(VEC_##isa) / sizeof(float) };                                                  \
-        VEC_##isa sums[ROWS][count];                                                                         \
-        _Pragma("GCC unroll 8") for (size_t r = 0; r < ROWS; r++) {                                          \
-            __builtin_prefetch(sum + r * stride, 1);                                                         \
-            __builtin_prefetch(sum + r * stride + count * LANES - 1, 1);                                     \
-            _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++) sums[r][v] = ZERO_##isa;              \
-        }                                                                                                    \
-        for (size_t k = 0; k < depth; k++) {                                                                 \
-            VEC_##isa row[count];                                                                            \
-            _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++)                                       \
-                row[v] = LOAD_##isa(g + k * COLUMNS + v * LANES);                                            \
-            _Pragma("GCC unroll 8") for (size_t r = 0; r < ROWS; r++) {                                      \
-                const VEC_##isa one = SPREAD_##isa(x + k * ROWS + r);                                        \
-                _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++)                                   \
-                    sums[r][v] = madd(sums[r][v], one, row[v]);                                              \
+        for (size_t part = 0; part < ROWS; part += at_once, x += at_once, sum += at_once * stride) {         \
+            VEC_##isa sums[at_once][count];                                                                  \
+            _Pragma("GCC unroll 8") for (size_t r = 0; r < at_once; r++) {                                   \
+                __builtin_prefetch(sum + r * stride, 1);                                                     \
+                __builtin_prefetch(sum + r * stride + count * LANES - 1, 1);                                 \
+                _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++) sums[r][v] = ZERO_##isa;          \
             }                                                                                                \
-        }                                                                                                    \
-        _Pragma("GCC unroll 8") for (size_t r = 0; r < ROWS; r++)                                            \
-            _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++) {                                     \
-            float *to = sum + r * stride + v * LANES;                                                        \
-            if (!first) sums[r][v] = ADD_##isa(sums[r][v], LOAD_##isa(to));                                  \
-            STORE_##isa(to, sums[r][v]);                                                                     \
+            for (size_t k = 0; k < depth; k++) {                                                             \
+                VEC_##isa row[count];                                                                        \
+                _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++)                                   \
+                    row[v] = LOAD_##isa(g + k * COLUMNS + v * LANES);                                        \
+                _Pragma("GCC unroll 8") for (size_t r = 0; r < at_once; r++) {                               \
+                    const VEC_##isa one = SPREAD_##isa(x + k * ROWS + r);                                    \
+                    _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++)                               \
+                        sums[r][v] = madd(sums[r][v], one, row[v]);                                          \
+                }                                                                                            \
+            }                                                                                                \
+            _Pragma("GCC unroll 8") for (size_t r = 0; r < at_once; r++)                                     \
+                _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++) {                                 \
+                float *to = sum + r * stride + v * LANES;                                                    \
+                if (!first) sums[r][v] = ADD_##isa(sums[r][v], LOAD_##isa(to));                              \
+                STORE_##isa(to, sums[r][v]);                                                                 \
+            }                                                                                                \
         }                                                                                                    \
     }
 
@@ -86,8 +88,10 @@ typedef float VEC_any __attribute__((vector_size(16), aligned(4), may_alias));
 #define SPREAD_any(p) (ZERO_any + *(const float *)(const void *)(p))
 #define ADD_any(a, b) ((a) + (b))
 #define MADD_any(s, a, b) ((s) + (a) * (b))
-TILE(f32_any, , any, MADD_any, 1)
-static const tile_set set_f32_any = {{f32_any_1}, 1, 4, pack_f32};
+TILE(f32_any, , any, MADD_any, 4, 1)
+TILE(f32_any, , any, MADD_any, 4, 2)
+TILE(f32_any, , any, MADD_any, 4, 3)
+static const tile_set set_f32_any = {{f32_any_1, f32_any_2, f32_any_3}, 3, 4, pack_f32};
 
 #ifdef __x86_64__
 #define WITH(features) __attribute__((target(features)))
@@ -99,8 +103,10 @@ static const tile_set set_f32_any = {{f32_any_1}, 1, 4, pack_f32};
 #define SPREAD_256(p) _mm256_broadcast_ss((const float *)(const void *)(p))
 #define ADD_256(a, b) _mm256_add_ps(a, b)
 #define MADD_256(s, a, b) _mm256_fmadd_ps(a, b, s)
-TILE(f32_256, WITH("avx2,fma"), 256, MADD_256, 1)
-static const tile_set set_f32_256 = {{f32_256_1}, 1, 8, pack_f32};
+TILE(f32_256, WITH("avx2,fma"), 256, MADD_256, 4, 1)
+TILE(f32_256, WITH("avx2,fma"), 256, MADD_256, 4, 2)
+TILE(f32_256, WITH("avx2,fma"), 256, MADD_256, 4, 3)
+static const tile_set set_f32_256 = {{f32_256_1, f32_256_2, f32_256_3}, 3, 8, pack_f32};
 
 #define VEC_512 __m512
 #define ZERO_512 _mm512_setzero_ps()
@@ -110,9 +116,9 @@ static const tile_set set_f32_256 = {{f32_256_1}, 1, 8, pack_f32};
 #define ADD_512(a, b) _mm512_add_ps(a, b)
 #define MADD_512(s, a, b) _mm512_fmadd_ps(a, b, s)
 #define DOT_512(s, a, b) _mm512_dpbf16_ps(s, (__m512bh)(a), (__m512bh)(b))
-TILE(f32_512, WITH("avx512f"), 512, MADD_512, 1)
-TILE(f32_512, WITH("avx512f"), 512, MADD_512, 2)
-TILE(f32_512, WITH("avx512f"), 512, MADD_512, 3)
+TILE(f32_512, WITH("avx512f"), 512, MADD_512, ROWS, 1)
+TILE(f32_512, WITH("avx512f"), 512, MADD_512, ROWS, 2)
+TILE(f32_512, WITH("avx512f"), 512, MADD_512, ROWS, 3)
 static const tile_set set_f32_512 = {{f32_512_1, f32_512_2, f32_512_3}, 3, 16, pack_f32};
 WITH("avx512f,avx512vl,avx512bw")
 static void pack_bf16(const packing *p) {
@@ -128,9 +134,9 @@ static void pack_bf16(const packing *p) {
     }
 }
 
-TILE(bf16_512, WITH("avx512f,avx512bf16"), 512, DOT_512, 1)
-TILE(bf16_512, WITH("avx512f,avx512bf16"), 512, DOT_512, 2)
-TILE(bf16_512, WITH("avx512f,avx512bf16"), 512, DOT_512, 3)
+TILE(bf16_512, WITH("avx512f,avx512bf16"), 512, DOT_512, ROWS, 1)
+TILE(bf16_512, WITH("avx512f,avx512bf16"), 512, DOT_512, ROWS, 2)
+TILE(bf16_512, WITH("avx512f,avx512bf16"), 512, DOT_512, ROWS, 3)
 static const tile_set set_bf16_512 = {{bf16_512_1, bf16_512_2, bf16_512_3}, 3, 16, pack_bf16};
 #endif
 
