@@ -34,7 +34,7 @@ typedef void (*tile_fn)(const uint32_t *source, const uint32_t *gradient, size_t
                 __builtin_prefetch(sum + r * stride + count * LANES - 1, 1);                                 \
                 _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++) sums[r][v] = ZERO_##isa;          \
             }                                                                                                \
-            for (size_t k = 0; k < depth; k++) {                                                             \
+            _Pragma("GCC unroll 4") for (size_t k = 0; k < depth; k++) {                                     \
                 VEC_##isa row[count];                                                                        \
                 _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++)                                   \
                     row[v] = LOAD_##isa(g + k * COLUMNS + v * LANES);                                        \
