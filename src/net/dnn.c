@@ -5,6 +5,7 @@
 #include "net/dnn_impl.h"
 
 #include "base/mem.h"
+#include "base/par.h"
 #include "net/program.h"
 
 #include <stdio.h>
@@ -193,6 +194,10 @@ void mq_kernel_free(mq_kernel **kernel) {
     *kernel = NULL;
 }
 
+bool mq_kernel_exchanged(const mq_kernel *kernel) {
+    return !kernel->primitive && kernel->own.back;
+}
+
 const mq_layout *mq_kernel_layout(const mq_kernel *kernel, mq_slot slot) {
     return kernel->layouts[slot];
 }
@@ -227,7 +232,26 @@ mq_status mq_call_bind(mq_err *err, mq_call *call, mq_slot slot, const void *mem
     if (!call->memories[slot]) return MQ_OK;
     void *handle; /* oneDNN's handles are not const, its sources still are only read */
     memcpy(&handle, &memory, sizeof handle);
+    call->places[slot] = handle;
     return mq_dnn_check(err, dnnl_memory_set_data_handle(call->memories[slot], handle), "a buffer");
+}
+
+static void run_items(void *ctx, size_t begin, size_t end) {
+    mq_pointwise_run(ctx, begin, end);
+}
+
+static void run_own(const mq_call *call) {
+    const mq_kernel *k = call->kernel;
+    mq_pointwise p = k->own;
+    p.source = call->places[p.back ? MQ_SLOT_DST : MQ_SLOT_SRC];
+    p.result = call->places[p.back ? MQ_SLOT_SRC : MQ_SLOT_DST];
+    p.weights = call->places[MQ_SLOT_WEIGHTS];
+    p.bias = call->places[MQ_SLOT_BIAS];
+    mq_pointwise_clear(&p);
+    if (k->shared)
+        mq_parallel_for(mq_pointwise_items(&p), run_items, &p);
+    else
+        mq_pointwise_run(&p, 0, mq_pointwise_items(&p));
 }
 
 mq_status mq_call_run(mq_err *err, const mq_dnn *dnn, const mq_call *call) {
@@ -237,6 +261,10 @@ mq_status mq_call_run(mq_err *err, const mq_dnn *dnn, const mq_call *call) {
         [MQ_BACKWARD_DATA] = {DNNL_ARG_DIFF_SRC, 0, DNNL_ARG_WEIGHTS, 0, 0, DNNL_ARG_DIFF_DST,
                               DNNL_ARG_SCRATCHPAD},
     };
+    if (!call->kernel->primitive) {
+        run_own(call);
+        return MQ_OK;
+    }
     const int *args = names[call->kernel->pass];
     dnnl_exec_arg_t list[MQ_SLOTS];
     int count = 0;

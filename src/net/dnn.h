@@ -96,6 +96,9 @@ MQ_MUST_USE mq_status mq_kernel_reorder(mq_err *err, const mq_dnn *dnn, const mq
                                         const mq_layout *dst, mq_kernel **kernel);
 void mq_kernel_free(mq_kernel **kernel);
 
+/* Whether it wants its weights with inputs and filters exchanged: dims I O H W. */
+bool mq_kernel_exchanged(const mq_kernel *kernel);
+
 /* The layout of a slot, borrowed; NULL when the kernel has no such slot. */
 const mq_layout *mq_kernel_layout(const mq_kernel *kernel, mq_slot slot);
 
@@ -110,7 +113,8 @@ MQ_MUST_USE mq_status mq_call_bind(mq_err *err, mq_call *call, mq_slot slot, con
 /* Runs it to the end. */
 MQ_MUST_USE mq_status mq_call_run(mq_err *err, const mq_dnn *dnn, const mq_call *call);
 
-/* oneDNN's name of the implementation, such as "jit:avx512_core_bf16"; borrowed. */
+/* oneDNN's name of the implementation, such as "jit:avx512_core_bf16"; "own" where it is pointwise.h's.
+ * Borrowed. */
 const char *mq_kernel_name(const mq_kernel *kernel);
 
 /* What one run of it is: the products of a convolution (padding counts), and its tensors without scratch. */

@@ -3,6 +3,7 @@
 #define MQ_DNN_IMPL_H
 
 #include "net/dnn.h"
+#include "net/pointwise.h"
 
 #include <oneapi/dnnl/dnnl.h>
 
@@ -17,8 +18,10 @@ struct mq_layout {
 };
 
 struct mq_kernel {
-    dnnl_primitive_t primitive;
-    mq_pass pass; /* decides what oneDNN calls the slots */
+    dnnl_primitive_t primitive; /* NULL: pointwise.h's */
+    mq_pointwise own;           /* without tensors */
+    bool shared;                /* own work goes to all threads */
+    mq_pass pass;               /* decides what oneDNN calls the slots */
     const char *name;
     double flops;
     mq_layout *layouts[MQ_SLOTS]; /* NULL: no such slot */
@@ -27,6 +30,7 @@ struct mq_kernel {
 struct mq_call {
     const mq_kernel *kernel;
     dnnl_memory_t memories[MQ_SLOTS];
+    void *places[MQ_SLOTS]; /* what they are bound to */
 };
 
 /* How a descriptor is passed to oneDNN, NULL for none. */
@@ -56,6 +60,8 @@ MQ_MUST_USE mq_status mq_layout_any(mq_err *err, mq_dtype dtype, size_t rank, co
 /* strides NULL: any order. */
 dnnl_status_t mq_md_init(dnnl_memory_desc_t *md, int rank, const dnnl_dims_t dims, dnnl_data_type_t dtype,
                          const dnnl_dim_t *strides);
+/* Of dims O I 1 1, f32: panels of 8 columns O. */
+dnnl_status_t mq_md_panels(dnnl_memory_desc_t *md, const dnnl_dims_t dims);
 dnnl_status_t mq_md_copy(dnnl_memory_desc_t *md, mq_md other);
 dnnl_data_type_t mq_md_dtype(mq_md md);
 void mq_md_free(dnnl_memory_desc_t *md);

@@ -4,6 +4,7 @@
 #include "net/dnn_impl.h"
 
 #include "base/mem.h"
+#include "base/par.h"
 
 #if DNNL_VERSION_MAJOR >= 3
 
@@ -11,6 +12,10 @@ dnnl_status_t mq_md_init(dnnl_memory_desc_t *md, int rank, const dnnl_dims_t dim
                          const dnnl_dim_t *strides) {
     return strides ? dnnl_memory_desc_create_with_strides(md, rank, dims, dtype, strides)
                    : dnnl_memory_desc_create_with_tag(md, rank, dims, dtype, dnnl_format_tag_any);
+}
+
+dnnl_status_t mq_md_panels(dnnl_memory_desc_t *md, const dnnl_dims_t dims) {
+    return dnnl_memory_desc_create_with_tag(md, 4, dims, dnnl_f32, dnnl_Acdb8a);
 }
 
 dnnl_status_t mq_md_copy(dnnl_memory_desc_t *md, mq_md other) {
@@ -33,6 +38,10 @@ dnnl_status_t mq_md_init(dnnl_memory_desc_t *md, int rank, const dnnl_dims_t dim
                          const dnnl_dim_t *strides) {
     return strides ? dnnl_memory_desc_init_by_strides(md, rank, dims, dtype, strides)
                    : dnnl_memory_desc_init_by_tag(md, rank, dims, dtype, dnnl_format_tag_any);
+}
+
+dnnl_status_t mq_md_panels(dnnl_memory_desc_t *md, const dnnl_dims_t dims) {
+    return dnnl_memory_desc_init_by_tag(md, 4, dims, dnnl_f32, dnnl_Acdb8a);
 }
 
 dnnl_status_t mq_md_copy(dnnl_memory_desc_t *md, mq_md other) {
@@ -271,10 +280,61 @@ cleanup:
     return status;
 }
 
+static bool is_nhwc(const mq_layout *layout, mq_shape s) {
+    const dnnl_dims_t dims = {1, (dnnl_dim_t)s.c, (dnnl_dim_t)s.h, (dnnl_dim_t)s.w};
+    const dnnl_dims_t by = {dims[1] * dims[2] * dims[3], 1, dims[3] * dims[1], dims[1]};
+    dnnl_memory_desc_t md;
+    if (mq_md_init(&md, 4, dims, dnnl_f32, by) != dnnl_success) return false;
+    const mq_layout plain = {md};
+    const bool equal = mq_layout_equal(layout, &plain);
+    mq_md_free(&md);
+    return equal;
+}
+
 static double conv_flops(const mq_conv_plan *p) {
     const mq_window *w = &p->window;
     return 2.0 * (double)(w->n * w->out_h * w->out_w * w->kernel * w->kernel) * (double)p->filters *
            (p->depthwise ? 1.0 : (double)w->c);
+}
+
+/* Whether the plan is one that pointwise.h computes: channels must lie last. */
+static bool is_own(const mq_conv_plan *p) {
+    const mq_window *w = &p->window;
+    return mq_pointwise_suits() && p->dtype == MQ_F32 && !p->scales && !p->depthwise && p->src && p->dst &&
+           w->n == 1 && w->kernel == 1 && !w->top && !w->left &&
+           is_nhwc(p->src, (mq_shape){w->h, w->w, w->c}) &&
+           is_nhwc(p->dst, (mq_shape){w->out_h, w->out_w, p->filters});
+}
+
+MQ_MUST_USE static mq_status own_kernel(mq_err *err, const mq_conv_plan *p, mq_kernel **kernel) {
+    mq_status status = MQ_OK;
+    const bool back = p->pass == MQ_BACKWARD_DATA;
+    const dnnl_dim_t in = (dnnl_dim_t)p->window.c, out = (dnnl_dim_t)p->filters;
+    mq_kernel *k = NULL;
+    mq_layout *weights = NULL;
+    MQ_TRY(mq_calloc(err, 1, sizeof *k, "a kernel", &k));
+    *k = (mq_kernel){
+        .own = {.window = p->window, .filters = p->filters, .back = back, .sum = p->sum, .relu = p->relu},
+        .shared = mq_par_threads() > 1,
+        .pass = p->pass,
+        .name = "own"};
+    MQ_TRY(mq_layout_copy(err, p->src, &k->layouts[MQ_SLOT_SRC]));
+    MQ_TRY(mq_layout_copy(err, p->dst, &k->layouts[MQ_SLOT_DST]));
+    if (p->bias)
+        MQ_TRY(mq_layout_create(err, MQ_F32, 1, &p->filters, &(size_t){1}, &k->layouts[MQ_SLOT_BIAS]));
+    MQ_TRY(mq_calloc(err, 1, sizeof *weights, "a layout", &weights));
+    MQ_TRY(mq_dnn_check(err,
+                        mq_md_panels(&weights->md, (dnnl_dims_t){back ? in : out, back ? out : in, 1, 1}),
+                        "a memory descriptor"));
+    k->layouts[MQ_SLOT_WEIGHTS] = weights;
+    weights = NULL;
+    k->flops = conv_flops(p);
+    *kernel = k;
+    k = NULL;
+cleanup:
+    free(weights); /* without descriptor here */
+    mq_kernel_free(&k);
+    return status;
 }
 
 mq_status mq_kernel_conv(mq_err *err, const mq_dnn *dnn, const mq_conv_plan *plan, mq_kernel **kernel) {
@@ -288,6 +348,7 @@ mq_status mq_kernel_conv(mq_err *err, const mq_dnn *dnn, const mq_conv_plan *pla
         [MQ_BACKWARD_DATA] = {"a convolution's gradient by data", "a depthwise gradient by data"},
     };
     const char *what = words[plan->pass][plan->depthwise];
+    if (is_own(plan)) return own_kernel(err, plan, kernel);
     MQ_TRY(conv_layouts(err, plan, layouts));
     for (size_t i = 0; i < MQ_SLOTS; i++) md[i] = mq_md_of(layouts[i]);
     MQ_TRY(mq_dnn_check(err, attributes(plan->pass == MQ_FORWARD ? plan : NULL, &attr), what));

@@ -6,8 +6,11 @@
 
 mq_status mq_keras_layout(mq_err *err, const mq_keras_weights *weights, mq_layout **layout) {
     const size_t *s = weights->param->shape; /* h, w, i, o; depthwise: h, w, channels, 1 */
-    const size_t dense[] = {s[3], s[2], s[0], s[1]}, dense_by[] = {1, s[3], s[1] * s[2] * s[3], s[2] * s[3]};
+    const size_t line = s[1] * s[2] * s[3], pixel = s[2] * s[3];
+    const size_t dense[] = {s[3], s[2], s[0], s[1]}, dense_by[] = {1, s[3], line, pixel};
+    const size_t turned[] = {s[2], s[3], s[0], s[1]}, turned_by[] = {s[3], 1, line, pixel};
     const size_t depth[] = {s[2], 1, 1, s[0], s[1]}, depth_by[] = {1, 1, 1, s[1] * s[2], s[2]};
+    if (weights->exchanged) return mq_layout_create(err, weights->dtype, 4, turned, turned_by, layout);
     return weights->depthwise ? mq_layout_create(err, weights->dtype, 5, depth, depth_by, layout)
                               : mq_layout_create(err, weights->dtype, 4, dense, dense_by, layout);
 }

@@ -11,6 +11,7 @@ typedef struct {
     bool depthwise;
     const void *values; /* borrowed */
     mq_dtype dtype;     /* of values: MQ_F32 or MQ_I8 */
+    bool exchanged;     /* the kernel wants inputs and filters exchanged: mq_kernel_exchanged; dense only */
 } mq_keras_weights;
 
 /* Their layout; values are not looked at. *layout is the caller's. */

@@ -119,10 +119,11 @@ cleanup:
 MQ_MUST_USE static mq_status lay_out(mq_train_lowering *l, size_t conv, mq_pass pass) {
     mq_status status = MQ_OK;
     mq_trainable *t = l->t;
-    const mq_layout *layout = mq_kernel_layout(t->convs[conv].kernels[pass], MQ_SLOT_WEIGHTS);
+    const mq_kernel *kernel = t->convs[conv].kernels[pass];
+    const mq_layout *layout = mq_kernel_layout(kernel, MQ_SLOT_WEIGHTS);
     MQ_TRY(mq_grow(l->err, &t->laid, &t->laid_capacity, t->laid_count + 1, sizeof *t->laid));
     t->convs[conv].laid[pass] = t->laid_count;
-    t->laid[t->laid_count++] = (mq_laid){conv, layout, t->weights_bytes};
+    t->laid[t->laid_count++] = (mq_laid){conv, layout, mq_kernel_exchanged(kernel), t->weights_bytes};
     t->weights_bytes += (mq_layout_bytes(layout) + 63) / 64 * 64;
 cleanup:
     return status;

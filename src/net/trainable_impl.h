@@ -107,7 +107,8 @@ typedef struct {
 typedef struct {
     size_t conv;
     const mq_layout *layout;
-    size_t at; /* in the block of laid out weights */
+    bool exchanged; /* mq_kernel_exchanged */
+    size_t at;      /* in the block of laid out weights */
 } mq_laid;
 
 typedef struct {

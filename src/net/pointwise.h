@@ -1,0 +1,38 @@
+/* pointwise.h: 1x1 convolutions and their gradients by data in f32 with AVX2, where oneDNN's kernels reach
+ * less of the processor's peak, least of all with a stride. One picture, channels last.
+ *
+ * Forward: result[pixel, f] = sum over c of source[pixel, c] weights[c, f] (+ bias[f]) (+ what it held), then
+ * ReLU. Back: result[pixel, c] = sum over f of source[pixel, f] weights[c, f], where source is the gradient
+ * of the convolution's result; pixels that a stride leaves out are zero. Each number is summed in one order,
+ * whatever runs its item. */
+#ifndef MQ_POINTWISE_H
+#define MQ_POINTWISE_H
+
+#include "net/graph.h"
+
+/* Numbers of a panel: weights lie in panels of as many columns, [outer / 8][inner][8], zeros behind the last.
+ */
+enum { MQ_POINTWISE_PANEL = 8 };
+
+/* All memory is borrowed. */
+typedef struct {
+    mq_window window; /* n and kernel are 1, no padding */
+    size_t filters;
+    bool back;
+    const float *source, *weights;
+    const float *bias; /* [filters]; NULL: none */
+    bool sum, relu;    /* forward only: result += what it held before, ahead of ReLU */
+    float *result;
+} mq_pointwise;
+
+/* Whether this processor has what run needs, and does not have better (AVX-512, where oneDNN is as fast). */
+bool mq_pointwise_suits(void);
+
+/* Zeros what no item writes; before the first of them. */
+void mq_pointwise_clear(const mq_pointwise *p);
+
+/* Pieces of the result, and their computation from `from` up to `to`; any thread. */
+size_t mq_pointwise_items(const mq_pointwise *p);
+void mq_pointwise_run(const mq_pointwise *p, size_t from, size_t to);
+
+#endif
