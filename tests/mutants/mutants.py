@@ -1,13 +1,18 @@
 #!/usr/bin/env python3
 """mutants.py: plants each fault of table.py in a copy of the sources and wants a test to turn red. Prints TAP.
 
-The copy is build/mutants/src; it is built once whole, where every named test must be green, then bit by bit. A fault
-whose text is not there exactly once, or that does not compile, is a failure of the table.
+Copies are build/mutants/N/src, one for each processor, which share the work; each is built once whole, where every named
+test must be green, then bit by bit. A fault whose text is not there exactly once, or that does not compile, is a failure
+of the table.
 Words on the command line choose the faults whose name holds one of them.
 """
+import os
+import queue
 import re
 import shutil
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -18,28 +23,11 @@ from source import tracked_files  # noqa: E402
 from table import MUTANTS  # noqa: E402
 from tap import Tap  # noqa: E402
 
-COPY, BUILD = ROOT / "build/mutants/src", ROOT / "build/mutants/build"
-TIME_LIMIT = 60
+FOLDER = ROOT / "build/mutants"
+TIME_LIMIT = 120
+FEW = 12  # faults that are not worth a second copy
 # Scripts that need another program than marque.
 PROBES = {"faults/test_checkpoints.py": ["checkpoint_probe"]}
-
-
-def copy_sources():
-    """The tree as it stands, except files that did not change: their time stamps keep the build small."""
-    wanted = [f for f in tracked_files() if f.startswith(("src/", "include/", "tests/", "CMake", "cmake/"))]
-    for old in COPY.rglob("*"):
-        if old.is_file() and str(old.relative_to(COPY)) not in wanted:
-            old.unlink()
-    for name in wanted:
-        target = COPY / name
-        if not target.is_file() or target.read_bytes() != (ROOT / name).read_bytes():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, target)
-
-
-def configure():
-    return run_program(["cmake", "-S", COPY, "-B", BUILD, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=RelWithDebInfo",
-                        "-DCMAKE_C_FLAGS_RELWITHDEBINFO=-O1 -DNDEBUG", "-DMARQUE_TESTS=ON"])
 
 
 def targets(tests):
@@ -52,59 +40,114 @@ def targets(tests):
     return sorted(set(wanted))
 
 
-def build(tests):
-    return run_program(["cmake", "--build", BUILD, "-j", "2", "--target", *targets(tests)])
+class Copy:
+    """A copy of the sources and its build."""
+
+    def __init__(self, index):
+        self.source, self.folder = FOLDER / str(index) / "src", FOLDER / str(index) / "build"
+
+    def refresh(self):
+        """The tree as it stands, except files that did not change: their time stamps keep the build small."""
+        wanted = [f for f in tracked_files() if f.startswith(("src/", "include/", "tests/", "CMake", "cmake/"))]
+        for old in self.source.rglob("*"):
+            if old.is_file() and str(old.relative_to(self.source)) not in wanted:
+                old.unlink()
+        for name in wanted:
+            target = self.source / name
+            if not target.is_file() or target.read_bytes() != (ROOT / name).read_bytes():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(ROOT / name, target)
+
+    def build(self, tests):
+        return run_program(["cmake", "--build", self.folder, "-j", "1", "--target", *targets(tests)], timeout=1200)
+
+    def make(self, tests):
+        """The whole of it; (output, exit code)."""
+        self.refresh()
+        output, code = run_program(["cmake", "-S", self.source, "-B", self.folder, "-G", "Ninja",
+                                    "-DCMAKE_BUILD_TYPE=RelWithDebInfo",
+                                    "-DCMAKE_C_FLAGS_RELWITHDEBINFO=-O1 -DNDEBUG", "-DMARQUE_TESTS=ON"])
+        return self.build(tests) if code == 0 else (output, code)
+
+    def test(self, name):
+        if name.endswith(".py"):
+            return run_tap(name, [sys.executable, self.source / "tests" / name],
+                           {"MARQUE_BIN": str(self.folder / "marque")}, TIME_LIMIT)
+        return run_tap(name, [self.folder / "tests" / name], None, TIME_LIMIT)
 
 
-def run_test(test):
-    if test.endswith(".py"):
-        return run_tap(test, [sys.executable, COPY / "tests" / test], {"MARQUE_BIN": str(BUILD / "marque")}, TIME_LIMIT)
-    return run_tap(test, [BUILD / "tests" / test], None, TIME_LIMIT)
-
-
-def plant(tap, mutant, green):
-    name, file, old, new, tests = mutant
+def plant(copy, mutant, green):
+    """(what to say, whether the fault was noticed, why not)."""
+    name, file, old, new, tests = mutant[:5]
     if not set(tests) <= green:
-        tap.check(name, False, f"cannot be judged: of {' '.join(tests)} not all are green without a fault")
-        return
-    target = COPY / file
+        return name, False, f"cannot be judged: of {' '.join(tests)} not all are green without a fault"
+    target = copy.source / file
     text = target.read_text() if target.is_file() else ""
     if text.count(old) != 1 or old == new:
-        tap.check(name, False, f"{file} holds the text {text.count(old)} times, wanted once: {old}")
-        return
+        return name, False, f"{file} holds the text {text.count(old)} times, wanted once: {old}"
     target.write_text(text.replace(old, new))
     try:
-        output, code = build(tests)
+        output, code = copy.build(tests)
         if code != 0:
-            tap.check(name, False, f"does not compile\n{output[-2000:]}")
-            return
-        results = [run_test(test) for test in tests]
+            return name, False, f"does not compile\n{output[-2000:]}"
+        results = [copy.test(test) for test in tests]
         red = [r.name for r in results if r.failed]
         seconds = sum(r.seconds for r in results)
-        tap.check(f"{name}: noticed by {' '.join(red)} in {seconds:.1f} s" if red else name, red,
-                  f"{' '.join(tests)} stayed green")
+        return (f"{name}: noticed by {' '.join(red)} in {seconds:.1f} s" if red else name, bool(red),
+                f"{' '.join(tests)} stayed green")
     finally:
         target.write_text(text)
+
+
+def processor_has(features):
+    return all(re.search(rf"^flags\s*:.*\b{feature}\b", Path("/proc/cpuinfo").read_text(), re.M) for feature in features)
+
+
+class Crew:
+    """The copies; each does one piece of work at a time."""
+
+    def __init__(self, count):
+        self.count, self.free = count, queue.SimpleQueue()
+        for index in range(count):
+            self.free.put(Copy(index))
+
+    def each(self, work, items, told):
+        """told(item, work(copy, item)) for every item, one at a time, as they are done."""
+        lock = threading.Lock()
+
+        def one(item):
+            copy = self.free.get()
+            try:
+                result = work(copy, item)
+            finally:
+                self.free.put(copy)
+            with lock:
+                told(item, result)
+        with ThreadPoolExecutor(self.count) as pool:
+            for done in [pool.submit(one, item) for item in items]:
+                done.result()
 
 
 def main():
     words = sys.argv[1:]
     chosen = [m for m in MUTANTS if not words or any(w in m[0] for w in words)]
-    tap = Tap()
-    copy_sources()
-    output, code = configure()
+    tap, green = Tap(), set()
+    for mutant in [m for m in chosen if not processor_has(m[5:])]:
+        tap.skip(mutant[0], f"shows only where the processor has {mutant[5]}")
+        chosen.remove(mutant)
+    crew = Crew(1 if len(chosen) < FEW else len(os.sched_getaffinity(0)))
     every = sorted({test for m in chosen for test in m[4]})
-    if code == 0:
-        output, code = build(every)
+    with ThreadPoolExecutor(crew.count) as pool:
+        built = list(pool.map(lambda index: Copy(index).make(every), range(crew.count)))
+    output, code = max(built, key=lambda result: result[1] != 0)
     if not tap.check("the copy without a fault builds", code == 0, output[-3000:]):
         return tap.done()
-    green = set()
-    for test in every:
-        result = run_test(test)
+
+    def tested(test, result):
         if tap.check(f"{test} is green without a fault", not result.failed, result.output[-3000:]):
             green.add(test)
-    for mutant in chosen:
-        plant(tap, mutant, green)
+    crew.each(Copy.test, every, tested)
+    crew.each(lambda copy, mutant: plant(copy, mutant, green), chosen, lambda mutant, result: tap.check(*result))
     names = [re.sub(r"\W+", " ", m[0]) for m in MUTANTS]
     tap.check("every fault has a name of its own", len(set(names)) == len(names))
     return tap.done()

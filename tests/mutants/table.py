@@ -2,6 +2,9 @@
 
 (name, file, text that stands there exactly once, the text with the fault, tests that must notice: a unit program by
 its name, cli/NAME.py or faults/test_checkpoints.py)
+
+A sixth word names what only some processors have, as /proc/cpuinfo calls it, where the fault shows on those alone; on
+others it is skipped.
 """
 
 MUTANTS = [
@@ -304,7 +307,7 @@ MUTANTS = [
     ("outer: added to what was there before", "src/net/outer.c", "depth, number == 0 && !o->add)",
      "depth, false)", ["test_outer"]),
     ("outer: a picture's odd pixel meets what lies behind it", "src/net/outer.c", "next < j->o->window.n ? first : NULL",
-     "from + pixel", ["test_outer"]),
+     "from + pixel", ["test_outer"], "avx512_bf16"),
     ("outer: channels that fill no vector are left out", "src/net/outer.c", "i < depth && done < run->count",
      "i < depth && done < run->count && false", ["test_outer"]),
     ("outer: a window beyond the edge reads the next row", "src/net/outer.c", "column + s->count > w->w", "false",
