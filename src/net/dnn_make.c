@@ -297,11 +297,11 @@ static double conv_flops(const mq_conv_plan *p) {
            (p->depthwise ? 1.0 : (double)w->c);
 }
 
-/* Whether the plan is one that pointwise.h computes: channels must lie last. */
+/* Whether the plan is one that pointwise.h computes faster: with a stride, where channels lie last. */
 static bool is_own(const mq_conv_plan *p) {
     const mq_window *w = &p->window;
     return mq_pointwise_suits() && p->dtype == MQ_F32 && !p->scales && !p->depthwise && p->src && p->dst &&
-           w->n == 1 && w->kernel == 1 && !w->top && !w->left &&
+           w->n == 1 && w->kernel == 1 && w->stride > 1 && !w->top && !w->left &&
            is_nhwc(p->src, (mq_shape){w->h, w->w, w->c}) &&
            is_nhwc(p->dst, (mq_shape){w->out_h, w->out_w, p->filters});
 }
