@@ -17,7 +17,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CLASSES_MAX = 1 << 24, FRAME = MQ_TFRECORD_HEADER + MQ_TFRECORD_FOOTER };
+enum {
+    CLASSES_MAX = 1 << 24,
+    FRAME = MQ_TFRECORD_HEADER + MQ_TFRECORD_FOOTER,
+    GAP = 256 << 10 /* bytes that a disk reads in less time than it takes to go elsewhere */
+};
 
 typedef struct {
     char *path;
@@ -336,4 +340,46 @@ mq_status mq_dataset_read(mq_err *err, const mq_dataset *dataset, mq_split split
 cleanup:
     free(what);
     return status;
+}
+
+static void advise(const char *path, uint64_t offset, uint64_t bytes, int advice) {
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return; /* whoever reads it tells of that */
+    posix_fadvise(fd, (off_t)offset, (off_t)bytes, advice);
+    close(fd);
+}
+
+static int compare_indexes(const void *a, const void *b) {
+    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+mq_status mq_dataset_expect(mq_err *err, const mq_dataset *dataset, mq_split split, const uint32_t *indexes,
+                            size_t count) {
+    mq_status status = MQ_OK;
+    const dataset_part *part = &dataset->parts[split];
+    uint32_t *sorted = NULL;
+    mq_index_row run = {.length = 0}; /* a stretch of its shard */
+    MQ_TRY(mq_calloc(err, count, sizeof *sorted, "the order of pictures", &sorted));
+    if (count) memcpy(sorted, indexes, count * sizeof *sorted);
+    if (count) qsort(sorted, count, sizeof *sorted, compare_indexes);
+    for (size_t i = 0; i < count; i++) {
+        const mq_index_row row = mq_index_get(&part->index, sorted[i]);
+        const uint64_t end = run.offset + run.length;
+        if (row.shard != run.shard || row.offset < end || row.offset - end > GAP) {
+            if (run.length) advise(part->shards[run.shard].path, run.offset, run.length, POSIX_FADV_WILLNEED);
+            run = row;
+        }
+        run.length = row.offset + row.length + FRAME - run.offset;
+    }
+    if (run.length) advise(part->shards[run.shard].path, run.offset, run.length, POSIX_FADV_WILLNEED);
+cleanup:
+    free(sorted);
+    return status;
+}
+
+void mq_dataset_forget(const mq_dataset *dataset, mq_split split) {
+    const dataset_part *part = &dataset->parts[split];
+    for (size_t i = 0; i < part->shard_count; i++)
+        advise(part->shards[i].path, 0, 0, POSIX_FADV_DONTNEED); /* 0: up to the end */
 }
