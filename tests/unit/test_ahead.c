@@ -26,6 +26,7 @@ typedef struct {
 
 static call calls[CALLS];
 static size_t call_count;
+static uint64_t largest; /* bytes of a call */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 int posix_fadvise(int fd, off_t offset, off_t length, int advice) {
@@ -34,11 +35,16 @@ int posix_fadvise(int fd, off_t offset, off_t length, int advice) {
     if (readlink(link, path, sizeof path - 1) < 0) return 0;
     const char *name = strrchr(path, '/');
     pthread_mutex_lock(&lock);
-    if (call_count < CALLS && name) {
+    call *last = call_count ? &calls[call_count - 1] : NULL;
+    if (last && name && strcmp(last->file, name + 1) == 0 && last->advice == advice &&
+        advice != POSIX_FADV_DONTNEED && last->offset + last->length == (uint64_t)offset) {
+        last->length += (uint64_t)length; /* a piece of the same */
+    } else if (call_count < CALLS && name) {
         call *c = &calls[call_count++];
         *c = (call){.offset = (uint64_t)offset, .length = (uint64_t)length, .advice = advice};
         snprintf(c->file, sizeof c->file, "%.63s", name + 1);
     }
+    largest = (uint64_t)length > largest ? (uint64_t)length : largest;
     pthread_mutex_unlock(&lock);
     return 0;
 }
@@ -111,6 +117,7 @@ static void test_expect(void **state) {
     static const uint32_t soon[] = {7, 1, 4, 0, 5, 9, 3};
     assert_ok(err, mq_dataset_expect(&err, f->dataset, MQ_TRAIN, soon, 7));
     assert_int_equal(call_count, 5);
+    assert_int_equal(largest, 512 << 10);
     assert_told(f, 0, 0, 1);
     assert_told(f, 1, 3, 4);
     assert_told(f, 2, 5, 5);
