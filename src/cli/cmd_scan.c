@@ -89,12 +89,12 @@ static void print_flaws(const mq_scan *scan) {
         const mq_flaw_text *text = mq_flaw_name((mq_flaw)flaw);
         if (!scan->flaws[flaw]) continue;
         printf("%8s %s (%s): ", mq_text_count(scan->flaws[flaw], number), text->word, text->means);
-        for (size_t i = 0, shown = 0; i < scan->pictures && shown <= SHOWN; i++) {
-            if (!(scan->rows[i].flaws >> flaw & 1)) continue;
-            printf("%s%s", shown ? ", " : "",
-                   shown < SHOWN ? name_of(scan, (uint32_t)i, &record, name) : "...");
-            shown++;
-        }
+        uint32_t worst[SHOWN];
+        const size_t shown = mq_scan_worst(scan, (mq_flaw)flaw, worst, SHOWN);
+        for (size_t i = 0; i < shown; i++)
+            printf("%s%s", i ? ", " : "", name_of(scan, worst[i], &record, name));
+        if (scan->flaws[flaw] > shown)
+            printf(" and %s more", mq_text_count(scan->flaws[flaw] - shown, number));
         putchar('\n');
     }
     mq_buf_free(&record);
