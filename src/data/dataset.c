@@ -20,9 +20,8 @@
 enum {
     CLASSES_MAX = 1 << 24,
     FRAME = MQ_TFRECORD_HEADER + MQ_TFRECORD_FOOTER,
-    GAP = 256 << 10, /* bytes that a disk reads in less time than it takes to go elsewhere */
-    PIECE =
-        512 << 10 /* bytes told of in a call: Linux leaves away what is more than the device's largest read */
+    GAP = 256 << 10,   /* bytes that a disk reads in less time than it takes to go elsewhere */
+    PIECE = 512 << 10, /* bytes told of in a call: Linux leaves away what a device does not read at once */
 };
 
 typedef struct {

@@ -125,6 +125,12 @@ static void test_expect(void **state) {
     assert_told(f, 4, 9, 9);
     assert_ok(err, mq_dataset_expect(&err, f->dataset, MQ_TRAIN, NULL, 0));
     assert_int_equal(call_count, 5);
+    static const uint32_t apart[] = {0, 6}; /* one would end where the other begins, were it one file */
+    assert_int_equal(place_of(f, 6).offset, place_of(f, 0).length);
+    assert_ok(err, mq_dataset_expect(&err, f->dataset, MQ_TRAIN, apart, 2));
+    assert_int_equal(call_count, 7);
+    assert_told(f, 5, 0, 0);
+    assert_told(f, 6, 6, 6);
 }
 
 static void test_forget(void **state) {

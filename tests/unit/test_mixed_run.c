@@ -196,13 +196,9 @@ static void test_buffer(void **state) {
     const size_t epoch = (u->count + BATCH - 1) / BATCH;
     const trial whole = {
         .set = u, .name = "whole", .plain = true, .buffer = 10, .workers = 2, .stop_at = NEVER};
-    trial one = whole, uncached = whole, first = whole, rest = whole;
+    trial one = whole, first = whole, rest = whole;
     assert_int_equal(run_trial(&one), MQ_OK);
     assert_same_model(u, "plain", "whole", false);
-    uncached.name = "uncached", uncached.uncached = true, uncached.workers = 7;
-    assert_int_equal(run_trial(&uncached), MQ_OK);
-    assert_same_model(u, "whole", "uncached", true);
-    drop(u, "uncached");
     first.name = rest.name = "stopped", first.stop_at = epoch / 2;
     assert_int_equal(run_trial(&first), MQ_INTERRUPTED);
     rest.resume = rest.uncached = true, rest.workers = 1;
