@@ -36,9 +36,14 @@ float mq_rng_unit(uint64_t seed, mq_rng_purpose purpose, uint32_t epoch, uint64_
 void mq_rng_permutation(uint64_t seed, mq_rng_purpose purpose, uint32_t epoch, uint32_t *order,
                         uint32_t count) {
     for (uint32_t i = 0; i < count; i++) order[i] = i;
+    mq_rng_permute(seed, purpose, epoch, 0, order, count);
+}
+
+void mq_rng_permute(uint64_t seed, mq_rng_purpose purpose, uint32_t epoch, uint64_t first, uint32_t *order,
+                    uint32_t count) {
     for (uint32_t i = count; i > 1; i--) {
         /* Multiply-shift maps 32 random bits to 0..i-1; its bias is below 2^-32 x count. */
-        const uint32_t j = (uint32_t)((uint64_t)mq_rng_u32(seed, purpose, epoch, i) * i >> 32);
+        const uint32_t j = (uint32_t)((uint64_t)mq_rng_u32(seed, purpose, epoch, first + i) * i >> 32);
         const uint32_t last = order[i - 1];
         order[i - 1] = order[j];
         order[j] = last;

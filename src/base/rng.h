@@ -20,6 +20,7 @@ typedef enum {
     MQ_RNG_BALANCE = 8,
     MQ_RNG_MIX = 9,
     MQ_RNG_FOLD = 10,
+    MQ_RNG_BLOCKS = 11,
 } mq_rng_purpose;
 
 /* Four 32-bit words for counter under key, ten rounds. */
@@ -35,5 +36,9 @@ float mq_rng_unit(uint64_t seed, mq_rng_purpose purpose, uint32_t epoch, uint64_
 /* A random permutation of 0..count-1 into order (Fisher-Yates on draws of (seed, purpose, epoch)). */
 void mq_rng_permutation(uint64_t seed, mq_rng_purpose purpose, uint32_t epoch, uint32_t *order,
                         uint32_t count);
+
+/* Puts order [count] into a random order, by draws of its own for each range first + 1 .. first + count. */
+void mq_rng_permute(uint64_t seed, mq_rng_purpose purpose, uint32_t epoch, uint64_t first, uint32_t *order,
+                    uint32_t count);
 
 #endif

@@ -1,13 +1,13 @@
 /* bench_load.c: how fast pictures come. Called by cmd_bench.c when it is given a data set. Owns the order of
  * pictures while it measures. Invariant: the disk is out of the figure, since the same pictures were read
- * before. */
+ * before; or wholly in it, since none were. */
 #include "cli/bench_load.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "base/rng.h"
 #include "cli/cli.h"
 #include "data/loader.h"
+#include "train/sampling.h"
 
 #include <sys/resource.h>
 
@@ -28,17 +28,23 @@ typedef struct {
 
 static mq_status open_bench(mq_err *err, load_bench *b) {
     mq_status status = MQ_OK;
+    mq_sampling *sampling = NULL;
+    uint32_t *times = NULL;
     MQ_TRY(mq_dataset_open(err, b->plan->folder, &b->dataset));
     const size_t all = mq_dataset_count(b->dataset, MQ_TRAIN);
     MQ_REQUIRE(all, err, MQ_NO_INPUT, "%s: has no training pictures to load", b->plan->folder);
     b->recipe = mq_recipe_default(b->plan->imgsz, MQ_RANGE_TF);
     mq_dataset_recipe(b->dataset, &b->recipe);
-    b->count = all < PICTURES ? all : PICTURES;
+    b->count = all < PICTURES || b->plan->cold ? all : PICTURES;
     MQ_TRY(mq_calloc(err, all, sizeof *b->order, "the order of pictures", &b->order));
     MQ_TRY(mq_calloc(err, all, sizeof *b->flips, "the order of pictures", &b->flips));
-    mq_rng_permutation(SEED, MQ_RNG_SHUFFLE, 0, b->order, (uint32_t)all);
+    MQ_TRY(mq_calloc(err, all, sizeof *times, "the order of pictures", &times));
+    MQ_TRY(mq_sampling_create(err, &(mq_sampling_plan){.buffer = b->plan->buffer, .count = all}, &sampling));
+    mq_sampling_draw(sampling, SEED, 0, b->order, times);
     for (size_t i = 0; i < all; i++) b->flips[i] = i % 2;
 cleanup:
+    mq_sampling_free(&sampling);
+    free(times);
     return status;
 }
 
@@ -62,7 +68,8 @@ static mq_status pass(mq_err *err, load_bench *b) {
                                  .flips = b->flips,
                                  .count = b->count,
                                  .batch = b->plan->batch,
-                                 .workers = b->plan->workers};
+                                 .workers = b->plan->workers,
+                                 .ahead = b->plan->buffer};
     MQ_TRY(mq_loader_open(err, &load, &loader));
     for (size_t n = 1; n;) {
         const float *pixels = NULL;
@@ -82,15 +89,16 @@ static mq_status print_load(mq_err *err, const load_bench *b) {
     mq_json *json = NULL;
     const double img_s = (double)b->loaded / b->seconds, ms = 1e3 * b->processor / (double)b->loaded;
     if (!b->plan->json) {
-        printf("loading %s, %u px, batch %zu, %zu %s: %.1f img/s, %.2f ms of a core a picture\n",
-               b->plan->folder, b->plan->imgsz, b->plan->batch, b->plan->workers,
-               b->plan->workers == 1 ? "worker" : "workers", img_s, ms);
+        printf("loading %s%s, %u px, batch %zu, %zu %s: %.1f img/s, %.2f ms of a core a picture\n",
+               b->plan->folder, b->plan->cold ? " from disk" : "", b->plan->imgsz, b->plan->batch,
+               b->plan->workers, b->plan->workers == 1 ? "worker" : "workers", img_s, ms);
         return MQ_OK;
     }
-    MQ_TRY(mq_json_pack(err, &json, "{s:s, s:f, s:s, s:i, s:i, s:i, s:f, s:I}", "schema", "marque.bench.v1",
-                        "img_s", img_s, "pass", "load", "imgsz", (int)b->plan->imgsz, "batch",
-                        (int)b->plan->batch, "workers", (int)b->plan->workers, "core_ms", ms, "pictures",
-                        (long long)b->loaded));
+    MQ_TRY(mq_json_pack(err, &json, "{s:s, s:f, s:s, s:i, s:i, s:i, s:f, s:I, s:b, s:I}", "schema",
+                        "marque.bench.v1", "img_s", img_s, "pass", "load", "imgsz", (int)b->plan->imgsz,
+                        "batch", (int)b->plan->batch, "workers", (int)b->plan->workers, "core_ms", ms,
+                        "pictures", (long long)b->loaded, "cold", b->plan->cold, "shuffle_buffer",
+                        (long long)b->plan->buffer));
     MQ_TRY(mq_print_json(err, &json));
 cleanup:
     mq_json_free(&json);
@@ -101,11 +109,17 @@ mq_status mq_bench_load(mq_err *err, const mq_bench_load_plan *plan) {
     mq_status status = MQ_OK;
     load_bench b = {.plan = plan};
     MQ_TRY(open_bench(err, &b));
-    mq_progress("loading %zu pictures for %.0f seconds", b.count, SECONDS);
-    MQ_TRY(pass(err, &b)); /* reads them from disk */
-    b.loaded = 0;
-    b.seconds = b.processor = 0;
-    while (b.seconds < SECONDS) MQ_TRY(pass(err, &b));
+    if (plan->cold) {
+        mq_progress("loading %zu pictures from disk", b.count);
+        mq_dataset_forget(b.dataset, MQ_TRAIN);
+        MQ_TRY(pass(err, &b));
+    } else {
+        mq_progress("loading %zu pictures for %.0f seconds", b.count, SECONDS);
+        MQ_TRY(pass(err, &b)); /* reads them from disk */
+        b.loaded = 0;
+        b.seconds = b.processor = 0;
+        while (b.seconds < SECONDS) MQ_TRY(pass(err, &b));
+    }
     MQ_TRY(print_load(err, &b));
 cleanup:
     mq_dataset_free(&b.dataset);

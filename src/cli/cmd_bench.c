@@ -18,10 +18,10 @@
 enum { KINDS_MAX = 32, SEED = 123, IMGSZ = 299 /* of pictures loaded without a network */ };
 
 typedef struct {
-    bool train, infer, layers, json;
+    bool train, infer, layers, cold, json;
     int bn, dtype;
     const char *thaw;
-    int64_t batch, imgsz, threads, workers;
+    int64_t batch, imgsz, buffer, threads, workers;
 } bench_options;
 
 static const mq_option params[] = {
@@ -62,6 +62,18 @@ static const mq_option params[] = {
      .kind = MQ_OPTION_FLAG,
      .offset = offsetof(bench_options, layers),
      .help = "also every layer, in the order of their work"},
+    {.name = "cold",
+     .kind = MQ_OPTION_FLAG,
+     .offset = offsetof(bench_options, cold),
+     .help = "DATA: all training pictures once, read from the disk"},
+    {.name = "shuffle-buffer",
+     .kind = MQ_OPTION_INT,
+     .value = "N",
+     .standard = "0",
+     .min = 0,
+     .max = 1e9,
+     .offset = offsetof(bench_options, buffer),
+     .help = "DATA: in the order of marque train --shuffle-buffer N"},
     MQ_OPTION_JSON(bench_options),
     {.name = NULL},
 };
@@ -288,8 +300,15 @@ static mq_status run(mq_err *err, const mq_call *call) {
     const size_t workers = mq_choose_threads(o->threads, o->workers);
     MQ_TRY(is_data(err, call->args[0], &data));
     if (data)
-        return mq_bench_load(err, &(mq_bench_load_plan){call->args[0], o->imgsz ? (uint32_t)o->imgsz : IMGSZ,
-                                                        (size_t)o->batch, workers, o->json});
+        return mq_bench_load(err, &(mq_bench_load_plan){.folder = call->args[0],
+                                                        .imgsz = o->imgsz ? (uint32_t)o->imgsz : IMGSZ,
+                                                        .batch = (size_t)o->batch,
+                                                        .workers = workers,
+                                                        .buffer = (size_t)o->buffer,
+                                                        .cold = o->cold,
+                                                        .json = o->json});
+    MQ_REQUIRE(!o->cold && !o->buffer, err, MQ_USAGE, "%s is no data set, and --%s is for one", call->args[0],
+               o->cold ? "cold" : "shuffle-buffer");
     MQ_TRY(open_input(err, call, &in));
     mq_progress("measuring %d steps of %zu pictures", MQ_BENCH_STEPS + 1, in.plan.batch);
     MQ_TRY(mq_bench_run(err, &in.plan, &bench));
@@ -314,6 +333,7 @@ const mq_command mq_cmd_bench = {
     .examples = "  marque bench xception\n"
                 "  marque bench xception --train --bn stored --thaw block9+ -b 16 --layers\n"
                 "  marque bench runs/cars-xception --infer -b 1 --json\n"
-                "  marque bench cars.mq --imgsz 299 -j 1\n",
+                "  marque bench cars.mq --imgsz 299 -j 1\n"
+                "  marque bench cars.mq --cold --shuffle-buffer 10000\n",
     .run = run,
 };

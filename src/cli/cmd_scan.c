@@ -1,7 +1,6 @@
 /* cmd_scan.c: `marque scan`, what in a data set somebody should look at. Owns
  * the scan while it is told. */
 #include "base/file.h"
-#include "base/json.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "cli/common.h"
@@ -90,12 +89,12 @@ static void print_flaws(const mq_scan *scan) {
         const mq_flaw_text *text = mq_flaw_name((mq_flaw)flaw);
         if (!scan->flaws[flaw]) continue;
         printf("%8s %s (%s): ", mq_text_count(scan->flaws[flaw], number), text->word, text->means);
-        for (size_t i = 0, shown = 0; i < scan->pictures && shown <= SHOWN; i++) {
-            if (!(scan->rows[i].flaws >> flaw & 1)) continue;
-            printf("%s%s", shown ? ", " : "",
-                   shown < SHOWN ? name_of(scan, (uint32_t)i, &record, name) : "...");
-            shown++;
-        }
+        uint32_t worst[SHOWN];
+        const size_t shown = mq_scan_worst(scan, (mq_flaw)flaw, worst, SHOWN);
+        for (size_t i = 0; i < shown; i++)
+            printf("%s%s", i ? ", " : "", name_of(scan, worst[i], &record, name));
+        if (scan->flaws[flaw] > shown)
+            printf(" and %s more", mq_text_count(scan->flaws[flaw] - shown, number));
         putchar('\n');
     }
     mq_buf_free(&record);
@@ -167,19 +166,33 @@ static mq_status check_strict(mq_err *err, const mq_scan *scan) {
                    scan->flaws[MQ_FLAW_CORRUPT]);
 }
 
+static mq_status add_to_file(mq_err *err, void *user, const void *data, size_t size) {
+    return mq_writer_add(err, user, data, size);
+}
+
+/* What cannot be written is told at the program's end, as of all that is printed. */
+static mq_status add_to_output(mq_err *err, void *user, const void *data, size_t size) {
+    (void)err, (void)user;
+    fwrite(data, 1, size, stdout);
+    return MQ_OK;
+}
+
 /* The same report twice: for programs and for people. */
-static mq_status write_files(mq_err *err, const char *folder, const mq_scan *scan, const mq_recipe *recipe,
-                             const mq_json *json) {
+static mq_status write_files(mq_err *err, const char *folder, const mq_scan *scan, const mq_recipe *recipe) {
     mq_status status = MQ_OK;
     char *data = NULL, *html = NULL;
+    mq_writer *file = NULL;
     mq_buf page = mq_buf_init(PAGE_MAX);
     MQ_TRY(mq_make_folder(err, folder));
     MQ_TRY(mq_path_join(err, folder, "scan.json", &data));
     MQ_TRY(mq_path_join(err, folder, "scan.html", &html));
-    MQ_TRY(mq_json_save(err, json, data));
+    MQ_TRY(mq_writer_open(err, data, &file));
+    MQ_TRY(mq_scan_to_json(err, scan, add_to_file, file));
+    MQ_TRY(mq_writer_commit(err, &file));
     MQ_TRY(mq_scan_to_page(err, scan, recipe, &page));
     MQ_TRY(mq_file_write(err, html, page.data, page.size));
 cleanup:
+    mq_writer_abort(&file);
     mq_buf_free(&page);
     free(data);
     free(html);
@@ -191,7 +204,6 @@ static mq_status run(mq_err *err, const mq_call *call) {
     const scan_options *o = call->options;
     mq_dataset *dataset = NULL;
     mq_bundle *weights = NULL;
-    mq_json *json = NULL;
     mq_scan scan = {0};
     mq_dtype dtype;
     const mq_arch *arch = mq_arch_find(NETWORK);
@@ -208,10 +220,9 @@ static mq_status run(mq_err *err, const mq_call *call) {
                                .stop = mq_stop_wanted,
                                .progress = tell};
     MQ_TRY(mq_scan_run(err, &plan, &scan));
-    if (o->json || o->output) MQ_TRY(mq_scan_to_json(err, &scan, &json));
-    if (o->output) MQ_TRY(write_files(err, o->output, &scan, &recipe, json));
+    if (o->output) MQ_TRY(write_files(err, o->output, &scan, &recipe));
     if (o->json) {
-        MQ_TRY(mq_print_json(err, &json));
+        MQ_TRY(mq_scan_to_json(err, &scan, add_to_output, NULL));
     } else {
         print_text(&scan);
         if (o->output) printf("report: %s/scan.html\n", o->output);
@@ -219,7 +230,6 @@ static mq_status run(mq_err *err, const mq_call *call) {
     }
     if (o->strict) MQ_TRY(check_strict(err, &scan));
 cleanup:
-    mq_json_free(&json);
     mq_scan_free(&scan);
     mq_bundle_free(&weights);
     mq_dataset_free(&dataset);

@@ -188,6 +188,8 @@ static mq_status digest_labels(mq_err *err, const train_call *c, mq_buf *text) {
     const mq_train_options *o = &c->options;
     char weights[MQ_HEX_SIZE];
     if (o->sampling) MQ_TRY(mq_buf_printf(err, text, "|sampling %d", o->sampling));
+    if (o->shuffle_buffer)
+        MQ_TRY(mq_buf_printf(err, text, "|shuffle-buffer %lld", (long long)o->shuffle_buffer));
     if (o->smoothing > 0) MQ_TRY(mq_buf_printf(err, text, "|smoothing %.9g", o->smoothing));
     if (!c->class_weights) goto cleanup;
     MQ_TRY(mq_sha256_hex(err, c->class_weights, mq_dataset_classes(c->dataset) * sizeof *c->class_weights,
@@ -230,6 +232,9 @@ cleanup:
 static mq_status open_inputs(mq_err *err, train_call *c) {
     mq_status status = MQ_OK;
     const mq_train_options *o = &c->options;
+    MQ_REQUIRE(!o->shuffle_buffer || o->sampling != MQ_SAMPLE_BALANCED, err, MQ_USAGE,
+               "--shuffle-buffer is for pictures that all come once, and --sampling balanced draws from all "
+               "classes at any time; take one of the two");
     MQ_TRY(mq_find_network(err, o->model, &c->arch, &c->weights));
     MQ_TRY(mq_check_imgsz(err, c->arch, o->imgsz));
     MQ_TRY(check_blocks(err, c));
@@ -277,6 +282,7 @@ static mq_train_plan plan_of(train_call *c) {
                            .parts = &c->parts,
                            .seed = (uint64_t)o->seed,
                            .sampling = (mq_sampling_kind)o->sampling,
+                           .shuffle_buffer = (size_t)o->shuffle_buffer,
                            .class_weights = c->class_weights,
                            .smoothing = o->smoothing,
                            .monitor = (mq_monitor)o->monitor,
@@ -392,6 +398,7 @@ const mq_command mq_cmd_train = {
                 "  marque train cars.mq --stages head:10@1e-3,block9+:5@1e-4 --bn stored --name first\n"
                 "  marque train cars.mq --preset reference\n"
                 "  marque train cars.mq --augment \"reference; fine-grained\"\n"
+                "  marque train many.mq --shuffle-buffer 10000\n"
                 "  marque train vans.mq --model runs/first\n"
                 "  marque train --resume runs/first --epochs 30\n"
                 "  marque train cars.mq --plan\n",

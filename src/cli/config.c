@@ -118,6 +118,14 @@ const mq_option mq_train_options_table[] = {
      .standard = "shuffle",
      .offset = offsetof(mq_train_options, sampling),
      .help = "an epoch shows each picture once, or each class equally often"},
+    {.name = "shuffle-buffer",
+     .kind = MQ_OPTION_INT,
+     .value = "N",
+     .standard = "0",
+     .min = 0,
+     .max = 1e9,
+     .offset = offsetof(mq_train_options, shuffle_buffer),
+     .help = "shuffle N pictures at a time, for slow disks and sets larger than memory; 0: all at once"},
     {.name = "class-weights",
      .kind = MQ_OPTION_TEXT,
      .value = "none|balanced|FILE.csv",
@@ -269,7 +277,7 @@ mq_status mq_config_make(mq_err *err, const mq_train_options *o, const char *dat
     MQ_TRY(mq_json_pack(
         err, json,
         "{s:i, s:o, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:O, s:f, s:s, s:s, s:s, s:s, s:I, s:I, s:f, s:I, "
-        "s:I, s:s, s:o, s:f, s:s, s:I}",
+        "s:I, s:s, s:o, s:f, s:s, s:I, s:I}",
         "version", 1, "data", mq_json_text(data), "model", o->model, "imgsz", (long long)o->imgsz, "batch",
         (long long)o->batch, "seed", (long long)o->seed, "optimizer",
         choice("optimizer", o->optimizer, words[0]), "head", choice("head", o->head, words[1]), "monitor",
@@ -279,7 +287,8 @@ mq_status mq_config_make(mq_err *err, const mq_train_options *o, const char *dat
         (long long)o->threads, "jobs", (long long)o->workers, "checkpoint-every", o->checkpoint_every, "keep",
         (long long)o->keep, "summary-steps", (long long)o->summary_steps, "sampling",
         choice("sampling", o->sampling, words[7]), "class-weights", mq_json_text(o->class_weights),
-        "label-smoothing", o->smoothing, "augment", o->augment, "fold", (long long)o->fold));
+        "label-smoothing", o->smoothing, "augment", o->augment, "fold", (long long)o->fold, "shuffle-buffer",
+        (long long)o->shuffle_buffer));
     MQ_TRY(mq_json_set(err, *json, "denoise", mq_json_text(choice("denoise", o->denoise, words[0]))));
 cleanup:
     mq_json_free(&list);
@@ -312,9 +321,9 @@ cleanup:
 
 mq_status mq_config_compare(mq_err *err, const char *where, const mq_json *then, const mq_json *now) {
     static const char *const settings[] = {
-        "model",         "imgsz",           "batch",   "seed",    "optimizer", "head",
-        "monitor",       "filter",          "fit",     "denoise", "fraction",  "sampling",
-        "class-weights", "label-smoothing", "augment", "fold",    NULL};
+        "model",           "imgsz",   "batch",   "seed",     "optimizer", "head",           "monitor",
+        "filter",          "fit",     "denoise", "fraction", "sampling",  "shuffle-buffer", "class-weights",
+        "label-smoothing", "augment", "fold",    NULL};
     static const char *const of_stage[] = {"thaw", "lr", "bn", "epochs", NULL}, *const of_last[] = {
                                                                                     "thaw", "lr", "bn", NULL};
     mq_status status = MQ_OK;

@@ -10,7 +10,7 @@
 typedef struct {
     const char *preset, *stages, *epochs, *lr, *name, *output, *config, *resume, *model, *class_weights,
         *augment;
-    int64_t batch, imgsz, fold, seed, keep, summary_steps, threads, workers;
+    int64_t batch, imgsz, fold, seed, keep, summary_steps, threads, workers, shuffle_buffer;
     double checkpoint_every, fraction, smoothing;
     int optimizer, bn, head, monitor, dtype, cache, filter, fit, sampling, denoise;
     bool plan, allow_inexact;

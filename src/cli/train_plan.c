@@ -48,6 +48,7 @@ static void print_labels(const mq_train_plan *plan) {
     }
     if (w) fprintf(stderr, "class weights %.3g to %.3g\n", (double)least, (double)most);
     if (plan->sampling == MQ_SAMPLE_BALANCED) fputs("each class is shown equally often\n", stderr);
+    if (plan->shuffle_buffer) fprintf(stderr, "pictures are shuffled %zu at a time\n", plan->shuffle_buffer);
     if (plan->smoothing > 0) fprintf(stderr, "labels smoothed by %.3g\n", plan->smoothing);
 }
 

@@ -153,3 +153,9 @@ unsigned mq_quality_flaws(const mq_limits *limits, const float measures[MQ_MEASU
     }
     return flaws;
 }
+
+float mq_quality_excess(const mq_limits *limits, mq_flaw flaw, const float measures[MQ_MEASURES]) {
+    if (TEXTS[flaw].measure == MQ_MEASURES) return 0;
+    const float value = measures[TEXTS[flaw].measure];
+    return value < limits->below[flaw] ? limits->below[flaw] / value : value / limits->above[flaw];
+}

@@ -61,4 +61,7 @@ MQ_MUST_USE mq_status mq_limits_find(mq_err *err, const float *measures, size_t 
 /* The flaws of one picture, a bit (1 << mq_flaw) each. */
 unsigned mq_quality_flaws(const mq_limits *limits, const float measures[MQ_MEASURES]);
 
+/* How many times beyond its bound a picture with the flaw lies; 0 where nothing is measured. */
+float mq_quality_excess(const mq_limits *limits, mq_flaw flaw, const float measures[MQ_MEASURES]);
+
 #endif

@@ -334,3 +334,19 @@ void mq_scan_sample(const mq_scan *scan, uint32_t picture, mq_buf *record, mq_sa
     if (mq_dataset_read(&none, scan->dataset, split, index, record, sample) != MQ_OK)
         *sample = (mq_sample){.name = "", .label = mq_dataset_label(scan->dataset, split, index)};
 }
+
+size_t mq_scan_worst(const mq_scan *scan, mq_flaw flaw, uint32_t *pictures, size_t most) {
+    size_t count = 0;
+    for (size_t i = 0; i < scan->pictures && most; i++) {
+        if (!(scan->rows[i].flaws >> flaw & 1)) continue;
+        const float excess = mq_quality_excess(&scan->limits, flaw, scan->rows[i].measures);
+        size_t at = count;
+        while (at && excess > mq_quality_excess(&scan->limits, flaw, scan->rows[pictures[at - 1]].measures))
+            at--;
+        if (at == most) continue;
+        if (count < most) count++;
+        memmove(pictures + at + 1, pictures + at, (count - 1 - at) * sizeof *pictures);
+        pictures[at] = (uint32_t)i;
+    }
+    return count;
+}

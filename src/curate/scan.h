@@ -76,6 +76,10 @@ enum { MQ_SMALL_CLASS = 5 };
 MQ_MUST_USE mq_status mq_scan_run(mq_err *err, const mq_scan_plan *plan, mq_scan *scan);
 void mq_scan_free(mq_scan *scan);
 
+/* The worst pictures with a flaw, at most `most` of them, the very worst first, into pictures; returns how
+ * many. */
+size_t mq_scan_worst(const mq_scan *scan, mq_flaw flaw, uint32_t *pictures, size_t most);
+
 /* Reads the picture's record and name again, for reports; sample borrows from record. A record that cannot be
  * read: the sample has no bytes and the name "". */
 void mq_scan_sample(const mq_scan *scan, uint32_t picture, mq_buf *record, mq_sample *sample);

@@ -1,6 +1,6 @@
 /* scan_json.c: the scan as JSON. Called by `marque scan`. Owns the values until
- * they are packed. Invariant: numbers and names are those of the scan; what was
- * not measured is null. */
+ * they are written, of one picture at a time. Invariant: numbers and names are those
+ * of the scan; what was not measured is null. */
 #include "curate/scan_json.h"
 #include "base/mem.h"
 #include "data/manifest.h"
@@ -12,6 +12,13 @@ enum { RECORD_MAX = 1 << 30 };
 
 static mq_status set(mq_err *err, mq_json *object, const char *key, double value) {
     return mq_json_set(err, object, key, mq_json_number(value));
+}
+
+/* For who takes it over. */
+static mq_json *take(mq_json **json) {
+    mq_json *taken = *json;
+    *json = NULL;
+    return taken;
 }
 
 /* The picture by name, part and class. */
@@ -58,52 +65,57 @@ cleanup:
     return status;
 }
 
-static mq_status all_flawed_json(mq_err *err, const mq_scan *scan, mq_json **json) {
+static mq_status stream_flawed(mq_err *err, const mq_scan *scan, mq_json_stream *out) {
     mq_status status = MQ_OK;
     mq_buf record = mq_buf_init(RECORD_MAX);
+    mq_json *one = NULL;
     size_t problem = 0;
-    MQ_TRY(mq_json_pack(err, json, "[]"));
+    MQ_TRY(mq_json_stream_open(err, out, "flagged", '['));
     for (size_t i = 0; i < scan->pictures; i++) {
         if (!scan->rows[i].flaws) continue;
-        mq_json *one = NULL;
         MQ_TRY(flawed_json(err, scan, (uint32_t)i, &record, &one));
-        MQ_TRY(mq_json_append(err, *json, one));
         if (problem < scan->problem_count && scan->problems[problem].picture == i)
             MQ_TRY(mq_json_set(err, one, "error", mq_json_text(scan->problems[problem++].text)));
+        MQ_TRY(mq_json_stream_add(err, out, NULL, take(&one)));
     }
+    MQ_TRY(mq_json_stream_close(err, out));
 cleanup:
+    mq_json_free(&one);
     mq_buf_free(&record);
     return status;
 }
 
-static mq_status group_json(mq_err *err, const mq_scan *scan, const mq_duplicate_group *g, mq_buf *record,
-                            mq_json **json) {
+/* A group may be as large as the data set. */
+static mq_status stream_group(mq_err *err, const mq_scan *scan, const mq_duplicate_group *g, mq_buf *record,
+                              mq_json_stream *out) {
     mq_status status = MQ_OK;
-    mq_json *pictures = NULL;
-    MQ_TRY(mq_json_pack(err, &pictures, "[]"));
+    mq_json *head = NULL;
+    MQ_TRY(mq_json_pack(err, &head, "{s:s, s:b, s:b, s:b, s:b, s:i, s:o}", "kind",
+                        g->exact ? "exact" : "near", "leak", g->leak, "conflict", g->conflict, "confirmed",
+                        g->confirmed, "mirrored", g->mirrored, "distance", (int)g->distance, "cosine",
+                        mq_json_number((double)g->cosine)));
+    MQ_TRY(mq_json_stream_open(err, out, NULL, '{'));
+    MQ_TRY(mq_json_stream_merge(err, out, take(&head)));
+    MQ_TRY(mq_json_stream_open(err, out, "pictures", '['));
     for (size_t i = 0; i < g->count; i++) {
         mq_json *one = NULL;
         MQ_TRY(picture_json(err, scan, g->pictures[i], record, &one));
-        MQ_TRY(mq_json_append(err, pictures, one));
+        MQ_TRY(mq_json_stream_add(err, out, NULL, one));
     }
-    MQ_TRY(mq_json_pack(err, json, "{s:s, s:b, s:b, s:b, s:b, s:i, s:o, s:O}", "kind",
-                        g->exact ? "exact" : "near", "leak", g->leak, "conflict", g->conflict, "confirmed",
-                        g->confirmed, "mirrored", g->mirrored, "distance", (int)g->distance, "cosine",
-                        mq_json_number((double)g->cosine), "pictures", pictures));
+    MQ_TRY(mq_json_stream_close(err, out));
+    MQ_TRY(mq_json_stream_close(err, out));
 cleanup:
-    mq_json_free(&pictures);
+    mq_json_free(&head);
     return status;
 }
 
-static mq_status groups_json(mq_err *err, const mq_scan *scan, mq_json **json) {
+static mq_status stream_groups(mq_err *err, const mq_scan *scan, mq_json_stream *out) {
     mq_status status = MQ_OK;
     mq_buf record = mq_buf_init(RECORD_MAX);
-    MQ_TRY(mq_json_pack(err, json, "[]"));
-    for (size_t i = 0; i < scan->duplicates.count; i++) {
-        mq_json *one = NULL;
-        MQ_TRY(group_json(err, scan, &scan->duplicates.groups[i], &record, &one));
-        MQ_TRY(mq_json_append(err, *json, one));
-    }
+    MQ_TRY(mq_json_stream_open(err, out, "groups", '['));
+    for (size_t i = 0; i < scan->duplicates.count; i++)
+        MQ_TRY(stream_group(err, scan, &scan->duplicates.groups[i], &record, out));
+    MQ_TRY(mq_json_stream_close(err, out));
 cleanup:
     mq_buf_free(&record);
     return status;
@@ -191,38 +203,47 @@ static mq_status left_out_json(mq_err *err, const mq_scan *scan, mq_json **json)
     return tallies_json(err, &scan->left_out, json);
 }
 
+/* Behind the lists of pictures. */
 static const struct {
     const char *key;
     part_fn make;
 } PARTS[] = {
-    {"flaws", flaws_json},       {"flagged", all_flawed_json}, {"groups", groups_json},
     {"classes", classes_json},   {"sizes", sizes_of_pictures}, {"boxes", sizes_of_boxes},
     {"formats", formats_json},   {"colours", colours_json},    {"orientations", orientations_json},
     {"left_out", left_out_json},
 };
 
-mq_status mq_scan_to_json(mq_err *err, const mq_scan *scan, mq_json **json) {
-    mq_status status = MQ_OK;
+static mq_status head_json(mq_err *err, const mq_scan *scan, mq_json **json) {
     const mq_duplicates *d = &scan->duplicates;
-    mq_json *all = NULL, *part = NULL;
-    MQ_TRY(mq_json_pack(
-        err, &all, "{s:s, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:b, s:I, s:I, s:I, s:I}",
+    return mq_json_pack(
+        err, json, "{s:s, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:b, s:I, s:I, s:I, s:I}",
         "schema", "marque.scan.v1", "data", mq_json_text(mq_dataset_folder(scan->dataset)), "data_sha256",
         mq_dataset_digest(scan->dataset), "pictures", (long long)scan->pictures, "flagged_pictures",
         (long long)scan->flawed, "leaks", (long long)scan->leaks, "conflicts", (long long)scan->conflicts,
         "copies", (long long)scan->copies, "confirmed", scan->confirmed, "candidates",
         (long long)d->candidates, "refused", (long long)d->refused, "complete", d->complete, "small_classes",
         (long long)scan->small, "largest_class", (long long)scan->largest, "smallest_class",
-        (long long)scan->smallest, "left_out_pictures", (long long)scan->left_out_count));
+        (long long)scan->smallest, "left_out_pictures", (long long)scan->left_out_count);
+}
+
+mq_status mq_scan_to_json(mq_err *err, const mq_scan *scan, mq_json_sink sink, void *user) {
+    mq_status status = MQ_OK;
+    mq_json *part = NULL;
+    mq_json_stream out = mq_json_stream_init(sink, user);
+    MQ_TRY(mq_json_stream_open(err, &out, NULL, '{'));
+    MQ_TRY(head_json(err, scan, &part));
+    MQ_TRY(mq_json_stream_merge(err, &out, take(&part)));
+    MQ_TRY(flaws_json(err, scan, &part));
+    MQ_TRY(mq_json_stream_add(err, &out, "flaws", take(&part)));
+    MQ_TRY(stream_flawed(err, scan, &out));
+    MQ_TRY(stream_groups(err, scan, &out));
     for (size_t i = 0; i < sizeof PARTS / sizeof *PARTS; i++) {
         MQ_TRY(PARTS[i].make(err, scan, &part));
-        MQ_TRY(mq_json_set(err, all, PARTS[i].key, part));
-        part = NULL;
+        MQ_TRY(mq_json_stream_add(err, &out, PARTS[i].key, take(&part)));
     }
-    *json = all;
-    all = NULL;
+    MQ_TRY(mq_json_stream_close(err, &out));
 cleanup:
     mq_json_free(&part);
-    mq_json_free(&all);
+    mq_json_stream_free(&out);
     return status;
 }

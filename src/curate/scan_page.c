@@ -182,13 +182,14 @@ static const mq_scan_problem *problem_of(const mq_scan *scan, size_t picture) {
     return NULL;
 }
 
-/* The pictures with one flaw, and the bound that they pass. */
+/* The worst pictures with one flaw, and the bound that they pass. */
 static mq_status add_flaw(mq_err *err, page *p, mq_flaw flaw) {
     mq_status status = MQ_OK;
     const mq_scan *scan = p->scan;
     const mq_flaw_text *text = mq_flaw_name(flaw);
     const float below = scan->limits.below[flaw], above = scan->limits.above[flaw];
-    size_t shown = 0;
+    uint32_t worst[FLAWED_SHOWN];
+    const size_t shown = mq_scan_worst(scan, flaw, worst, FLAWED_SHOWN);
     char note[64];
     if (!scan->flaws[flaw]) return MQ_OK;
     MQ_TRY(mq_buf_printf(err, p->out, "<h2 id=%s>%s: %zu pictures</h2><p>%s", text->word, text->word,
@@ -199,17 +200,15 @@ static mq_status add_flaw(mq_err *err, page *p, mq_flaw flaw) {
     if (!isnan(below) && !isnan(above)) MQ_TRY(mq_buf_add_text(err, p->out, " or"));
     if (!isnan(above)) MQ_TRY(mq_buf_printf(err, p->out, " above %.4g", (double)above));
     MQ_TRY(mq_buf_printf(err, p->out, "%s</p><div class=set>", text->measure < MQ_MEASURES ? ")" : ""));
-    for (size_t i = 0; i < scan->pictures && shown < FLAWED_SHOWN; i++) {
-        const mq_scan_row *row = &scan->rows[i];
-        if (!(row->flaws >> flaw & 1)) continue;
+    for (size_t i = 0; i < shown; i++) {
+        const mq_scan_row *row = &scan->rows[worst[i]];
         note[0] = 0;
         if (text->measure < MQ_MEASURES)
             snprintf(note, sizeof note, "%.4g <span class=dim>%u x %u</span>",
                      (double)row->measures[text->measure], row->width, row->height);
-        MQ_TRY(add_figure(err, p, (uint32_t)i, note));
-        const mq_scan_problem *problem = flaw == MQ_FLAW_CORRUPT ? problem_of(scan, i) : NULL;
+        MQ_TRY(add_figure(err, p, worst[i], note));
+        const mq_scan_problem *problem = flaw == MQ_FLAW_CORRUPT ? problem_of(scan, worst[i]) : NULL;
         if (problem) MQ_TRY(add_text(err, p, problem->text));
-        shown++;
     }
     MQ_TRY(mq_buf_add_text(err, p->out, "</div>"));
     MQ_TRY(add_more(err, p, shown, scan->flaws[flaw]));

@@ -17,7 +17,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CLASSES_MAX = 1 << 24, FRAME = MQ_TFRECORD_HEADER + MQ_TFRECORD_FOOTER };
+enum {
+    CLASSES_MAX = 1 << 24,
+    FRAME = MQ_TFRECORD_HEADER + MQ_TFRECORD_FOOTER,
+    GAP = 256 << 10,   /* bytes that a disk reads in less time than it takes to go elsewhere */
+    PIECE = 512 << 10, /* bytes told of in a call: Linux leaves away what a device does not read at once */
+};
 
 typedef struct {
     char *path;
@@ -336,4 +341,55 @@ mq_status mq_dataset_read(mq_err *err, const mq_dataset *dataset, mq_split split
 cleanup:
     free(what);
     return status;
+}
+
+/* Of a stretch of a shard. */
+static void expect_stretch(const dataset_part *part, const mq_index_row *stretch) {
+    if (!stretch->length) return;
+    const int fd = open(part->shards[stretch->shard].path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return; /* whoever reads it tells of that */
+    for (uint64_t done = 0; done < stretch->length; done += PIECE) {
+        const uint64_t left = stretch->length - done, bytes = left < PIECE ? left : PIECE;
+        posix_fadvise(fd, (off_t)(stretch->offset + done), (off_t)bytes, POSIX_FADV_WILLNEED);
+    }
+    close(fd);
+}
+
+static int compare_indexes(const void *a, const void *b) {
+    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+mq_status mq_dataset_expect(mq_err *err, const mq_dataset *dataset, mq_split split, const uint32_t *indexes,
+                            size_t count) {
+    mq_status status = MQ_OK;
+    const dataset_part *part = &dataset->parts[split];
+    uint32_t *sorted = NULL;
+    mq_index_row stretch = {.length = 0};
+    MQ_TRY(mq_calloc(err, count, sizeof *sorted, "the order of pictures", &sorted));
+    if (count) memcpy(sorted, indexes, count * sizeof *sorted);
+    if (count) qsort(sorted, count, sizeof *sorted, compare_indexes);
+    for (size_t i = 0; i < count; i++) {
+        const mq_index_row row = mq_index_get(&part->index, sorted[i]);
+        const uint64_t end = stretch.offset + stretch.length;
+        if (row.shard != stretch.shard || row.offset < end || row.offset - end > GAP) {
+            expect_stretch(part, &stretch);
+            stretch = row;
+        }
+        stretch.length = row.offset + row.length + FRAME - stretch.offset;
+    }
+    expect_stretch(part, &stretch);
+cleanup:
+    free(sorted);
+    return status;
+}
+
+void mq_dataset_forget(const mq_dataset *dataset, mq_split split) {
+    const dataset_part *part = &dataset->parts[split];
+    for (size_t i = 0; i < part->shard_count; i++) {
+        const int fd = open(part->shards[i].path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0) continue;
+        posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED); /* up to the end */
+        close(fd);
+    }
 }

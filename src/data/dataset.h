@@ -69,4 +69,12 @@ MQ_MUST_USE mq_status mq_dataset_read(mq_err *err, const mq_dataset *dataset, mq
 MQ_MUST_USE mq_status mq_dataset_frame(mq_err *err, const mq_dataset *dataset, mq_split split, size_t index,
                                        mq_buf *frame);
 
+/* Tells the system that count pictures will be read soon, in any order: it then reads them in that of the
+ * disk. What it does not know how to do is passed over. */
+MQ_MUST_USE mq_status mq_dataset_expect(mq_err *err, const mq_dataset *dataset, mq_split split,
+                                        const uint32_t *indexes, size_t count);
+
+/* Asks the system to forget what it holds of a split in memory, so that it is read from the disk again. */
+void mq_dataset_forget(const mq_dataset *dataset, mq_split split);
+
 #endif

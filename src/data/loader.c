@@ -24,13 +24,20 @@ struct mq_loader {
     mq_err failure;     /* the first; the loader ends with it */
 };
 
+static mq_status tell_ahead(mq_err *err, const mq_loader_plan *plan, size_t item) {
+    if (!plan->ahead || !plan->order || item % plan->ahead) return MQ_OK;
+    const size_t left = plan->count - item, count = left < plan->ahead ? left : plan->ahead;
+    return mq_dataset_expect(err, plan->dataset, plan->split, plan->order + item, count);
+}
+
 static mq_status load(mq_err *err, void *context, size_t item, size_t slot, size_t worker) {
     const mq_loader *loader = context;
     const mq_loader_plan *plan = &loader->plan;
     const size_t index = plan->order ? plan->order[item] : item;
     mq_sample sample;
-    const mq_status status = mq_dataset_read(err, plan->dataset, plan->split, index, &loader->records[worker],
-                                             &sample);
+    mq_status status = tell_ahead(err, plan, item);
+    if (status != MQ_OK) return status;
+    status = mq_dataset_read(err, plan->dataset, plan->split, index, &loader->records[worker], &sample);
     if (status != MQ_OK) return status;
     const mq_encoded in = {sample.name, sample.bytes, sample.size};
     const mq_variant variant = {

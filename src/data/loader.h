@@ -16,6 +16,8 @@ typedef struct {
     size_t count;          /* pictures in all */
     size_t batch;          /* pictures a batch; the last may be shorter */
     size_t workers;        /* at least 1 */
+    size_t ahead;          /* pictures of order that the system is told of together, as it comes to the first
+                            * of them (mq_dataset_expect); 0: none */
     /* What else happens to them, drawn by seed, epoch, the picture's index in the split, and times; its own
      * flip does not count here. NULL: nothing. */
     const mq_augment *augment;

@@ -207,7 +207,8 @@ static mq_status open_source(mq_err *err, const mq_features_plan *plan, view_sou
                                  .flips = s->flips,
                                  .count = s->count,
                                  .batch = plan->batch,
-                                 .workers = plan->workers};
+                                 .workers = plan->workers,
+                                 .ahead = plan->ahead};
     MQ_TRY(mq_loader_open(err, &load, &s->loader));
 cleanup:
     return status;

@@ -30,6 +30,7 @@ typedef struct {
     size_t width;               /* numbers a picture */
     mq_dtype dtype;             /* of the trunk, and of the numbers on disk: MQ_F32 or MQ_BF16 */
     size_t batch, workers;
+    size_t ahead; /* as the loader's; 0: none */
     bool (*stop)(void *user);
     mq_features_progress progress;
     void *user;

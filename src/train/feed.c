@@ -120,6 +120,7 @@ static mq_status open_loader(mq_err *err, mq_feed *f) {
                                  .count = pass->count,
                                  .batch = pass->rows,
                                  .workers = f->plan.workers,
+                                 .ahead = f->plan.ahead,
                                  .augment = pass->augment,
                                  .seed = pass->seed,
                                  .epoch = pass->epoch};

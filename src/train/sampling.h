@@ -1,10 +1,12 @@
 /* sampling.h: which pictures an epoch trains on, and in which order.
  *
- * MQ_SAMPLE_SHUFFLE: each picture once. MQ_SAMPLE_BALANCED: as many pictures, of each of the K classes that
- * have any as many as of the others. By the end of epoch e class k has had floor(((e + 1) n + k) / K) draws
- * (which add up to (e + 1) n), so an epoch's figures differ by at most one, and not always for the same
- * classes. A class's draws go through one permutation of its pictures after the other, from epoch to epoch:
- * none comes again before all have come. */
+ * MQ_SAMPLE_SHUFFLE: each picture once, in a random order; with a buffer of N pictures in one that reads the
+ * shards almost from end to end: blocks of MQ_SAMPLE_BLOCK pictures that lie one behind the other come in a
+ * random order, then the pictures of each N of that order do. MQ_SAMPLE_BALANCED: as many pictures, of each
+ * of the K classes that have any as many as of the others. By the end of epoch e class k has had floor(((e +
+ * 1) n + k) / K) draws (which add up to (e + 1) n), so an epoch's figures differ by at most one, and not
+ * always for the same classes. A class's draws go through one permutation of its pictures after the other,
+ * from epoch to epoch: none comes again before all have come. */
 #ifndef MQ_SAMPLING_H
 #define MQ_SAMPLING_H
 
@@ -12,12 +14,20 @@
 
 typedef enum { MQ_SAMPLE_SHUFFLE, MQ_SAMPLE_BALANCED } mq_sampling_kind;
 
+enum { MQ_SAMPLE_BLOCK = 64 };
+
 typedef struct mq_sampling mq_sampling;
 
-/* For the training pictures subset [count], indexes into the training part; dataset and subset are borrowed
- * while it lives. *sampling is the caller's. */
-MQ_MUST_USE mq_status mq_sampling_create(mq_err *err, mq_sampling_kind kind, const mq_dataset *dataset,
-                                         const uint32_t *subset, size_t count, mq_sampling **sampling);
+typedef struct {
+    mq_sampling_kind kind;
+    size_t buffer;             /* pictures, of MQ_SAMPLE_SHUFFLE alone; 0: as many as there are */
+    const mq_dataset *dataset; /* borrowed while the sampling lives, as is subset */
+    const uint32_t *subset;    /* [count] the training pictures: indexes into the training part, rising */
+    size_t count;
+} mq_sampling_plan;
+
+/* *sampling is the caller's. */
+MQ_MUST_USE mq_status mq_sampling_create(mq_err *err, const mq_sampling_plan *plan, mq_sampling **sampling);
 void mq_sampling_free(mq_sampling **sampling);
 
 /* The epoch's places in the subset into order [count], and how often each came before in it into times

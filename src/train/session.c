@@ -114,8 +114,9 @@ mq_status mq_session_open(mq_err *err, const mq_train_plan *plan, mq_session *s)
     MQ_TRY(mq_calloc(err, s->count, sizeof *s->order, "the order of pictures", &s->order));
     MQ_TRY(mq_calloc(err, s->count, sizeof *s->flips, "the flips of pictures", &s->flips));
     MQ_TRY(mq_calloc(err, s->count, sizeof *s->times, "the order of pictures", &s->times));
-    MQ_TRY(
-        mq_sampling_create(err, plan->sampling, plan->dataset, plan->parts->train, s->count, &s->sampling));
+    const mq_sampling_plan sampling = {plan->sampling, plan->shuffle_buffer, plan->dataset,
+                                       plan->parts->train, s->count};
+    MQ_TRY(mq_sampling_create(err, &sampling, &s->sampling));
     mq_head_init(s->head, plan->seed);
     s->trainer->weights = plan->class_weights;
     s->trainer->smoothing = (float)plan->smoothing;

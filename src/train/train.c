@@ -43,6 +43,7 @@ static mq_trunk_plan trunk_of(mq_session *s, size_t stage) {
                            .dtype = plan->dtype,
                            .batch = plan->batch,
                            .workers = plan->workers,
+                           .ahead = plan->shuffle_buffer,
                            .cache = plan->cache,
                            .stop = stopped,
                            .progress = tell_features,

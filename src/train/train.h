@@ -52,6 +52,7 @@ typedef struct {
     uint64_t summary_steps;  /* between records of the training figures; 0: none */
     uint64_t seed;
     mq_sampling_kind sampling;
+    size_t shuffle_buffer;      /* pictures, without balanced sampling (sampling.h); 0: all */
     const float *class_weights; /* [classes] of the loss in training; NULL: none */
     double smoothing;           /* of its labels, 0..1 */
     mq_monitor monitor;

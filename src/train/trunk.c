@@ -125,6 +125,7 @@ static mq_features_plan features_of(mq_trunk *t, mq_split split) {
                               .dtype = plan->dtype,
                               .batch = PROGRAM_BATCH,
                               .workers = plan->workers,
+                              .ahead = train ? plan->ahead : 0,
                               .stop = stop_filling,
                               .progress = tell_filling,
                               .user = t};

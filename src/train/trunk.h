@@ -22,7 +22,8 @@ typedef struct {
     const mq_stage *stage;
     mq_dtype dtype;
     size_t batch, workers;
-    bool cache; /* where it may be: augmentation beside flips keeps the training part out */
+    size_t ahead; /* training pictures the system is told of together, as the loader's; 0: none */
+    bool cache;   /* where it may be: augmentation beside flips keeps the training part out */
     bool (*stop)(void *user);
     /* Told of the frozen part's work on a split, as mq_features_progress. */
     void (*progress)(void *user, mq_split split, size_t done, size_t total, double seconds, double waited);

@@ -72,6 +72,12 @@ def test_load(tap, m):
     r = json.loads(run.out) if run.code == 0 else {}
     tap.check("pictures a second of its loader", r.get("pass") == "load" and r["workers"] == 2 and r["imgsz"] == 40 and
               r["pictures"] > 100 and r["pictures"] % 18 == 0 and r["img_s"] > 0 and r["core_ms"] > 0, run)
+    run = m.run(["bench", "data.mq", "--imgsz", "40", "--cold", "--shuffle-buffer", "5", "--json"])
+    r = json.loads(run.out) if run.code == 0 else {}
+    tap.check("all pictures once from disk", r.get("pictures") == 18 and r["cold"] and r["shuffle_buffer"] == 5, run)
+    m.expect(tap, "and in words", ["bench", "data.mq", "--imgsz", "40", "--cold"], 0, out="loading data.mq from disk, 40 px")
+    m.expect(tap, "no disk in a network", ["bench", "xception", "--cold"], 64, err="xception is no data set")
+    m.expect(tap, "nor an order", ["bench", "xception", "--shuffle-buffer", "5"], 64, err="--shuffle-buffer is for one")
 
 
 def main():

@@ -41,6 +41,9 @@ def test_settings(tap, m):
     m.expect(tap, "resuming nothing", ["train", "--resume", "runs/none"], 66, err="runs/none: not a run folder")
     refused("a sampling nobody knows", ["--sampling", "even"], 64, "shuffle|balanced")
     refused("labels smoothed by more than all", ["--label-smoothing", "1.5"], 64, ["--label-smoothing", "from 0 to 1"])
+    refused("a buffer for balanced sampling", ["--sampling", "balanced", "--shuffle-buffer", "9"], 64,
+            ["--shuffle-buffer", "take one of the two"])
+    refused("a buffer of less than nothing", ["--shuffle-buffer", "-1"], 64, "--shuffle-buffer")
     refused("rare classes raised twice", ["--sampling", "balanced", "--class-weights", "balanced"], 64, "take one of the two")
     refused("weights that are not there", ["--class-weights", "none.csv"], 66, "none.csv")
     refused("balanced weights get as far as the network's", ["--class-weights", "balanced"], 66, "marque pull xception")

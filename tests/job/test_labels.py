@@ -1,4 +1,4 @@
-"""test_labels.py: runs on uneven classes, balanced, weighted and smoothed: the same bytes with any number of workers,
+"""test_labels.py: runs on uneven classes, balanced, weighted and smoothed, or shuffled some at a time: the same bytes with any number of workers,
 cached or not, stopped, killed and resumed. On real pictures with the real weights, at 71 pixels."""
 import csv
 import json
@@ -76,6 +76,24 @@ def test_each(tap, m):
     tap.check("all others differ", len({model[1] for model in seen}) == 5)
 
 
+def test_buffer(tap, m):
+    """Shuffled some at a time: another order, the same from cache and shards, in a fold, after a stop."""
+    buffer = ["--shuffle-buffer", "8", "--epochs", "6"]
+    m.expect(tap, "a buffer", train("buffer", *buffer), 0, err="pictures are shuffled 8 at a time")
+    m.expect(tap, "all at once", train("at once", "--shuffle-buffer", "0", "--epochs", "3"), 0, no_err="at a time")
+    tap.check("0 is what there was before", models(m, "at once") == models(m, "none"))
+    m.expect(tap, "without cache", train("shards", *buffer, "--cache", "off", "-j", "7"), 0)
+    tap.check("the same bytes from the shards", models(m, "shards") == models(m, "buffer"))
+    code, text = m.stop_when(train("halted", *buffer), "head 3/6", signal.SIGINT)
+    tap.check("stopped", code == 75, text)
+    m.expect(tap, "another buffer is refused", ["train", "--resume", "halted", "--shuffle-buffer", "9"], 65,
+             err=["other settings", "shuffle-buffer was 8"])
+    m.expect(tap, "resumed", ["train", "--resume", "halted"], 0)
+    tap.check("a stop changes nothing", models(m, "halted") == models(m, "buffer"))
+    m.expect(tap, "three epochs of it", train("three", *buffer[:2], "--epochs", "3"), 0)
+    tap.check("its order is another one", models(m, "three")[1] != models(m, "none")[1])
+
+
 def test_folds(tap, m):
     """The folds of a data set validate in turn, each picture once, all from one cache."""
     m.expect(tap, "no cache", ["cache", "rm", "--all"], 0)
@@ -97,6 +115,9 @@ def test_folds(tap, m):
     m.expect(tap, "a fold too many", ["train", "folds.mq", *words, "--fold", "4"], 64, err="has 3 folds")
     m.expect(tap, "a run's fold stays", ["train", "--resume", "fold1", "--fold", "2", "--epochs", "4"], 65,
              err="fold was 1")
+    m.expect(tap, "with a buffer", ["train", "folds.mq", *words, "--fold", "2", "-o", "few", "--shuffle-buffer", "8"], 0,
+             no_err="features of train")
+    tap.check("in another order", models(m, "few")[1] != models(m, "fold2")[1])
     m.expect(tap, "without cache", ["train", "folds.mq", *words, "--fold", "2", "-o", "again", "--cache", "off"], 0)
     tap.check("the same bytes", models(m, "again") == models(m, "fold2"))
 
@@ -109,6 +130,7 @@ def main():
         test_ways(tap, m)
         test_stops(tap, m)
         test_each(tap, m)
+        test_buffer(tap, m)
         test_folds(tap, m)
     return tap.done()
 

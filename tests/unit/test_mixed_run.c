@@ -1,6 +1,6 @@
-/* test_mixed_run.c: whole runs on mixed pictures, balanced, weighted and smoothed: the same models for any
- * number of workers and wherever they are stopped, and no training picture in the feature cache. Made-up
- * weights, small pictures. */
+/* test_mixed_run.c: whole runs on mixed pictures, balanced, weighted and smoothed, and on pictures shuffled
+ * some at a time: the same models for any number of workers and wherever they are stopped, and no mixed
+ * picture in the feature cache. Made-up weights, small pictures. */
 #include "unit/uneven.h"
 
 #include "net/seeded.h"
@@ -20,7 +20,8 @@ typedef struct {
     const char *policy;  /* NULL: flips */
     mq_augment *augment; /* while it runs, as are parts */
     mq_parts parts;
-    bool plain, resume;
+    bool plain, resume, uncached;
+    size_t buffer;
     size_t workers;
     size_t stop_at; /* steps of this process */
     size_t steps;
@@ -55,8 +56,8 @@ static mq_train_plan plan_of(trial *t, const mq_stage *stages, size_t count, con
                           .checkpoint_every = 1e9,
                           .parts = &t->parts,
                           .seed = 5,
-
-                          .cache = true,
+                          .shuffle_buffer = t->buffer,
+                          .cache = !t->uncached,
                           .stop = enough,
                           .progress = count_steps,
                           .user = t};
@@ -189,7 +190,26 @@ static void test_settings(void **state) {
     assert_same_model(u, "plain", "mixed", false);
 }
 
+/* A buffer is another order, the same from the cache, from the shards and from where a run was stopped. */
+static void test_buffer(void **state) {
+    const uneven *u = *state;
+    const size_t epoch = (u->count + BATCH - 1) / BATCH;
+    const trial whole = {
+        .set = u, .name = "whole", .plain = true, .buffer = 10, .workers = 2, .stop_at = NEVER};
+    trial one = whole, first = whole, rest = whole;
+    assert_int_equal(run_trial(&one), MQ_OK);
+    assert_same_model(u, "plain", "whole", false);
+    first.name = rest.name = "stopped", first.stop_at = epoch / 2;
+    assert_int_equal(run_trial(&first), MQ_INTERRUPTED);
+    rest.resume = rest.uncached = true, rest.workers = 1;
+    assert_int_equal(run_trial(&rest), MQ_OK);
+    assert_int_equal(first.steps + rest.steps, epoch);
+    assert_true(rest.loss == one.loss && rest.top1 == one.top1);
+    assert_same_model(u, "whole", "stopped", true);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_run), cmocka_unit_test(test_settings)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_run), cmocka_unit_test(test_settings),
+                                       cmocka_unit_test(test_buffer)};
     return cmocka_run_group_tests(tests, make_uneven, remove_uneven);
 }

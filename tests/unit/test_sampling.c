@@ -16,7 +16,8 @@ static mq_sampling *open_sampling(const uneven *u, mq_sampling_kind kind, const 
                                   size_t count) {
     mq_err err = {0};
     mq_sampling *s = NULL;
-    assert_ok(err, mq_sampling_create(&err, kind, u->dataset, subset, count, &s));
+    const mq_sampling_plan plan = {kind, 0, u->dataset, subset, count};
+    assert_ok(err, mq_sampling_create(&err, &plan, &s));
     return s;
 }
 

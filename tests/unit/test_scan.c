@@ -1,0 +1,44 @@
+/* test_scan.c: which pictures of a flaw a report shows. */
+#include "unit/unit.h"
+
+#include "curate/scan.h"
+
+#include <math.h>
+
+enum { PICTURES = 7, MOST = 4 };
+
+static void test_worst(void **state) {
+    (void)state;
+    mq_scan_row rows[PICTURES] = {0};
+    /* Areas; the bounds are 100 and 1000. */
+    static const float areas[PICTURES] = {50, 4000, 500, 20, 2000, 10, 2000};
+    mq_scan scan = {.pictures = PICTURES, .rows = rows};
+    for (size_t i = 0; i < MQ_FLAWS; i++) scan.limits.below[i] = scan.limits.above[i] = NAN;
+    scan.limits.below[MQ_FLAW_ODD_SIZE] = 100, scan.limits.above[MQ_FLAW_ODD_SIZE] = 1000;
+    for (size_t i = 0; i < PICTURES; i++) {
+        rows[i].measures[MQ_AREA] = areas[i];
+        rows[i].flaws = mq_quality_flaws(&scan.limits, rows[i].measures);
+        if (i % 2) rows[i].flaws |= 1u << MQ_FLAW_CORRUPT;
+    }
+    uint32_t worst[PICTURES + 1] = {0};
+    /* 10, 5, 4, 2, 2, 2 times beyond, equals as they come. */
+    static const uint32_t wanted[] = {5, 3, 1, 0, 4, 6};
+    assert_int_equal(mq_scan_worst(&scan, MQ_FLAW_ODD_SIZE, worst, PICTURES), 6);
+    assert_memory_equal(worst, wanted, sizeof wanted);
+    worst[MOST] = 99;
+    assert_int_equal(mq_scan_worst(&scan, MQ_FLAW_ODD_SIZE, worst, MOST), MOST);
+    assert_memory_equal(worst, wanted, MOST * sizeof *worst);
+    assert_int_equal(worst[MOST], 99);
+    static const uint32_t corrupt[] = {1, 3, 5};
+    assert_int_equal(mq_scan_worst(&scan, MQ_FLAW_CORRUPT, worst, MOST), 3);
+    assert_memory_equal(worst, corrupt, sizeof corrupt);
+    assert_int_equal(mq_scan_worst(&scan, MQ_FLAW_CORRUPT, worst, 2), 2);
+    assert_memory_equal(worst, corrupt, 2 * sizeof *worst);
+    assert_int_equal(mq_scan_worst(&scan, MQ_FLAW_DARK, worst, MOST), 0);
+    assert_int_equal(mq_scan_worst(&scan, MQ_FLAW_CORRUPT, worst, 0), 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_worst)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
