@@ -44,6 +44,8 @@ static mq_status check_plan(mq_err *err, const mq_import_plan *plan) {
                "--margin is a share of the box, from 0 to 10, such as 0.1");
     MQ_REQUIRE(!plan->presize || (!plan->max_side && plan->store == MQ_STORE_ORIGINAL), err, MQ_USAGE,
                "--presize already cuts and shrinks; leave --store crop and --max-side out");
+    MQ_REQUIRE(!plan->presize || !plan->decode, err, MQ_USAGE,
+               "--presize stores pictures ready to use, exactly; leave --decode scaled out");
     MQ_REQUIRE(plan->folds != 1 && plan->folds <= MQ_FOLDS_MAX, err, MQ_USAGE,
                "--folds: from 2 to %d parts, or 0 for none", MQ_FOLDS_MAX);
     MQ_REQUIRE(!plan->folds || plan->val == 0, err, MQ_USAGE,
