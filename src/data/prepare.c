@@ -254,18 +254,13 @@ cleanup:
 }
 
 /* At how many eighths of its sides a picture is decoded, of which seen is wanted: a function of sizes alone.
- */
+ * Turned pictures need no thought, since their place turns with them, nor does MQ_FIT_CROP, whose square has
+ * the shorter side. */
 static uint32_t choose_eighths(const mq_recipe *recipe, const mq_picture_info *info, mq_box seen) {
     if (recipe->decode == MQ_DECODE_EXACT || !info->scales) return 8;
-    const bool lies = recipe->apply_exif && info->orientation >= 5; /* its sides change places */
-    const uint32_t w = (uint32_t)(seen.x2 - seen.x1), h = (uint32_t)(seen.y2 - seen.y1),
-                   shorter = w < h ? w : h;
-    const canvas to = place_of(recipe, lies ? h : w, lies ? w : h);
-    if (recipe->fit == MQ_FIT_CROP)
-        return mq_region_eighths((uint32_t[]){shorter, shorter}, (uint32_t[]){to.width, to.height},
-                                 SCALED_HALVES);
-    return mq_region_eighths((uint32_t[]){lies ? h : w, lies ? w : h}, (uint32_t[]){to.width, to.height},
-                             SCALED_HALVES);
+    const uint32_t sides[2] = {(uint32_t)(seen.x2 - seen.x1), (uint32_t)(seen.y2 - seen.y1)};
+    const canvas to = place_of(recipe, sides[0], sides[1]);
+    return mq_region_eighths(sides, (uint32_t[]){to.width, to.height}, SCALED_HALVES);
 }
 
 /* A picture decoded, cut and upright; region lies in one of the two pixels, which are owned. */

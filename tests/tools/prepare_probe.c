@@ -4,7 +4,7 @@
  *   prepare_probe resize FILE W H pillow         RGB bytes
  *   prepare_probe resize FILE W H tensorflow     RGB, f32
  *   prepare_probe median FILE                    RGB bytes
- *   prepare_probe prepare FILE SIZE FIT RANGE FLIP [X1 Y1 X2 Y2 MARGIN]    f32
+ *   prepare_probe prepare FILE SIZE FIT RANGE FLIP [X1 Y1 X2 Y2 MARGIN]    f32; prepare-scaled: the same
  *   prepare_probe decode-smaller FILE EIGHTHS    as decode
  *   prepare_probe scaled FILE SIZE COUNT         for 1, 1.5, 2 and 3 times SIZE: the eighths at which it is
  * decoded, mean and largest difference of a byte from the exact square, and milliseconds; first the exact
@@ -61,11 +61,12 @@ cleanup:
     return status;
 }
 
-static mq_status show_prepare(mq_err *err, int count, char **args, const mq_buf *file) {
+static mq_status show_prepare(mq_err *err, int count, char **args, const mq_buf *file, mq_decode how) {
     mq_status status = MQ_OK;
     float *out = NULL;
     mq_recipe recipe = mq_recipe_default(number(args[1]), (mq_range)number(args[3]));
     recipe.fit = (mq_fit)number(args[2]);
+    recipe.decode = how;
     mq_box box = {0};
     if (count >= 10) {
         box = (mq_box){atoi(args[5]), atoi(args[6]), atoi(args[7]), atoi(args[8])};
@@ -191,7 +192,9 @@ int main(int argc, char **argv) {
         if (strcmp(argv[1], "median") == 0) status = show_median(&err, argv[2], &file);
         if (strcmp(argv[1], "resize") == 0 && argc == 6) status = show_resize(&err, argv + 2, &file);
         if (strcmp(argv[1], "prepare") == 0 && argc >= 7)
-            status = show_prepare(&err, argc - 2, argv + 2, &file);
+            status = show_prepare(&err, argc - 2, argv + 2, &file, MQ_DECODE_EXACT);
+        if (strcmp(argv[1], "prepare-scaled") == 0 && argc >= 7)
+            status = show_prepare(&err, argc - 2, argv + 2, &file, MQ_DECODE_SCALED);
         if (strcmp(argv[1], "time") == 0 && argc == 6) status = show_time(&err, argv + 2, &file);
     }
     if (status != MQ_OK) fprintf(stderr, "%s\n", err.code ? err.text : "wrong arguments");
