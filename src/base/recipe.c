@@ -10,6 +10,7 @@ enum { IMGSZ_MAX = 4096, MEMBERS = 8 };
 static const char *const filter_names[] = {"pillow-bilinear", "tensorflow-bilinear", NULL};
 static const char *const fit_names[] = {"stretch", "crop", "pad", NULL};
 static const char *const denoise_names[] = {"none", "median", NULL};
+static const char *const decode_names[] = {"exact", "scaled", NULL};
 static const char *const range_names[] = {"tf", "unit", "caffe", NULL};
 
 mq_recipe mq_recipe_default(uint32_t imgsz, mq_range range) {
@@ -29,6 +30,7 @@ mq_status mq_recipe_to_json(mq_err *err, const mq_recipe *r, mq_json **json) {
                         filter_names[r->filter], "fit", fit_names[r->fit], "range", range_names[r->range],
                         "background", (int)r->background[0], (int)r->background[1], (int)r->background[2]));
     if (r->denoise) MQ_TRY(mq_json_set(err, *json, "denoise", mq_json_text(denoise_names[r->denoise])));
+    if (r->decode) MQ_TRY(mq_json_set(err, *json, "decode", mq_json_text(decode_names[r->decode])));
 cleanup:
     return status;
 }
@@ -46,7 +48,7 @@ static mq_status name_index(mq_err *err, const char *what, const char *const *na
 
 mq_status mq_recipe_from_json(mq_err *err, const char *what, mq_json *json, mq_recipe *recipe) {
     mq_status status = MQ_OK;
-    int imgsz, crop, exif, filter = 0, fit = 0, denoise = 0, range = 0, background[3];
+    int imgsz, crop, exif, filter = 0, fit = 0, denoise = 0, decode = 0, range = 0, background[3];
     double margin;
     const char *filter_name, *fit_name, *range_name;
     MQ_TRY(mq_json_unpack(err, what, json, "{s:i, s:b, s:b, s:F, s:s, s:s, s:s, s:[i,i,i]}", "imgsz", &imgsz,
@@ -54,11 +56,16 @@ mq_status mq_recipe_from_json(mq_err *err, const char *what, mq_json *json, mq_r
                           &fit_name, "range", &range_name, "background", &background[0], &background[1],
                           &background[2]));
     const char *denoise_name = mq_json_string(mq_json_get(json, "denoise"));
-    MQ_REQUIRE(mq_json_size(json) == MEMBERS + (denoise_name != NULL), err, MQ_BAD_DATA,
-               "%s: the recipe has members that this version of marque does not know", what);
+    const char *decode_name = mq_json_string(mq_json_get(json, "decode"));
+    MQ_REQUIRE(mq_json_size(json) == MEMBERS + (size_t)(denoise_name != NULL) + (size_t)(decode_name != NULL),
+               err, MQ_BAD_DATA, "%s: the recipe has members that this version of marque does not know",
+               what);
     MQ_TRY(name_index(err, what, filter_names, filter_name, &filter));
     MQ_TRY(name_index(err, what, fit_names, fit_name, &fit));
     if (denoise_name) MQ_TRY(name_index(err, what, denoise_names, denoise_name, &denoise));
+    if (decode_name) MQ_TRY(name_index(err, what, decode_names, decode_name, &decode));
+    MQ_REQUIRE(!decode || filter == MQ_FILTER_PILLOW, err, MQ_BAD_DATA,
+               "%s: the recipe's scaled decoding goes with the resize of Pillow alone", what);
     MQ_REQUIRE(!denoise || filter == MQ_FILTER_PILLOW, err, MQ_BAD_DATA,
                "%s: the recipe's filter against noise goes with the resize of Pillow alone", what);
     MQ_TRY(name_index(err, what, range_names, range_name, &range));
@@ -77,6 +84,7 @@ mq_status mq_recipe_from_json(mq_err *err, const char *what, mq_json *json, mq_r
         .filter = (mq_filter)filter,
         .fit = (mq_fit)fit,
         .denoise = (mq_denoise)denoise,
+        .decode = (mq_decode)decode,
         .range = (mq_range)range,
         .background = {(uint8_t)background[0], (uint8_t)background[1], (uint8_t)background[2]}};
 cleanup:

@@ -28,6 +28,12 @@ typedef enum {
     MQ_RANGE_CAFFE, /* BGR minus 103.939, 116.779, 123.68: ResNet50, VGG (Keras' mode "caffe") */
 } mq_range;
 
+typedef enum {
+    MQ_DECODE_EXACT,
+    MQ_DECODE_SCALED, /* JPEGs much larger than needed are made smaller as they are decoded; with
+                         MQ_FILTER_PILLOW only */
+} mq_decode;
+
 typedef struct {
     uint32_t imgsz;  /* side of the network's input, pixels */
     bool crop;       /* cut to the box where there is one */
@@ -36,15 +42,18 @@ typedef struct {
     mq_filter filter;
     mq_fit fit;
     mq_denoise denoise;
+    mq_decode decode;
     mq_range range;
     uint8_t background[3]; /* under transparent pixels and around padded pictures, RGB */
 } mq_recipe;
 
-/* crop, EXIF applied, no margin, Pillow's bilinear, stretched, no filter against noise, white background. */
+/* crop, EXIF applied, no margin, Pillow's bilinear, stretched, no filter against noise, decoded exactly,
+ * white background. */
 mq_recipe mq_recipe_default(uint32_t imgsz, mq_range range);
 
 /* To a JSON object (the caller's) and back; unknown members and values are refused, naming them. A
- * recipe without a filter against noise has no member "denoise": its text is that of older versions. */
+ * recipe without a filter against noise has no member "denoise", one that decodes exactly no member "decode":
+ * its text is that of older versions. */
 MQ_MUST_USE mq_status mq_recipe_to_json(mq_err *err, const mq_recipe *recipe, mq_json **json);
 MQ_MUST_USE mq_status mq_recipe_from_json(mq_err *err, const char *what, mq_json *json, mq_recipe *recipe);
 

@@ -43,6 +43,7 @@ struct mq_dataset {
     dataset_part parts[MQ_SPLITS];
     bool boxes;
     double margin;
+    mq_decode decode;
     uint32_t presize; /* side its pictures were stored for; 0: as they came */
     mq_json *cleaned; /* NULL: none */
 };
@@ -171,6 +172,11 @@ static mq_status open_json(mq_err *err, const char *path, mq_dataset *d) {
     MQ_REQUIRE(!presize || (mq_json_int(presize) > 0 && mq_json_int(presize) <= MQ_PRESIZE_MAX), err,
                MQ_BAD_DATA, "%s: pictures stored for no size from 1 to %d", path, MQ_PRESIZE_MAX);
     d->presize = presize ? (uint32_t)mq_json_int(presize) : 0;
+    const char *decode = mq_json_string(mq_json_get(json, "decode"));
+    MQ_REQUIRE(!decode || strcmp(decode, "scaled") == 0, err, MQ_BAD_DATA,
+               "%s: pictures are decoded \"%.40s\", which this version of marque does not know", path,
+               decode);
+    d->decode = decode ? MQ_DECODE_SCALED : MQ_DECODE_EXACT;
     if (mq_json_size(mq_json_get(json, "cleaned")))
         MQ_TRY(mq_json_unpack(err, path, json, "{s:O}", "cleaned", &d->cleaned));
     MQ_TRY(read_classes(err, path, json, d));
@@ -250,13 +256,17 @@ const mq_json *mq_dataset_cleaned(const mq_dataset *dataset) {
 }
 
 mq_status mq_dataset_check_recipe(mq_err *err, const mq_dataset *d, const mq_recipe *recipe) {
-    if (!d->presize ||
-        (d->presize == recipe->imgsz && recipe->fit == MQ_FIT_STRETCH && recipe->filter == MQ_FILTER_PILLOW))
+    if (recipe->decode == MQ_DECODE_SCALED && recipe->filter != MQ_FILTER_PILLOW)
+        return mq_fail(err, MQ_USAGE,
+                       "%s was imported with --decode scaled, which goes with --filter pillow alone",
+                       d->folder);
+    if (!d->presize || (d->presize == recipe->imgsz && recipe->fit == MQ_FIT_STRETCH &&
+                        recipe->filter == MQ_FILTER_PILLOW && recipe->decode == MQ_DECODE_EXACT))
         return MQ_OK;
     return mq_fail(
         err, MQ_USAGE,
-        "%s holds pictures made for %u pixels by --presize: use --imgsz %u, with the standard --fit and "
-        "--filter, or import the pictures anew",
+        "%s holds pictures made for %u pixels by --presize: use --imgsz %u, with the standard --fit, "
+        "--filter and --decode, or import the pictures anew",
         d->folder, d->presize, d->presize);
 }
 
@@ -271,6 +281,7 @@ const char *mq_dataset_digest(const mq_dataset *dataset) {
 void mq_dataset_recipe(const mq_dataset *dataset, mq_recipe *recipe) {
     recipe->crop = dataset->boxes;
     recipe->margin = dataset->boxes ? dataset->margin : 0;
+    recipe->decode = dataset->decode;
 }
 
 /* A shard is opened for each record: that costs microseconds beside decoding, needs no limit on open files

@@ -44,11 +44,11 @@ size_t mq_dataset_bytes(const mq_dataset *dataset, mq_split split, size_t index)
 const mq_json *mq_dataset_cleaned(const mq_dataset *dataset);
 
 /* Whether the pictures as stored give what recipe would make of the originals: those stored for one size
- * (import's --presize) do so for that size alone. Else MQ_USAGE. */
+ * (import's --presize) do so for that size alone, and scaled decoding has its filter. Else MQ_USAGE. */
 MQ_MUST_USE mq_status mq_dataset_check_recipe(mq_err *err, const mq_dataset *dataset,
                                               const mq_recipe *recipe);
 
-/* What the importer proposes for recipes: crop to boxes and margin. */
+/* What the importer proposes for recipes: crop to boxes, margin, and how JPEGs are decoded. */
 void mq_dataset_recipe(const mq_dataset *dataset, mq_recipe *recipe);
 
 typedef struct {

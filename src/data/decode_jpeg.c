@@ -27,8 +27,9 @@ typedef struct {
     struct jpeg_progress_mgr progress;
     jmp_buf jump;
     const mq_encoded *in;
-    uint8_t *rgb; /* where the rows go */
-    uint8_t *row; /* one row of CMYK, or NULL */
+    uint8_t *rgb;     /* where the rows go */
+    uint8_t *row;     /* one row of CMYK, or NULL */
+    uint32_t eighths; /* of its sides, at which it is decoded */
     mq_status failure;
     char text[JMSG_LENGTH_MAX + 64]; /* why it failed */
 } jpeg_reader;
@@ -83,6 +84,14 @@ static void read_header(jpeg_reader *reader) {
     jpeg_mem_src(&reader->jpeg, reader->in->bytes, reader->in->size);
     jpeg_save_markers(&reader->jpeg, JPEG_APP0 + 1, APP1_MAX);
     (void)jpeg_read_header(&reader->jpeg, TRUE);
+}
+
+/* The library makes each block of 8 x 8 pixels that many pixels wide and high: the last block's rest counts
+ * as a whole pixel. */
+static void choose_size(jpeg_reader *reader) {
+    reader->jpeg.scale_num = reader->eighths;
+    reader->jpeg.scale_denom = 8;
+    jpeg_calc_output_dimensions(&reader->jpeg);
 }
 
 /* Pillow takes every CMYK picture for inverted, as Adobe writes it, and so do we: c' = 255 - c is stored, and
@@ -178,15 +187,15 @@ cleanup:
     return status;
 }
 
-static mq_status jpeg_decode(mq_err *err, const mq_encoded *in, const uint8_t background[3],
-                             mq_pixels *pixels) {
-    (void)background; /* JPEG has no alpha */
+static mq_status decode_at(mq_err *err, const mq_encoded *in, uint32_t eighths, mq_pixels *pixels) {
     mq_status status = MQ_OK;
     jpeg_reader reader;
     mq_pixels made = {0};
     MQ_TRY(open_jpeg(err, in, &reader));
-    made.width = reader.jpeg.image_width;
-    made.height = reader.jpeg.image_height;
+    reader.eighths = eighths;
+    if (!guarded(&reader, choose_size)) MQ_TRY(say_failure(err, &reader));
+    made.width = reader.jpeg.output_width;
+    made.height = reader.jpeg.output_height;
     MQ_TRY(mq_picture_memory(err, in->name, made.width, made.height, 3, &made.rgb));
     if (reader.jpeg.num_components == 4)
         MQ_TRY(mq_picture_memory(err, in->name, made.width, 1, 4, &reader.row));
@@ -200,4 +209,10 @@ cleanup:
     return status;
 }
 
-const mq_decoder mq_decoder_jpeg = {"jpeg", jpeg_knows, jpeg_probe, jpeg_decode};
+static mq_status jpeg_decode(mq_err *err, const mq_encoded *in, const uint8_t background[3],
+                             mq_pixels *pixels) {
+    (void)background; /* JPEG has no alpha */
+    return decode_at(err, in, 8, pixels);
+}
+
+const mq_decoder mq_decoder_jpeg = {"jpeg", jpeg_knows, jpeg_probe, jpeg_decode, decode_at};

@@ -189,4 +189,4 @@ cleanup:
     return status;
 }
 
-const mq_decoder mq_decoder_png = {"png", png_knows, png_probe, png_decode};
+const mq_decoder mq_decoder_png = {"png", png_knows, png_probe, png_decode, NULL};

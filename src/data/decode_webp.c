@@ -116,4 +116,4 @@ cleanup:
     return status;
 }
 
-const mq_decoder mq_decoder_webp = {"webp", webp_knows, webp_probe, webp_decode};
+const mq_decoder mq_decoder_webp = {"webp", webp_knows, webp_probe, webp_decode, NULL};

@@ -6,7 +6,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "data/exchange.h"
 #include "data/import_parts.h"
 #include "data/split.h"
 
@@ -44,6 +43,8 @@ static mq_status check_plan(mq_err *err, const mq_import_plan *plan) {
                "--margin is a share of the box, from 0 to 10, such as 0.1");
     MQ_REQUIRE(!plan->presize || (!plan->max_side && plan->store == MQ_STORE_ORIGINAL), err, MQ_USAGE,
                "--presize already cuts and shrinks; leave --store crop and --max-side out");
+    MQ_REQUIRE(!plan->presize || !plan->decode, err, MQ_USAGE,
+               "--presize stores pictures ready to use, exactly; leave --decode scaled out");
     MQ_REQUIRE(plan->folds != 1 && plan->folds <= MQ_FOLDS_MAX, err, MQ_USAGE,
                "--folds: from 2 to %d parts, or 0 for none", MQ_FOLDS_MAX);
     MQ_REQUIRE(!plan->folds || plan->val == 0, err, MQ_USAGE,
@@ -288,14 +289,29 @@ cleanup:
     return status;
 }
 
+static mq_exchange_plan output_of(const mq_import_plan *plan) {
+    return (mq_exchange_plan){plan->output, plan->update,
+                              "--update adds new pictures to it, or choose another output folder"};
+}
+
+mq_status mq_import_scratch(mq_err *err, mq_import_job *job, const char **folder) {
+    mq_status status = MQ_OK;
+    const mq_exchange_plan output = output_of(job->plan);
+    if (!job->exchange) MQ_TRY(mq_exchange_open(err, &output, &job->exchange));
+    *folder = mq_exchange_scratch(job->exchange);
+    MQ_TRY(mq_make_folder(err, *folder));
+cleanup:
+    return status;
+}
+
 /* Writes beside what is there, then exchanges. */
-static mq_status replace_output(mq_err *err, mq_import_job *job, mq_exchange *exchange) {
+static mq_status replace_output(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
     const char *folder = NULL;
-    MQ_TRY(mq_exchange_begin(err, exchange, &folder));
+    MQ_TRY(mq_exchange_begin(err, job->exchange, &folder));
     MQ_TRY(mq_import_write(err, job, folder));
     MQ_TRY(mq_import_go_on(err, job));
-    MQ_TRY(mq_exchange_commit(err, exchange));
+    MQ_TRY(mq_exchange_commit(err, job->exchange));
 cleanup:
     return status;
 }
@@ -303,25 +319,26 @@ cleanup:
 mq_status mq_import(mq_err *err, const mq_import_plan *plan, mq_import_report *report) {
     mq_status status = MQ_OK;
     mq_import_job job = {.plan = plan, .report = report};
-    mq_exchange *exchange = NULL;
     const bool archive = !plan->list && mq_import_is_archive(plan->source);
-    const mq_exchange_plan output = {plan->output, plan->update,
-                                     "--update adds new pictures to it, or choose another output folder"};
+    const mq_exchange_plan output = output_of(plan);
+    const char *scratch = NULL;
     *report = (mq_import_report){0};
     MQ_TRY(check_plan(err, plan));
     MQ_REQUIRE(plan->list || mq_folder_exists(plan->source) || mq_file_exists(plan->source), err, MQ_NO_INPUT,
                "%s: no such folder or list", plan->source);
     MQ_TRY(mq_exchange_check(err, &output)); /* before any work */
-    if (!plan->dry_run || archive) MQ_TRY(mq_exchange_open(err, &output, &exchange));
+    if (!plan->dry_run) MQ_TRY(mq_exchange_open(err, &output, &job.exchange));
+    if (archive) MQ_TRY(mq_import_scratch(err, &job, &scratch));
     if (stat(plan->output, &job.output) != 0) job.output.st_ino = 0;
-    if (archive) MQ_TRY(mq_import_unpack(err, &job, mq_exchange_scratch(exchange)));
+    if (archive) MQ_TRY(mq_import_unpack(err, &job, scratch));
     MQ_TRY(prepare(err, &job));
-    if (!plan->dry_run) MQ_TRY(replace_output(err, &job, exchange));
+    if (!plan->dry_run) MQ_TRY(replace_output(err, &job));
 cleanup:
-    mq_exchange_free(&exchange);
+    mq_exchange_free(&job.exchange);
     mq_manifest_free(&job.manifest);
     free(job.root);
     free(job.list);
     free(job.unpacked);
+    free(job.inflated);
     return status;
 }

@@ -25,6 +25,7 @@ typedef struct {
     mq_boxes boxes;
     double margin; /* proposed to recipes; applied here by MQ_STORE_CROP */
     mq_store store;
+    mq_decode decode;  /* proposed to recipes */
     uint32_t presize;  /* store what a network of this side takes, pixels; 0: not */
     uint32_t max_side; /* shrink stored pictures to this side, pixels; 0: never */
     double test, val;  /* shares: of all, and of what is not test; val 0 with folds */

@@ -109,7 +109,6 @@ mq_status mq_import_unpack(mq_err *err, mq_import_job *job, const char *folder) 
     MQ_REQUIRE(!job->plan->root, err, MQ_USAGE,
                "--root is for lists, and %s is an archive; unpack it, or leave --root out", path);
     MQ_TRY(mq_digest_file(err, MQ_SHA256, path, job->archive));
-    MQ_TRY(mq_make_folder(err, folder));
     const mq_child_plan plan = {.size = sizeof plan,
                                 .program = "marque-unpack",
                                 .role = "unpacker",

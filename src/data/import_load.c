@@ -121,10 +121,25 @@ cleanup:
     return status;
 }
 
+/* The file that holds a picture; where it is a part of one that came compressed as a whole, of its unpacked
+ * twin. */
+static mq_status find_file(mq_err *err, const mq_import_job *job, const mq_entry *entry, char **path) {
+    mq_status status = MQ_OK;
+    if (job->inflated && entry->length) {
+        MQ_TRY(mq_path_join(err, job->inflated, mq_entry_file(entry), path));
+        if (mq_file_exists(*path)) return MQ_OK;
+        free(*path);
+        *path = NULL;
+    }
+    MQ_TRY(mq_path_join(err, job->root, mq_entry_file(entry), path));
+cleanup:
+    return status;
+}
+
 mq_status mq_import_read(mq_err *err, const mq_import_job *job, const mq_entry *entry, mq_buf *file,
                          char **path) {
     mq_status status = MQ_OK;
-    MQ_TRY(mq_path_join(err, job->root, mq_entry_file(entry), path));
+    MQ_TRY(find_file(err, job, entry, path));
     mq_buf_clear(file);
     if (entry->length)
         MQ_TRY(read_part(err, *path, entry, file));

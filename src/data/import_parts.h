@@ -4,6 +4,7 @@
 
 #include "base/csv.h"
 #include "base/file.h"
+#include "data/exchange.h"
 #include "data/import.h"
 #include "data/manifest.h"
 
@@ -11,14 +12,16 @@
 
 /* An import under way. */
 typedef struct {
-    const mq_import_plan *plan;    /* borrowed */
-    mq_import_report *report;      /* borrowed */
-    char *root;                    /* real path of the folder that names of pictures begin at; owned */
-    char *list;                    /* real path of the source where it is a file; else NULL; owned */
-    struct stat output;            /* of the output folder, so that it is not read; st_ino 0: there is none */
-    const char *kind;              /* of the source, for dataset.json; static */
-    char *unpacked;                /* where an archive's source lies now; NULL: it is no archive; owned */
-    char archive[MQ_HEX_SIZE];     /* SHA-256 of the archive; "": none */
+    const mq_import_plan *plan; /* borrowed */
+    mq_import_report *report;   /* borrowed */
+    char *root;                 /* real path of the folder that names of pictures begin at; owned */
+    char *list;                 /* real path of the source where it is a file; else NULL; owned */
+    struct stat output;         /* of the output folder, so that it is not read; st_ino 0: there is none */
+    const char *kind;           /* of the source, for dataset.json; static */
+    char *unpacked;             /* where an archive's source lies now; NULL: it is no archive; owned */
+    char *inflated;            /* where record files lie that came compressed as a whole; NULL: none; owned */
+    mq_exchange *exchange;     /* NULL: a dry run that has needed no scratch yet; owned */
+    char archive[MQ_HEX_SIZE]; /* SHA-256 of the archive; "": none */
     char annotations[MQ_HEX_SIZE]; /* SHA-256 of the annotations read; "": none */
     size_t first_classes;          /* classes that an earlier import fixed */
     mq_manifest manifest;
@@ -39,9 +42,12 @@ extern const mq_import_source mq_import_list, mq_import_cars, mq_import_coco, mq
 /* Whether a file is a zip or tar, by its name or its first bytes. */
 bool mq_import_is_archive(const char *path);
 
-/* Unpacks the plan's source, an archive, into folder, which is made; the caller removes it, also after a
- * failure. job->unpacked is then what to read in its place. */
+/* Unpacks the plan's source, an archive, into folder, which is there and empty; the caller removes it, also
+ * after a failure. job->unpacked is then what to read in its place. */
 MQ_MUST_USE mq_status mq_import_unpack(mq_err *err, mq_import_job *job, const char *folder);
+
+/* The folder for what is needed only while the import lasts, made if need be; borrowed. */
+MQ_MUST_USE mq_status mq_import_scratch(mq_err *err, mq_import_job *job, const char **folder);
 
 /* The number of the class called name, appended when it is new. */
 MQ_MUST_USE mq_status mq_import_class_of(mq_err *err, mq_import_job *job, const char *name, uint32_t *class);

@@ -1,16 +1,21 @@
 /* import_shards.c: which files are TFRecord shards, and whether all of a set are
- * there. Called by import_tfrecord.c. Owns nothing. Invariant: files are judged by
- * their names; what is in them is the reader's to check. */
+ * there, and opens them. Called by import_tfrecord.c. Owns nothing. Invariant: files are
+ * judged by their names; what is in them is the reader's to check. */
 #include "data/import_shards.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "data/inflate.h"
 
 #include <ctype.h>
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+/* What compressed record files may grow to, as archives may (unpack/main.c). */
+enum { RATIO_MAX = 100, FLOOR = 64 << 20 /* bytes, however small they are */ };
 
 /* The digits of I-of-N in a shard's name: *number is I, *count N; *begin and *end bound them. */
 static bool find_count(const char *name, size_t *begin, size_t *end, unsigned long *number,
@@ -116,12 +121,66 @@ bool mq_shard_list_splits(const mq_shard_list *list) {
     return there[MQ_TRAIN] && (there[MQ_VAL] || there[MQ_TEST]);
 }
 
-/* A file that is compressed as a whole fails its first checksum; better said plainly. */
-bool mq_shard_is_compressed(const char *path) {
+/* Whether a file begins as gzip's and zlib's do, and not with a record as well, whose length may look so. */
+static bool is_compressed(const char *path) {
+    mq_err ignored = {0};
+    mq_tfrecord *reader = NULL;
+    const uint8_t *data = NULL;
     unsigned char head[2] = {0};
+    size_t size = 0;
     FILE *file = fopen(path, "rbe");
     const bool read = file && fread(head, 1, 2, file) == 2;
     if (file) fclose(file);
-    return read &&
-           ((head[0] == 0x1f && head[1] == 0x8b) || (head[0] == 0x78 && (head[0] << 8 | head[1]) % 31 == 0));
+    if (!read || !((head[0] == 0x1f && head[1] == 0x8b) ||
+                   ((head[0] & 0x0f) == 8 && (head[0] << 8 | head[1]) % 31 == 0)))
+        return false;
+    mq_status status = mq_tfrecord_open(&ignored, path, &reader);
+    if (status == MQ_OK) status = mq_tfrecord_next(&ignored, reader, &data, &size);
+    mq_tfrecord_free(&reader);
+    return status == MQ_BAD_DATA;
+}
+
+/* Ctrl-C and progress while a shard is unpacked. */
+static mq_status go_on(mq_err *err, void *user, uint64_t written) {
+    const mq_import_job *job = user;
+    const mq_status status = mq_import_go_on(err, job);
+    if (status == MQ_OK && job->plan->progress)
+        job->plan->progress(job->plan->user, "MB of records unpacked", (size_t)(written / 1000000), 0);
+    return status;
+}
+
+/* Unpacks a shard into *plain, the caller's. Its folder's name is hidden, so that no member of an archive has
+ * it. */
+static mq_status inflate_shard(mq_err *err, mq_import_job *job, const char *path, const char *name,
+                               char **plain) {
+    mq_status status = MQ_OK;
+    const char *scratch = NULL;
+    struct stat st;
+    MQ_TRY(mq_import_scratch(err, job, &scratch));
+    if (!job->inflated) MQ_TRY(mq_path_join(err, scratch, ".inflated", &job->inflated));
+    MQ_TRY(mq_make_folder(err, job->inflated));
+    MQ_TRY(mq_path_join(err, job->inflated, name, plain));
+    MQ_REQUIRE(stat(path, &st) == 0, err, MQ_NO_INPUT, "%s: %s", path, strerror(errno));
+    const uint64_t size = (uint64_t)st.st_size;
+    const mq_inflate_plan plan = {.from = path,
+                                  .to = *plain,
+                                  .most = size > FLOOR / RATIO_MAX ? size * RATIO_MAX : FLOOR,
+                                  .room = mq_disk_free(scratch) / 2,
+                                  .go_on = go_on,
+                                  .user = job};
+    MQ_TRY(mq_inflate_file(err, &plan));
+cleanup:
+    return status;
+}
+
+mq_status mq_shard_open(mq_err *err, mq_import_job *job, const char *name, mq_tfrecord **reader,
+                        char **path) {
+    mq_status status = MQ_OK;
+    char *plain = NULL;
+    MQ_TRY(mq_path_join(err, job->root, name, path));
+    if (is_compressed(*path)) MQ_TRY(inflate_shard(err, job, *path, name, &plain));
+    MQ_TRY(mq_tfrecord_open(err, plain ? plain : *path, reader));
+cleanup:
+    free(plain);
+    return status;
 }

@@ -3,6 +3,7 @@
 #define MQ_IMPORT_SHARDS_H
 
 #include "data/import_parts.h"
+#include "data/tfrecord.h"
 
 typedef struct {
     char **names; /* below the source, in the order of their bytes; owned */
@@ -20,7 +21,10 @@ MQ_MUST_USE mq_status mq_shard_list_check(mq_err *err, const mq_import_job *job,
 /* Whether the names give a part for training and another. */
 bool mq_shard_list_splits(const mq_shard_list *list);
 
-/* Whether a file whose first checksum fails looks compressed as a whole (GZIP, ZLIB). */
-bool mq_shard_is_compressed(const char *path);
+/* Opens a shard. One that is compressed as a whole (TensorFlow's GZIP and ZLIB) is unpacked into the import's
+ * scratch, where mq_import_read finds it; it may grow a hundredfold, as archives may. *reader and *path, of
+ * the file as it came, are the caller's. */
+MQ_MUST_USE mq_status mq_shard_open(mq_err *err, mq_import_job *job, const char *name, mq_tfrecord **reader,
+                                    char **path);
 
 #endif

@@ -258,18 +258,12 @@ static mq_status read_shard(mq_err *err, reading *r, const mq_shard_list *list, 
     char *path = NULL, *what = NULL;
     const mq_import_plan *plan = r->job->plan;
     mq_bytes data = {0};
-    MQ_TRY(mq_path_join(err, r->job->root, shard, &path));
-    MQ_TRY(mq_tfrecord_open(err, path, &reader));
+    MQ_TRY(mq_shard_open(err, r->job, shard, &reader, &path));
     for (size_t number = 0;; number++) {
         const uint64_t at = mq_tfrecord_offset(reader);
         mq_err wrong = {0};
         MQ_TRY(mq_import_go_on(err, r->job));
         status = mq_tfrecord_next(&wrong, reader, &data.data, &data.size);
-        MQ_REQUIRE(
-            status != MQ_BAD_DATA || at || !mq_shard_is_compressed(path), err, MQ_BAD_DATA,
-            "%s: compressed as a whole, so no picture can be read from its place in it; unpack it first "
-            "(GZIP: gunzip)",
-            path);
         MQ_REQUIRE(status == MQ_OK, err, status, "%s", wrong.text);
         if (!data.data) break;
         free(what);

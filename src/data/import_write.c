@@ -269,6 +269,7 @@ static mq_status write_json(mq_err *err, const mq_import_job *job, const char *f
                         job->report->boxes > 0 && !cut, "margin", plan->margin, "store",
                         cut ? "crop" : "original", "max_side", (long long)plan->max_side, "source", source));
     if (plan->presize) MQ_TRY(set_number(err, json, "presize", plan->presize));
+    if (plan->decode) MQ_TRY(mq_json_set(err, json, "decode", mq_json_text("scaled")));
     MQ_TRY(mq_path_join(err, folder, "dataset.json", &path));
     MQ_TRY(mq_json_save(err, json, path));
 cleanup:

@@ -1,20 +1,19 @@
-/* mat.c: all of MATLAB's level 5 format and of zlib. Called by the importer of
+/* mat.c: all of MATLAB's level 5 format. Called by the importer of
  * Stanford Cars. Owns the file's bytes, what was unpacked and the tree of values
  * over them. Invariant: no tag is believed before the bytes around it. */
 #include "data/mat.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "data/bytes.h"
+#include "data/inflate.h"
 
 #include <math.h>
 #include <string.h>
-#include <zlib.h>
 
 enum {
     HEADER = 128,
     FILE_LIMIT = 64 << 20,
-    UNPACKED_LIMIT = 64 << 20, /* over all variables of a file */
-    VALUES_LIMIT = 4000000,    /* so that tiny empty values cannot fill the memory */
+    VALUES_LIMIT = 4000000, /* so that tiny empty values cannot fill the memory */
     DEPTH_LIMIT = 8,
     VARIABLES_MAX = 1000,
 };
@@ -295,30 +294,13 @@ cleanup:
 /* Unpacks one zlib element into a buffer that the file keeps. */
 static mq_status unpack(mq_err *err, mq_mat *m, span packed, span *data) {
     mq_status status = MQ_OK;
-    z_stream z = {.next_in = (uint8_t *)packed.at, .avail_in = (uInt)packed.left};
-    bool started = false;
-    int result = Z_OK;
     MQ_TRY(mq_grow(err, &m->unpacked, &m->unpacked_capacity, m->unpacked_count + 1, sizeof *m->unpacked));
     mq_buf *out = &m->unpacked[m->unpacked_count++];
-    *out = mq_buf_init(UNPACKED_LIMIT);
-    started = inflateInit(&z) == Z_OK;
-    MQ_REQUIRE(started, err, MQ_NO_MEMORY, "%s: no memory to unpack it", m->path);
-    while (result == Z_OK) {
-        uint8_t block[65536];
-        z.next_out = block;
-        z.avail_out = sizeof block;
-        result = inflate(&z, Z_NO_FLUSH);
-        const size_t got = sizeof block - z.avail_out;
-        m->unpacked_bytes += got;
-        MQ_REQUIRE(m->unpacked_bytes <= UNPACKED_LIMIT, err, MQ_BAD_DATA, "%s: unpacks to more than %d MB",
-                   m->path, UNPACKED_LIMIT >> 20);
-        MQ_TRY(mq_buf_add(err, out, block, got));
-    }
-    MQ_REQUIRE(result == Z_STREAM_END, err, MQ_BAD_DATA,
-               "%s: damaged MATLAB file (its compressed data cannot be unpacked)", m->path);
+    *out = mq_buf_init(MQ_INFLATE_MAX - m->unpacked_bytes);
+    MQ_TRY(mq_inflate(err, m->path, packed.at, packed.left, out));
+    m->unpacked_bytes += out->size;
     *data = (span){out->data, out->size};
 cleanup:
-    if (started) inflateEnd(&z);
     return status;
 }
 

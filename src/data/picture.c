@@ -107,18 +107,28 @@ mq_status mq_picture_probe(mq_err *err, const char *name, const uint8_t *bytes, 
     const mq_decoder *decoder = NULL;
     const mq_status status = find_decoder(err, &in, &decoder);
     if (status != MQ_OK) return status;
-    *info = (mq_picture_info){.format = decoder->format, .orientation = 1};
+    *info = (mq_picture_info){
+        .format = decoder->format, .orientation = 1, .scales = decoder->decode_smaller != NULL};
     return decoder->probe(err, &in, info);
 }
 
 mq_status mq_picture_decode(mq_err *err, const char *name, const uint8_t *bytes, size_t size,
                             const uint8_t background[3], mq_pixels *pixels) {
-    const mq_encoded in = {name, bytes, size};
+    return mq_picture_decode_smaller(err, &(mq_encoded){name, bytes, size}, background, 8, pixels);
+}
+
+mq_status mq_picture_decode_smaller(mq_err *err, const mq_encoded *in, const uint8_t background[3],
+                                    uint32_t eighths, mq_pixels *pixels) {
+    mq_status status = MQ_OK;
     const mq_decoder *decoder = NULL;
     *pixels = (mq_pixels){0};
-    const mq_status status = find_decoder(err, &in, &decoder);
-    if (status != MQ_OK) return status;
-    return decoder->decode(err, &in, background, pixels);
+    MQ_TRY(find_decoder(err, in, &decoder));
+    if (eighths == 8) return decoder->decode(err, in, background, pixels);
+    MQ_REQUIRE(decoder->decode_smaller && (eighths == 1 || eighths == 2 || eighths == 4), err, MQ_INTERNAL,
+               "%s: cannot be decoded at %u eighths of its size", in->name, eighths);
+    MQ_TRY(decoder->decode_smaller(err, in, eighths, pixels));
+cleanup:
+    return status;
 }
 
 mq_status mq_picture_check(mq_err *err, const char *name, uint64_t width, uint64_t height) {

@@ -24,6 +24,7 @@ typedef struct {
     uint32_t width, height; /* as stored */
     int orientation;        /* EXIF 1..8; 1 where there is none or a wrong one */
     const char *colour;     /* "RGB", "grey", "CMYK", "palette", "RGBA", "grey+alpha", ...; static */
+    bool scales;            /* mq_picture_decode_smaller can make less of it */
     bool animated;          /* only the first picture is used, or page */
     const char *becomes;    /* a format that no reader of data sets knows: "png" or "jpeg" is stored instead;
                                NULL: its own bytes; static */
@@ -39,6 +40,12 @@ MQ_MUST_USE mq_status mq_picture_probe(mq_err *err, const char *name, const uint
  * pixels is the caller's. */
 MQ_MUST_USE mq_status mq_picture_decode(mq_err *err, const char *name, const uint8_t *bytes, size_t size,
                                         const uint8_t background[3], mq_pixels *pixels);
+
+/* The same at eighths eighths of its sides, rounded up; 8 is the picture as it is, and 1, 2 and 4 are for
+ * those whose header says that they scale: far cheaper, each pixel about the mean of those it stands for. */
+MQ_MUST_USE mq_status mq_picture_decode_smaller(mq_err *err, const mq_encoded *in,
+                                                const uint8_t background[3], uint32_t eighths,
+                                                mq_pixels *pixels);
 
 /* Turns pixels so that an EXIF orientation of 1..8 becomes 1. */
 MQ_MUST_USE mq_status mq_pixels_orient(mq_err *err, mq_pixels *pixels, int orientation);

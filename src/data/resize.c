@@ -17,7 +17,23 @@ enum {
     HALF = 1 << (WEIGHT_BITS - 1),
     OVERREAD = 8, /* bytes */
     BLOCK = 96,   /* bytes of a row that the vertical pass keeps in registers or L1 */
+    EIGHTHS = 8,  /* of a pixel: what parts are given in */
 };
+
+/* What one side of a resize begins with: the pixels at hand, and which part of them is resized. */
+typedef struct {
+    uint32_t pixels;
+    double start, length; /* in pixels */
+} extent;
+
+static extent extent_of(uint32_t pixels, int32_t from, int32_t to) {
+    return (extent){pixels, (double)from / EIGHTHS, (double)(to - from) / EIGHTHS};
+}
+
+/* Whether out pixels of it are just what is there. */
+static bool stays(const extent *e, uint32_t out) {
+    return e->pixels == out && e->length == out;
+}
 
 /* For each place along one side of the output: which input pixels, and how much of each. */
 typedef struct {
@@ -36,11 +52,11 @@ static void axis_free(axis *a) {
 
 /* The triangle 1 - |x| over the taps of one output place, made to sum to 1 and rounded. triangle is scratch.
  */
-static void fill_place(axis *a, uint32_t place, uint32_t in, double scale, double *triangle) {
+static void fill_place(axis *a, uint32_t place, const extent *in, double scale, double *triangle) {
     const double stretch = scale < 1 ? 1 : scale; /* shrinking widens the triangle: antialiasing */
-    const double centre = (place + 0.5) * scale;
+    const double centre = in->start + (place + 0.5) * scale;
     const int64_t low = (int64_t)(centre - stretch + 0.5), high = (int64_t)(centre + stretch + 0.5);
-    const int64_t first = low < 0 ? 0 : low, last = high > (int64_t)in ? (int64_t)in : high;
+    const int64_t first = low < 0 ? 0 : low, last = high > (int64_t)in->pixels ? (int64_t)in->pixels : high;
     const double unit = 1.0 / stretch;
     const size_t count = (size_t)(last - first);
     double sum = 0;
@@ -58,14 +74,14 @@ static void fill_place(axis *a, uint32_t place, uint32_t in, double scale, doubl
     a->count[place] = (uint32_t)count;
 }
 
-static mq_status axis_make(mq_err *err, uint32_t in, uint32_t out, axis *a) {
+static mq_status axis_make(mq_err *err, const extent *in, uint32_t out, axis *a) {
     mq_status status = MQ_OK;
     double *triangle = NULL;
-    const double scale = (double)in / out;
+    const double scale = in->length / out;
     a->taps = (size_t)ceil(scale < 1 ? 1 : scale) * 2 + 2; /* one more than needed, to be even */
     size_t weights = 0;
-    MQ_REQUIRE(mq_mul(out, a->taps, &weights), err, MQ_NO_MEMORY, "no memory to resize %u pixels to %u", in,
-               out);
+    MQ_REQUIRE(mq_mul(out, a->taps, &weights), err, MQ_NO_MEMORY, "no memory to resize %u pixels to %u",
+               in->pixels, out);
     MQ_TRY(mq_calloc(err, out, sizeof *a->first, "a resize", &a->first));
     MQ_TRY(mq_calloc(err, out, sizeof *a->count, "a resize", &a->count));
     MQ_TRY(mq_calloc(err, weights, sizeof *a->weights, "a resize", &a->weights));
@@ -163,13 +179,14 @@ static bool has_avx2(void) {
 #endif
 
 /* Columns first: the rows that the vertical pass needs, [last - first, width, 3], into *rows. */
-static mq_status shrink_columns(mq_err *err, mq_view in, uint32_t width, mq_view *out, uint8_t **rows) {
+static mq_status shrink_columns(mq_err *err, mq_view in, const extent *columns, uint32_t width, mq_view *out,
+                                uint8_t **rows) {
     mq_status status = MQ_OK;
     axis a = {0};
     size_t stride = 0;
     MQ_REQUIRE(mq_mul(width, 3, &stride), err, MQ_NO_MEMORY, "no memory to resize to %u pixels", width);
     MQ_TRY(mq_alloc_aligned(err, in.height, stride, "a resize", rows));
-    MQ_TRY(axis_make(err, in.width, width, &a));
+    MQ_TRY(axis_make(err, columns, width, &a));
     /* The fast way reads a little into the next row, which the last row does not have. */
     const size_t fast = has_avx2() && in.stride >= OVERREAD ? in.height - 1 : 0;
     for (size_t y = 0; y < in.height; y++)
@@ -180,18 +197,21 @@ cleanup:
     return status;
 }
 
-mq_status mq_resize_pillow(mq_err *err, mq_view in, uint32_t width, uint32_t height, uint8_t *out) {
+mq_status mq_resize_pillow_part(mq_err *err, mq_view in, mq_box part, uint32_t width, uint32_t height,
+                                uint8_t *out) {
     mq_status status = MQ_OK;
+    const extent columns = extent_of(in.width, part.x1, part.x2),
+                 lines = extent_of(in.height, part.y1, part.y2);
     axis vertical = {0};
     uint8_t *rows = NULL;
     const size_t size = (size_t)width * 3;
     /* An axis that keeps its size is not filtered at all. */
-    if (in.width != width) MQ_TRY(shrink_columns(err, in, width, &in, &rows));
-    if (in.height == height) {
+    if (!stays(&columns, width)) MQ_TRY(shrink_columns(err, in, &columns, width, &in, &rows));
+    if (stays(&lines, height)) {
         for (size_t y = 0; y < height; y++) memcpy(out + y * size, in.rgb + y * in.stride, size);
         goto cleanup;
     }
-    MQ_TRY(axis_make(err, in.height, height, &vertical));
+    MQ_TRY(axis_make(err, &lines, height, &vertical));
     void (*const mix)(const mq_view *, const int32_t *, uint32_t, uint8_t *) = has_avx2() ? mix_rows_avx2
                                                                                           : mix_rows_plain;
     for (size_t y = 0; y < height; y++) {
@@ -202,6 +222,11 @@ cleanup:
     axis_free(&vertical);
     free(rows);
     return status;
+}
+
+mq_status mq_resize_pillow(mq_err *err, mq_view in, uint32_t width, uint32_t height, uint8_t *out) {
+    const mq_box all = {0, 0, (int32_t)in.width * EIGHTHS, (int32_t)in.height * EIGHTHS};
+    return mq_resize_pillow_part(err, in, all, width, height, out);
 }
 
 /* Where an output place falls between two input pixels. */

@@ -11,6 +11,11 @@
 MQ_MUST_USE mq_status mq_resize_pillow(mq_err *err, mq_view in, uint32_t width, uint32_t height,
                                        uint8_t *out);
 
+/* The same of a part of the view, as Pillow's resize(.., box=part) does it: part is in eighths of a pixel,
+ * not empty and inside the view, whose pixels around it are read no further than the filter reaches. */
+MQ_MUST_USE mq_status mq_resize_pillow_part(mq_err *err, mq_view in, mq_box part, uint32_t width,
+                                            uint32_t height, uint8_t *out);
+
 /* TensorFlow's tf.image.resize(.., "bilinear"), not rounded: out [height, width, 3] in 0..255. */
 MQ_MUST_USE mq_status mq_resize_tensorflow(mq_err *err, mq_view in, uint32_t width, uint32_t height,
                                            float *out);

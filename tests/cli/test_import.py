@@ -171,6 +171,21 @@ def test_presize(tap, m):
     m.expect(tap, "with --max-side", [*words, "-o", "no.mq", "--presize", "48", "--max-side", "90"], 64, err="leave")
 
 
+def test_scaled(tap, m):
+    """What the data set says of decoding, all that read it obey; a picture too small for it is the same to the bit."""
+    fill(m.folder / "photos", {"a": 6, "b": 6})
+    words = ["import", "photos", "--test", "0", "--val", "0"]
+    m.expect(tap, "--decode exact", [*words, "-o", "exact.mq", "--decode", "exact"], 0)
+    m.expect(tap, "--decode scaled", [*words, "-o", "scaled.mq", "--decode", "scaled"], 0)
+    read = lambda data: json.loads((m.folder / data / "dataset.json").read_text())
+    tap.check("it stands in the data set, where it is asked for",
+              [read(data).get("decode") for data in ("exact.mq", "scaled.mq")] == [None, "scaled"])
+    m.expect(tap, "with --presize", [*words, "-o", "no.mq", "--presize", "48", "--decode", "scaled"], 64, err="leave --decode scaled out")
+    text = (m.folder / "scaled.mq/dataset.json").read_text()
+    (m.folder / "scaled.mq/dataset.json").write_text(text.replace('"scaled"', '"guessed"'))
+    m.expect(tap, "a way of decoding nobody knows", ["inspect", "scaled.mq"], 65, err='"guessed"')
+
+
 def test_given_splits(tap, m):
     fill(m.folder / "given", {"train/a": 10, "train/b": 10, "valid/a": 2, "valid/b": 2, "test/a": 3, "test/b": 3})
     m.expect(tap, "folders named train, valid, test", ["import", "given", "-o", "given.mq"], 0,
@@ -479,7 +494,7 @@ def test_interrupt(tap, m):
 def main():
     tap = Tap()
     with Marque() as m:
-        for test in (test_words, test_folder, test_update, test_folds, test_presize, test_given_splits, test_bad_pictures, test_odd_names,
+        for test in (test_words, test_folder, test_update, test_folds, test_presize, test_scaled, test_given_splits, test_bad_pictures, test_odd_names,
                      test_cars, test_bad_cars, test_list, test_bad_list, test_disk, test_in_use, test_interrupt):
             test(tap, m)
     return tap.done()

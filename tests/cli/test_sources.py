@@ -2,6 +2,7 @@
 Stanford Cars in all its forms. Every source is made here, small, by the standard library."""
 import gzip
 import json
+import shutil
 import struct
 import sys
 import time
@@ -397,18 +398,47 @@ def test_tfrecord_damage(tap, m):
             ("a torn tail", good[:-5], "record 8 at byte"), ("a torn header", good + b"1234", "record 9 at byte"),
             ("another message", good + recordfile.frame(b"\x0b\x0c"), "record 9 at byte"),
             ("no picture", good + recordfile.write([{"x": [1]}]), "neither image/encoded nor image"),
-            ("a whole-file GZIP", gzip.compress(good), "compressed as a whole"),
-            ("a whole-file ZLIB", zlib.compress(good), "compressed as a whole")):
+            ("a GZIP that is cut", gzip.compress(good)[:-9], "cut short or damaged"),
+            ("a ZLIB that is cut", zlib.compress(good)[:-1], "cut short or damaged"),
+            ("a GZIP with a flipped bit", gzip.compress(good)[:-6] + b"\x55" + gzip.compress(good)[-5:], "cut short or damaged"),
+            ("a GZIP and something else", gzip.compress(good) + b"more", "cut short or damaged"),
+            ("a GZIP of a torn tail", gzip.compress(good[:-5]), "record 8 at byte"),
+            ("a bomb", gzip.compress(bytes(70 << 20), 1), "would grow to more than 67.1 MB")):
         path.write_bytes(data)
         run = m.expect(tap, f"a shard with {name}", ["import", "damage", "-o", "refused.mq"], 65, err=["a.tfrecord", words])
         tap.check(f"a shard with {name} leaves nothing", not (m.folder / "refused.mq").exists())
         tap.check(f"a shard with {name}: no wrong remedy", "import the pictures again" not in run.err, run.err)
+    tap.check("nothing is left beside them", [p.name for p in folder.iterdir()] == ["a.tfrecord"])
     path.write_bytes(good + recordfile.write([{"image/encoded": [b"GIF89a"], "image/class/label": [1], "image/filename": [b"bad"],
                                                "image/class/text": [b"ant"]}, {"image/encoded": [b""], "image/class/label": [1],
                                                "image/class/text": [b"ant"], "image/filename": [b"none"]}]))
     m.expect(tap, "a record whose picture is none", ["import", "damage", "-o", "left.mq"], 0, out="9 pictures")
     left = quarantine(m, "left.mq")
     tap.check("is left out with the reason", set(left) == {"bad", "none"}, left)
+
+
+def test_tfrecord_packed(tap, m):
+    """Files compressed as a whole, as TensorFlow writes them, hold what they hold unpacked: in one stream or several, among others
+    that are not compressed, in an archive, and in a dry run."""
+    shards(m.folder / "plain", "a-{:05}-of-{:05}.tfrecord", slim(0, 18), 3)
+    m.expect(tap, "not compressed", ["import", "plain", "-o", "plain.mq"], 0, out="18 pictures")
+    wanted = taken(m, "plain.mq")
+    (m.folder / "packed").mkdir()
+    for path, pack in zip(sorted((m.folder / "plain").iterdir()),
+                          (gzip.compress, zlib.compress, lambda d: gzip.compress(d[:999]) + gzip.compress(d[999:]))):
+        (m.folder / "packed" / path.name).write_bytes(pack(path.read_bytes()))
+    m.expect(tap, "a dry run", ["import", "packed", "-o", "dry.mq", "--dry-run"], 0, out="18 pictures")
+    tap.check("leaves nothing", not (m.folder / "dry.mq").exists())
+    m.expect(tap, "GZIP and ZLIB", ["import", "packed", "-o", "packed.mq"], 0, out="18 pictures")
+    tap.check("hold the same", taken(m, "packed.mq") == wanted)
+    tap.check("and leave nothing else", not any(p.name.startswith(".") and p.is_dir() for p in (m.folder / "packed.mq").iterdir()))
+    first = m.folder / "packed/a-00000-of-00003.tfrecord"
+    first.write_bytes((m.folder / "plain" / first.name).read_bytes())
+    m.expect(tap, "one of them is not compressed", ["import", "packed", "-o", "mixed.mq"], 0, out="18 pictures")
+    tap.check("the same again", taken(m, "mixed.mq") == wanted)
+    shutil.make_archive(str(m.folder / "packed"), "tar", m.folder / "packed")
+    m.expect(tap, "in an archive", ["import", "packed.tar", "-o", "archive.mq"], 0, out="18 pictures")
+    tap.check("the same from there", taken(m, "archive.mq") == wanted)
 
 
 # --- Lists on standard input
@@ -608,7 +638,7 @@ def test_csv_faults(tap, m):
 def main():
     tap = Tap()
     for test in (test_coco, test_coco_odd, test_voc, test_tfrecord, test_tfrecord_labels, test_tfrecord_boxes,
-                 test_tfrecord_damage, test_stdin, test_cars, test_dry_run, test_unlisted, test_csv_faults):
+                 test_tfrecord_damage, test_tfrecord_packed, test_stdin, test_cars, test_dry_run, test_unlisted, test_csv_faults):
         with Marque() as m:  # a folder of its own
             test(tap, m)
     return tap.done()

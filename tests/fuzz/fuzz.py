@@ -8,9 +8,16 @@ fuzz.py FOLDER --grow SECONDS [NAME...], which keeps the few inputs that reach e
 import os
 import subprocess
 import sys
+import tarfile
 import tempfile
+import warnings
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from archives import special, write_tar, write_zip  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 CORPUS, GOLDEN, FOUND = ROOT / "tests/fuzz/corpus", ROOT / "tests/golden", ROOT / "build/fuzz-found"
@@ -20,7 +27,32 @@ EXIF = (b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\
         b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x03\0\0\0\0\0\0")
 RECIPE = (b'{"imgsz":299,"crop":true,"exif":true,"margin":0.1,"filter":"pillow-bilinear","fit":"pad","range":"tf",'
           b'"background":[255,255,255]}')
-SEEDS = {"csv": [b"path,label\n", b'\xef\xbb\xbfpath,label\r\n"a,""b"".jpg",x\r\n\r\nb.jpg,"two\nlines"\r\n'],
+
+
+def archives():
+    """Zips and tars of little files, packed in every way; some hold what must be refused."""
+    def tar(members, mode="w"):
+        data = write_tar(path, members, mode).read_bytes()
+        return data.rstrip(b"\0") + bytes(1024 + -len(data.rstrip(b"\0")) % 512) if mode == "w" else data  # fewer zeros behind it
+
+    members = {"a/1.png": b"one", "a/./b//2.png": b"two" * 50, "__MACOSX/c": b"", "d/": b""}
+    odd = [special("l", tarfile.SYMTYPE, "/etc"), special("h", tarfile.LNKTYPE, "a/1.png"), special("p", tarfile.FIFOTYPE),
+           special("d", tarfile.DIRTYPE)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "archive"
+        for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+            yield write_zip(path, members, method).read_bytes()
+        warnings.simplefilter("ignore", UserWarning)  # of a zip that a name is there already
+        for wrong in ([("../up", b"x")], [("/top", b"x")], [("a", b"x"), ("a", b"y")], [("a", b"x"), ("a/b", b"y")]):
+            yield write_zip(path, wrong).read_bytes()
+            yield tar(wrong)
+        for mode in ("w", "w:gz", "w:bz2", "w:xz"):
+            yield tar({"a/1.png": b"one", "\u00fc" * 60 + "/2.png": b"two"}, mode)
+        for member in odd:
+            yield tar([member])
+
+
+SEEDS = {"members": list(archives()), "csv": [b"path,label\n", b'\xef\xbb\xbfpath,label\r\n"a,""b"".jpg",x\r\n\r\nb.jpg,"two\nlines"\r\n'],
          "exif": EXIF, "recipe": [RECIPE],
          "xml": [b"<annotation><filename>a.jpg</filename><object><name>ant &amp; b</name><difficult>0</difficult><bndbox>"
                  b"<xmin>1</xmin><ymin>2</ymin></bndbox></object></annotation>", b"<!DOCTYPE a><a/>"],

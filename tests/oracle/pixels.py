@@ -5,9 +5,10 @@
 
 Without an argument the probe is looked for beside the program $MARQUE_BIN.
 Pictures: $MARQUE_CARS/cars_train/*.jpg, else Debian's stamps. Without TensorFlow its part is skipped.
-Tolerances: decode and Pillow's resize byte for byte; alpha over white within 1 grey level; TensorFlow's
+Tolerances: decode, scaled or not, and Pillow's resize byte for byte; alpha over white within 1 grey level; TensorFlow's
 resize within 1e-3 of a grey level (the same single-precision formula, but compilers may contract it).
 """
+import math
 import os
 import pathlib
 import random
@@ -143,6 +144,43 @@ def check_prepare(tap, paths):
                 tap.check(same, f"prepare {path.name}, range {kind}, flip {flip}")
 
 
+def scaled_input(path, eighths, box):
+    """The square of 71 pixels of a box by Pillow's draft, which scales as libjpeg does, and a resize of that part."""
+    with Image.open(path) as image:
+        full = image.size
+        if eighths < 8:
+            image.draft("RGB", (full[0] * eighths // 8, full[1] * eighths // 8))
+        if image.size != tuple(-(-side * eighths // 8) for side in full):
+            return None
+        image = image.convert("RGB")
+    part = [side * eighths / 8 for side in box]
+    held = (int(part[0]), int(part[1]), math.ceil(part[2]), math.ceil(part[3]))
+    image = image.crop(held)
+    x1, y1, x2, y2 = part[0] - held[0], part[1] - held[1], part[2] - held[0], part[3] - held[1]
+    image = image.resize((71, image.height), Image.BILINEAR, box=(x1, 0, x2, image.height))
+    return np.asarray(image.resize((71, 71), Image.BILINEAR, box=(0, y1, 71, y2)), np.float32) / np.float32(255)
+
+
+def check_scaled(tap, paths):
+    """Decoding at 1/2, 1/4 and 1/8, and boxes at fractions of decoded pixels, against Pillow's draft and resize."""
+    for path in paths:
+        with Image.open(path) as image:
+            width, height = image.size
+            if image.format != "JPEG" or min(width, height) < 285:
+                continue
+            for eighths in (4, 2, 1):
+                image = Image.open(path)
+                image.draft("RGB", (width * eighths // 8, height * eighths // 8))
+                head, _, body = probe("decode-smaller", path, eighths).partition(b"\n")
+                same = head.split()[:2] == [b"%d" % side for side in image.size] and body == image.convert("RGB").tobytes()
+                tap.check(same, f"draft of {path.name} at {eighths} eighths")
+        for box in ((0, 0, width, height), (width // 9 + 1, 3, width // 9 + 286, 290), (5, 1, width - 2, height), (7, 7, 290, 290)):
+            side = min(box[2] - box[0], box[3] - box[1])
+            eighths = next(m for m in (1, 2, 4, 8) if m == 8 or side * m >= 8 * 2 * 71)
+            ours = np.frombuffer(probe("prepare-scaled", path, 71, 0, 1, 0, *box, 0), np.float32).reshape(71, 71, 3)
+            tap.check(np.array_equal(ours, scaled_input(path, eighths, box)), f"{path.name}, box {box} at {eighths} eighths")
+
+
 def check_tensorflow(tap, paths):
     try:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -170,6 +208,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         check_odd_sizes(tap, folder)
     check_prepare(tap, paths[::10])
+    check_scaled(tap, paths[::4])
     check_tensorflow(tap, paths[::6])
     print(f"1..{tap.count}")
     return 1 if tap.failed else 0

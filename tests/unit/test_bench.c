@@ -81,7 +81,7 @@ static void check_measures(const mq_bench_plan *plan, const mq_bench *b) {
     for (size_t i = 1; i < MQ_BENCH_STEPS; i++) assert_true(b->seconds[i] >= b->seconds[i - 1]);
     assert_true(b->seconds[0] > 0 && b->memory > 0);
     near(b->img_s, (double)plan->batch / b->seconds[MQ_BENCH_STEPS / 2], 1e-9);
-    assert_true(b->peak.flops > 1e9 && b->peak.bandwidth > 1e8);
+    assert_true(b->peak.flops > 1e7 && b->peak.bandwidth > 1e7);
 }
 
 static const mq_bench_plan quarter_plan = {
