@@ -16,7 +16,7 @@ from pictures import write_classes
 # What is trained, one row for each kind of run: every test goes over all of them.
 STAGES = ["head:2@1e-3,head:2@5e-4", "head:1@1e-3,block14+:2@1e-4"]
 # Small numbers; the linear classifier's checkpoints have 100 kB.
-SETTINGS = ["--imgsz", "71", "--dtype", "f32", "--head", "linear", "-b", "16", "--threads", "2", "-j", "2"]
+SETTINGS = ["--imgsz", "71", "--dtype", "f32", "--head", "linear", "-b", "32", "--threads", "2", "-j", "2"]
 MEASURED = ("time", "img_s", "data_pct")  # columns of results.csv that are no function of the settings
 PLAIN = "plain"
 # Each run ends by writing its models of 84 MB twice; where syncing is free the tests take a quarter of the time.
