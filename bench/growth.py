@@ -66,7 +66,8 @@ def measure(folder, name, pictures, count):
     if not child:
         write(folder / name, pictures, count)
         os._exit(0)
-    os.waitpid(child, 0)
+    if os.waitpid(child, 0)[1]:
+        sys.exit(f"{name}: its pictures could not be written")
     run(f"import and split, {name}", "import", folder / name, "-o", folder / f"{name}.mq")
     run(f"scan, {name}", "scan", folder / f"{name}.mq", "-o", folder / f"{name}-report")
     run(f"an order of the training part, and 5 s of loading, {name}", "bench", folder / f"{name}.mq", "--imgsz", SIDE)

@@ -120,9 +120,7 @@ static const mq_option params[] = {
      .value = "exact|scaled",
      .standard = "exact",
      AT(decode),
-     .help =
-         "scaled: JPEGs of far more pixels than a network takes are read at 1/2, 1/4 or 1/8; faster, not to "
-         "the bit"},
+     .help = "scaled: JPEGs far larger than a network takes are read at 1/2, 1/4 or 1/8: faster, not exact"},
     {.name = "allow-missing",
      .kind = MQ_OPTION_FLAG,
      AT(allow_missing),

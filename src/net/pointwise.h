@@ -1,5 +1,5 @@
-/* pointwise.h: 1x1 convolutions and their gradients by data in f32 with AVX2, where oneDNN's kernels reach
- * less of the processor's peak, least of all with a stride. One picture, channels last.
+/* pointwise.h: 1x1 convolutions and their gradients by data in f32 with AVX2, for where there is a stride and
+ * channels lie last: oneDNN's kernels reach a tenth to a third of the processor's peak there. One picture.
  *
  * Forward: result[pixel, f] = sum over c of source[pixel, c] weights[c, f] (+ bias[f]) (+ what it held), then
  * ReLU. Back: result[pixel, c] = sum over f of source[pixel, f] weights[c, f], where source is the gradient
