@@ -100,7 +100,7 @@ def plant(copy, mutant, green):
 
 
 def processor_has(features):
-    return all(re.search(rf"^flags\s*:.*\b{feature}\b", Path("/proc/cpuinfo").read_text(), re.M) for feature in features)
+    return all(re.search(rf"^flags\s*:.*\b(?:{feature})\b", Path("/proc/cpuinfo").read_text(), re.M) for feature in features)
 
 
 class Crew:

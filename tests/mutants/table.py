@@ -3,8 +3,8 @@
 (name, file, text that stands there exactly once, the text with the fault, tests that must notice: a unit program by
 its name, cli/NAME.py or faults/test_checkpoints.py)
 
-A sixth word names what only some processors have, as /proc/cpuinfo calls it, where the fault shows on those alone; on
-others it is skipped.
+A sixth word names what only some processors have, as /proc/cpuinfo calls it (| stands between names of which one will
+do), where the fault shows on those alone; on others it is skipped.
 """
 
 MUTANTS = [
@@ -363,9 +363,9 @@ MUTANTS = [
     ("depthwise: the plain loop forgets the ReLU", "src/net/depthwise.c", "if (d->relu && value < 0.0f)", "if (false)",
      ["test_depthwise"]),
     ("quant: what the zeros add up to stays", "src/net/lower_weights.c", "- zeros[o] * scales[o];", "- 0 * zeros[o] * scales[o];",
-     ["test_quant"]),
+     ["test_quant"], "avx512_vnni|avx_vnni"),
     ("quant: a channel's scale left out of its filter", "src/net/lower_weights.c", "values[i] / quant->scale[i % w->c]",
-     "values[i] / quant->scale[0]", ["test_quant"]),
+     "values[i] / quant->scale[0]", ["test_quant"], "avx512_vnni|avx_vnni"),
     ("quant: a zero between two numbers passes", "src/net/quant.c", "parts[i].whole &&", "false &&", ["test_quant"]),
     ("quant: numbers widened without the channel's scale", "src/net/quant.c", "q->weights_scale[f] / q->scale[c]",
      "q->weights_scale[f] / q->scale[0]", ["test_quant"]),
