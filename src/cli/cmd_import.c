@@ -8,6 +8,7 @@
 #include "cli/cli.h"
 #include "data/encode.h"
 #include "data/import.h"
+#include "data/import_settings.h"
 #include "data/manifest.h"
 
 #include <string.h>
@@ -143,7 +144,7 @@ static const mq_option params[] = {
     {.name = "update",
      .kind = MQ_OPTION_FLAG,
      AT(update),
-     .help = "DATA exists: known pictures keep their splits, new ones are placed"},
+     .help = "DATA exists: it goes on as it was made; known pictures keep their splits"},
     {.name = "dry-run", .kind = MQ_OPTION_FLAG, AT(dry_run), .help = "report, write nothing"},
     {.name = "json", .kind = MQ_OPTION_FLAG, AT(json), .help = "print the report as JSON"},
     {.name = "jobs",
@@ -345,14 +346,48 @@ cleanup:
     return status;
 }
 
+/* --update: what DATA was made with stands in the place of the defaults, and the command line over it. *made
+ * is the caller's, o borrows from it. A folder without data set is the importer's to refuse. */
+static mq_status recall(mq_err *err, const mq_call *call, mq_import_settings *made, import_options *o) {
+    mq_status status = MQ_OK;
+    mq_words words = {call->argv, call->argc, NULL, 0};
+    char *path = NULL;
+    MQ_TRY(mq_path_join(err, o->output, "dataset.json", &path));
+    if (!mq_file_exists(path)) goto cleanup;
+    MQ_TRY(mq_import_settings_load(err, o->output, made));
+    *o = (import_options){0};
+    MQ_TRY(mq_options_defaults(err, params, o));
+    o->group_by = made->group_by;
+    o->class_level = made->leaf;
+    o->boxes = made->boxes;
+    o->store = made->store;
+    o->decode = made->decode;
+    o->margin = made->margin;
+    o->test = made->test;
+    if (!made->folds) o->val = made->val;
+    o->folds = made->folds;
+    o->presize = made->presize;
+    o->max_side = made->max_side;
+    o->seed = (int64_t)made->seed;
+    MQ_TRY(mq_calloc(err, call->argc, sizeof *words.args, "arguments", &words.args));
+    MQ_TRY(mq_options_parse(err, params, o, &words));
+cleanup:
+    free(words.args);
+    free(path);
+    return status;
+}
+
 static mq_status run(mq_err *err, const mq_call *call) {
     mq_status status = MQ_OK;
-    const import_options *o = call->options;
+    import_options options = *(const import_options *)call->options;
+    const import_options *o = &options;
+    mq_import_settings made = {0};
     mq_import_report report = {0};
     mq_buf list = mq_buf_init(LIST_LIMIT);
     const bool from_stdin = strcmp(call->args[0], "-") == 0;
     MQ_REQUIRE(o->output && o->output[0], err, MQ_USAGE,
                "where to? marque import %s -o DATA names the folder to make", call->args[0]);
+    if (o->update) MQ_TRY(recall(err, call, &made, &options));
     if (from_stdin) MQ_TRY(mq_stdin_read(err, &list));
     const mq_import_plan plan = {
         .size = sizeof plan,
@@ -391,6 +426,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
         print_report(o, &report);
 cleanup:
     mq_import_report_free(&report);
+    mq_import_settings_free(&made);
     mq_buf_free(&list);
     return status;
 }

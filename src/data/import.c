@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "data/import_parts.h"
+#include "data/import_settings.h"
 #include "data/split.h"
 
 #include <errno.h>
@@ -54,10 +55,11 @@ cleanup:
 }
 
 /* --update: the classes of the data set come first, so that they keep their numbers and a model trained on
- * them still fits. */
-static mq_status load_classes(mq_err *err, mq_import_job *job) {
+ * them still fits. How it was imported holds on, too. */
+static mq_status load_old(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
     mq_dataset *old = NULL;
+    mq_import_settings settings = {0};
     uint32_t class = 0;
     MQ_TRY(mq_dataset_open(err, job->plan->output, &old));
     MQ_REQUIRE(
@@ -65,10 +67,13 @@ static mq_status load_classes(mq_err *err, mq_import_job *job) {
         "%s: was made by marque clean, whose edits an update would undo; update the data set it was made "
         "from, and apply the list to that once more",
         job->plan->output);
+    MQ_TRY(mq_import_settings_load(err, job->plan->output, &settings));
+    MQ_TRY(mq_import_settings_check(err, &settings, job->plan));
     for (size_t i = 0; i < mq_dataset_classes(old); i++)
         MQ_TRY(mq_manifest_add_class(err, &job->manifest, mq_dataset_class(old, i), &class));
     job->first_classes = job->manifest.class_count;
 cleanup:
+    mq_import_settings_free(&settings);
     mq_dataset_free(&old);
     return status;
 }
@@ -269,7 +274,7 @@ static mq_status prepare(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
     const mq_import_plan *plan = job->plan;
     const mq_split_rule rule = {plan->test, plan->val, plan->seed, plan->folds, plan->group_by};
-    if (plan->update) MQ_TRY(load_classes(err, job));
+    if (plan->update) MQ_TRY(load_old(err, job));
     MQ_TRY(read_source(err, job));
     if (plan->split_file) MQ_TRY(apply_split_file(err, job));
     MQ_REQUIRE(!plan->folds || !job->manifest.sets_split[MQ_VAL], err, MQ_USAGE,

@@ -4,6 +4,9 @@
 
 #include "data/folds.h"
 
+/* What dataset.json says of classes that are named by the folders pictures lie in. */
+#define MQ_RULE_LEAF "class = folder of the picture"
+
 enum { MQ_JPEG_QUALITY = 95 /* of what is stored as JPEG and did not come so */ };
 
 typedef enum { MQ_BOXES_CROP, MQ_BOXES_IGNORE } mq_boxes;

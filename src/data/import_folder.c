@@ -253,7 +253,7 @@ static mq_status read_folder(mq_err *err, mq_import_job *job) {
     MQ_TRY(has_split_folders(err, job, &splits));
     place top = {.job = job, .name = "", .in_split = splits, .split = MQ_SPLITS};
     MQ_TRY(walk(err, &top));
-    job->report->class_rule = job->plan->leaf ? "class = folder of the picture"
+    job->report->class_rule = job->plan->leaf ? MQ_RULE_LEAF
                               : splits        ? "class = folder below train, val and test"
                                               : "class = top folder";
     if (job->plan->leaf) MQ_TRY(mq_import_check_leaves(err, job));

@@ -190,7 +190,7 @@ static mq_status take_items(mq_err *err, path_list *l) {
             m->sets_split[entry->split] = true;
         if (!class_name) MQ_TRY(mq_manifest_leave_out(err, entry, "lies in no class folder"));
     }
-    l->job->report->class_rule = l->job->plan->leaf ? "class = folder of the picture"
+    l->job->report->class_rule = l->job->plan->leaf ? MQ_RULE_LEAF
                                  : splits           ? "class = folder below train, val and test"
                                                     : "class = top folder";
     if (l->job->plan->leaf) MQ_TRY(mq_import_check_leaves(err, l->job));

@@ -240,7 +240,11 @@ static mq_status pack_rule(mq_err *err, const mq_import_job *job, mq_json **rule
     MQ_TRY(mq_json_pack(err, rule, "{s:s,s:I,s:f,s:f}", "rule", "stratified by digest", "seed",
                         (long long)plan->seed, "test", plan->test, "val", plan->val));
     if (plan->folds) MQ_TRY(set_number(err, *rule, "folds", plan->folds));
-    if (plan->group_by) MQ_TRY(mq_json_set(err, *rule, "group_by", mq_json_text(plan->group_by)));
+    if (plan->group_by) {
+        mq_json *pattern = NULL;
+        MQ_TRY(mq_name_to_json(err, plan->group_by, &pattern)); /* any bytes: it is read back */
+        MQ_TRY(mq_json_set(err, *rule, "group_by", pattern));
+    }
     for (mq_split split = MQ_TRAIN; split < MQ_SPLITS; split++) {
         mq_json *given = NULL;
         if (!job->manifest.sets_split[split]) continue;
@@ -269,6 +273,7 @@ static mq_status write_json(mq_err *err, const mq_import_job *job, const char *f
                         job->report->boxes > 0 && !cut, "margin", plan->margin, "store",
                         cut ? "crop" : "original", "max_side", (long long)plan->max_side, "source", source));
     if (plan->presize) MQ_TRY(set_number(err, json, "presize", plan->presize));
+    if (plan->boxes == MQ_BOXES_IGNORE) MQ_TRY(mq_json_set(err, json, "boxes_taken", mq_json_text("ignore")));
     if (plan->decode) MQ_TRY(mq_json_set(err, json, "decode", mq_json_text("scaled")));
     MQ_TRY(mq_path_join(err, folder, "dataset.json", &path));
     MQ_TRY(mq_json_save(err, json, path));

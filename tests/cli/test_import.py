@@ -124,6 +124,55 @@ def test_update(tap, m):
              err="without --update")
 
 
+def test_update_settings(tap, m):
+    """An update goes on as the data set was made; another setting that would mix is refused."""
+    read = lambda data: json.loads((m.folder / data / "dataset.json").read_text())  # noqa: E731
+    grown = fill(m.folder / "grown", {"a": 0, "b": 0})
+    sequence = lambda i: f"{'ab'[i % 2]}/s{i // 8}_{i}.png"  # noqa: E731
+    for i in range(0, 80, 2):
+        (grown / sequence(i // 2)).write_bytes(png(8, 8, 8000 + i))
+    make = ["import", "grown", "-o", "grown.mq"]
+    m.expect(tap, "groups", [*make, "--group-by", "(s[0-9]+)_", "--seed", "7", "--test", "0.4"], 0)
+    for i in range(40, 80):
+        (grown / sequence(i)).write_bytes(png(8, 8, 9000 + i))
+    for i in range(8):
+        (grown / f"a/s{i}_new.png").write_bytes(png(8, 8, 9500 + i))
+    m.expect(tap, "an update of groups", [*make, "--update"], 0, out="40 pictures keep their split, 48 are new")
+    placed = {}
+    for file, split in splits(m.folder / "grown.mq").items():
+        placed.setdefault(file[2:].split("_")[0], set()).add(split)
+    tap.check("no group crosses the split", len(placed) == 10 and all(len(s) == 1 for s in placed.values()), placed)
+    tap.check("the rule stands", read("grown.mq")["split"] == {**read("grown.mq")["split"], "group_by": "(s[0-9]+)_",
+              "seed": 7, "test": 0.4}, read("grown.mq")["split"])
+    m.expect(tap, "the same pattern again", [*make, "--update", "--group-by", "(s[0-9]+)_"], 0)
+    m.expect(tap, "another pattern", [*make, "--update", "--group-by", "(s)"], 64,
+             err=["grown.mq was made with --group-by (s[0-9]+)_", "leave --group-by out"])
+    boxed = cars(m.folder / "settled", table(20))
+    kept = {"decode": ["--decode", "scaled"], "presize": ["--presize", "24", "--margin", "0.25"], "boxes_taken": ["--boxes", "ignore"],
+            "max_side": ["--boxes", "ignore", "--max-side", "20"], "store": ["--store", "crop"]}
+    for member, how in kept.items():
+        make = ["import", boxed.name, "-o", f"{member}.mq"]
+        m.expect(tap, f"made with {' '.join(how)}", [*make, *how], 0)
+        made = read(f"{member}.mq")
+        m.expect(tap, "an update", [*make, "--update"], 0, out="20 pictures keep their split")
+        tap.check("goes on so", read(f"{member}.mq") == made and made.get(member), (made, read(f"{member}.mq")))
+    for data, how, words in [("decode", ["--decode", "exact"], "with --decode scaled"), ("presize", ["--presize", "0"], "with --presize 24"),
+                             ("presize", ["--margin", "0.5"], "with --margin 0.25"), ("boxes_taken", ["--boxes", "crop"], "with --boxes ignore"),
+                             ("decode", ["--boxes", "ignore"], "with --boxes crop"), ("max_side", ["--max-side", "0"], "with --max-side 20"),
+                             ("boxes_taken", ["--max-side", "9"], "without --max-side"), ("store", ["--store", "original"], "with --store crop"),
+                             ("store", ["--group-by", "0"], "without --group-by")]:
+        m.expect(tap, f"{' '.join(how)} to {data}.mq", ["import", boxed.name, "-o", f"{data}.mq", "--update", *how], 64,
+                 err=f"{data}.mq was made {words}")
+    fill(m.folder / "leaves", {"x/p": 3, "y/q": 3, "y/r": 3})
+    m.expect(tap, "leaves", ["import", "leaves", "-o", "leaves.mq", "--class-level", "leaf"], 0)
+    m.expect(tap, "an update of leaves", ["import", "leaves", "-o", "leaves.mq", "--update"], 0, out="9 pictures, 3 classes")
+    m.expect(tap, "leaves no more", ["import", "leaves", "-o", "leaves.mq", "--update", "--class-level", "1"], 64, err="--class-level leaf")
+    m.expect(tap, "no boxes to ignore", ["import", "leaves", "-o", "leaves.mq", "--update", "--boxes", "ignore"], 0)
+    text = (m.folder / "store.mq/dataset.json").read_text()
+    (m.folder / "store.mq/dataset.json").write_text(text.replace('"max_side": 0', '"max_side": -4'))
+    m.expect(tap, "a setting that no import writes", ["import", boxed.name, "-o", "store.mq", "--update"], 65, err="max_side is no whole number")
+
+
 def test_folds(tap, m):
     """Each training picture lies in one fold, copies share theirs, an update moves none."""
     source = fill(m.folder / "folded", {"a": 23, "b": 11, "c": 4})
@@ -140,8 +189,9 @@ def test_folds(tap, m):
     tap.check("copies share a fold", all(old[f"b/00{i}.png"] == old[f"b/copy{i}.png"] for i in range(6)), old)
     for i in range(9):
         (source / "c" / f"new{i}.png").write_bytes(png(9, 9, 3000 + i))
-    m.expect(tap, "an update without --folds", ["import", "folded", "-o", "folds.mq", "--update"], 64, err="say --folds")
-    m.expect(tap, "an update with them", ["import", "folded", "-o", "folds.mq", "--update", "--folds", "3"], 0)
+    m.expect(tap, "an update that wants no folds", ["import", "folded", "-o", "folds.mq", "--update", "--folds", "0"], 64,
+             err="say --folds")
+    m.expect(tap, "an update has them", ["import", "folded", "-o", "folds.mq", "--update"], 0, out="in 3 folds")
     new = folds()
     tap.check("moves no picture", all(new[f] == place for f, place in old.items()) and len(new) == len(old) + 9)
     m.expect(tap, "one fold", ["import", "folded", "-o", "no.mq", "--folds", "1"], 64, err="from 2 to 100 parts")
@@ -494,7 +544,7 @@ def test_interrupt(tap, m):
 def main():
     tap = Tap()
     with Marque() as m:
-        for test in (test_words, test_folder, test_update, test_folds, test_presize, test_scaled, test_given_splits, test_bad_pictures, test_odd_names,
+        for test in (test_words, test_folder, test_update, test_update_settings, test_folds, test_presize, test_scaled, test_given_splits, test_bad_pictures, test_odd_names,
                      test_cars, test_bad_cars, test_list, test_bad_list, test_disk, test_in_use, test_interrupt):
             test(tap, m)
     return tap.done()

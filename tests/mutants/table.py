@@ -524,6 +524,13 @@ MUTANTS = [
      "MQ_TRY(copy_row", ["cli/test_clean.py"]),
     ("clean: two rows about one picture", "src/curate/edits.c", "MQ_REQUIRE(!r->met[*at], err,", "MQ_REQUIRE(true, err,",
      ["cli/test_clean.py"]),
+    ("update: the pattern of the groups is forgotten", "src/cli/cmd_import.c", "o->group_by = made->group_by;", "", ["cli/test_import.py"]),
+    ("update: another pattern passes", "src/data/import_settings.c", "if (!was != !is || (was && is && strcmp(was, is) != 0))", "if (false)",
+     ["cli/test_import.py"]),
+    ("update: another margin passes", "src/data/import_settings.c", "fabs(was - is) <= 1e-8", "fabs(was - is) <= 1", ["cli/test_import.py"]),
+    ("update: ignored boxes come back", "src/data/import_write.c", "if (plan->boxes == MQ_BOXES_IGNORE)", "if (false)", ["cli/test_import.py"]),
+    ("update: what is recorded wins over what is given", "src/cli/cmd_import.c", "    MQ_TRY(mq_options_parse(err, params, o, &words));\n", "",
+     ["cli/test_import.py"]),
     ("clean: an update undoes edits", "src/data/import.c", "!mq_dataset_cleaned(old)", "true", ["cli/test_clean.py"]),
     ("denoise: the edge is black", "src/data/denoise.c", "memcpy(line, line + 3, 3);", "", ["test_denoise"]),
     # Scan.
