@@ -159,7 +159,13 @@ static const mq_option params[] = {
     {.name = NULL},
 };
 
-enum { LIST_LIMIT = 1 << 30, REASONS_SHOWN = 3, SMALL_SHOWN = 10, NAME_MAX_SHOWN = 120 };
+enum {
+    LIST_LIMIT = 1 << 30,
+    REASONS_SHOWN = 3,
+    SMALL_SHOWN = 10,
+    NAME_MAX_SHOWN = 120,
+    POINTS = 3 /* hundredths of all pictures; a part that is nearer to its share has it */
+};
 
 static size_t total(const mq_import_class *class) {
     return class->count[MQ_TRAIN] + class->count[MQ_VAL] + class->count[MQ_TEST];
@@ -212,14 +218,30 @@ static void print_left_out(const import_options *o, const mq_import_report *r) {
     printf("%s)\n", r->reason_count > REASONS_SHOWN ? ", ..." : "");
 }
 
+/* "1 " and one, or "1 234 " and many; before is what precedes, after what follows. */
+static void print_count(const char *before, size_t count, const char *one, const char *many,
+                        const char *after) {
+    char number[32];
+    printf("%s%s %s%s", before, mq_text_count(count, number), count == 1 ? one : many, after);
+}
+
 /* Too few to learn from, or to measure by. */
-static void print_small(const mq_import_report *r) {
-    char number[32], name[NAME_MAX_SHOWN];
-    if (!r->small) return;
-    printf("warning: %s %s fewer than 5 pictures: ", mq_text_count(r->small, number),
-           r->small == 1 ? "class has" : "classes have");
+static bool is_small(const mq_import_class *class) {
+    return total(class) && total(class) < 5;
+}
+
+static bool is_untrained(const mq_import_class *class) {
+    return total(class) && !class->count[MQ_TRAIN];
+}
+
+/* Warns of count classes, those that is says true of. */
+static void print_weak(const mq_import_report *r, size_t count, bool (*is)(const mq_import_class *),
+                       const char *lack) {
+    char name[NAME_MAX_SHOWN];
+    if (!count) return;
+    print_count("warning: ", count, "class has ", "classes have ", lack);
     for (size_t i = 0, shown = 0; i < r->class_count; i++) {
-        if (!total(&r->classes[i]) || total(&r->classes[i]) >= 5) continue;
+        if (!is(&r->classes[i])) continue;
         if (shown++ == SMALL_SHOWN) {
             printf(", ...");
             break;
@@ -228,6 +250,41 @@ static void print_small(const mq_import_report *r) {
                total(&r->classes[i]));
     }
     putchar('\n');
+}
+
+/* What keeps together, and what does not. */
+static void print_together(const import_options *o, const mq_import_report *r) {
+    const char *why = o->update ? ", as the source or the set before has it\n" : ", as the source has it\n";
+    const mq_split_found *placed = &r->placed;
+    if (r->originals < r->pictures)
+        print_count("they are boxes of ", r->originals, "picture", "pictures",
+                    "; the boxes of a picture share a split\n");
+    if (placed->groups)
+        print_count("", placed->groups, "group", "groups", "; the pictures of a group share a split\n");
+    if (o->group_by && !placed->matched) printf("warning: --group-by %s matches no picture\n", o->group_by);
+    if (r->twins)
+        print_count("", r->twins, "picture is a copy of another", "pictures are copies of others",
+                    "; copies share a split\n");
+    if (placed->copies)
+        print_count("warning: ", placed->copies, "picture has", "pictures have", " copies in another split");
+    if (placed->copies) printf("%s", why);
+    if (placed->torn)
+        print_count("warning: ", placed->torn, "picture is", "pictures are",
+                    " of groups that lie in several splits");
+    if (placed->torn) printf("%s", why);
+}
+
+/* Parts that are far from their shares, as whole groups or very small classes leave no way to fill them. */
+static void print_missed(const mq_import_report *r) {
+    char a[32], b[32];
+    for (mq_split split = MQ_VAL; split <= MQ_TEST; split++) {
+        const size_t have = r->count[split], wanted = r->placed.wanted[split];
+        const size_t off = have > wanted ? have - wanted : wanted - have;
+        if (!wanted || (have && off * 100 <= POINTS * r->pictures)) continue;
+        printf("warning: %s has %s of the %s pictures that its share comes to%s\n", mq_split_name(split),
+               have ? mq_text_count(have, a) : "none", mq_text_count(wanted, b),
+               r->placed.groups ? ", for groups stay whole" : "");
+    }
 }
 
 /* A picture stored whole for each of its boxes may take many times the disk, and the time to decode. */
@@ -246,24 +303,21 @@ static void print_report(const import_options *o, const mq_import_report *r) {
         print_problems(r);
     else
         print_left_out(o, r);
-    if (r->originals < r->pictures)
-        printf("they are boxes of %s pictures; the boxes of a picture share a split\n",
-               mq_text_count(r->originals, a));
-    if (r->missing) printf("%s annotation rows have no picture\n", mq_text_count(r->missing, a));
+    if (r->missing)
+        print_count("", r->missing, "annotation row has", "annotation rows have", " no picture\n");
     if (r->unlisted)
-        printf("%s pictures lie beside these without annotation\n", mq_text_count(r->unlisted, a));
-    if (r->empty) printf("%s classes have no picture\n", mq_text_count(r->empty, a));
-    if (o->update)
-        printf("%s pictures keep their split, %s are new\n", mq_text_count(r->kept, a),
-               mq_text_count(r->fresh, b));
-    if (r->twins)
-        printf("%s pictures are copies of others; copies share a split\n", mq_text_count(r->twins, a));
-    if (r->shared)
-        printf("warning: %s pictures have copies in another split, as the source wants it\n",
-               mq_text_count(r->shared, a));
+        print_count("", r->unlisted, "picture lies", "pictures lie", " beside these without annotation\n");
+    if (r->empty) print_count("", r->empty, "class has", "classes have", " no picture\n");
+    if (o->update) {
+        print_count("", r->kept, "picture keeps its split, ", "pictures keep their split, ", "");
+        print_count("", r->fresh, "is new", "are new", "\n");
+    }
+    print_together(o, r);
     printf("train %s  val %s  test %s\n", mq_text_count(r->count[MQ_TRAIN], a),
            mq_text_count(r->count[MQ_VAL], b), mq_text_count(r->count[MQ_TEST], c));
-    print_small(r);
+    print_missed(r);
+    print_weak(r, r->untrained, is_untrained, "no training picture: ");
+    print_weak(r, r->small, is_small, "fewer than 5 pictures: ");
     if (o->folds)
         printf("the training pictures lie in %s folds of about %s each\n", mq_text_count((size_t)o->folds, a),
                mq_text_count(r->count[MQ_TRAIN] / (size_t)o->folds, b));
@@ -329,15 +383,16 @@ static mq_status print_json(mq_err *err, const import_options *o, const mq_impor
     MQ_TRY(pack_reasons(err, r, &reasons));
     MQ_TRY(mq_json_pack(
         err, &json,
-        "{s:s,s:o,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:O,s:O}", "schema",
-        "marque.import.v1", "data", mq_json_text(o->output), "dry_run", o->dry_run, "pictures",
+        "{s:s,s:o,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:O,s:O}",
+        "schema", "marque.import.v1", "data", mq_json_text(o->output), "dry_run", o->dry_run, "pictures",
         (long long)r->pictures, "train", (long long)r->count[MQ_TRAIN], "val", (long long)r->count[MQ_VAL],
         "test", (long long)r->count[MQ_TEST], "left_out", (long long)r->left_out, "missing",
         (long long)r->missing, "unlisted", (long long)r->unlisted, "originals", (long long)r->originals,
-        "small_classes", (long long)r->small, "empty_classes", (long long)r->empty, "copies",
-        (long long)r->twins, "boxes", (long long)r->boxes, "stored_as_png", (long long)r->as_png,
-        "stored_as_jpeg", (long long)r->as_jpeg, "animated", (long long)r->animated, "shards",
-        (long long)r->shards, "bytes", (long long)r->bytes, "classes", classes, "reasons", reasons));
+        "small_classes", (long long)r->small, "untrained_classes", (long long)r->untrained, "groups",
+        (long long)r->placed.groups, "empty_classes", (long long)r->empty, "copies", (long long)r->twins,
+        "boxes", (long long)r->boxes, "stored_as_png", (long long)r->as_png, "stored_as_jpeg",
+        (long long)r->as_jpeg, "animated", (long long)r->animated, "shards", (long long)r->shards, "bytes",
+        (long long)r->bytes, "classes", classes, "reasons", reasons));
     MQ_TRY(mq_print_json(err, &json));
 cleanup:
     mq_json_free(&json);

@@ -269,9 +269,17 @@ cleanup:
     return status;
 }
 
+/* Name of the first picture that is taken, and there is one; borrowed. */
+static const char *first_taken(const mq_manifest *manifest) {
+    size_t i = 0;
+    while (manifest->entries[i].reason) i++;
+    return manifest->entries[i].name;
+}
+
 /* Everything up to the writing. */
 static mq_status prepare(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
+    char safe[128];
     const mq_import_plan *plan = job->plan;
     const mq_split_rule rule = {plan->test, plan->val, plan->seed, plan->folds, plan->group_by};
     if (plan->update) MQ_TRY(load_old(err, job));
@@ -288,7 +296,11 @@ static mq_status prepare(mq_err *err, mq_import_job *job) {
     MQ_REQUIRE(!plan->max_side || !job->report->boxes || plan->store == MQ_STORE_CROP, err, MQ_USAGE,
                "--max-side with boxes needs --store crop or --boxes ignore");
     if (plan->update) MQ_TRY(keep_splits(err, job));
-    MQ_TRY(mq_split_place(err, &rule, &job->manifest, &job->report->shared));
+    MQ_TRY(mq_split_place(err, &rule, &job->manifest, &job->report->placed));
+    /* An update goes on where the pictures of a pattern are gone. */
+    MQ_REQUIRE(plan->update || !plan->group_by || job->report->placed.matched, err, MQ_USAGE,
+               "--group-by %s matches no picture; it is tried on paths below %s, such as %s", plan->group_by,
+               plan->source, mq_text_safe(first_taken(&job->manifest), safe, sizeof safe));
     MQ_TRY(mq_import_count_pictures(err, job));
 cleanup:
     return status;

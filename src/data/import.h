@@ -3,6 +3,7 @@
 #define MQ_IMPORT_H
 
 #include "data/folds.h"
+#include "data/split.h"
 
 /* What dataset.json says of classes that are named by the folders pictures lie in. */
 #define MQ_RULE_LEAF "class = folder of the picture"
@@ -67,11 +68,12 @@ typedef struct {
     size_t left_out;
     mq_import_reason *reasons; /* why pictures were left out, the most frequent first */
     size_t reason_count;
-    size_t missing;     /* annotation rows without picture */
-    size_t unlisted;    /* pictures beside those of annotations that none of them names */
-    size_t small;       /* classes with fewer than 5 pictures, but at least one */
-    size_t empty;       /* classes without picture */
-    size_t shared;      /* pictures whose content the source puts into several splits */
+    size_t missing;   /* annotation rows without picture */
+    size_t unlisted;  /* pictures beside those of annotations that none of them names */
+    size_t small;     /* classes with fewer than 5 pictures, but at least one */
+    size_t empty;     /* classes without picture */
+    size_t untrained; /* classes with pictures, but none to train on */
+    mq_split_found placed;
     size_t twins;       /* pictures whose content an earlier picture has */
     size_t kept, fresh; /* with update: pictures placed before and now */
     size_t boxes;       /* pictures with a box */

@@ -109,6 +109,7 @@ mq_status mq_import_count_pictures(mq_err *err, mq_import_job *job) {
         const size_t *count = r->classes[i].count, all = count[MQ_TRAIN] + count[MQ_VAL] + count[MQ_TEST];
         r->empty += all == 0;
         r->small += all > 0 && all < FEW;
+        r->untrained += all > 0 && !count[MQ_TRAIN];
     }
     MQ_TRY(count_twins(err, job));
     estimate(job);

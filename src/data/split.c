@@ -16,7 +16,8 @@ typedef struct {
     size_t team;                   /* its representative in the union of those that stay together */
     uint8_t group[MQ_SHA256_SIZE]; /* digest of the entry's group, or of what group_by matched */
     bool grouped;
-    const uint8_t *key; /* the smallest key of its team; borrowed from an entry */
+    bool in_group;      /* one of its team is grouped */
+    const uint8_t *key; /* that of the picture of its team with the smallest digest; borrowed from an entry */
 } member;
 
 /* The state of a placement. */
@@ -71,7 +72,7 @@ cleanup:
     return status;
 }
 
-static mq_status match_groups(mq_err *err, const char *pattern, placement *p) {
+static mq_status match_groups(mq_err *err, const char *pattern, placement *p, size_t *matched) {
     mq_status status = MQ_OK;
     regex_t regex;
     char why[128];
@@ -83,7 +84,9 @@ static mq_status match_groups(mq_err *err, const char *pattern, placement *p) {
     for (size_t i = 0; i < p->count; i++) {
         member *m = &p->members[i];
         regmatch_t match[2];
-        if (m->grouped || regexec(&regex, m->entry->name, 2, match, 0) != 0) continue;
+        if (regexec(&regex, m->entry->name, 2, match, 0) != 0) continue;
+        ++*matched;
+        if (m->grouped) continue;
         const regmatch_t *part = match[1].rm_so >= 0 ? &match[1] : &match[0];
         m->grouped = true;
         MQ_TRY(mq_sha256(err, m->entry->name + part->rm_so, (size_t)(part->rm_eo - part->rm_so), m->group));
@@ -93,65 +96,111 @@ cleanup:
     return status;
 }
 
-/* Sets every member's team and the team's key. */
-static void build_teams(placement *p) {
+/* Sets every member's team and the team's key. *groups counts them. */
+static void build_teams(placement *p, size_t *groups) {
     member *members = p->members;
     qsort_r(p->order, p->count, sizeof *p->order, compare_content, members);
     for (size_t i = 1; i < p->count; i++)
         if (compare_content(&p->order[i - 1], &p->order[i], members) == 0)
             join_teams(members, p->order[i - 1], p->order[i]);
     qsort_r(p->order, p->count, sizeof *p->order, compare_group, members);
-    for (size_t i = 1; i < p->count && members[p->order[i]].grouped; i++)
-        if (compare_group(&p->order[i - 1], &p->order[i], members) == 0)
-            join_teams(members, p->order[i - 1], p->order[i]);
-    for (size_t i = 0; i < p->count; i++) {
-        const size_t team = find_team(members, i);
-        const uint8_t *key = members[i].entry->key, **best = &members[team].key;
-        if (!*best || memcmp(key, *best, MQ_SHA256_SIZE) < 0) *best = key;
+    for (size_t i = 0; i < p->count && members[p->order[i]].grouped; i++) {
+        const bool same = i && compare_group(&p->order[i - 1], &p->order[i], members) == 0;
+        if (same) join_teams(members, p->order[i - 1], p->order[i]);
+        *groups += !same;
     }
-    for (size_t i = 0; i < p->count; i++) members[i].key = members[find_team(members, i)].key;
+    /* The smallest of the digests, and not of the keys: those are drawn, and of more the smallest is smaller,
+     * so that large teams would come first. */
+    qsort_r(p->order, p->count, sizeof *p->order, compare_content, members);
+    for (size_t i = 0; i < p->count; i++) {
+        const member *m = &members[p->order[i]];
+        member *team = &members[find_team(members, p->order[i])];
+        if (!team->key) team->key = m->entry->key;
+        team->in_group |= m->grouped;
+    }
+    for (size_t i = 0; i < p->count; i++) {
+        const member *team = &members[find_team(members, i)];
+        members[i].key = team->key;
+        members[i].in_group = team->in_group;
+    }
 }
 
 /* A team takes the split that one of its pictures has already, test before val before train: what was ever
- * tested on is not trained on. *shared counts the pictures of teams that the source tears apart. */
-static mq_status follow_placed(mq_err *err, placement *p, size_t *shared) {
+ * tested on is not trained on. */
+static mq_status follow_placed(mq_err *err, placement *p) {
     mq_status status = MQ_OK;
     mq_split *placed = NULL;
-    bool *torn = NULL;
     MQ_TRY(mq_calloc(err, p->count, sizeof *placed, "splits", &placed));
-    MQ_TRY(mq_calloc(err, p->count, sizeof *torn, "splits", &torn));
     for (size_t i = 0; i < p->count; i++) placed[i] = MQ_SPLITS;
     for (size_t i = 0; i < p->count; i++) {
         const mq_split split = p->members[i].entry->split;
         mq_split *team = &placed[find_team(p->members, i)];
         if (split == MQ_SPLITS) continue;
-        if (*team != MQ_SPLITS && *team != split) torn[find_team(p->members, i)] = true;
         if (*team == MQ_SPLITS || split > *team) *team = split;
     }
     for (size_t i = 0; i < p->count; i++) {
         const size_t team = find_team(p->members, i);
         mq_entry *entry = p->members[i].entry;
         if (entry->split == MQ_SPLITS) entry->split = placed[team];
-        *shared += torn[team];
     }
 cleanup:
     free(placed);
-    free(torn);
     return status;
 }
 
+/* What the source, or the import before, has torn apart. */
+static mq_status count_torn(mq_err *err, placement *p, mq_split_found *found) {
+    mq_status status = MQ_OK;
+    bool *torn = NULL;  /* of each team */
+    size_t *way = NULL; /* the order of contents */
+    MQ_TRY(mq_calloc(err, p->count, sizeof *torn, "splits", &torn));
+    MQ_TRY(mq_calloc(err, p->count, sizeof *way, "splits", &way));
+    for (size_t i = 0; i < p->count; i++) {
+        const size_t team = find_team(p->members, i);
+        way[i] = i;
+        if (p->members[i].entry->split != p->members[team].entry->split) torn[team] = true;
+    }
+    qsort_r(way, p->count, sizeof *way, compare_content, p->members);
+    for (size_t begin = 0, end; begin < p->count; begin = end) {
+        const mq_split split = p->members[way[begin]].entry->split;
+        bool apart = false;
+        for (end = begin; end < p->count && !compare_content(&way[begin], &way[end], p->members); end++)
+            apart |= p->members[way[end]].entry->split != split;
+        if (apart)
+            found->copies += end - begin;
+        else if (torn[find_team(p->members, way[begin])])
+            found->torn += end - begin;
+    }
+cleanup:
+    free(torn);
+    free(way);
+    return status;
+}
+
+/* Pictures in split from of the team that begins at order[i]; *next is where it ends. */
+static size_t count_team(const placement *p, size_t i, size_t end, mq_split from, size_t *next) {
+    const uint8_t *key = p->members[p->order[i]].key;
+    size_t count = 0, k = i;
+    for (; k < end && p->members[p->order[k]].key == key; k++)
+        count += p->members[p->order[k]].entry->split == from;
+    *next = k;
+    return count;
+}
+
 /* Draws whole teams of the class order[begin..end) from split from (MQ_SPLITS: not placed) into split to
- * until it holds wanted pictures. A team is moved in all classes at once. */
+ * until it holds wanted pictures. A team is moved in all classes at once. A group that would exceed wanted by
+ * more than is missing is passed over. */
 static void draw(placement *p, size_t begin, size_t end, mq_split from, mq_split to, size_t wanted) {
     size_t have = 0;
     for (size_t i = begin; i < end; i++) have += p->members[p->order[i]].entry->split == to;
-    for (size_t i = begin; i < end && have < wanted; i++) {
-        const member *first = &p->members[p->order[i]];
-        if (first->entry->split != from) continue;
-        for (size_t k = i; k < end && p->members[p->order[k]].key == first->key; k++) {
+    for (size_t i = begin, next; i < end && have < wanted; i = next) {
+        const size_t size = count_team(p, i, end, from, &next), missing = wanted - have;
+        if (p->members[p->order[i]].in_group && size > missing && size - missing > missing) continue;
+        for (size_t k = i; k < next; k++) {
             mq_entry *entry = p->members[p->order[k]].entry;
-            if (entry->split == from) entry->split = to, have++;
+            if (entry->split == from) entry->split = to;
         }
+        have += size;
     }
 }
 
@@ -197,9 +246,16 @@ static void place_class(placement *p, size_t begin, size_t end, const mq_split_r
     if (count_split(p, begin, end, MQ_TRAIN) == 0) feed_train(p, begin, end, fixed);
 }
 
+/* Adds what the shares of one class, order[begin..end), come to: test's before it is placed (pool: those the
+ * rule counts, with what earlier classes have drawn), val's of what is not test then. */
+static void add_wanted(const mq_manifest *manifest, double share, size_t pool, mq_split split,
+                       mq_split_found *found) {
+    if (!manifest->sets_split[split]) found->wanted[split] += (size_t)llround(share * (double)pool);
+}
+
 /* Teams that reach into several classes: the later class follows the earlier one. */
-static mq_status place_all(mq_err *err, placement *p, const mq_split_rule *rule,
-                           const mq_manifest *manifest) {
+static mq_status place_all(mq_err *err, placement *p, const mq_split_rule *rule, const mq_manifest *manifest,
+                           mq_split_found *found) {
     mq_status status = MQ_OK;
     bool *fixed = NULL;
     mq_split *drawn = NULL; /* of each team, once a class has placed it */
@@ -208,11 +264,15 @@ static mq_status place_all(mq_err *err, placement *p, const mq_split_rule *rule,
     for (size_t i = 0; i < p->count; i++) drawn[i] = MQ_SPLITS;
     for (size_t begin = 0, end; begin < p->count; begin = end) {
         const uint32_t class = p->members[p->order[begin]].entry->class;
+        size_t pool = 0;
         for (end = begin; end < p->count && p->members[p->order[end]].entry->class == class; end++) {
             mq_entry *entry = p->members[p->order[end]].entry;
+            pool += entry->split == MQ_SPLITS || entry->kept;
             if (entry->split == MQ_SPLITS) entry->split = drawn[find_team(p->members, p->order[end])];
         }
+        add_wanted(manifest, rule->test, pool, MQ_TEST, found);
         place_class(p, begin, end, rule, manifest, fixed);
+        add_wanted(manifest, rule->val, end - begin - count_split(p, begin, end, MQ_TEST), MQ_VAL, found);
         for (size_t i = begin; i < end; i++)
             drawn[find_team(p->members, p->order[i])] = p->members[p->order[i]].entry->split;
     }
@@ -278,10 +338,11 @@ static mq_status set_key(mq_err *err, uint64_t seed, mq_entry *entry) {
     return mq_sha256(err, text, sizeof text, entry->key);
 }
 
-mq_status mq_split_place(mq_err *err, const mq_split_rule *rule, mq_manifest *manifest, size_t *shared) {
+mq_status mq_split_place(mq_err *err, const mq_split_rule *rule, mq_manifest *manifest,
+                         mq_split_found *found) {
     mq_status status = MQ_OK;
     placement p = {0};
-    *shared = 0;
+    *found = (mq_split_found){0};
     MQ_TRY(mq_calloc(err, manifest->count, sizeof *p.members, "splits", &p.members));
     MQ_TRY(mq_calloc(err, manifest->count, sizeof *p.order, "splits", &p.order));
     for (size_t i = 0; i < manifest->count; i++) {
@@ -292,11 +353,12 @@ mq_status mq_split_place(mq_err *err, const mq_split_rule *rule, mq_manifest *ma
         p.count++;
     }
     MQ_TRY(take_groups(err, &p));
-    if (rule->group_by) MQ_TRY(match_groups(err, rule->group_by, &p));
-    build_teams(&p);
-    MQ_TRY(follow_placed(err, &p, shared));
+    if (rule->group_by) MQ_TRY(match_groups(err, rule->group_by, &p, &found->matched));
+    build_teams(&p, &found->groups);
+    MQ_TRY(follow_placed(err, &p));
     qsort_r(p.order, p.count, sizeof *p.order, compare_place, p.members);
-    MQ_TRY(place_all(err, &p, rule, manifest));
+    MQ_TRY(place_all(err, &p, rule, manifest, found));
+    MQ_TRY(count_torn(err, &p, found));
     if (rule->folds) MQ_TRY(fold_all(err, &p, rule->folds));
 cleanup:
     free(p.folds);

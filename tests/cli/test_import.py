@@ -267,6 +267,37 @@ def test_given_splits(tap, m):
     tap.check("a group lies in one split", len(placed) == 5 and all(len(s) == 1 for s in placed.values()), placed)
 
 
+def test_groups(tap, m):
+    """What the report tells of groups: how many, what they cost, and which class they leave nothing to train on."""
+    fill(m.folder / "crowd", {"a": 0, "b": 0})
+    for i in range(100):
+        (m.folder / "crowd/a" / f"{'one' if i < 80 else i}_{i}.png").write_bytes(png(8, 8, 10000 + i))
+    for i in range(4):
+        (m.folder / "crowd/b" / f"b{i}_.png").write_bytes(png(8, 8, 11000 + i))
+    run = m.expect(tap, "a large group", ["import", "crowd", "-o", "crowd.mq", "--group-by", "/([^_]+)_"], 0,
+                   out=["25 groups; the pictures of a group share a split", "warning: val has none of the 8 pictures that its share comes to",
+                        "warning: test has 21 of the 31 pictures that its share comes to, for groups stay whole"])
+    tap.check("every class has its training pictures", "no training picture" not in run.out, run.out)
+    m.expect(tap, "a small part that stays empty", ["import", "crowd", "-o", "small.mq", "--val", "0.02", "--group-by", "/([^_]+)_"], 0,
+             out="warning: val has none of the 2 pictures")
+    plain = m.expect(tap, "no group", ["import", "crowd", "-o", "plain.mq"], 0)
+    tap.check("no word of groups or shares", "group" not in plain.out and "share" not in plain.out, plain.out)
+    m.expect(tap, "a pattern that matches nothing", ["import", "crowd", "-o", "none.mq", "--group-by", "x(y)"], 64,
+             err="--group-by x(y) matches no picture; it is tried on paths below crowd, such as a/")
+    tap.check("leaves nothing", not (m.folder / "none.mq").exists())
+    list_of = lambda *lines: "\n".join(["path,label,split,group", *lines]) + "\n"  # noqa: E731
+    (m.folder / "crowd/torn.csv").write_text(list_of(*(f"a/one_{i}.png,a,{'test' if i < 5 else 'train'},{'g' if i in (0, 9) else ''}"
+                                                      for i in range(20)), *(f"b/b{i}_.png,b,test,h" for i in range(4))))
+    run = m.expect(tap, "groups that the source tears", ["import", "crowd/torn.csv", "-o", "torn.mq"], 0,
+                   out=["2 groups;", "warning: 2 pictures are of groups that lie in several splits, as the source has it",
+                        "warning: 1 class has no training picture: b 4"])
+    tap.check("are no copies", "cop" not in run.out, run.out)
+    (m.folder / "crowd/a/copy.png").write_bytes((m.folder / "crowd/a/one_0.png").read_bytes())
+    (m.folder / "crowd/copies.csv").write_text(list_of("a/one_0.png,a,train,", "a/copy.png,a,test,", "a/one_1.png,a,train,", "b/b0_.png,b,train,"))
+    m.expect(tap, "copies that the source tears", ["import", "crowd/copies.csv", "-o", "copies.mq"], 0,
+             out=["1 picture is a copy of another; copies share a split", "warning: 2 pictures have copies in another split, as the source has it"])
+
+
 def test_bad_pictures(tap, m):
     source = fill(m.folder / "bad", {"a": 6, "b": 6})
     a = source / "a"
@@ -544,7 +575,7 @@ def test_interrupt(tap, m):
 def main():
     tap = Tap()
     with Marque() as m:
-        for test in (test_words, test_folder, test_update, test_update_settings, test_folds, test_presize, test_scaled, test_given_splits, test_bad_pictures, test_odd_names,
+        for test in (test_words, test_folder, test_update, test_update_settings, test_folds, test_presize, test_scaled, test_given_splits, test_groups, test_bad_pictures, test_odd_names,
                      test_cars, test_bad_cars, test_list, test_bad_list, test_disk, test_in_use, test_interrupt):
             test(tap, m)
     return tap.done()
