@@ -281,8 +281,8 @@ static void print_missed(const mq_import_report *r) {
         const size_t have = r->count[split], wanted = r->placed.wanted[split];
         const size_t off = have > wanted ? have - wanted : wanted - have;
         if (!wanted || (have && off * 100 <= POINTS * r->pictures)) continue;
-        printf("warning: %s has %s of the %s pictures that its share comes to%s\n", mq_split_name(split),
-               have ? mq_text_count(have, a) : "none", mq_text_count(wanted, b),
+        printf("warning: %s has %s pictures where its share comes to %s%s\n", mq_split_name(split),
+               have ? mq_text_count(have, a) : "no", mq_text_count(wanted, b),
                r->placed.groups ? ", for groups stay whole" : "");
     }
 }
@@ -324,12 +324,16 @@ static void print_report(const import_options *o, const mq_import_report *r) {
     if (!r->count[MQ_VAL] && !o->folds) printf("no validation part: the last weights count as the best\n");
     if (o->store == MQ_STORE_CROP) printf("pictures with a box are stored cut, as PNG\n");
     if (r->as_png)
-        printf("%s pictures are TIFF, BMP or GIF; they are stored as PNG\n", mq_text_count(r->as_png, a));
-    if (r->as_jpeg)
-        printf("%s pictures are HEIC or AVIF; they are stored as JPEG of quality %d\n",
-               mq_text_count(r->as_jpeg, a), MQ_JPEG_QUALITY);
+        print_count("", r->as_png, "picture is TIFF, BMP or GIF; it is",
+                    "pictures are TIFF, BMP or GIF; they are", " stored as PNG\n");
+    if (r->as_jpeg) {
+        print_count("", r->as_jpeg, "picture is HEIC or AVIF; it is", "pictures are HEIC or AVIF; they are",
+                    "");
+        printf(" stored as JPEG of quality %d\n", MQ_JPEG_QUALITY);
+    }
     if (r->animated)
-        printf("%s pictures are animated or have pages; the first is taken\n", mq_text_count(r->animated, a));
+        print_count("", r->animated, "picture is animated or has pages",
+                    "pictures are animated or have pages", "; the first is taken\n");
     print_cut(o, r);
     if (o->presize) printf("pictures are stored as --imgsz %lld takes them, as PNG\n", (long long)o->presize);
     if (o->dry_run)

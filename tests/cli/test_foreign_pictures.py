@@ -214,7 +214,7 @@ def test_import(tap, m):
     fill(m, "mixed")
     m.expect(tap, "an import", ["import", "mixed", "-o", "mixed.mq"], 0,
              out=["12 pictures, 2 classes", "4 pictures are TIFF, BMP or GIF; they are stored as PNG",
-                  "1 pictures are animated or have pages"])
+                  "1 picture is animated or has pages"])
     data = m.folder / "mixed.mq"
     split = {row["file"]: row for row in rows_of(data / "split.csv")}
     tap.check("names are the originals'", {"class-0/a.tif", "class-0/b.bmp", "class-0/c.gif", "class-0/named.jpg"} <= set(split))

@@ -275,11 +275,11 @@ def test_groups(tap, m):
     for i in range(4):
         (m.folder / "crowd/b" / f"b{i}_.png").write_bytes(png(8, 8, 11000 + i))
     run = m.expect(tap, "a large group", ["import", "crowd", "-o", "crowd.mq", "--group-by", "/([^_]+)_"], 0,
-                   out=["25 groups; the pictures of a group share a split", "warning: val has none of the 8 pictures that its share comes to",
-                        "warning: test has 21 of the 31 pictures that its share comes to, for groups stay whole"])
+                   out=["25 groups; the pictures of a group share a split", "warning: val has no pictures where its share comes to 8",
+                        "warning: test has 21 pictures where its share comes to 31, for groups stay whole"])
     tap.check("every class has its training pictures", "no training picture" not in run.out, run.out)
     m.expect(tap, "a small part that stays empty", ["import", "crowd", "-o", "small.mq", "--val", "0.02", "--group-by", "/([^_]+)_"], 0,
-             out="warning: val has none of the 2 pictures")
+             out="warning: val has no pictures where its share comes to 2")
     plain = m.expect(tap, "no group", ["import", "crowd", "-o", "plain.mq"], 0)
     tap.check("no word of groups or shares", "group" not in plain.out and "share" not in plain.out, plain.out)
     m.expect(tap, "a pattern that matches nothing", ["import", "crowd", "-o", "none.mq", "--group-by", "x(y)"], 64,

@@ -522,7 +522,7 @@ def test_cars(tap, m):
     m.expect(tap, "a missing test picture", ["import", "cars", "-o", "x.mq"], 66,
              err=["withlabels.mat: 1 of 6 rows have no picture", "row 3 (00003.png)"])
     m.expect(tap, "is allowed to miss", ["import", "cars", "-o", "miss.mq", "--allow-missing"], 0,
-             out=["25 pictures", "1 annotation rows have no picture"])
+             out=["25 pictures", "1 annotation row has no picture"])
     (root / "cars_train").rename(root / "inner")
     (root / "cars_train").mkdir()
     (root / "inner").rename(root / "cars_train/cars_train")
@@ -575,7 +575,7 @@ def test_dry_run(tap, m):
     (source / "cat/1.png").write_bytes(png(9, 9, 4000))
     before = everything(m.folder)
     m.expect(tap, "a dry run of an update", ["import", "pics", "-o", "dry.mq", "--update", "--dry-run"], 0,
-             out="50 pictures keep their split, 1 are new")
+             out="50 pictures keep their split, 1 is new")
     m.expect(tap, "a dry run of a list", ["import", "-", "-o", "list.mq", "--dry-run"], 0, stdin=b"pics/ant/001.png\npics/bee/001.png\n")
     tap.check("write nothing either", before == everything(m.folder))
 
@@ -587,7 +587,7 @@ def test_unlisted(tap, m):
                                      "x/004.png,only\nx/none.png,gone\n")
     run = m.expect(tap, "a list of some", ["import", "some/list.csv", "-o", "some.mq", "--allow-missing"], 0,
                    out=["9 pictures, 3 classes", "3 pictures lie beside these without annotation",
-                        "1 annotation rows have no picture", "only 1"], err="1 class has no picture that can be used")
+                        "1 annotation row has no picture", "only 1"], err="1 class has no picture that can be used")
     tap.check("the picture of a class of one trains", taken(m, "some.mq")["x/004.png"] == ("only", "train", None), run.out)
     run = m.expect(tap, "the same as JSON", ["import", "some/list.csv", "-o", "x.mq", "--allow-missing", "--json"], 0)
     tap.check("counts them", json.loads(run.out)["unlisted"] == 3 and json.loads(run.out)["missing"] == 1, run.out)
