@@ -418,9 +418,9 @@ static mq_status recall(mq_err *err, const mq_call *call, mq_import_settings *ma
     MQ_TRY(mq_options_defaults(err, params, o));
     o->group_by = made->group_by;
     o->class_level = made->leaf;
-    o->boxes = made->boxes;
-    o->store = made->store;
-    o->decode = made->decode;
+    o->boxes = (int)made->boxes;
+    o->store = (int)made->store;
+    o->decode = (int)made->decode;
     o->margin = made->margin;
     o->test = made->test;
     if (!made->folds) o->val = made->val;
