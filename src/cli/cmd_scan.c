@@ -199,6 +199,15 @@ cleanup:
     return status;
 }
 
+/* Nothing but another import brings a damaged record back, and clean does not go past one. */
+static void print_next(const mq_scan *scan, const char *data) {
+    if (scan->flaws[MQ_FLAW_CORRUPT])
+        printf("next: import the pictures again, to another folder: what is corrupt in %s cannot be mended\n",
+               data);
+    else
+        printf("next: marque clean %s\n", data);
+}
+
 static mq_status run(mq_err *err, const mq_call *call) {
     mq_status status = MQ_OK;
     const scan_options *o = call->options;
@@ -226,7 +235,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
     } else {
         print_text(&scan);
         if (o->output) printf("report: %s/scan.html\n", o->output);
-        printf("next: marque clean %s\n", call->args[0]);
+        print_next(&scan, call->args[0]);
     }
     if (o->strict) MQ_TRY(check_strict(err, &scan));
 cleanup:

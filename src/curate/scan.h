@@ -81,7 +81,7 @@ void mq_scan_free(mq_scan *scan);
 size_t mq_scan_worst(const mq_scan *scan, mq_flaw flaw, uint32_t *pictures, size_t most);
 
 /* Reads the picture's record and name again, for reports; sample borrows from record. A record that cannot be
- * read: the sample has no bytes and the name "". */
+ * read: the sample has no bytes, and for a name its shard's and its number there. */
 void mq_scan_sample(const mq_scan *scan, uint32_t picture, mq_buf *record, mq_sample *sample);
 
 #endif

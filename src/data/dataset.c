@@ -247,6 +247,21 @@ void mq_dataset_sha256(const mq_dataset *dataset, mq_split split, size_t index,
     memcpy(digest, row.digest, sizeof row.digest);
 }
 
+const char *mq_dataset_shard(const mq_dataset *dataset, mq_split split, size_t index, size_t *number) {
+    const dataset_part *part = &dataset->parts[split];
+    const uint32_t shard = mq_index_get(&part->index, index).shard;
+    size_t low = 0, high = index; /* a shard's rows follow one another: its first one lies between */
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (mq_index_get(&part->index, middle).shard < shard)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *number = index - low;
+    return part->shards[shard].path;
+}
+
 size_t mq_dataset_bytes(const mq_dataset *dataset, mq_split split, size_t index) {
     return (size_t)mq_index_get(&dataset->parts[split].index, index).length + FRAME;
 }
@@ -318,10 +333,11 @@ mq_status mq_dataset_frame(mq_err *err, const mq_dataset *dataset, mq_split spli
     const dataset_part *part = &dataset->parts[split];
     MQ_REQUIRE(index < part->index.count, err, MQ_INTERNAL, "%s: no picture %zu in %s", dataset->folder,
                index, mq_split_name(split));
+    size_t number;
     const mq_index_row row = mq_index_get(&part->index, index);
-    const char *path = part->shards[row.shard].path;
+    const char *path = mq_dataset_shard(dataset, split, index, &number);
     MQ_TRY(read_frame(err, path, &row, frame));
-    MQ_TRY(mq_tfrecord_check(err, path, index, row.offset, frame->data, frame->size));
+    MQ_TRY(mq_tfrecord_check(err, path, number, row.offset, frame->data, frame->size));
 cleanup:
     return status;
 }
@@ -333,9 +349,11 @@ mq_status mq_dataset_read(mq_err *err, const mq_dataset *dataset, mq_split split
     char *what = NULL;
     mq_example example = {0};
     MQ_TRY(mq_dataset_frame(err, dataset, split, index, record));
+    size_t number;
     const mq_index_row row = mq_index_get(&part->index, index);
-    const char *path = part->shards[row.shard].path;
-    MQ_TRY(mq_format(err, &what, "%s: record %zu at byte %llu", path, index, (unsigned long long)row.offset));
+    const char *path = mq_dataset_shard(dataset, split, index, &number);
+    MQ_TRY(
+        mq_format(err, &what, "%s: record %zu at byte %llu", path, number, (unsigned long long)row.offset));
     MQ_TRY(mq_example_decode(err, what, record->data + MQ_TFRECORD_HEADER, (size_t)row.length, &example));
     MQ_REQUIRE(example.encoded.size && example.label == (int64_t)row.label + 1, err, MQ_BAD_DATA,
                "%s has no picture or another class than the index says; import the pictures again", what);

@@ -36,6 +36,9 @@ const char *mq_dataset_digest(const mq_dataset *dataset);
 void mq_dataset_sha256(const mq_dataset *dataset, mq_split split, size_t index,
                        uint8_t digest[MQ_SHA256_SIZE]);
 
+/* Where the record is: its shard's path, borrowed, and its number there, from 0. */
+const char *mq_dataset_shard(const mq_dataset *dataset, mq_split split, size_t index, size_t *number);
+
 /* Bytes of the record's frame in its shard. */
 size_t mq_dataset_bytes(const mq_dataset *dataset, mq_split split, size_t index);
 

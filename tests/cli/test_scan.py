@@ -7,6 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from foreignfile import bmp  # noqa: E402
 from marque import Marque  # noqa: E402
 from pictures import png_of  # noqa: E402
 from tap import Tap  # noqa: E402
@@ -108,9 +109,63 @@ def test_damage(tap, m):
     data[len(data) // 2] ^= 0x10
     shard.write_bytes(data)
     report = scan(m, "hurt.mq")
-    corrupt = [one["file"] for one in report["flagged"] if "corrupt" in one["reasons"]]
+    corrupt = [one for one in report["flagged"] if "corrupt" in one["reasons"]]
     tap.check("a damaged record is one corrupt picture", len(corrupt) == 1, report["flagged"])
+    place = f"{shard.name} record {corrupt[0]['index']}" if corrupt else "none"
+    tap.check("that is told by its place", corrupt and corrupt[0]["file"] == place, (corrupt, place))
+    text = m.expect(tap, "in words, too", ["scan", "hurt.mq"], 0, out=[f"{place} (train)", "next: import the pictures again"]).out
+    tap.check("and clean is not advised", "marque clean" not in text, text)
     m.expect(tap, "and --strict says so", ["scan", "hurt.mq", "--strict"], 65)
+
+
+def test_shards(tap, m):
+    """A record's number is that in its shard."""
+    draw = random.Random(5)
+    for i in range(6):
+        (m.folder / f"large/{'ab'[i % 2]}").mkdir(parents=True, exist_ok=True)
+        (m.folder / f"large/{'ab'[i % 2]}/{i}.png").write_bytes(png_of(400, 400, draw.randbytes(480000)))
+    m.expect(tap, "in several shards", ["import", "large", "-o", "large.mq", "--shard-mb", "1", "--val", "0", "--test", "0"], 0)
+    shards = sorted((m.folder / "large.mq").glob("train-*.tfrecord"))
+    data = bytearray(shards[-1].read_bytes())
+    data[len(data) // 4] ^= 1
+    shards[-1].write_bytes(data)
+    flagged = [one for one in scan(m, "large.mq")["flagged"] if "corrupt" in one["reasons"]]
+    tap.check("a damaged one of the last shard", len(shards) > 1 and [one["file"] for one in flagged] == [f"{shards[-1].name} record 0"] and
+              flagged[0]["index"] > 0 and f"{shards[-1].name}: record 0 at byte 0" in flagged[0]["error"], flagged)
+
+
+def stored_otherwise(tap, m, how, folder, *options):
+    """Sound pictures that were not stored as they came."""
+    m.expect(tap, f"{how}: import", ["import", folder, "-o", f"{how}.mq", *options], 0)
+    report = scan(m, f"{how}.mq")
+    tap.check(f"{how}: none is corrupt", "error" not in report and report["flaws"]["corrupt"]["pictures"] == 0, report)
+    measured = [one["sharpness"] for one in report["flagged"]]
+    tap.check(f"{how}: a dark one is measured", any("dark" in one["reasons"] and one["width"] for one in report["flagged"]) and
+              all(measured), report["flagged"])
+    same = [g for g in report["groups"] if g["kind"] == "exact"]
+    tap.check(f"{how}: copies of a file are exact ones", len(same) == 1 and len(same[0]["pictures"]) == 2, report["groups"])
+    m.expect(tap, f"{how}: --strict passes", ["scan", f"{how}.mq", "--strict"], 0)
+
+
+def test_stored(tap, m):
+    rows = []
+    for i in range(10):
+        grid = cells(700 + i, *((5, 20) if i == 9 else (40, 210)))
+        shades = [[(grid[y // CELL][x // CELL],) * 3 for x in range(SIDE)] for y in range(SIDE)]
+        files = {"bmp": bmp(shades), "png": png_of(SIDE, SIDE, [v for row in shades for p in row for v in p])}
+        for kind, data in files.items():
+            for name in (f"{i}", *(("same",) if i == 3 else ())):
+                path = m.folder / f"{kind}s/{'ant' if i % 2 else 'bee'}/{name}.{kind}"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
+                if kind == "png":
+                    rows.append(f"{path.relative_to(m.folder)},{path.parent.name},8,8,88,88")
+    (m.folder / "boxed.csv").write_text("\n".join(["path,label,x1,y1,x2,y2", *rows]) + "\n")
+    one_part = ("--val", "0", "--test", "0")
+    stored_otherwise(tap, m, "converted", "bmps", *one_part)
+    stored_otherwise(tap, m, "presized", "pngs", "--presize", "80", *one_part)
+    stored_otherwise(tap, m, "shrunk", "pngs", "--max-side", "72", *one_part)
+    stored_otherwise(tap, m, "cut", "boxed.csv", "--store", "crop", *one_part)
 
 
 def test_boxes(tap, m):
@@ -138,7 +193,7 @@ def main():
         for i in range(3):
             (m.folder / f"pictures/<b>x/{i}.png").write_bytes(picture(900 + i, scale=0.1))
         m.expect(tap, "import", ["import", "pictures", "-o", "data.mq", "--split-file", "places.csv"], 0)
-        for test in (test_copies, test_flaws, test_report, test_damage, test_boxes):
+        for test in (test_copies, test_flaws, test_report, test_damage, test_shards, test_stored, test_boxes):
             test(tap, m)
     return tap.done()
 

@@ -552,6 +552,19 @@ MUTANTS = [
     ("scan: a leak is none", "src/curate/duplicates.c", "g->leak = g->leak || other != split;", "g->leak = g->leak && other != split;", ["cli/test_scan.py"]),
     ("scan: mirror images are not looked for", "src/curate/duplicates.c", ".mirrors = true", ".mirrors = false", ["cli/test_scan.py"]),
     ("scan: sizes that all are alike are odd", "src/curate/quality.c", "fmax(spread[1], r->least)", "spread[1]", ["cli/test_scan.py"]),
+    ("scan: what was stored otherwise than it came is corrupt", "src/curate/scan.c",
+     "MQ_TRY(mq_picture_probe(err, sample.name,",
+     "uint8_t wanted[MQ_SHA256_SIZE], digest[MQ_SHA256_SIZE];\n"
+     "    mq_dataset_sha256(s->plan->dataset, split, index, wanted);\n"
+     "    MQ_TRY(mq_sha256(err, sample.bytes, sample.size, digest));\n"
+     "    MQ_REQUIRE(memcmp(wanted, digest, sizeof digest) == 0, err, MQ_BAD_DATA, \"other\");\n"
+     "    MQ_TRY(mq_picture_probe(err, sample.name,", ["cli/test_scan.py"]),
+    ("scan: a record is counted through all shards", "src/data/dataset.c", "*number = index - low;", "*number = index;",
+     ["cli/test_scan.py"]),
+    ("scan: a damaged record has no name", "src/curate/scan.c", ".name = name_of_record(scan->dataset, split, index, record)", '.name = ""',
+     ["cli/test_scan.py"]),
+    ("scan: clean is advised for a damaged set", "src/cli/cmd_scan.c", "if (scan->flaws[MQ_FLAW_CORRUPT])", "if (scan->flaws[MQ_FLAW_CORRUPT] > 9)",
+     ["cli/test_scan.py"]),
     ("scan: names are not escaped on the page", "src/curate/scan_page.c", '"&lt;"', '"<"', ["cli/test_scan.py"]),
     ("fingerprint: the mirror image is the picture", "src/curate/phash.c", "hash.mirrored = above_median(values);", "hash.mirrored = hash.upright;",
      ["test_phash"]),
