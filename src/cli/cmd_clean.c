@@ -142,20 +142,24 @@ static mq_status print_found(mq_err *err, const clean_options *o, const char *da
     mq_status status = MQ_OK;
     mq_json *json = NULL;
     if (o->json) {
-        MQ_TRY(mq_json_pack(err, &json, "{s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I}",
-                            "schema", "marque.clean.v1", "data", mq_json_text(data), "list",
-                            mq_json_text(path), "pictures", (long long)r->pictures, "copies",
-                            (long long)r->copies, "copies_in_classes", (long long)r->conflicts, "flawed",
-                            (long long)r->flawed, "labels", (long long)r->doubtful, "confident_joint",
-                            (long long)r->confident, "label_noise", r->rate, "drop",
-                            (long long)r->actions[MQ_DROP], "relabel", (long long)r->actions[MQ_RELABEL],
-                            "keep", (long long)r->actions[MQ_KEEP]));
+        MQ_TRY(mq_json_pack(
+            err, &json, "{s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I}", "schema",
+            "marque.clean.v1", "data", mq_json_text(data), "list", mq_json_text(path), "pictures",
+            (long long)r->pictures, "copies", (long long)r->copies, "copies_in_classes",
+            (long long)r->conflicts, "flawed", (long long)r->flawed, "labels", (long long)r->doubtful,
+            "labels_unfounded", (long long)r->unfounded, "confident_joint", (long long)r->confident,
+            "label_noise", r->rate, "drop", (long long)r->actions[MQ_DROP], "relabel",
+            (long long)r->actions[MQ_RELABEL], "keep", (long long)r->actions[MQ_KEEP]));
         return mq_print_json(err, &json);
     }
     printf(
         "%zu pictures: %zu copies, %zu copies in several classes, %zu that show little, %zu doubtful labels "
-        "(about %.1f %% of all labels are wrong)\n",
+        "(confident learning estimates that %.1f %% of all labels are wrong)\n",
         r->pictures, r->copies, r->conflicts, r->flawed, r->doubtful, 100 * r->rate);
+    if (r->unfounded)
+        printf("%zu %s only to be looked at (keep): there are too few pictures, or too few right answers, to "
+               "change labels by\n",
+               r->unfounded, r->unfounded == 1 ? "doubtful label is" : "doubtful labels are");
     if (r->small)
         printf("%zu %s too few pictures for labels to be judged\n", r->small,
                r->small == 1 ? "class has" : "classes have");

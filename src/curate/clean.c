@@ -123,16 +123,17 @@ cleanup:
 }
 
 /* A wrong label is replaced where the right one is known, else its picture is dropped; a doubt alone changes
- * nothing. */
+ * nothing, nor does a chance from too few pictures. */
 static mq_status list_label(mq_err *err, finding *f, size_t picture, const mq_doubt *doubt) {
-    const bool known = doubt->best >= KNOWN;
+    const bool sure = doubt->wrong >= SURE, known = doubt->best >= KNOWN;
     const mq_edit edit = {.reason = LABEL,
                           .score = doubt->wrong,
                           .suggestion = mq_dataset_class(f->plan->dataset, doubt->other),
-                          .action = doubt->wrong < SURE ? MQ_KEEP
-                                    : known             ? MQ_RELABEL
-                                                        : MQ_DROP};
+                          .action = !sure || !doubt->founded ? MQ_KEEP
+                                    : known                  ? MQ_RELABEL
+                                                             : MQ_DROP};
     f->report->doubtful++;
+    f->report->unfounded += sure && !doubt->founded;
     return add(err, f, picture, &edit);
 }
 

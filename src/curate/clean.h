@@ -30,9 +30,10 @@ typedef struct {
     size_t conflicts; /* pictures that another class has too */
     size_t flawed;    /* pictures that show little */
     size_t doubtful;  /* labels listed */
+    size_t unfounded; /* labels among them that are likely wrong by what is too little to change them */
     size_t small;     /* classes with too few pictures for their labels to be judged */
     size_t confident; /* labels that confident learning counts as of another class */
-    double rate;      /* share of all labels that is thought wrong */
+    double rate;      /* share of all labels that is thought wrong: an estimate */
     size_t actions[MQ_RELABEL + 1];
 } mq_clean_report;
 

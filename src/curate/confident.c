@@ -14,6 +14,12 @@ static const double L2 = 0.05;
 /* Labels judged together, and bins there are at least where there are too few labels for that. */
 enum { BIN = 25, BINS_LEAST = 20 };
 
+/* What a chance needs to be acted on: labels in a bin (the first bin always scores 1; 200 pictures have bins
+ * of ten), pictures of a class, and how far the classifier comes from naming the largest class alone (0) to
+ * being always right (1). */
+enum { BIN_ENOUGH = 10, CLASS_ENOUGH = 10 };
+static const double KNOWS = 0.25;
+
 mq_status mq_confident_folds(mq_err *err, const mq_confident_plan *plan, uint32_t *fold) {
     mq_status status = MQ_OK;
     const size_t n = plan->count;
@@ -170,12 +176,15 @@ static size_t pool(bin *bins, size_t count) {
     return left;
 }
 
+static size_t labels_each(size_t count) {
+    return count >= BIN * BINS_LEAST ? BIN : count / BINS_LEAST ? count / BINS_LEAST : 1;
+}
+
 /* Chances of the sorted labels, into wrong [count], and the rate. */
 static mq_status estimate(mq_err *err, const mq_answers_given *given, const float *sorted, double *wrong,
                           double *rate) {
     mq_status status = MQ_OK;
-    const size_t n = given->count, each = n >= BIN * BINS_LEAST ? BIN : n / BINS_LEAST ? n / BINS_LEAST : 1;
-    const size_t count = n / each;
+    const size_t n = given->count, each = labels_each(n), count = n / each;
     const double all = (double)n * (double)(given->classes - 1);
     size_t *others = NULL, place = 0;
     bin *bins = NULL;
@@ -206,6 +215,30 @@ static uint32_t other_class(const mq_answers_given *given, size_t picture) {
     return best;
 }
 
+/* Whether the answers as a whole are worth acting on; counts [classes] of pictures. */
+static bool knows(const mq_answers_given *given, const mq_doubt *doubts, const size_t *counts) {
+    size_t largest = 0, right = 0;
+    for (size_t c = 0; c < given->classes; c++) largest = counts[c] > largest ? counts[c] : largest;
+    for (size_t i = 0; i < given->count; i++) right += doubts[i].given > doubts[i].best;
+    return labels_each(given->count) >= BIN_ENOUGH &&
+           (double)right >= (double)largest + KNOWS * (double)(given->count - largest);
+}
+
+/* Marks the doubts that are well enough founded. */
+static mq_status weigh(mq_err *err, const mq_answers_given *given, mq_doubt *doubts) {
+    mq_status status = MQ_OK;
+    size_t *counts = NULL;
+    MQ_TRY(mq_calloc(err, given->classes, sizeof *counts, "classes", &counts));
+    for (size_t i = 0; i < given->count; i++) counts[given->labels[i]]++;
+    const bool known = knows(given, doubts, counts);
+    for (size_t i = 0; i < given->count; i++)
+        doubts[i].founded = known && counts[given->labels[i]] >= CLASS_ENOUGH &&
+                            counts[doubts[i].other] >= CLASS_ENOUGH;
+cleanup:
+    free(counts);
+    return status;
+}
+
 mq_status mq_confident_judge(mq_err *err, const mq_answers_given *given, mq_doubt *doubts, double *rate) {
     mq_status status = MQ_OK;
     const size_t n = given->count;
@@ -229,6 +262,7 @@ mq_status mq_confident_judge(mq_err *err, const mq_answers_given *given, mq_doub
                                .confident = (uint32_t)mq_confident_class(given, thresholds, i),
                                .wrong = wrong[rank_of(sorted, n, mine) - 1]};
     }
+    MQ_TRY(weigh(err, given, doubts));
 cleanup:
     free(thresholds);
     free(wrong);

@@ -52,6 +52,7 @@ typedef struct {
     uint32_t other;     /* which that is */
     uint32_t confident; /* class it is confidently counted as; `classes`: none */
     double wrong;       /* chance that the label is wrong, see mq_confident_judge */
+    bool founded;       /* on enough pictures, and on answers right often enough, to change the label */
 } mq_doubt;
 
 /* Judges all labels: doubts [count], the caller's; *rate is the share of wrong labels that is thought likely.

@@ -14,7 +14,7 @@ from marque import Marque  # noqa: E402
 from pictures import write_classes  # noqa: E402
 from tap import Tap  # noqa: E402
 
-EACH = 40
+EACH = 70  # from 200 pictures in all on labels are proposed to be changed
 WRONG = {f"class-{(c + 1) % 3}/moved-{c}{i}.png": f"class-{c}" for c in range(3) for i in range(2)}
 COPY = "class-1/copy.png"
 FIND = ["clean", "data.mq", "--imgsz", "71"]
@@ -56,6 +56,17 @@ def test_find(tap, m):
     m.expect(tap, "only what is likely", [*FIND, "-o", "sure.csv", "--least", "0.9"], 0)
     sure = [row for row in rows_of(m.folder / "sure.csv") if row["reason"] == "doubtful label"]
     tap.check("--least leaves the others out", all(float(row["score"]) >= 0.9 for row in sure) and len(sure) <= len(doubts))
+
+
+def test_few(tap, m):
+    """Few pictures are a reason to look, not to change labels that may be right."""
+    write_classes(m.folder / "few", classes=4, each=20)
+    m.expect(tap, "import few", ["import", "few", "-o", "few.mq"], 0)
+    found = m.expect(tap, "find among few", ["clean", "few.mq", "--imgsz", "71", "--least", "0"], 0,
+                     out=["confident learning estimates that ", "relabel 0", "only to be looked at (keep): there are too few pictures"])
+    doubts = [row for row in rows_of(m.folder / "few-edits.csv") if row["reason"] == "doubtful label"]
+    tap.check("labels are doubted", any(float(row["score"]) >= 0.5 for row in doubts), found.out)
+    tap.check("and none is proposed to be changed", all(row["action"] == "keep" for row in doubts), doubts)
 
 
 def test_apply(tap, m):
@@ -107,6 +118,7 @@ def main():
         plant(m)
         m.expect(tap, "import", ["import", "pictures", "-o", "data.mq"], 0)
         test_find(tap, m)
+        test_few(tap, m)
         test_apply(tap, m)
         test_cache(tap, m)
         test_denoise(tap, m)

@@ -278,11 +278,55 @@ static void test_chances(void **state) {
             assert_true(doubts[i].wrong >= doubts[0].wrong);
 }
 
+enum { ENOUGH = 200, FOUNDED_CLASSES = 3 };
+
+/* Judges the first count pictures, of which rare bear the last class and the others either of the first two
+ * in turn; every right_each-th is answered rightly, the others by the next class. Returns how many doubts are
+ * founded; with_rare: those among them that the last class is part of. */
+static size_t count_founded(size_t count, size_t rare, size_t right_each, size_t *with_rare) {
+    static float p[ENOUGH * FOUNDED_CLASSES];
+    static uint32_t labels[ENOUGH];
+    static mq_doubt doubts[ENOUGH];
+    mq_err err = {0};
+    double rate;
+    size_t founded = 0;
+    *with_rare = 0;
+    for (size_t i = 0; i < count; i++) {
+        labels[i] = i < rare ? 2 : i % 2;
+        const size_t next = (labels[i] + 1) % FOUNDED_CLASSES;
+        for (size_t c = 0; c < FOUNDED_CLASSES; c++) p[i * FOUNDED_CLASSES + c] = 0.05F;
+        p[i * FOUNDED_CLASSES + labels[i]] = i % right_each == 0 ? 0.7F : 0.25F;
+        p[i * FOUNDED_CLASSES + next] = i % right_each == 0 ? 0.25F : 0.7F;
+    }
+    const mq_answers_given given = {p, labels, count, FOUNDED_CLASSES};
+    assert_ok(err, mq_confident_judge(&err, &given, doubts, &rate));
+    for (size_t i = 0; i < count; i++) {
+        founded += doubts[i].founded;
+        *with_rare += doubts[i].founded && (labels[i] == 2 || doubts[i].other == 2);
+    }
+    return founded;
+}
+
+/* Enough pictures in all, of both classes, and a classifier that is right more often than by naming the
+ * largest class. */
+static void test_founded(void **state) {
+    (void)state;
+    size_t with_rare;
+    assert_int_equal(count_founded(ENOUGH, 10, 1, &with_rare), ENOUGH);
+    assert_int_equal(with_rare, 10 + 95);
+    assert_int_equal(count_founded(ENOUGH - 1, 10, 1, &with_rare), 0);
+    /* The last class has 9: neither its labels nor those of the second, whose next it is. */
+    assert_int_equal(count_founded(ENOUGH, 9, 1, &with_rare), 95);
+    assert_int_equal(with_rare, 0);
+    /* 100 are right, where 95 + (200 - 95) / 4 are wanted. */
+    assert_int_equal(count_founded(ENOUGH, 10, 2, &with_rare), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gradient), cmocka_unit_test(test_fit),     cmocka_unit_test(test_unused_rows),
         cmocka_unit_test(test_folds),    cmocka_unit_test(test_answers), cmocka_unit_test(test_joint),
-        cmocka_unit_test(test_chances),
+        cmocka_unit_test(test_chances),  cmocka_unit_test(test_founded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
