@@ -245,3 +245,18 @@ void mq_lock_free(mq_lock **lock) {
     free(*lock);
     *lock = NULL;
 }
+
+mq_status mq_unpacked_check(mq_err *err, const char *path, uint64_t bytes, uint64_t most, uint64_t room) {
+    if (bytes > most)
+        return mq_fail(
+            err, MQ_BAD_DATA,
+            "%s: would grow to more than %.1f MB, a hundred times its size: no pictures do so, refused", path,
+            (double)most / 1e6);
+    if (bytes > room)
+        return mq_fail(
+            err, MQ_IO,
+            "%s: unpacked, it takes more than half of the disk's %.1f free MB; make room or choose "
+            "another place",
+            path, 2 * (double)room / 1e6);
+    return MQ_OK;
+}

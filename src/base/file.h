@@ -47,6 +47,11 @@ bool mq_folder_exists(const char *path);
 /* Bytes free for us on the file system of path; UINT64_MAX when unknown. */
 uint64_t mq_disk_free(const char *path);
 
+/* Whether what path unpacks to may grow to bytes: to no more than most (MQ_BAD_DATA: a bomb) and room, half
+ * of the disk's free bytes (MQ_IO). */
+MQ_MUST_USE mq_status mq_unpacked_check(mq_err *err, const char *path, uint64_t bytes, uint64_t most,
+                                        uint64_t room);
+
 /* folder/name in *path; the caller's, for free(). */
 MQ_MUST_USE mq_status mq_path_join(mq_err *err, const char *folder, const char *name, char **path);
 

@@ -73,14 +73,7 @@ static mq_status keep(mq_err *err, unpacking *u, size_t size) {
     mq_status status = MQ_OK;
     const mq_inflate_plan *plan = u->plan;
     u->written += size;
-    MQ_REQUIRE(u->written <= plan->most, err, MQ_BAD_DATA,
-               "%s: would grow to more than %.1f MB, a hundred times its size: no pictures do so, refused",
-               plan->from, (double)plan->most / 1e6);
-    MQ_REQUIRE(
-        u->written <= plan->room, err, MQ_IO,
-        "%s: unpacked, it takes more than half of the disk's %.1f free MB; make room or choose another "
-        "place",
-        plan->from, 2 * (double)plan->room / 1e6);
+    MQ_TRY(mq_unpacked_check(err, plan->from, u->written, plan->most, plan->room));
     MQ_TRY(mq_writer_add(err, u->out, u->plain, size));
     MQ_TRY(plan->go_on(err, plan->user, u->written));
 cleanup:

@@ -2,6 +2,7 @@
  * a member nothing but its name, its kind and its bytes is used: no owner, mode,
  * time or link, and bytes are counted before they are written. */
 #include "unpack/members.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "unpack/place.h"
@@ -59,19 +60,8 @@ cleanup:
 
 /* Counts bytes before they are written. */
 static mq_status count(mq_err *err, work *w, size_t size) {
-    mq_status status = MQ_OK;
-    const mq_unpacking *u = w->what;
     w->bytes += size;
-    MQ_REQUIRE(w->bytes <= u->most, err, MQ_BAD_DATA,
-               "%s: would grow to more than %.1f MB, a hundred times its size: no pictures do so, refused",
-               u->path, (double)u->most / 1e6);
-    MQ_REQUIRE(
-        w->bytes <= u->room, err, MQ_IO,
-        "%s: unpacked, it takes more than half of the disk's %.1f free MB; make room or choose another "
-        "place",
-        u->path, 2 * (double)u->room / 1e6);
-cleanup:
-    return status;
+    return mq_unpacked_check(err, w->what->path, w->bytes, w->what->most, w->what->room);
 }
 
 static mq_status write_all(mq_err *err, const work *w, int fd, size_t size) {
