@@ -54,31 +54,41 @@ cleanup:
     return status;
 }
 
+/* A share on its way from node j's tensor to the node it belongs to: the ReLU between them, and the sums of a
+ * batch norm when it is the last share. */
+MQ_MUST_USE static mq_status begin_share(mq_train_lowering *l, size_t j, mq_train_step *step) {
+    const mq_value *v = &l->values[j];
+    mq_gradient *g = &l->grads[target_of(l, j)];
+    const mq_norm *n = v->norm == MQ_NONE ? NULL : &l->t->norms[v->norm];
+    g->missing--;
+    step->relu = v->relu;
+    step->sums = n && !g->missing && (n->batch || n->thawed);
+    step->norm = step->norm_b = v->norm;
+    return step->relu || step->sums ? mq_lower_stored(l, v->source, &step->buffers[MQ_SLOT_SRC2]) : MQ_OK;
+}
+
+MQ_MUST_USE static mq_status end_share(mq_train_lowering *l, const mq_train_step *step) {
+    const mq_status status = mq_lower_emit(l, *step);
+    if (status == MQ_OK && step->sums) l->summed[step->norm] = l->phase;
+    return status;
+}
+
 /* Adds a reader's share, the gradient of node j's tensor, to the node it belongs to. */
 MQ_MUST_USE static mq_status push(mq_train_lowering *l, size_t j, size_t share) {
     mq_status status = MQ_OK;
     const size_t target = target_of(l, j);
-    const mq_node *node = mq_graph_node(l->graph, target);
-    mq_gradient *g = &l->grads[target];
+    mq_train_step step = mq_lower_step(MQ_STEP_GRAD, mq_graph_node(l->graph, target));
     if (!l->wants[target]) return MQ_OK;
-    g->missing--;
-    const size_t norm = l->values[j].norm;
-    const mq_norm *n = norm == MQ_NONE ? NULL : &l->t->norms[norm];
-    mq_train_step step = mq_lower_step(MQ_STEP_GRAD, node);
-    step.relu = l->values[j].relu;
-    step.sums = n && !g->missing && (n->batch || n->thawed);
+    MQ_TRY(begin_share(l, j, &step));
     step.buffers[MQ_SLOT_SRC] = share;
-    step.norm = step.norm_b = norm;
-    if (step.relu || step.sums) MQ_TRY(mq_lower_stored(l, l->values[j].source, &step.buffers[MQ_SLOT_SRC2]));
-    if (!step.relu && g->buffer == MQ_NONE && l->t->tensors[share].each == MQ_EACH_PICTURE) {
+    if (!step.relu && l->grads[target].buffer == MQ_NONE && l->t->tensors[share].each == MQ_EACH_PICTURE) {
         take(l, target, share);
         step.buffers[MQ_SLOT_DST] = share;
         if (!step.sums) return MQ_OK;
     } else {
         MQ_TRY(place_sum(l, target, &step.buffers[MQ_SLOT_BIAS], &step.buffers[MQ_SLOT_DST]));
     }
-    MQ_TRY(mq_lower_emit(l, step));
-    if (step.sums) l->summed[norm] = l->phase;
+    MQ_TRY(end_share(l, &step));
 cleanup:
     return status;
 }
@@ -112,39 +122,17 @@ MQ_MUST_USE static mq_status add_product(mq_train_lowering *l, mq_product produc
     return MQ_OK;
 }
 
-/* A kernel from one buffer of a worker or picture to a new one of the worker. */
-MQ_MUST_USE static mq_status emit_conv(mq_train_lowering *l, size_t conv, mq_pass pass, size_t from,
-                                       mq_each each, size_t *to) {
+/* A convolution's gradient by data, in a new buffer of the worker. */
+MQ_MUST_USE static mq_status back_data(mq_train_lowering *l, size_t conv, size_t gradient, size_t *to) {
     mq_status status = MQ_OK;
     const mq_conv *c = &l->t->convs[conv];
     const mq_window *w = &c->window;
-    const bool forward = pass == MQ_FORWARD;
-    const size_t numbers = forward ? w->out_h * w->out_w * c->filters : w->h * w->w * w->c;
     mq_train_step step = mq_lower_step(MQ_STEP_KERNEL, c->node);
-    MQ_TRY(mq_lower_tensor(l, each, numbers * mq_dtype_size(l->t->dtype), c->node->name, to));
-    step.buffers[MQ_SLOT_SRC] = forward ? from : *to;
-    step.buffers[MQ_SLOT_DST] = forward ? *to : from;
-    MQ_TRY(mq_lower_conv(l, conv, pass, step));
-cleanup:
-    return status;
-}
-
-/* The gradient of a depthwise convolution's weights by one picture, from its input and the gradient of its
- * result. */
-MQ_MUST_USE static mq_status depthwise_weights(mq_train_lowering *l, size_t conv, size_t input,
-                                               size_t gradient) {
-    mq_status status = MQ_OK;
-    const mq_conv *c = &l->t->convs[conv];
-    mq_product product = {conv, MQ_NONE, gradient, MQ_NONE};
-    mq_train_step step = mq_lower_step(MQ_STEP_DEPTHWISE, c->node);
-    step.window = c->window;
-    step.buffers[MQ_SLOT_SRC] = input;
-    step.buffers[MQ_SLOT_SRC2] = gradient;
-    MQ_TRY(mq_lower_tensor(l, MQ_EACH_PICTURE, mq_param_numbers(&c->param) * sizeof(float), c->node->name,
-                           &product.partial));
-    step.buffers[MQ_SLOT_DST] = product.partial;
-    MQ_TRY(mq_lower_emit(l, step));
-    MQ_TRY(add_product(l, product));
+    MQ_TRY(mq_lower_tensor(l, MQ_EACH_WORKER, w->h * w->w * w->c * mq_dtype_size(l->t->dtype), c->node->name,
+                           to));
+    step.buffers[MQ_SLOT_SRC] = *to;
+    step.buffers[MQ_SLOT_DST] = gradient;
+    MQ_TRY(mq_lower_conv(l, conv, MQ_BACKWARD_DATA, step));
 cleanup:
     return status;
 }
@@ -189,24 +177,44 @@ cleanup:
     return status;
 }
 
+/* A depthwise convolution backwards, from the gradient of its result: its weights' by one picture, and the
+ * share of what it read. */
+MQ_MUST_USE static mq_status back_depthwise(mq_train_lowering *l, size_t conv, size_t gradient) {
+    mq_status status = MQ_OK;
+    const mq_conv *c = &l->t->convs[conv];
+    const size_t input = c->node->inputs[0], target = target_of(l, input);
+    mq_product product = {conv, MQ_NONE, gradient, MQ_NONE};
+    mq_train_step step;
+    MQ_TRY(mq_lower_mapped(l, conv, MQ_STEP_MAPPED_BACK, &step));
+    if (l->wants[target]) {
+        MQ_TRY(begin_share(l, input, &step));
+        MQ_TRY(place_sum(l, target, &step.buffers[MQ_SLOT_BIAS], &step.buffers[MQ_SLOT_DST]));
+    }
+    MQ_TRY(mq_lower_source(l, input, MQ_SLOT_SRC2, &step));
+    step.buffers[MQ_SLOT_SRC] = gradient;
+    if (c->thawed)
+        MQ_TRY(mq_lower_tensor(l, MQ_EACH_PICTURE, mq_param_numbers(&c->param) * sizeof(float), c->node->name,
+                               &product.partial));
+    step.buffers[MQ_SLOT_WEIGHTS] = product.partial;
+    MQ_TRY(end_share(l, &step));
+    if (c->thawed) MQ_TRY(add_product(l, product));
+cleanup:
+    return status;
+}
+
 /* Depthwise, then pointwise, backwards; what stood between them is computed again. */
 MQ_MUST_USE static mq_status back_sepconv(mq_train_lowering *l, size_t index) {
     mq_status status = MQ_OK;
     const mq_node *node = mq_graph_node(l->graph, index);
     const size_t depth = mq_lower_conv_of(l, node), point = depth + 1, gradient = l->grads[index].buffer;
-    const bool thawed = l->t->convs[depth].thawed, below = l->wants[target_of(l, node->inputs[0])];
-    size_t input, between, between_grad, input_grad;
-    if (thawed) {
-        MQ_TRY(mq_lower_read(l, node->inputs[0], MQ_EACH_WORKER, &input));
+    size_t between, between_grad;
+    if (l->t->convs[point].thawed) {
         const bool now = by_picture(l, &l->t->convs[point]);
-        MQ_TRY(emit_conv(l, depth, MQ_FORWARD, input, now ? MQ_EACH_WORKER : MQ_EACH_PICTURE, &between));
+        MQ_TRY(mq_lower_depthwise(l, depth, now ? MQ_EACH_WORKER : MQ_EACH_PICTURE, &between));
         MQ_TRY(weights_product(l, (mq_product){point, between, gradient, MQ_NONE}));
     }
-    MQ_TRY(emit_conv(l, point, MQ_BACKWARD_DATA, gradient, MQ_EACH_WORKER, &between_grad));
-    if (thawed) MQ_TRY(depthwise_weights(l, depth, input, between_grad));
-    if (!below) return MQ_OK;
-    MQ_TRY(emit_conv(l, depth, MQ_BACKWARD_DATA, between_grad, MQ_EACH_WORKER, &input_grad));
-    MQ_TRY(push(l, node->inputs[0], input_grad));
+    MQ_TRY(back_data(l, point, gradient, &between_grad));
+    MQ_TRY(back_depthwise(l, depth, between_grad));
 cleanup:
     return status;
 }
@@ -224,7 +232,7 @@ MQ_MUST_USE static mq_status back_conv(mq_train_lowering *l, size_t index) {
         MQ_TRY(weights_product(l, (mq_product){conv, input, gradient, MQ_NONE}));
     }
     if (!l->wants[target_of(l, node->inputs[0])]) return MQ_OK;
-    MQ_TRY(emit_conv(l, conv, MQ_BACKWARD_DATA, gradient, MQ_EACH_WORKER, &input_grad));
+    MQ_TRY(back_data(l, conv, gradient, &input_grad));
     MQ_TRY(push(l, node->inputs[0], input_grad));
 cleanup:
     return status;

@@ -164,27 +164,89 @@ cleanup:
     return status;
 }
 
+/* Ends the phase that sums what a map's batch norm needs of the whole batch. */
+MQ_MUST_USE static mq_status complete(mq_train_lowering *l, const mq_value *v) {
+    if (v->norm == MQ_NONE || !l->t->norms[v->norm].batch || l->summed[v->norm] != l->phase ||
+        l->t->backward != MQ_NONE)
+        return MQ_OK;
+    return mq_lower_next_phase(l);
+}
+
+mq_status mq_lower_source(mq_train_lowering *l, size_t node, mq_slot slot, mq_train_step *step) {
+    mq_status status = MQ_OK;
+    const mq_value *v = &l->values[node];
+    if (v->source == MQ_NONE) return mq_lower_stored(l, node, &step->buffers[slot]);
+    MQ_TRY(complete(l, v));
+    step->norm = step->norm_b = v->norm;
+    step->relu = v->relu;
+    MQ_TRY(mq_lower_stored(l, v->source, &step->buffers[slot]));
+cleanup:
+    return status;
+}
+
 mq_status mq_lower_read(mq_train_lowering *l, size_t node, mq_each each, size_t *buffer) {
     mq_status status = MQ_OK;
     mq_value *v = &l->values[node];
     const mq_node *n = mq_graph_node(l->graph, node);
     if (v->stored != MQ_NONE) return mq_lower_stored(l, node, buffer);
-    if (v->norm != MQ_NONE && l->t->norms[v->norm].batch && l->summed[v->norm] == l->phase &&
-        l->t->backward == MQ_NONE)
-        MQ_TRY(mq_lower_next_phase(l));
+    MQ_TRY(complete(l, v));
     if (v->phase == l->phase && l->t->tensors[v->scratch].each == each) {
         *buffer = v->scratch;
         return MQ_OK;
     }
     mq_train_step step = mq_lower_step(MQ_STEP_APPLY, n);
-    MQ_TRY(mq_lower_stored(l, v->source, &step.buffers[MQ_SLOT_SRC]));
-    step.norm = v->norm;
-    step.relu = v->relu;
+    MQ_TRY(mq_lower_source(l, node, MQ_SLOT_SRC, &step));
+    step.norm_b = MQ_NONE;
     MQ_TRY(mq_lower_tensor(l, each, mq_lower_bytes(l, n), n->name, buffer));
     step.buffers[MQ_SLOT_DST] = *buffer;
     MQ_TRY(mq_lower_emit(l, step));
     v->scratch = *buffer;
     v->phase = l->phase;
+cleanup:
+    return status;
+}
+
+/* A depthwise convolution's weights as Keras keeps them, for kernels of our own. */
+MQ_MUST_USE static mq_status lay_out_plain(mq_train_lowering *l, size_t conv) {
+    mq_status status = MQ_OK;
+    mq_trainable *t = l->t;
+    mq_conv *c = &t->convs[conv];
+    if (c->laid[MQ_FORWARD] != MQ_NONE) return MQ_OK;
+    MQ_TRY(mq_grow(l->err, &t->laid, &t->laid_capacity, t->laid_count + 1, sizeof *t->laid));
+    c->laid[MQ_FORWARD] = t->laid_count;
+    t->laid[t->laid_count++] = (mq_laid){conv, NULL, false, t->weights_bytes};
+    t->weights_bytes += (mq_param_numbers(&c->param) * sizeof(float) + 63) / 64 * 64;
+cleanup:
+    return status;
+}
+
+mq_status mq_lower_mapped(mq_train_lowering *l, size_t conv, mq_step_kind kind, mq_train_step *step) {
+    mq_status status = MQ_OK;
+    const mq_conv *c = &l->t->convs[conv];
+    *step = mq_lower_step(kind, c->node);
+    MQ_REQUIRE(mq_depthwise_slides(&c->window), l->err, MQ_UNAVAILABLE,
+               "layer %s: only depthwise windows of 3 x 3 by steps of 1 can be trained", c->node->name);
+    MQ_TRY(lay_out_plain(l, conv));
+    step->laid = c->laid[MQ_FORWARD];
+    step->window = c->window;
+    step->pixels = c->window.h * c->window.w;
+    step->channels = c->window.c;
+    MQ_TRY(mq_lower_tensor(l, MQ_EACH_WORKER, mq_mapped_scratch(&c->window), c->node->name,
+                           &step->buffers[MQ_SLOT_SCRATCH]));
+cleanup:
+    return status;
+}
+
+mq_status mq_lower_depthwise(mq_train_lowering *l, size_t conv, mq_each each, size_t *to) {
+    mq_status status = MQ_OK;
+    const mq_node *node = l->t->convs[conv].node;
+    const size_t size = mq_dtype_size(l->t->dtype);
+    mq_train_step step;
+    MQ_TRY(mq_lower_mapped(l, conv, MQ_STEP_MAPPED, &step));
+    MQ_TRY(mq_lower_source(l, node->inputs[0], MQ_SLOT_SRC, &step));
+    MQ_TRY(mq_lower_tensor(l, each, step.pixels * step.channels * size, node->name, to));
+    step.buffers[MQ_SLOT_DST] = *to;
+    MQ_TRY(mq_lower_emit(l, step));
 cleanup:
     return status;
 }
@@ -208,16 +270,11 @@ MQ_MUST_USE static mq_status forward_conv(mq_train_lowering *l, size_t index) {
     const mq_node *node = mq_graph_node(l->graph, index);
     const size_t conv = mq_lower_conv_of(l, node);
     size_t src, dst;
-    mq_train_step step = mq_lower_step(MQ_STEP_KERNEL, node), first = step;
-    MQ_TRY(mq_lower_read(l, node->inputs[0], MQ_EACH_WORKER, &src));
-    if (node->op == MQ_OP_SEPCONV) {
-        const size_t channels = l->t->convs[conv].filters, pixels = node->shape.h * node->shape.w;
-        first.buffers[MQ_SLOT_SRC] = src;
-        MQ_TRY(mq_lower_tensor(l, MQ_EACH_WORKER, pixels * channels * mq_dtype_size(l->t->dtype), node->name,
-                               &src));
-        first.buffers[MQ_SLOT_DST] = src;
-        MQ_TRY(mq_lower_conv(l, conv, MQ_FORWARD, first));
-    }
+    mq_train_step step = mq_lower_step(MQ_STEP_KERNEL, node);
+    if (node->op == MQ_OP_SEPCONV)
+        MQ_TRY(mq_lower_depthwise(l, conv, MQ_EACH_WORKER, &src));
+    else
+        MQ_TRY(mq_lower_read(l, node->inputs[0], MQ_EACH_WORKER, &src));
     MQ_TRY(store(l, index, &dst));
     l->values[index].again = l->t->backward == MQ_NONE && is_cheap(l, node);
     step.buffers[MQ_SLOT_SRC] = src;

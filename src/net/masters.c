@@ -165,6 +165,10 @@ static mq_status lay_item(mq_err *err, void *ctx, size_t item, size_t worker) {
     const mq_laid *laid = &s->t->laid[item];
     const mq_conv *c = &s->t->convs[laid->conv];
     if (s->thawed_only && !c->thawed) return MQ_OK;
+    if (!laid->layout) {
+        memcpy(s->t->weights + laid->at, c->values, mq_param_numbers(&c->param) * sizeof *c->values);
+        return MQ_OK;
+    }
     const mq_keras_weights weights = {&c->param, c->depthwise, c->values, MQ_F32, laid->exchanged};
     return mq_keras_lay_out(err, s->t->workers[worker].dnn, &weights, laid->layout, s->t->weights + laid->at);
 }

@@ -27,7 +27,7 @@ typedef struct {
     bool whole, scaled, two, scaled_b, relu;
 } apply_flags;
 
-BODY void apply_rows(const mq_rows *args, number_format format, apply_flags f) {
+BODY void apply_rows(const mq_rows *args, number_format format, number_format to, apply_flags f) {
     const mq_rows own = *args, *const r = &own; /* a store may alias args, but not these */
     for (size_t p = 0; p < r->pixels; p++)
         for (size_t c = 0; c < r->channels; c += LANES) {
@@ -41,25 +41,25 @@ BODY void apply_rows(const mq_rows *args, number_format format, apply_flags f) {
                 a += b;
             }
             if (f.relu) a = (vec)((words)a & ~(words)(a < (vec){0}));
-            put(&a, r->out, i, n, format);
+            put(&a, r->out, i, n, to);
         }
 }
 
 /* The kinds that networks have get loops of their own. */
-BODY void apply_body(const mq_rows *r, number_format format) {
+BODY void apply_body(const mq_rows *r, number_format format, number_format to) {
     const bool whole = is_whole(r->channels);
     if (whole && !r->b && r->relu && r->scale)
-        apply_rows(r, format, (apply_flags){true, true, false, false, true});
+        apply_rows(r, format, to, (apply_flags){true, true, false, false, true});
     else if (whole && !r->b && r->relu)
-        apply_rows(r, format, (apply_flags){true, false, false, false, true});
+        apply_rows(r, format, to, (apply_flags){true, false, false, false, true});
     else if (whole && !r->b && r->scale)
-        apply_rows(r, format, (apply_flags){true, true, false, false, false});
+        apply_rows(r, format, to, (apply_flags){true, true, false, false, false});
     else if (whole && r->b && !r->relu && r->scale && r->scale_b)
-        apply_rows(r, format, (apply_flags){true, true, true, true, false});
+        apply_rows(r, format, to, (apply_flags){true, true, true, true, false});
     else if (whole && r->b && !r->relu && r->scale)
-        apply_rows(r, format, (apply_flags){true, true, true, false, false});
+        apply_rows(r, format, to, (apply_flags){true, true, true, false, false});
     else
-        apply_rows(r, format, (apply_flags){whole, r->scale, r->b, r->scale_b, r->relu});
+        apply_rows(r, format, to, (apply_flags){whole, r->scale, r->b, r->scale_b, r->relu});
 }
 
 /* Sums of up to PANEL channels from first on over BLOCK pixels: short enough for f32, then added up in
@@ -203,7 +203,6 @@ BODY void grad_rows(const mq_rows *args, number_format format, grad_flags f) {
         for (size_t c = 0; c < r->channels; c += LANES) grad_vector(r, p, c, format, f, &v);
     if (!r->sums) return;
     f.sums = true;
-    memset(r->sums, 0, 2 * r->channels * sizeof *r->sums);
     for (; panel.first < r->channels; panel.first += PANEL)
         for (size_t p = 0; p < r->pixels; p += FEW) {
             grad_few(r, &panel, p, format, f);
@@ -252,7 +251,10 @@ BODY void mean_back_body(const mq_rows *r, const float *gradient, number_format 
 /* All kernels for one instruction set and number format, and their table. */
 #define KERNELS(name, target, format)                                                                        \
     target static void apply_##name(const mq_rows *r) {                                                      \
-        apply_body(r, format);                                                                               \
+        apply_body(r, format, format);                                                                       \
+    }                                                                                                        \
+    target static void to_f32_##name(const mq_rows *r) {                                                     \
+        apply_body(r, format, F32);                                                                          \
     }                                                                                                        \
     target static void stats_##name(const mq_rows *r) {                                                      \
         stats_body(r, format);                                                                               \
@@ -270,7 +272,8 @@ BODY void mean_back_body(const mq_rows *r, const float *gradient, number_format 
         mean_back_body(r, gradient, format);                                                                 \
     }                                                                                                        \
     static const mq_rows_kernels kernels_##name = {                                                          \
-        apply_##name, stats_##name, norm_back_##name, grad_##name, mean_##name, mean_back_##name,            \
+        apply_##name, to_f32_##name, stats_##name,     norm_back_##name,                                     \
+        grad_##name,  mean_##name,   mean_back_##name,                                                       \
     };
 VEC_VARIANTS(KERNELS)
 

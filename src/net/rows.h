@@ -23,12 +23,14 @@ typedef struct {
     const float *scale_b, *shift_b;         /* of b; NULL: b as it is */
     const float *mean, *mean_grad, *factor; /* see stats, norm_back and grad */
     bool relu;
-    double *sums; /* [2, channels], written */
+    double *sums; /* [2, channels] */
 } mq_rows;
 
 typedef struct {
     /* out = A(a) + B(b), then the ReLU; A(x) = scale x + shift. */
     void (*apply)(const mq_rows *r);
+    /* The same, out in f32. */
+    void (*to_f32)(const mq_rows *r);
     /* sums = sum of (a - mean), sum of its square, over pixels. mean keeps the numbers small: it may be
      * anything. */
     void (*stats)(const mq_rows *r);
@@ -36,7 +38,7 @@ typedef struct {
      * b; with mean_grad NULL (stored statistics): out = scale a. */
     void (*norm_back)(const mq_rows *r);
     /* The gradient a where the ReLU of B(b) let pass (relu false: everywhere), plus old; and, where sums are
-     * wanted, the sum of out and of out (b - mean). */
+     * wanted, the sum of out and of out (b - mean) are added to them. */
     void (*grad)(const mq_rows *r);
     /* Mean over pixels, f32 [channels]; its gradient. */
     void (*mean)(const mq_rows *r, float *means);

@@ -214,6 +214,28 @@ static mq_rows rows_of(const run_state *run, const mq_train_step *s, uint8_t *co
     return r;
 }
 
+/* r: the arguments of the share below. */
+static void run_mapped(const run_state *run, const mq_train_step *s, uint8_t *const m[MQ_SLOTS],
+                       const mq_rows *r) {
+    const mq_trainable *t = run->t;
+    const bool back = s->kind == MQ_STEP_MAPPED_BACK;
+    const mq_mapped mapped = {.window = s->window,
+                              .source = m[back ? MQ_SLOT_SRC2 : MQ_SLOT_SRC],
+                              .scale = r->scale,
+                              .shift = r->shift,
+                              .relu = s->relu,
+                              .weights = (const float *)(const void *)(t->weights + t->laid[s->laid].at),
+                              .scratch = m[MQ_SLOT_SCRATCH]};
+    if (!back) {
+        mq_mapped_forward(t->dtype, &mapped, m[MQ_SLOT_DST]);
+        return;
+    }
+    mq_mapped_backward(t->dtype, &mapped,
+                       &(mq_mapped_back){.gradient = m[MQ_SLOT_SRC],
+                                         .weights = (float *)(void *)m[MQ_SLOT_WEIGHTS],
+                                         .below = m[MQ_SLOT_DST] ? r : NULL});
+}
+
 static void run_rows(const run_state *run, const mq_train_step *s, uint8_t *const m[MQ_SLOTS],
                      size_t picture) {
     const mq_rows_kernels *k = run->t->rows;
@@ -230,6 +252,7 @@ static void run_rows(const run_state *run, const mq_train_step *s, uint8_t *cons
         k->norm_back(&r);
         return;
     case MQ_STEP_GRAD:
+        if (r.sums) memset(r.sums, 0, 2 * r.channels * sizeof *r.sums);
         k->grad(&r);
         return;
     case MQ_STEP_POOL:
@@ -238,8 +261,9 @@ static void run_rows(const run_state *run, const mq_train_step *s, uint8_t *cons
     case MQ_STEP_POOL_BACK:
         windows->max_pool_back(&s->window, m[MQ_SLOT_SRC], m[MQ_SLOT_BIAS], m[MQ_SLOT_DST]);
         return;
-    case MQ_STEP_DEPTHWISE:
-        windows->depthwise_back(&s->window, m[MQ_SLOT_SRC], m[MQ_SLOT_SRC2], (float *)(void *)m[MQ_SLOT_DST]);
+    case MQ_STEP_MAPPED:
+    case MQ_STEP_MAPPED_BACK:
+        run_mapped(run, s, m, &r);
         return;
     case MQ_STEP_MEAN:
         k->mean(&r, (float *)(void *)m[MQ_SLOT_DST]);

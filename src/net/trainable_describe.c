@@ -11,13 +11,24 @@ static const char *const each_name[] = {"picture", "part", "worker", "once"};
 
 const char *mq_train_step_name(const mq_trainable *t, const mq_train_step *step) {
     static const char *const kinds[] = {
-        "reorder",   "map",  "sums",      "norm gradient",        "gradient",     "pool",
-        "pool back", "mean", "mean back", "depthwise by weights", "sum of parts", "by weights"};
-    static const char *const passes[2][2] = {{"forward", "by data"},
-                                             {"depthwise forward", "depthwise by data"}};
+        [MQ_STEP_KERNEL] = "reorder",
+        [MQ_STEP_APPLY] = "map",
+        [MQ_STEP_STATS] = "sums",
+        [MQ_STEP_NORM_BACK] = "norm gradient",
+        [MQ_STEP_GRAD] = "gradient",
+        [MQ_STEP_POOL] = "pool",
+        [MQ_STEP_POOL_BACK] = "pool back",
+        [MQ_STEP_MEAN] = "mean",
+        [MQ_STEP_MEAN_BACK] = "mean back",
+        [MQ_STEP_MAPPED] = "depthwise forward",
+        [MQ_STEP_MAPPED_BACK] = "depthwise back",
+        [MQ_STEP_REDUCE] = "sum of parts",
+        [MQ_STEP_OUTER] = "by weights",
+    };
+    static const char *const passes[2] = {"forward", "by data"};
     for (size_t i = 0; step->kernel && i < t->conv_count; i++)
         for (size_t k = 0; k < 2; k++)
-            if (t->convs[i].kernels[k] == step->kernel) return passes[t->convs[i].depthwise][k];
+            if (t->convs[i].kernels[k] == step->kernel) return passes[k];
     return kinds[step->kind];
 }
 
@@ -100,8 +111,13 @@ static mq_work outer_work(const mq_trainable *t, const mq_train_step *step, size
                          sizeof(float) * products};
 }
 
-static double depthwise_flops(const mq_window *w) {
-    return 2.0 * (double)(w->out_h * w->out_w * w->kernel * w->kernel * w->c);
+/* Each product of the window once forward; back once for each of the two gradients. */
+static double depthwise_flops(const mq_train_step *step) {
+    const mq_window *w = &step->window;
+    const int products = step->kind == MQ_STEP_MAPPED ? 1
+                                                      : (step->buffers[MQ_SLOT_DST] != MQ_NONE) +
+                                                            (step->buffers[MQ_SLOT_WEIGHTS] != MQ_NONE);
+    return 2.0 * products * (double)(w->out_h * w->out_w * w->kernel * w->kernel * w->c);
 }
 
 /* Of n pictures. */
@@ -109,8 +125,8 @@ static mq_work work_of(const mq_trainable *t, const mq_train_step *step, double 
     mq_work work = {0};
     if (step->kind == MQ_STEP_OUTER) return outer_work(t, step, n); /* in parts or by pictures */
     if (step->kernel) work = mq_kernel_work(step->kernel);
-    if (step->kind == MQ_STEP_DEPTHWISE) work.flops = depthwise_flops(&step->window);
-    for (mq_slot slot = 0; slot < MQ_SLOTS && !step->kernel; slot++)
+    if (step->kind == MQ_STEP_MAPPED || step->kind == MQ_STEP_MAPPED_BACK) work.flops = depthwise_flops(step);
+    for (mq_slot slot = 0; slot < MQ_SLOT_SCRATCH && !step->kernel; slot++)
         if (step->buffers[slot] != MQ_NONE) work.bytes += (double)t->tensors[step->buffers[slot]].bytes;
     return (mq_work){work.flops * runs, work.bytes * runs};
 }

@@ -7,7 +7,9 @@
 #ifndef MQ_TRAINABLE_IMPL_H
 #define MQ_TRAINABLE_IMPL_H
 
+#include "net/depthwise.h"
 #include "net/dnn.h"
+#include "net/mapped.h"
 #include "net/outer.h"
 #include "net/plan.h"
 #include "net/rows.h"
@@ -40,9 +42,10 @@ typedef enum {
     MQ_STEP_POOL_BACK,
     MQ_STEP_MEAN,
     MQ_STEP_MEAN_BACK,
-    MQ_STEP_DEPTHWISE, /* the gradient of depthwise weights */
-    MQ_STEP_REDUCE,    /* sums the pictures' gradients */
-    MQ_STEP_OUTER,     /* a part of a gradient of weights: outer.h */
+    MQ_STEP_MAPPED,      /* mapped.h; the window's source is SRC */
+    MQ_STEP_MAPPED_BACK, /* the same; it is SRC2, SRC the gradient, and WEIGHTS where that of weights goes */
+    MQ_STEP_REDUCE,      /* sums the pictures' gradients */
+    MQ_STEP_OUTER,       /* a part of a gradient of weights: outer.h */
 } mq_step_kind;
 
 typedef struct {
@@ -100,13 +103,13 @@ typedef struct {
     const float *values; /* master weights in Keras' order; borrowed: from params, or during creation from the
                             bundle */
     mq_kernel *kernels[2]; /* by mq_pass, owned; NULL: not needed */
-    size_t laid[2];        /* their weights; MQ_NONE */
+    size_t laid[2];        /* their weights; MQ_NONE. Those for mapped.h are the first */
 } mq_conv;
 
 /* Weights laid out for a kernel. */
 typedef struct {
     size_t conv;
-    const mq_layout *layout;
+    const mq_layout *layout; /* NULL: f32 as Keras keeps them */
     bool exchanged; /* mq_kernel_exchanged */
     size_t at;      /* in the block of laid out weights */
 } mq_laid;

@@ -6,9 +6,6 @@
 
 enum { PLACES = 256 };
 
-/* So that sums stay in registers. */
-#define UNROLLED _Pragma("GCC unroll 3")
-
 BODY void get_places(words *place, const uint8_t *p, size_t n) {
     if (n == LANES)
         *place = __builtin_convertvector(*(const bytes *)p, words);
@@ -115,99 +112,6 @@ BODY void max_pool_back_body(const mq_window *window, const void *a, const uint8
         max_pool_back_rows(window, a, places, out, format, false);
 }
 
-/* A row of a depthwise convolution's input, and one of its result's gradient. */
-typedef struct {
-    const mq_window *w;
-    const void *a, *g;
-    size_t row, y;  /* of a and g */
-    float *weights; /* [kernel, c] */
-} depth_row;
-
-/* sum += a b. A product of bf16 numbers is exact in f32, so one instruction gives the bytes of two. */
-BODY void add_product(vec *sum, const vec *a, const vec *b, number_format format) {
-#ifdef FAST
-    if (format == BF16_FAST) {
-        __asm__("vfmadd231ps %2, %1, %0" : "+v"(*sum) : "v"(*a), "v"(*b));
-        return;
-    }
-#endif
-    (void)format;
-    *sum += *a * *b;
-}
-
-BODY void add_lanes(float *to, const vec *v, size_t n) {
-    if (n == LANES)
-        *(vec *)to += *v;
-    else
-        for (size_t k = 0; k < n; k++) to[k] += (*v)[k];
-}
-
-/* weights [kx] += the sum along the row at channels from c on. */
-BODY void depth_tap(const depth_row *r, size_t kx, size_t c, size_t n, number_format format) {
-    const mq_window *w = r->w;
-    vec sum = {0}, a, g;
-    for (size_t x = 0; x < w->out_w; x++) {
-        const size_t column = x * w->stride + kx - w->left; /* wraps before the edge */
-        if (column >= w->w) continue;
-        get(&a, r->a, (r->row * w->w + column) * w->c + c, n, format);
-        get(&g, r->g, (r->y * w->out_w + x) * w->c + c, n, format);
-        add_product(&sum, &a, &g, format);
-    }
-    add_lanes(r->weights + kx * w->c + c, &sum, n);
-}
-
-/* The same of all three taps where every pixel has a result: each number is read once. Two vectors side by
- * side hide the time a sum takes; n is that of the last. */
-BODY void depth_three(const depth_row *r, size_t c, size_t n, number_format format, size_t vectors) {
-    const mq_window *w = r->w;
-    const size_t from = r->row * w->w * w->c + c, at = r->y * w->w * w->c + c;
-    vec sums[2][3] = {{{0}}}, before[2] = {{0}}, here[2], behind[2] = {{0}}, g;
-    UNROLLED for (size_t v = 0; v < vectors; v++) get(&here[v], r->a, from + v * LANES, n, format);
-    for (size_t x = 0; x < w->w; x++) UNROLLED for (size_t v = 0; v < vectors; v++) {
-            get(&g, r->g, at + x * w->c + v * LANES, n, format);
-            add_product(&sums[v][0], &before[v], &g, format);
-            add_product(&sums[v][1], &here[v], &g, format);
-            if (x + 1 == w->w) continue;
-            get(&behind[v], r->a, from + (x + 1) * w->c + v * LANES, n, format);
-            add_product(&sums[v][2], &behind[v], &g, format);
-            before[v] = here[v];
-            here[v] = behind[v];
-        }
-    UNROLLED for (size_t v = 0; v < vectors; v++) UNROLLED for (size_t kx = 0; kx < 3; kx++)
-        add_lanes(r->weights + kx * w->c + c + v * LANES, &sums[v][kx], n);
-}
-
-BODY void depthwise_rows(const mq_window *window, depth_row r, number_format format, bool whole, bool three) {
-    const mq_window own = *window, *const w = r.w = &own;
-    float *const weights = r.weights;
-    memset(weights, 0, w->kernel * w->kernel * w->c * sizeof *weights);
-    for (r.y = 0; r.y < w->out_h; r.y++)
-        for (size_t ky = 0; ky < w->kernel; ky++) {
-            r.row = r.y * w->stride + ky - w->top; /* wraps above the edge */
-            r.weights = weights + ky * w->kernel * w->c;
-            size_t c = 0;
-            if (r.row >= w->h) continue;
-            for (; three && c + 2 * LANES <= w->c; c += 2 * LANES) depth_three(&r, c, LANES, format, 2);
-            for (; c < w->c; c += LANES) {
-                const size_t n = lanes_at(c, w->c, whole);
-                for (size_t kx = 0; kx < w->kernel && !three; kx++) depth_tap(&r, kx, c, n, format);
-                if (three) depth_three(&r, c, n, format, 1);
-            }
-        }
-}
-
-BODY void depthwise_back_body(const mq_window *w, const void *a, const void *g, float *weights,
-                              number_format format) {
-    const depth_row r = {.a = a, .g = g, .weights = weights};
-    const bool three = w->kernel == 3 && w->stride == 1 && w->left == 1 && w->out_w == w->w;
-    if (three && is_whole(w->c))
-        depthwise_rows(w, r, format, true, true);
-    else if (three)
-        depthwise_rows(w, r, format, false, true);
-    else
-        depthwise_rows(w, r, format, false, false);
-}
-
 /* All kernels for one instruction set and number format, and their table. */
 #define KERNELS(name, target, format)                                                                        \
     target static void max_pool_##name(const mq_window *w, const void *a, void *out, uint8_t *places) {      \
@@ -217,14 +121,9 @@ BODY void depthwise_back_body(const mq_window *w, const void *a, const void *g, 
                                             void *out) {                                                     \
         max_pool_back_body(w, a, places, out, format);                                                       \
     }                                                                                                        \
-    target static void depthwise_back_##name(const mq_window *w, const void *a, const void *g,               \
-                                             float *weights) {                                               \
-        depthwise_back_body(w, a, g, weights, format);                                                       \
-    }                                                                                                        \
     static const mq_window_kernels kernels_##name = {                                                        \
         max_pool_##name,                                                                                     \
         max_pool_back_##name,                                                                                \
-        depthwise_back_##name,                                                                               \
     };
 VEC_VARIANTS(KERNELS)
 

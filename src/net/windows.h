@@ -1,5 +1,5 @@
-/* windows.h: what slides a window over a picture while a network trains, beside oneDNN's convolutions: pools,
- * and the gradient of depthwise weights. Pictures are NHWC, one at a time; numbers are f32 or bf16 in memory
+/* windows.h: what slides a window over a picture while a network trains, beside convolutions: pools.
+ * Pictures are NHWC, one at a time; numbers are f32 or bf16 in memory
  * and f32 in between. A result depends neither on the instruction set nor on threads: channels never mix and
  * pixels are added in order. */
 #ifndef MQ_WINDOWS_H
@@ -14,9 +14,6 @@ typedef struct {
     void (*max_pool)(const mq_window *w, const void *a, void *out, uint8_t *places);
     /* Its gradient: a [out_h, out_w, c] -> out [h, w, c]. */
     void (*max_pool_back)(const mq_window *w, const void *a, const uint8_t *places, void *out);
-    /* The gradient of a depthwise convolution's weights [kernel, kernel, c], f32: the sum over pixels of what
-     * the window sees of a [h, w, c] times the result's gradient g [out_h, out_w, c]. */
-    void (*depthwise_back)(const mq_window *w, const void *a, const void *g, float *weights);
 } mq_window_kernels;
 
 /* The functions for dtype (MQ_F32 or MQ_BF16) in the widest instruction set that the network may use here;
