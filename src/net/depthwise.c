@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <string.h>
 
-enum { SIDE = MQ_DEPTHWISE_SIDE, TILE_MAX = 8, WIDEST = 16 };
+enum { SIDE = MQ_DEPTHWISE_SIDE, TILE_MAX = 8, WIDEST = 16, LINE = 64, SHORT = 1024 };
 
 static uint8_t byte_of(float value) {
     const float whole = nearbyintf(value);
@@ -82,8 +82,7 @@ static void plain_row(const mq_depthwise_row *r, number_format from, number_form
                     sums[c] += (r->relu && a < 0.0f ? 0.0f : a) * w[c];
                 }
             }
-            for (size_t c = 0; c < count; c++)
-                put_number(r->out, x * r->c + first + c, sums[c], r->zero, to);
+            for (size_t c = 0; c < count; c++) put_number(r->out, x * r->c + first + c, sums[c], r->zero, to);
         }
 }
 
@@ -108,6 +107,7 @@ typedef struct {
     const float *weights, *zero;       /* of the window's first place; zero NULL: none */
     ptrdiff_t step;                    /* floats from one place of the window to the next */
     bool relu, first, last;            /* the tile begins, ends the row */
+    bool ahead;                        /* pixels are too short for the processor to see what comes next */
 } depth_tile;
 typedef void (*depth_tile_fn)(const depth_tile *t);
 
@@ -122,6 +122,12 @@ typedef void (*depth_tile_fn)(const depth_tile *t);
         for (size_t at = 0; at < t->channels; at += LANES_OF) {                                              \
             const size_t c = at + LANES_OF <= t->channels ? at : t->channels - LANES_OF;                     \
             VEC_##isa sums[COUNT];                                                                           \
+            if (t->ahead && c * BYTES_##to % LINE == 0)                                                      \
+                UNROLLED for (size_t x = COUNT; x < 2 * COUNT; x++) {                                        \
+                    __builtin_prefetch(t->out + x * t->out_pixel + c * BYTES_##to, 1);                       \
+                    if (t->rows[SIDE - 1])                                                                   \
+                        __builtin_prefetch(t->rows[SIDE - 1] + (x + 1) * t->pixel + c * BYTES_##from);       \
+                }                                                                                            \
             UNROLLED for (size_t x = 0; x < COUNT; x++) sums[x] = t->zero ? LOAD_##isa(t->zero + c)          \
                                                                           : ZERO_##isa;                      \
             for (size_t y = 0; y < SIDE; y++) {                                                              \
@@ -171,7 +177,8 @@ static void slide(const mq_depthwise_row *r, const depth_tile_fn *set, size_t nu
                     .weights = r->weights + (r->back ? (SIDE * SIDE - 1) * r->c : 0),
                     .zero = r->zero,
                     .step = r->back ? -(ptrdiff_t)r->c : (ptrdiff_t)r->c,
-                    .relu = r->relu};
+                    .relu = r->relu,
+                    .ahead = r->c * number <= SHORT};
     for (size_t i = 0; i < tiles; i++) {
         const size_t x = r->w * i / tiles, end = r->w * (i + 1) / tiles;
         for (size_t k = 0; k < SIDE; k++)

@@ -72,7 +72,8 @@ MQ_MUST_USE mq_status mq_lower_next_phase(mq_train_lowering *l);
 /* Where a node's tensor can be read in this phase; MQ_EACH_PICTURE: in memory that outlives the phase. */
 MQ_MUST_USE mq_status mq_lower_read(mq_train_lowering *l, size_t node, mq_each each, size_t *buffer);
 
-/* The same for a step that maps what it reads: where that lies, with its batch norm (norm, norm_b) and ReLU. */
+/* The same for a step that maps what it reads: where that lies, with its batch norm (norm, norm_b) and ReLU.
+ */
 MQ_MUST_USE mq_status mq_lower_source(mq_train_lowering *l, size_t node, mq_slot slot, mq_train_step *step);
 
 /* A step of mapped.h for a depthwise convolution, without its tensors. */

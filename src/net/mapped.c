@@ -1,6 +1,6 @@
-/* mapped.c: the passes of mapped.h. Called by trainable.c. Owns nothing. Row y of the map lies in slot y % 3 of
- * the ring from when row y - 1 of the result is computed until row y + 1 has been. Invariant: pixels outside
- * the picture are never read, and count as zeros behind the map. */
+/* mapped.c: the passes of mapped.h. Called by trainable.c. Owns nothing. Row y of the map lies in slot y % 3
+ * of the ring from when row y - 1 of the result is computed until row y + 1 has been. Invariant: pixels
+ * outside the picture are never read, and count as zeros behind the map. */
 #include "net/mapped.h"
 
 #include "net/depthwise.h"
@@ -13,11 +13,11 @@ enum { SIDE = MQ_DEPTHWISE_SIDE, TILE_MAX = 8 };
 
 /* A few pixels of a row of the result's gradient, and the rows of the map that its window saw. */
 typedef struct {
-    const float *rows[SIDE];  /* at the first pixel; NULL: outside */
-    const uint8_t *gradient;  /* at the first pixel */
-    size_t count, channels;   /* pixels */
-    bool first, last;         /* the tile begins, ends the row */
-    float *weights;           /* [3, 3, channels], added to */
+    const float *rows[SIDE]; /* at the first pixel; NULL: outside */
+    const uint8_t *gradient; /* at the first pixel */
+    size_t count, channels;  /* pixels */
+    bool first, last;        /* the tile begins, ends the row */
+    float *weights;          /* [3, 3, channels], added to */
 } weights_tile;
 typedef void (*weights_fn)(const weights_tile *t);
 
@@ -44,8 +44,8 @@ static void plain_weights(const weights_tile *t, size_t from, number_format form
         size_t c = 0;                                                                                        \
         for (; c + LANES_OF <= t->channels; c += LANES_OF) {                                                 \
             VEC_##isa g[COUNT];                                                                              \
-            UNROLLED for (size_t x = 0; x < COUNT; x++) g[x] = GET_##from##_##isa(                           \
-                t->gradient + (x * t->channels + c) * BYTES_##from);                                         \
+            UNROLLED for (size_t x = 0; x < COUNT; x++)                                                      \
+                g[x] = GET_##from##_##isa(t->gradient + (x * t->channels + c) * BYTES_##from);               \
             for (size_t y = 0; y < SIDE; y++) {                                                              \
                 if (!t->rows[y]) continue;                                                                   \
                 const float *row = t->rows[y] + c;                                                           \
@@ -126,12 +126,12 @@ static void advance(ring_state *s, size_t y, const float *rows[SIDE]) {
     const mq_mapped *m = s->m;
     for (; s->ready < m->window.h && s->ready <= y + 1; s->ready++)
         s->kernels->to_f32(&(mq_rows){.pixels = m->window.w,
-                          .channels = m->window.c,
-                          .out = slot(s, s->ready),
-                          .a = (const uint8_t *)m->source + s->ready * s->row * s->number,
-                          .scale = m->scale,
-                          .shift = m->shift,
-                          .relu = m->relu});
+                                      .channels = m->window.c,
+                                      .out = slot(s, s->ready),
+                                      .a = (const uint8_t *)m->source + s->ready * s->row * s->number,
+                                      .scale = m->scale,
+                                      .shift = m->shift,
+                                      .relu = m->relu});
     for (size_t k = 0; k < SIDE; k++) {
         const size_t at = y + k - 1; /* wraps above the edge */
         rows[k] = at < m->window.h ? slot(s, at) : NULL;
@@ -203,10 +203,9 @@ void mq_mapped_backward(mq_dtype dtype, const mq_mapped *m, const mq_mapped_back
     if (back->below && back->below->sums) memset(back->below->sums, 0, 2 * channels * sizeof(double));
     for (size_t y = 0; y < m->window.h; y++) {
         const float *rows[SIDE];
-        if (back->weights) {
-            advance(&s, y, rows);
-            add_weights(&s, back, y, rows, weights);
-        }
-        if (back->below) back_row(&s, dtype, back, y);
+        if (back->below) back_row(&s, dtype, back, y); /* reads the gradient's next row, in order */
+        if (!back->weights) continue;
+        advance(&s, y, rows);
+        add_weights(&s, back, y, rows, weights);
     }
 }

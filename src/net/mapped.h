@@ -1,6 +1,6 @@
-/* mapped.h: batch norm (as a map), ReLU and a depthwise convolution in one go while a network trains, and their
- * gradients. The map is computed row by row into a ring of three rows, which stays in the second cache, so
- * that no tensor stands between them.
+/* mapped.h: batch norm (as a map), ReLU and a depthwise convolution in one go while a network trains, and
+ * their gradients. The map is computed row by row into a ring of three rows, which stays in the second cache,
+ * so that no tensor stands between them.
  *
  * One picture at a time, NHWC; tensors are f32 or bf16 in memory, the ring, weights and sums f32. Numbers
  * depend on the instruction set, but not on threads. */
@@ -13,12 +13,13 @@
 
 /* All memory is borrowed. */
 typedef struct {
-    mq_window window;           /* mq_depthwise_slides */
-    const void *source;         /* [h, w, c] */
-    const float *scale, *shift; /* [c], see rows.h: the map is ReLU(scale source + shift); NULL: ReLU(source) */
-    bool relu;                  /* false: without */
-    const float *weights;       /* [3, 3, c] */
-    void *scratch;              /* mq_mapped_scratch */
+    mq_window window;   /* mq_depthwise_slides */
+    const void *source; /* [h, w, c] */
+    const float *scale,
+        *shift;           /* [c], see rows.h: the map is ReLU(scale source + shift); NULL: ReLU(source) */
+    bool relu;            /* false: without */
+    const float *weights; /* [3, 3, c] */
+    void *scratch;        /* mq_mapped_scratch */
 } mq_mapped;
 
 /* What the way back makes. */

@@ -1,5 +1,5 @@
-/* simd.h: vectors of the kernels that are written once, as macros, and compiled for each instruction set (256:
- * AVX2 and FMA; 512: AVX-512). GET and PUT convert from and to the formats of memory. */
+/* simd.h: vectors of the kernels that are written once, as macros, and compiled for each instruction set
+ * (256: AVX2 and FMA; 512: AVX-512). GET and PUT convert from and to the formats of memory. */
 #ifndef MQ_SIMD_H
 #define MQ_SIMD_H
 

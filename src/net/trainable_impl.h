@@ -110,8 +110,8 @@ typedef struct {
 typedef struct {
     size_t conv;
     const mq_layout *layout; /* NULL: f32 as Keras keeps them */
-    bool exchanged; /* mq_kernel_exchanged */
-    size_t at;      /* in the block of laid out weights */
+    bool exchanged;          /* mq_kernel_exchanged */
+    size_t at;               /* in the block of laid out weights */
 } mq_laid;
 
 typedef struct {
