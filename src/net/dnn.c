@@ -195,7 +195,7 @@ void mq_kernel_free(mq_kernel **kernel) {
 }
 
 bool mq_kernel_exchanged(const mq_kernel *kernel) {
-    return !kernel->primitive && kernel->own.back;
+    return kernel->turned || (!kernel->primitive && kernel->own.back);
 }
 
 const mq_layout *mq_kernel_layout(const mq_kernel *kernel, mq_slot slot) {
@@ -255,17 +255,19 @@ static void run_own(const mq_call *call) {
 }
 
 mq_status mq_call_run(mq_err *err, const mq_dnn *dnn, const mq_call *call) {
+    enum { TURNED = MQ_BACKWARD_DATA + 1 };
     static const int names[][MQ_SLOTS] = {
         [MQ_FORWARD] = {DNNL_ARG_SRC, DNNL_ARG_SRC_1, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, MQ_DNN_SCALES_ARG,
                         DNNL_ARG_DST, DNNL_ARG_SCRATCHPAD},
         [MQ_BACKWARD_DATA] = {DNNL_ARG_DIFF_SRC, 0, DNNL_ARG_WEIGHTS, 0, 0, DNNL_ARG_DIFF_DST,
                               DNNL_ARG_SCRATCHPAD},
+        [TURNED] = {DNNL_ARG_DST, 0, DNNL_ARG_WEIGHTS, 0, 0, DNNL_ARG_SRC, DNNL_ARG_SCRATCHPAD},
     };
     if (!call->kernel->primitive) {
         run_own(call);
         return MQ_OK;
     }
-    const int *args = names[call->kernel->pass];
+    const int *args = names[call->kernel->turned ? TURNED : (int)call->kernel->pass];
     dnnl_exec_arg_t list[MQ_SLOTS];
     int count = 0;
     for (size_t i = 0; i < MQ_SLOTS; i++)

@@ -22,6 +22,7 @@ struct mq_kernel {
     mq_pointwise own;           /* without tensors */
     bool shared;                /* own work goes to all threads */
     mq_pass pass;               /* decides what oneDNN calls the slots */
+    bool turned;                /* a gradient by data as a forward convolution: so is what it calls them */
     const char *name;
     double flops;
     mq_layout *layouts[MQ_SLOTS]; /* NULL: no such slot */

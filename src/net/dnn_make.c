@@ -337,6 +337,32 @@ cleanup:
     return status;
 }
 
+/* Whether a gradient by data is a convolution itself, of inputs and filters exchanged. */
+static bool is_turned(const mq_conv_plan *p) {
+    const mq_window *w = &p->window;
+    return mq_pointwise_suits() && p->dtype == MQ_F32 && p->pass == MQ_BACKWARD_DATA && !p->depthwise &&
+           w->kernel == 1 && w->stride == 1 && !w->top && !w->left && p->src && p->dst;
+}
+
+/* That convolution: oneDNN is faster at it. */
+MQ_MUST_USE static mq_status turned_kernel(mq_err *err, const mq_dnn *dnn, const mq_conv_plan *p,
+                                           mq_kernel **kernel) {
+    mq_conv_plan turned = *p;
+    turned.pass = MQ_FORWARD;
+    turned.window.c = p->filters;
+    turned.filters = p->window.c;
+    turned.src = p->dst;
+    turned.dst = p->src;
+    const mq_status status = mq_kernel_conv(err, dnn, &turned, kernel);
+    if (status != MQ_OK) return status;
+    mq_layout **const layouts = (*kernel)->layouts, *const source = layouts[MQ_SLOT_SRC];
+    layouts[MQ_SLOT_SRC] = layouts[MQ_SLOT_DST];
+    layouts[MQ_SLOT_DST] = source;
+    (*kernel)->pass = p->pass;
+    (*kernel)->turned = true;
+    return MQ_OK;
+}
+
 mq_status mq_kernel_conv(mq_err *err, const mq_dnn *dnn, const mq_conv_plan *plan, mq_kernel **kernel) {
     mq_status status = MQ_OK;
     mq_layout *layouts[MQ_SLOTS] = {NULL};
@@ -349,6 +375,7 @@ mq_status mq_kernel_conv(mq_err *err, const mq_dnn *dnn, const mq_conv_plan *pla
     };
     const char *what = words[plan->pass][plan->depthwise];
     if (is_own(plan)) return own_kernel(err, plan, kernel);
+    if (is_turned(plan)) return turned_kernel(err, dnn, plan, kernel);
     MQ_TRY(conv_layouts(err, plan, layouts));
     for (size_t i = 0; i < MQ_SLOTS; i++) md[i] = mq_md_of(layouts[i]);
     MQ_TRY(mq_dnn_check(err, attributes(plan->pass == MQ_FORWARD ? plan : NULL, &attr), what));
