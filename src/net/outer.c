@@ -7,11 +7,9 @@
 #include "net/outer.h"
 
 #include "net/program.h"
+#include "net/simd.h"
 
 #include <string.h>
-#ifdef __x86_64__
-#include <immintrin.h>
-#endif
 
 /* A tile of sums is ROWS by up to COLUMNS; DEPTH words of both panels stay in the first cache (3 and 18 kB).
  * Panels lie SKEW words apart beyond that, so that they do not meet in the same cache sets. */
@@ -37,11 +35,11 @@ typedef void (*tile_fn)(const uint32_t *source, const uint32_t *gradient, size_t
             _Pragma("GCC unroll 4") for (size_t k = 0; k < depth; k++) {                                     \
                 VEC_##isa row[count];                                                                        \
                 _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++)                                   \
-                    row[v] = LOAD_##isa(g + k * COLUMNS + v * LANES);                                        \
+                    row[v] = GET_f32_##isa(g + k * COLUMNS + v * LANES);                                     \
                 _Pragma("GCC unroll 8") for (size_t r = 0; r < at_once; r++) {                               \
-                    const VEC_##isa one = SPREAD_##isa(x + k * ROWS + r);                                    \
+                    const VEC_##isa one = BITS_##isa(x + k * ROWS + r);                                      \
                     _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++)                               \
-                        sums[r][v] = madd(sums[r][v], one, row[v]);                                          \
+                        sums[r][v] = madd(one, row[v], sums[r][v]);                                          \
                 }                                                                                            \
             }                                                                                                \
             _Pragma("GCC unroll 8") for (size_t r = 0; r < at_once; r++)                                     \
@@ -83,40 +81,28 @@ static void pack_f32(const packing *p) {
 
 typedef float VEC_any __attribute__((vector_size(16), aligned(4), may_alias));
 #define ZERO_any ((VEC_any){0})
-#define LOAD_any(p) (*(const VEC_any *)(const void *)(p))
+#define GET_f32_any(p) (*(const VEC_any *)(const void *)(p))
+#define LOAD_any(p) GET_f32_any(p)
 #define STORE_any(p, v) (*(VEC_any *)(void *)(p) = (v))
 #define FLOAT_any(p) (*(const float *)(const void *)(p))
-#define SPREAD_any(p) ((VEC_any){FLOAT_any(p), FLOAT_any(p), FLOAT_any(p), FLOAT_any(p)})
+#define BITS_any(p) ((VEC_any){FLOAT_any(p), FLOAT_any(p), FLOAT_any(p), FLOAT_any(p)})
 #define ADD_any(a, b) ((a) + (b))
-#define MADD_any(s, a, b) ((s) + (a) * (b))
+#define MADD_any(a, b, s) ((s) + (a) * (b))
 TILE(f32_any, , any, MADD_any, 4, 1)
 TILE(f32_any, , any, MADD_any, 4, 2)
 TILE(f32_any, , any, MADD_any, 4, 3)
 static const tile_set set_f32_any = {{f32_any_1, f32_any_2, f32_any_3}, 3, 4, pack_f32};
 
 #ifdef __x86_64__
-#define WITH(features) __attribute__((target(features)))
-
-#define VEC_256 __m256
-#define ZERO_256 _mm256_setzero_ps()
-#define LOAD_256(p) _mm256_loadu_ps((const float *)(const void *)(p))
-#define STORE_256(p, v) _mm256_storeu_ps(p, v)
-#define SPREAD_256(p) _mm256_broadcast_ss((const float *)(const void *)(p))
-#define ADD_256(a, b) _mm256_add_ps(a, b)
-#define MADD_256(s, a, b) _mm256_fmadd_ps(a, b, s)
+/* A vector of what is at p: a number, or a pair of bf16. */
+#define BITS_256(p) _mm256_broadcast_ss((const float *)(const void *)(p))
 TILE(f32_256, WITH("avx2,fma"), 256, MADD_256, 4, 1)
 TILE(f32_256, WITH("avx2,fma"), 256, MADD_256, 4, 2)
 TILE(f32_256, WITH("avx2,fma"), 256, MADD_256, 4, 3)
 static const tile_set set_f32_256 = {{f32_256_1, f32_256_2, f32_256_3}, 3, 8, pack_f32};
 
-#define VEC_512 __m512
-#define ZERO_512 _mm512_setzero_ps()
-#define LOAD_512(p) _mm512_loadu_ps(p)
-#define STORE_512(p, v) _mm512_storeu_ps(p, v)
-#define SPREAD_512(p) _mm512_castsi512_ps(_mm512_set1_epi32((int)*(p)))
-#define ADD_512(a, b) _mm512_add_ps(a, b)
-#define MADD_512(s, a, b) _mm512_fmadd_ps(a, b, s)
-#define DOT_512(s, a, b) _mm512_dpbf16_ps(s, (__m512bh)(a), (__m512bh)(b))
+#define BITS_512(p) _mm512_castsi512_ps(_mm512_set1_epi32((int)*(p)))
+#define DOT_512(a, b, s) _mm512_dpbf16_ps(s, (__m512bh)(a), (__m512bh)(b))
 TILE(f32_512, WITH("avx512f"), 512, MADD_512, ROWS, 1)
 TILE(f32_512, WITH("avx512f"), 512, MADD_512, ROWS, 2)
 TILE(f32_512, WITH("avx512f"), 512, MADD_512, ROWS, 3)
