@@ -27,6 +27,7 @@ LAYERS = {
 # A library's headers -> the only files that may include them.
 THIRD_PARTY = {
     r"jansson\.h": r"src/base/json\.c",
+    r"utf8proc\.h": r"src/base/unicode\.c",
     r"openssl/.*": r"src/base/digest\.c",
     r"omp\.h": r"src/base/par\.c",
     r"curl/.*": r"src/fetch/\w+\.c",
@@ -45,7 +46,7 @@ THIRD_PARTY = {
 }
 SYSTEM = re.compile(
     r"(assert|ctype|dirent|errno|fcntl|fenv|float|fnmatch|ftw|glob|immintrin|inttypes|limits|locale|math|poll|pthread|"
-    r"regex|sched|setjmp|signal|spawn|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|strings|"
+    r"regex|sched|search|setjmp|signal|spawn|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|strings|"
     r"termios|time|unistd|cpuid|langinfo|wchar|wctype|"
     r"(sys|linux|netinet|arpa)/\w+)\.h")
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(<[^>]*>|"[^"]*")', re.M)

@@ -16,7 +16,7 @@
 typedef struct {
     const char *output, *root, *split_file, *group_by, *annotations, *meta;
     double val, test, margin;
-    int class_level, boxes, store, decode; /* index of the word; but for class_level as their enums */
+    int class_level, follow, boxes, store, decode; /* index of the word; but for class_level as their enums */
     int64_t folds, presize, max_side, seed, shard_mb, jobs;
     bool allow_missing, update, dry_run, json;
 } import_options;
@@ -73,6 +73,12 @@ static const mq_option params[] = {
      .standard = "1",
      AT(class_level),
      .help = "class = top folder, or the folder a picture lies in"},
+    {.name = "follow",
+     .kind = MQ_OPTION_CHOICE,
+     .value = "none|inside|all",
+     .standard = "inside",
+     AT(follow),
+     .help = "symbolic links to follow: none, those that stay in SRC, all"},
     {.name = "annotations",
      .kind = MQ_OPTION_TEXT,
      .value = "FILE",
@@ -418,6 +424,7 @@ static mq_status recall(mq_err *err, const mq_call *call, mq_import_settings *ma
     MQ_TRY(mq_options_defaults(err, params, o));
     o->group_by = made->group_by;
     o->class_level = made->leaf;
+    o->follow = (int)made->follow;
     o->boxes = (int)made->boxes;
     o->store = (int)made->store;
     o->decode = (int)made->decode;
@@ -459,6 +466,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
         .group_by = o->group_by,
         .annotations = o->annotations,
         .meta = o->meta,
+        .follow = (mq_follow)o->follow,
         .leaf = o->class_level == 1,
         .boxes = (mq_boxes)o->boxes,
         .margin = o->margin,

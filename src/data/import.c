@@ -284,13 +284,13 @@ static mq_status prepare(mq_err *err, mq_import_job *job) {
     const mq_split_rule rule = {plan->test, plan->val, plan->seed, plan->folds, plan->group_by};
     if (plan->update) MQ_TRY(load_old(err, job));
     MQ_TRY(read_source(err, job));
+    MQ_TRY(mq_manifest_check_alike(err, &job->manifest, plan->source, job->first_classes));
     if (plan->split_file) MQ_TRY(apply_split_file(err, job));
     MQ_REQUIRE(!plan->folds || !job->manifest.sets_split[MQ_VAL], err, MQ_USAGE,
                "--folds: %s names a validation part of its own; import it without --folds", plan->source);
     MQ_TRY(mq_import_check(err, job));
     MQ_TRY(mq_import_count_reasons(err, job));
     MQ_TRY(check_content(err, job));
-    MQ_TRY(mq_manifest_check_classes(err, &job->manifest));
     MQ_TRY(mq_import_check_boxes(err, job));
     /* A box would have to be shrunk with its picture, and would no longer be the annotated one. */
     MQ_REQUIRE(!plan->max_side || !job->report->boxes || plan->store == MQ_STORE_CROP, err, MQ_USAGE,

@@ -13,6 +13,9 @@ enum { MQ_JPEG_QUALITY = 95 /* of what is stored as JPEG and did not come so */ 
 typedef enum { MQ_BOXES_CROP, MQ_BOXES_IGNORE } mq_boxes;
 typedef enum { MQ_STORE_ORIGINAL, MQ_STORE_CROP } mq_store;
 
+/* Which symbolic links are followed: none, those that stay in the source's folder, all. */
+typedef enum { MQ_FOLLOW_NONE, MQ_FOLLOW_INSIDE, MQ_FOLLOW_ALL } mq_follow;
+
 /* All text is borrowed while mq_import runs; NULL where there is none. */
 typedef struct {
     size_t size; /* sizeof(mq_import_plan) */
@@ -25,7 +28,8 @@ typedef struct {
     const char *group_by;    /* regular expression: pictures that match alike stay in one split */
     const char *annotations; /* .mat or COCO's .json, where it is not found by itself */
     const char *meta;        /* .mat with class_names, the same */
-    bool leaf;               /* class = the folder a picture lies in, else the top folder */
+    mq_follow follow;
+    bool leaf; /* class = the folder a picture lies in, else the top folder */
     mq_boxes boxes;
     double margin; /* proposed to recipes; applied here by MQ_STORE_CROP */
     mq_store store;

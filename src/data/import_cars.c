@@ -158,7 +158,7 @@ static mq_status take_row(mq_err *err, mq_import_job *job, const car_file *f, co
         job->manifest.sets_split[MQ_TEST] = true;
         if (a->test != 0) entry->split = MQ_TEST;
     }
-    MQ_TRY(mq_import_keep_inside(err, job, entry));
+    MQ_TRY(mq_import_judge_link(err, job, entry));
 cleanup:
     free(name);
     return status;

@@ -202,7 +202,7 @@ static mq_status take_row(mq_err *err, csv_list *l, const row *r, mq_wrong_rows 
     entry->split = r->split;
     if (r->split != MQ_SPLITS) job->manifest.sets_split[r->split] = true;
     if (*r->group) MQ_TRY(mq_strdup(err, r->group, &entry->group));
-    MQ_TRY(mq_import_keep_inside(err, job, entry));
+    MQ_TRY(mq_import_judge_link(err, job, entry));
 cleanup:
     free(path);
     return status;

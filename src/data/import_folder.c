@@ -1,12 +1,14 @@
 /* import_folder.c: a folder for each class. Called by import.c through its
- * row. Owns the walk. Invariant: nothing but regular files and folders inside
- * the source is ever opened, and the order is that of the bytes of names. */
+ * row. Owns the walk. Invariant: nothing but regular files and folders that
+ * --follow reaches is ever opened, no folder twice, and the order is that of the
+ * bytes of names. */
 #include "base/mem.h"
 #include "base/text.h"
 #include "data/import_parts.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <search.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -30,16 +32,39 @@ bool mq_import_split_folder(const char *name, size_t length, mq_split *split) {
     return false;
 }
 
+/* A folder as the file system knows it, whatever path leads there. */
+typedef struct {
+    dev_t device;
+    ino_t inode;
+} identity;
+
+typedef struct link_found link_found;
+
+/* The walk as a whole. Folders behind links come after all others, so that a folder of the source is read
+ * under its own name. */
+typedef struct {
+    void *visited;     /* tsearch's tree of identities, owned as they are */
+    link_found *links; /* to folders, in the order they were found; owned */
+    size_t count, capacity;
+} trail;
+
 /* Where the walk is. */
 typedef struct {
     mq_import_job *job;
-    char *name;     /* path below the source, "" at the top; the walk's */
-    size_t depth;   /* folders between the source and here */
-    bool in_split;  /* the top folder was a split, so classes begin one folder lower */
-    mq_split split; /* of what lies here; MQ_SPLITS: none */
+    trail *trail;
+    const char *name; /* path below the source, "" at the top; the walk's */
+    size_t depth;     /* folders between the source and here */
+    bool in_split;    /* the top folder was a split, so classes begin one folder lower */
+    mq_split split;   /* of what lies here; MQ_SPLITS: none */
     bool has_class;
     uint32_t class;
 } place;
+
+struct link_found {
+    place holder; /* where it lies; without the name */
+    char *name;   /* its own path below the source; owned */
+    struct stat target;
+};
 
 typedef struct {
     char **names;
@@ -95,33 +120,46 @@ cleanup:
     return status;
 }
 
-/* What a link leads to: 'f' a file inside the source, else *reason says why it is not taken. A folder behind
- * a link is never entered: inside the source it is read under its own name anyway, so no loop can be. */
-static bool follow_link(const mq_import_job *job, const char *path, struct stat *st, const char **reason) {
-    char *target = realpath(path, NULL);
-    const size_t root = strlen(job->root);
-    bool inside = false;
-    if (target)
-        inside = strncmp(target, job->root, root) == 0 && (!target[root] || target[root] == '/' || root == 1);
-    const bool there = target && stat(target, st) == 0;
-    free(target);
-    *reason = !there    ? "a link that leads nowhere"
-              : !inside ? "a link that leads out of the source folder"
-                        : "a link to a folder of the source, which is read by itself";
-    return there && inside && !S_ISDIR(st->st_mode);
-}
-
 static const char *describe(mode_t mode) {
     return S_ISFIFO(mode)   ? "a named pipe, not a file"
            : S_ISSOCK(mode) ? "a socket, not a file"
                             : "a device, not a file";
 }
 
+static int compare_identities(const void *a, const void *b) {
+    const identity *x = a, *y = b;
+    if (x->device != y->device) return x->device < y->device ? -1 : 1;
+    return x->inode == y->inode ? 0 : x->inode < y->inode ? -1 : 1;
+}
+
+/* Notes that the folder st is read from now on; *first false: it was noted before. */
+static mq_status note_visit(mq_err *err, trail *t, const struct stat *st, bool *first) {
+    mq_status status = MQ_OK;
+    identity *id = NULL;
+    MQ_TRY(mq_calloc(err, 1, sizeof *id, "a folder", &id));
+    *id = (identity){st->st_dev, st->st_ino};
+    identity *const *node = tsearch(id, &t->visited, compare_identities);
+    MQ_REQUIRE(node, err, MQ_NO_MEMORY, "no memory for a folder");
+    *first = *node == id;
+    if (*first) id = NULL;
+cleanup:
+    free(id);
+    return status;
+}
+
 static mq_status walk(mq_err *err, const place *here);
 
-static mq_status enter_folder(mq_err *err, const place *here, const char *base, char *name) {
+/* The folder st, called base in here and name below the source. */
+static mq_status enter_folder(mq_err *err, const place *here, const char *name, const struct stat *st) {
     mq_status status = MQ_OK;
+    const char *slash = strrchr(name, '/'), *base = slash ? slash + 1 : name;
+    const struct stat *output = &here->job->output;
+    bool first = false;
     place below = *here;
+    if (output->st_ino && st->st_ino == output->st_ino && st->st_dev == output->st_dev) return MQ_OK;
+    if (here->depth >= DEPTH_MAX) return leave_out(err, here->job, name, "a folder below too many others");
+    MQ_TRY(note_visit(err, here->trail, st, &first));
+    if (!first) return leave_out(err, here->job, name, "a folder that is read under another name");
     below.name = name;
     below.depth = here->depth + 1;
     if (here->in_split && here->depth == 0) {
@@ -136,6 +174,36 @@ cleanup:
     return status;
 }
 
+/* A link to a folder, kept until all folders that are none are read. */
+static mq_status keep_link(mq_err *err, const place *here, const char *name, const struct stat *target) {
+    mq_status status = MQ_OK;
+    trail *t = here->trail;
+    MQ_TRY(mq_grow(err, &t->links, &t->capacity, t->count + 1, sizeof *t->links));
+    t->links[t->count] = (link_found){.holder = *here, .target = *target};
+    t->links[t->count].holder.name = NULL;
+    MQ_TRY(mq_strdup(err, name, &t->links[t->count].name));
+    t->count++;
+cleanup:
+    return status;
+}
+
+/* Enters the folders behind links, and those behind links in these. */
+static mq_status enter_links(mq_err *err, trail *t) {
+    mq_status status = MQ_OK;
+    for (size_t i = 0; i < t->count; i++) {
+        const link_found link = t->links[i]; /* the array may move */
+        MQ_TRY(enter_folder(err, &link.holder, link.name, &link.target));
+    }
+cleanup:
+    return status;
+}
+
+static void free_trail(trail *t) {
+    for (size_t i = 0; i < t->count; i++) free(t->links[i].name);
+    free(t->links);
+    tdestroy(t->visited, free);
+}
+
 /* One name in a folder: a folder to enter, a picture to take, or something to leave out. */
 static mq_status visit(mq_err *err, const place *here, const char *base) {
     mq_status status = MQ_OK;
@@ -144,21 +212,17 @@ static mq_status visit(mq_err *err, const place *here, const char *base) {
     const char *reason = NULL;
     mq_entry *entry = NULL;
     struct stat st;
+    bool linked = false, inside = false;
     MQ_TRY(mq_import_go_on(err, job));
     MQ_TRY(mq_format(err, &name, "%s%s%s", here->name, here->name[0] ? "/" : "", base));
     MQ_TRY(mq_path_join(err, job->root, name, &path));
     if (lstat(path, &st) != 0)
         reason = strerror(errno);
-    else if (S_ISLNK(st.st_mode) && follow_link(job, path, &st, &reason))
-        reason = NULL;
+    else if ((linked = S_ISLNK(st.st_mode)))
+        reason = mq_import_follow(job, path, &st, &inside);
     if (!reason && S_ISDIR(st.st_mode)) {
-        if (job->output.st_ino && st.st_ino == job->output.st_ino && st.st_dev == job->output.st_dev)
-            goto cleanup;
-        if (here->depth < DEPTH_MAX) {
-            MQ_TRY(enter_folder(err, here, base, name));
-            goto cleanup;
-        }
-        reason = "a folder below too many others";
+        MQ_TRY(linked ? keep_link(err, here, name, &st) : enter_folder(err, here, name, &st));
+        goto cleanup;
     }
     if (!reason && !S_ISREG(st.st_mode)) reason = describe(st.st_mode);
     if (!reason && !here->has_class) reason = "lies in no class folder";
@@ -193,6 +257,17 @@ cleanup:
     return status;
 }
 
+/* Whether a top folder called name may be the part of the source that it names, or a class. A link to a
+ * folder of the source is only another name of it, unless it is a part's. */
+static bool counts_as_top(const mq_import_job *job, const char *path, bool named) {
+    struct stat st;
+    bool inside = false;
+    if (lstat(path, &st) != 0) return false;
+    if (S_ISLNK(st.st_mode) && mq_import_follow(job, path, &st, &inside)) return false;
+    if (!S_ISDIR(st.st_mode) || (inside && !named)) return false;
+    return !(job->output.st_ino && st.st_ino == job->output.st_ino && st.st_dev == job->output.st_dev);
+}
+
 /* The top folders are splits when all of them are called so and train is among them; a class called "train"
  * beside "bus" stays a class. */
 static mq_status has_split_folders(mq_err *err, const mq_import_job *job, bool *splits) {
@@ -202,18 +277,15 @@ static mq_status has_split_folders(mq_err *err, const mq_import_job *job, bool *
     size_t folders = 0, named = 0, train = 0;
     MQ_TRY(list_folder(err, job->root, &list));
     for (size_t i = 0; i < list.count; i++) {
-        struct stat st;
+        mq_split split = MQ_SPLITS;
+        const bool is = mq_import_split_folder(list.names[i], strlen(list.names[i]), &split);
         free(path);
         path = NULL;
         MQ_TRY(mq_path_join(err, job->root, list.names[i], &path));
-        if (lstat(path, &st) != 0 || !S_ISDIR(st.st_mode)) continue;
-        if (job->output.st_ino && st.st_ino == job->output.st_ino && st.st_dev == job->output.st_dev)
-            continue;
+        if (!counts_as_top(job, path, is)) continue;
         folders++;
-        mq_split split;
-        if (!mq_import_split_folder(list.names[i], strlen(list.names[i]), &split)) continue;
-        named++;
-        train += split == MQ_TRAIN;
+        named += is;
+        train += is && split == MQ_TRAIN;
     }
     *splits = folders > 1 && named == folders && train;
 cleanup:
@@ -249,16 +321,23 @@ cleanup:
 
 static mq_status read_folder(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
-    bool splits = false;
+    bool splits = false, first = false;
+    trail t = {0};
+    struct stat st;
     MQ_TRY(has_split_folders(err, job, &splits));
-    place top = {.job = job, .name = "", .in_split = splits, .split = MQ_SPLITS};
+    place top = {.job = job, .trail = &t, .name = "", .in_split = splits, .split = MQ_SPLITS};
+    MQ_REQUIRE(stat(job->root, &st) == 0, err, MQ_NO_INPUT, "%s: %s", job->root, strerror(errno));
+    MQ_TRY(note_visit(err, &t, &st, &first));
     MQ_TRY(walk(err, &top));
+    MQ_TRY(enter_links(err, &t));
+    if (t.count) MQ_TRY(mq_manifest_sort_classes(err, &job->manifest, job->first_classes));
     job->report->class_rule = job->plan->leaf ? MQ_RULE_LEAF
                               : splits        ? "class = folder below train, val and test"
                                               : "class = top folder";
     if (job->plan->leaf) MQ_TRY(mq_import_check_leaves(err, job));
     mq_manifest_sort(&job->manifest);
 cleanup:
+    free_trail(&t);
     return status;
 }
 

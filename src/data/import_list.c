@@ -189,6 +189,8 @@ static mq_status take_items(mq_err *err, path_list *l) {
         if (splits && mq_import_split_folder(name, strcspn(name, "/"), &entry->split))
             m->sets_split[entry->split] = true;
         if (!class_name) MQ_TRY(mq_manifest_leave_out(err, entry, "lies in no class folder"));
+        /* Who lists a file has chosen it, wherever a link leads; only none at all is to be obeyed. */
+        if (l->job->plan->follow == MQ_FOLLOW_NONE) MQ_TRY(mq_import_judge_link(err, l->job, entry));
     }
     l->job->report->class_rule = l->job->plan->leaf ? MQ_RULE_LEAF
                                  : splits           ? "class = folder below train, val and test"

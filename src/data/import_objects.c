@@ -91,7 +91,7 @@ mq_status mq_import_add_object(mq_err *err, mq_import_job *job, const mq_object 
     e->has_box = boxed;
     e->row = o->row;
     e->split = o->split;
-    MQ_TRY(mq_import_keep_inside(err, job, e));
+    MQ_TRY(mq_import_judge_link(err, job, e));
     if (entry) *entry = e;
 cleanup:
     free(name);

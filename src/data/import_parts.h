@@ -79,8 +79,12 @@ MQ_MUST_USE mq_status mq_import_check_twice(mq_err *err, const mq_import_job *jo
 /* Whether a path stays below the source. */
 bool mq_import_is_inside(const char *file);
 
-/* Leaves an entry out whose file is a link that leads out of the source. */
-MQ_MUST_USE mq_status mq_import_keep_inside(mq_err *err, const mq_import_job *job, mq_entry *entry);
+/* Whether the plan follows the link path, and what it leads to: *st, and whether that is inside the source.
+ * NULL: it does; else why not, static. */
+const char *mq_import_follow(const mq_import_job *job, const char *path, struct stat *st, bool *inside);
+
+/* Leaves an entry out whose file the plan does not reach, for a link lies on the way. */
+MQ_MUST_USE mq_status mq_import_judge_link(mq_err *err, const mq_import_job *job, mq_entry *entry);
 
 /* An object that annotations tell of; borrowed while it is added. */
 typedef struct {

@@ -54,20 +54,6 @@ bool mq_import_is_inside(const char *file) {
     return true;
 }
 
-mq_status mq_import_keep_inside(mq_err *err, const mq_import_job *job, mq_entry *entry) {
-    mq_status status = MQ_OK;
-    char *path = NULL, *real = NULL;
-    const size_t root = strlen(job->root);
-    MQ_TRY(mq_path_join(err, job->root, mq_entry_file(entry), &path));
-    real = realpath(path, NULL);
-    if (real && (strncmp(real, job->root, root) != 0 || (root > 1 && real[root] != '/')))
-        MQ_TRY(mq_manifest_leave_out(err, entry, "a link that leads out of the source folder"));
-cleanup:
-    free(real);
-    free(path);
-    return status;
-}
-
 mq_status mq_import_split_of(mq_err *err, const char *path, size_t line, const char *text, mq_split *split) {
     char safe[64];
     for (*split = MQ_TRAIN; *split < MQ_SPLITS; (*split)++)

@@ -57,7 +57,11 @@ mq_status mq_import_settings_load(mq_err *err, const char *folder, mq_import_set
     s->decode = is_word(json, "decode", "scaled") ? MQ_DECODE_SCALED : MQ_DECODE_EXACT;
     s->boxes = is_word(json, "boxes_taken", "ignore") ? MQ_BOXES_IGNORE : MQ_BOXES_CROP;
     s->boxless = s->boxes == MQ_BOXES_CROP && s->store == MQ_STORE_ORIGINAL && !boxes;
-    s->leaf = is_word(mq_json_get(json, "source"), "classes", MQ_RULE_LEAF);
+    const mq_json *source = mq_json_get(json, "source");
+    s->leaf = is_word(source, "classes", MQ_RULE_LEAF);
+    s->follow = is_word(source, "follow", "none")  ? MQ_FOLLOW_NONE
+                : is_word(source, "follow", "all") ? MQ_FOLLOW_ALL
+                                                   : MQ_FOLLOW_INSIDE;
 cleanup:
     mq_json_free(&json);
     free(path);

@@ -219,6 +219,9 @@ static mq_status pack_source(mq_err *err, const mq_import_job *job, mq_json **so
         MQ_TRY(mq_json_set(err, *source, "stored_as_png", mq_json_number((double)job->report->as_png)));
     if (job->report->as_jpeg)
         MQ_TRY(mq_json_set(err, *source, "stored_as_jpeg", mq_json_number((double)job->report->as_jpeg)));
+    if (job->plan->follow != MQ_FOLLOW_INSIDE)
+        MQ_TRY(mq_json_set(err, *source, "follow",
+                           mq_json_text(job->plan->follow == MQ_FOLLOW_ALL ? "all" : "none")));
     if (job->archive[0]) MQ_TRY(mq_json_set(err, *source, "archive_sha256", mq_json_text(job->archive)));
     if (job->annotations[0])
         MQ_TRY(mq_json_set(err, *source, "annotations_sha256", mq_json_text(job->annotations)));

@@ -4,6 +4,7 @@
 #include "data/manifest.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "base/unicode.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -118,6 +119,48 @@ mq_status mq_manifest_check_classes(mq_err *err, const mq_manifest *manifest) {
                    "two classes are called %s; rename one", mq_text_safe(sorted[i], safe, sizeof safe));
 cleanup:
     free(sorted);
+    return status;
+}
+
+/* A class by what its name is to people. */
+typedef struct {
+    char *folded; /* owned */
+    const char *name;
+} read_name;
+
+static int compare_read(const void *a, const void *b) {
+    const read_name *x = a, *y = b;
+    const int by_look = strcmp(x->folded, y->folded);
+    return by_look ? by_look : strcmp(x->name, y->name);
+}
+
+mq_status mq_manifest_check_alike(mq_err *err, const mq_manifest *manifest, const char *what, size_t keep) {
+    mq_status status = MQ_OK;
+    read_name *names = NULL;
+    bool *used = NULL;
+    size_t count = 0;
+    char a[128], b[128];
+    MQ_TRY(mq_calloc(err, manifest->class_count, sizeof *names, "class names", &names));
+    MQ_TRY(mq_calloc(err, manifest->class_count, sizeof *used, "classes", &used));
+    for (size_t i = 0; i < manifest->count; i++)
+        if (!manifest->entries[i].reason) used[manifest->entries[i].class] = true;
+    for (size_t i = 0; i < manifest->class_count; i++) {
+        if (i >= keep && !used[i]) continue;
+        names[count].name = manifest->classes[i];
+        MQ_TRY(mq_unicode_fold(err, manifest->classes[i], &names[count].folded));
+        count++;
+    }
+    if (count) qsort(names, count, sizeof *names, compare_read);
+    for (size_t i = 1; i < count; i++)
+        MQ_REQUIRE(strcmp(names[i - 1].folded, names[i].folded) != 0, err, MQ_BAD_DATA,
+                   "%s: the classes %s and %s differ only in case or in the bytes that write their accents; "
+                   "give one of them another name, or both the same if they are one class",
+                   what, mq_text_safe(names[i - 1].name, a, sizeof a),
+                   mq_text_safe(names[i].name, b, sizeof b));
+cleanup:
+    for (size_t i = 0; names && i < manifest->class_count; i++) free(names[i].folded);
+    free(names);
+    free(used);
     return status;
 }
 

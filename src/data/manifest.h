@@ -68,6 +68,11 @@ MQ_MUST_USE mq_status mq_manifest_leave_out(mq_err *err, mq_entry *entry, const 
 /* Two classes of one name: MQ_BAD_DATA, naming it. */
 MQ_MUST_USE mq_status mq_manifest_check_classes(mq_err *err, const mq_manifest *manifest);
 
+/* Two classes whose names people would read as one, for they differ in case or Unicode form alone:
+ * MQ_BAD_DATA, beginning with what and naming both. Asked are the first keep and those with a picture. */
+MQ_MUST_USE mq_status mq_manifest_check_alike(mq_err *err, const mq_manifest *manifest, const char *what,
+                                              size_t keep);
+
 /* Drops the classes without a picture that is taken, except the first keep, and renumbers the others;
  * *dropped counts them. */
 MQ_MUST_USE mq_status mq_manifest_drop_classes(mq_err *err, mq_manifest *manifest, size_t keep,

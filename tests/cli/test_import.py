@@ -324,7 +324,7 @@ def test_bad_pictures(tap, m):
              out=["15 pictures, 2 classes", "left out -> bad.mq/quarantine.csv"], timeout=60)
     reasons = {row["file"]: row["reason"] for row in rows(m.folder / "bad.mq/quarantine.csv")}
     for file, words in {"a/page.jpg": "HTML", "a/empty.png": "empty", "a/cut.png": "cut", "a/bomb.png": "pixels",
-                        "a/fifo.jpg": "named pipe", "a/loop": "folder of the source", "a/self": "leads nowhere",
+                        "a/fifo.jpg": "named pipe", "a/loop": "read under another name", "a/self": "leads nowhere",
                         "a/outside.png": "out of the source", "a/up": "out of the source",
                         "notes.txt": "no class folder"}.items():
         tap.check(f"quarantine says why: {file}", words in reasons.get(file, ""), reasons)

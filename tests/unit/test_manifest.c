@@ -113,11 +113,43 @@ static void test_same_picture(void **state) {
     assert_string_equal(mq_entry_file(&box), "a");
 }
 
+/* Alike are names that a canonical caseless match makes one; those without a picture are not asked. */
+static void test_alike(void **state) {
+    (void)state;
+    static const struct {
+        const char *a, *b;
+        bool alike;
+    } pairs[] = {{"Ant", "aNT", true},
+                 {"caf\xc3\xa9", "CAFE\xcc\x81", true},
+                 {"\xce\x91\xcf\x83", "\xce\xb1\xcf\x82", true}, /* a final sigma */
+                 {"Ant", "Ants", false},
+                 {"caf\xc3\xa9", "cafe", false},
+                 {"\xff[", "\xff{", false}, /* ASCII's neighbours of letters */
+                 {"\xffZ", "\xffz", true}};
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        mq_err err = {0};
+        mq_manifest m = {0};
+        uint32_t index = 0;
+        assert_ok(err, mq_manifest_add_class(&err, &m, pairs[i].a, &index));
+        assert_ok(err, mq_manifest_add_class(&err, &m, "other", &index));
+        assert_ok(err, mq_manifest_add_class(&err, &m, pairs[i].b, &index));
+        add(&m, "1", 0, NULL);
+        add(&m, "2", 2, "damaged");
+        assert_ok(err, mq_manifest_check_alike(&err, &m, "source", 0));
+        assert_int_equal(mq_manifest_check_alike(&err, &m, "source", 3),
+                         pairs[i].alike ? MQ_BAD_DATA : MQ_OK);
+        err = (mq_err){0};
+        add(&m, "3", 2, NULL);
+        assert_int_equal(mq_manifest_check_alike(&err, &m, "source", 0),
+                         pairs[i].alike ? MQ_BAD_DATA : MQ_OK);
+        mq_manifest_free(&m);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_many_classes),
-        cmocka_unit_test(test_dropped),
-        cmocka_unit_test(test_sorted),
+        cmocka_unit_test(test_many_classes), cmocka_unit_test(test_dropped),
+        cmocka_unit_test(test_alike),        cmocka_unit_test(test_sorted),
         cmocka_unit_test(test_same_picture),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
