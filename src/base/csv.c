@@ -24,6 +24,10 @@ struct mq_csv {
     size_t capacity; /* of fields */
 };
 
+static bool ends_field(const mq_csv *csv, const char *p) {
+    return !*p || *p == csv->comma || *p == '\n' || (p[0] == '\r' && (p[1] == '\n' || !p[1]));
+}
+
 /* Cuts one field off; quotes are undone in place. *last says that the row ends behind it. */
 static mq_status cut_field(mq_err *err, mq_csv *csv, char **field, bool *last) {
     char *in = csv->at, *out = in;
@@ -37,9 +41,12 @@ static mq_status cut_field(mq_err *err, mq_csv *csv, char **field, bool *last) {
             csv->line += *in == '\n';
             *out++ = *in;
         }
+        if (!ends_field(csv, in))
+            return mq_fail(err, MQ_BAD_DATA,
+                           "%s:%zu: text behind the quote that ends a field; a quote inside one is doubled",
+                           csv->path, csv->row_line);
     }
-    while (*in && *in != csv->comma && *in != '\n' && !(in[0] == '\r' && (in[1] == '\n' || !in[1])))
-        *out++ = *in++;
+    while (!ends_field(csv, in)) *out++ = *in++;
     *last = *in != csv->comma;
     if (*in == '\r') in++;
     csv->line += *in == '\n';
@@ -117,8 +124,10 @@ mq_status mq_csv_need(mq_err *err, const mq_csv *csv, const char *name, int *col
         mq_text_safe(csv->names[i], safe, sizeof safe);
         used = strlen(strcat(strcat(there, i ? ", " : ""), safe));
     }
-    return mq_fail(err, MQ_BAD_DATA, "%s: no column named %s in its first row (there are: %s)", csv->path,
-                   name, there);
+    const bool semicolons = csv->columns == 1 && strchr(csv->names[0], ';');
+    return mq_fail(err, MQ_BAD_DATA, "%s: no column named %s in its first row (there are: %s)%s", csv->path,
+                   name, there,
+                   semicolons ? "; write commas (.csv) or tabs (.tsv) between fields, not semicolons" : "");
 }
 
 mq_status mq_csv_next(mq_err *err, mq_csv *csv, bool *more) {

@@ -2,11 +2,13 @@
  * report while it prints it. */
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/par.h"
 #include "base/text.h"
 #include "cli/cli.h"
 #include "data/encode.h"
+#include "data/exchange.h"
 #include "data/import.h"
 #include "data/import_settings.h"
 #include "data/manifest.h"
@@ -170,7 +172,8 @@ enum {
     REASONS_SHOWN = 3,
     SMALL_SHOWN = 10,
     NAME_MAX_SHOWN = 120,
-    POINTS = 3 /* hundredths of all pictures; a part that is nearer to its share has it */
+    WARNED_SHOWN = 48, /* bytes of a name in a warning */
+    POINTS = 3         /* hundredths of all pictures; a part that is nearer to its share has it */
 };
 
 static size_t total(const mq_import_class *class) {
@@ -240,56 +243,57 @@ static bool is_untrained(const mq_import_class *class) {
     return total(class) && !class->count[MQ_TRAIN];
 }
 
+/* The same as a warning, which goes to stderr. */
+static void warn_count(size_t count, const char *one, const char *many, const char *after) {
+    char number[32];
+    mq_warn("%s %s%s", mq_text_count(count, number), count == 1 ? one : many, after);
+}
+
 /* Warns of count classes, those that is says true of. */
-static void print_weak(const mq_import_report *r, size_t count, bool (*is)(const mq_import_class *),
-                       const char *lack) {
-    char name[NAME_MAX_SHOWN];
+static void warn_weak(const mq_import_report *r, size_t count, bool (*is)(const mq_import_class *),
+                      const char *lack) {
+    char name[WARNED_SHOWN], list[SMALL_SHOWN * (WARNED_SHOWN + 24)] = "";
+    size_t used = 0, shown = 0;
     if (!count) return;
-    print_count("warning: ", count, "class has ", "classes have ", lack);
-    for (size_t i = 0, shown = 0; i < r->class_count; i++) {
+    for (size_t i = 0; i < r->class_count && shown < SMALL_SHOWN; i++) {
         if (!is(&r->classes[i])) continue;
-        if (shown++ == SMALL_SHOWN) {
-            printf(", ...");
-            break;
-        }
-        printf("%s%s %zu", shown > 1 ? ", " : "", mq_text_safe(r->classes[i].name, name, sizeof name),
-               total(&r->classes[i]));
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s %zu", shown++ ? ", " : "",
+                                 mq_text_safe(r->classes[i].name, name, sizeof name), total(&r->classes[i]));
     }
-    putchar('\n');
+    mq_warn("%zu %s %s: %s%s", count, count == 1 ? "class has" : "classes have", lack, list,
+            count > shown ? ", ..." : "");
 }
 
 /* What keeps together, and what does not. */
 static void print_together(const import_options *o, const mq_import_report *r) {
-    const char *why = o->update ? ", as the source or the set before has it\n" : ", as the source has it\n";
+    const char *why = o->update ? ", as the source or the set before has it" : ", as the source has it";
     const mq_split_found *placed = &r->placed;
+    char after[128];
     if (r->originals < r->pictures)
         print_count("they are boxes of ", r->originals, "picture", "pictures",
                     "; the boxes of a picture share a split\n");
     if (placed->groups)
         print_count("", placed->groups, "group", "groups", "; the pictures of a group share a split\n");
-    if (o->group_by && !placed->matched) printf("warning: --group-by %s matches no picture\n", o->group_by);
+    if (o->group_by && !placed->matched) mq_warn("--group-by %s matches no picture", o->group_by);
     if (r->twins)
         print_count("", r->twins, "picture is a copy of another", "pictures are copies of others",
                     "; copies share a split\n");
-    if (placed->copies)
-        print_count("warning: ", placed->copies, "picture has", "pictures have", " copies in another split");
-    if (placed->copies) printf("%s", why);
-    if (placed->torn)
-        print_count("warning: ", placed->torn, "picture is", "pictures are",
-                    " of groups that lie in several splits");
-    if (placed->torn) printf("%s", why);
+    snprintf(after, sizeof after, " copies in another split%s", why);
+    if (placed->copies) warn_count(placed->copies, "picture has", "pictures have", after);
+    snprintf(after, sizeof after, " of groups that lie in several splits%s", why);
+    if (placed->torn) warn_count(placed->torn, "picture is", "pictures are", after);
 }
 
 /* Parts that are far from their shares, as whole groups or very small classes leave no way to fill them. */
-static void print_missed(const mq_import_report *r) {
+static void warn_missed(const mq_import_report *r) {
     char a[32], b[32];
     for (mq_split split = MQ_VAL; split <= MQ_TEST; split++) {
         const size_t have = r->count[split], wanted = r->placed.wanted[split];
         const size_t off = have > wanted ? have - wanted : wanted - have;
         if (!wanted || (have && off * 100 <= POINTS * r->pictures)) continue;
-        printf("warning: %s has %s pictures where its share comes to %s%s\n", mq_split_name(split),
-               have ? mq_text_count(have, a) : "no", mq_text_count(wanted, b),
-               r->placed.groups ? ", for groups stay whole" : "");
+        mq_warn("%s has %s %s where its share comes to %s%s", mq_split_name(split),
+                have ? mq_text_count(have, a) : "no", have == 1 ? "picture" : "pictures",
+                mq_text_count(wanted, b), r->placed.groups ? ", for groups stay whole" : "");
     }
 }
 
@@ -303,8 +307,8 @@ static void print_cut(const import_options *o, const mq_import_report *r) {
 static void print_report(const import_options *o, const mq_import_report *r) {
     char a[32], b[32], c[32];
     print_classes(r);
-    printf("%s pictures, %s classes (%s)\n", mq_text_count(r->pictures, a), mq_text_count(r->class_count, b),
-           r->class_rule);
+    printf("%s %s, %s classes (%s)\n", mq_text_count(r->pictures, a),
+           r->pictures == 1 ? "picture" : "pictures", mq_text_count(r->class_count, b), r->class_rule);
     if (o->dry_run)
         print_problems(r);
     else
@@ -321,9 +325,9 @@ static void print_report(const import_options *o, const mq_import_report *r) {
     print_together(o, r);
     printf("train %s  val %s  test %s\n", mq_text_count(r->count[MQ_TRAIN], a),
            mq_text_count(r->count[MQ_VAL], b), mq_text_count(r->count[MQ_TEST], c));
-    print_missed(r);
-    print_weak(r, r->untrained, is_untrained, "no training picture: ");
-    print_weak(r, r->small, is_small, "fewer than 5 pictures: ");
+    warn_missed(r);
+    warn_weak(r, r->untrained, is_untrained, "no training picture");
+    warn_weak(r, r->small, is_small, "fewer than 5 pictures");
     if (o->folds)
         printf("the training pictures lie in %s folds of about %s each\n", mq_text_count((size_t)o->folds, a),
                mq_text_count(r->count[MQ_TRAIN] / (size_t)o->folds, b));
@@ -343,11 +347,15 @@ static void print_report(const import_options *o, const mq_import_report *r) {
     print_cut(o, r);
     if (o->presize) printf("pictures are stored as --imgsz %lld takes them, as PNG\n", (long long)o->presize);
     if (o->dry_run)
-        printf("nothing written (--dry-run); it would be %s, of %s %s, %.1f MB in all, about\n", o->output,
-               mq_text_count(r->shards, a), r->shards == 1 ? "shard" : "shards", (double)r->bytes / 1e6);
+        printf("nothing written (--dry-run); it would be %s, of %s %s, %.1f MB in all, about%s\n", o->output,
+               mq_text_count(r->shards, a), r->shards == 1 ? "shard" : "shards", (double)r->bytes / 1e6,
+               r->taken
+                   ? "; a data set is there already: --update goes on with it, else choose another folder"
+                   : "");
     else
-        printf("%s shards, %.1f MB\nnext: marque train %s%s\n", mq_text_count(r->shards, a),
-               (double)r->bytes / 1e6, o->output, o->folds ? " --fold 1" : "");
+        printf("%s %s, %.1f MB\nnext: marque train %s%s\n", mq_text_count(r->shards, a),
+               r->shards == 1 ? "shard" : "shards", (double)r->bytes / 1e6, o->output,
+               o->folds ? " --fold 1" : "");
 }
 
 /* Names as in dataset.json: text, or {"bytes": hex} where it is not UTF-8. */
@@ -417,9 +425,9 @@ static mq_status recall(mq_err *err, const mq_call *call, mq_import_settings *ma
     mq_status status = MQ_OK;
     mq_words words = {call->argv, call->argc, NULL, 0};
     char *path = NULL;
-    MQ_TRY(mq_path_join(err, o->output, "dataset.json", &path));
-    if (!mq_file_exists(path)) goto cleanup;
-    MQ_TRY(mq_import_settings_load(err, o->output, made));
+    MQ_TRY(mq_exchange_description(err, o->output, &path));
+    if (!path) goto cleanup;
+    MQ_TRY(mq_import_settings_load(err, path, made));
     *o = (import_options){0};
     MQ_TRY(mq_options_defaults(err, params, o));
     o->group_by = made->group_by;

@@ -53,11 +53,30 @@ mq_status mq_exchange_check(mq_err *err, const mq_exchange_plan *plan) {
     MQ_TRY(look_at_output(err, plan->folder, &state));
     MQ_REQUIRE(state != FOLDER_OTHER, err, MQ_CANNOT_CREATE,
                "%s: not empty and not a data set of marque; choose another output folder", plan->folder);
-    MQ_REQUIRE(state != FOLDER_DATASET || plan->update, err, MQ_CANNOT_CREATE,
+    MQ_REQUIRE(state != FOLDER_DATASET || plan->update || plan->look, err, MQ_CANNOT_CREATE,
                "%s: is a data set already; %s", plan->folder, plan->remedy);
     MQ_REQUIRE(state == FOLDER_DATASET || state == FOLDER_CUT_OFF || !plan->update, err, MQ_NO_INPUT,
                "%s: no data set there to update; import without --update", plan->folder);
 cleanup:
+    return status;
+}
+
+mq_status mq_exchange_description(mq_err *err, const char *folder, char **path) {
+    mq_status status = MQ_OK;
+    static const char *const places[] = {"", TEMPORARY};
+    char *place = NULL;
+    *path = NULL;
+    for (size_t i = 0; i < sizeof places / sizeof *places && !*path; i++) {
+        free(place);
+        place = NULL;
+        MQ_TRY(mq_path_join(err, folder, places[i], &place));
+        MQ_TRY(mq_path_join(err, place, DATASET, path));
+        if (mq_file_exists(*path)) continue;
+        free(*path);
+        *path = NULL;
+    }
+cleanup:
+    free(place);
     return status;
 }
 
@@ -157,7 +176,7 @@ mq_status mq_exchange_open(mq_err *err, const mq_exchange_plan *plan, mq_exchang
     MQ_TRY(mq_make_folder(err, plan->folder));
     MQ_TRY(mq_lock_folder(err, plan->folder, &x->lock));
     MQ_TRY(mq_remove_folder(err, x->scratch)); /* of a process that was killed */
-    MQ_TRY(end_exchange(err, plan->folder));
+    if (!plan->look) MQ_TRY(end_exchange(err, plan->folder));
     MQ_TRY(mq_exchange_check(err, plan)); /* what there is now, and while nobody else writes */
     *exchange = x;
     x = NULL;

@@ -10,6 +10,7 @@
 typedef struct {
     const char *folder; /* borrowed */
     bool update;        /* it must hold a data set; else it must hold nothing */
+    bool look;          /* nothing will be exchanged: without update it may hold a data set, too */
     const char *remedy; /* what to do where it holds a data set and should not; borrowed */
 } mq_exchange_plan;
 
@@ -17,10 +18,14 @@ typedef struct {
  * there is no data set to update. Touches nothing. */
 MQ_MUST_USE mq_status mq_exchange_check(mq_err *err, const mq_exchange_plan *plan);
 
+/* The path of the dataset.json that folder holds, or will once an exchange that was killed is ended; NULL in
+ * *path: none. It is the caller's. */
+MQ_MUST_USE mq_status mq_exchange_description(mq_err *err, const char *folder, char **path);
+
 typedef struct mq_exchange mq_exchange;
 
-/* Makes the folder, locks it, ends an exchange that was killed in the middle, and checks it. *exchange is the
- * caller's. */
+/* Makes the folder, locks it, ends an exchange that was killed in the middle (but for a plan that only
+ * looks), and checks it. *exchange is the caller's. */
 MQ_MUST_USE mq_status mq_exchange_open(mq_err *err, const mq_exchange_plan *plan, mq_exchange **exchange);
 
 /* Refuses new files of that many bytes where folder's disk has no room for them (MQ_IO); output names the

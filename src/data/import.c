@@ -60,6 +60,7 @@ static mq_status load_old(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
     mq_dataset *old = NULL;
     mq_import_settings settings = {0};
+    char *path = NULL;
     uint32_t class = 0;
     MQ_TRY(mq_dataset_open(err, job->plan->output, &old));
     MQ_REQUIRE(
@@ -67,7 +68,8 @@ static mq_status load_old(mq_err *err, mq_import_job *job) {
         "%s: was made by marque clean, whose edits an update would undo; update the data set it was made "
         "from, and apply the list to that once more",
         job->plan->output);
-    MQ_TRY(mq_import_settings_load(err, job->plan->output, &settings));
+    MQ_TRY(mq_path_join(err, job->plan->output, "dataset.json", &path));
+    MQ_TRY(mq_import_settings_load(err, path, &settings));
     MQ_TRY(mq_import_settings_check(err, &settings, job->plan));
     for (size_t i = 0; i < mq_dataset_classes(old); i++)
         MQ_TRY(mq_manifest_add_class(err, &job->manifest, mq_dataset_class(old, i), &class));
@@ -75,6 +77,7 @@ static mq_status load_old(mq_err *err, mq_import_job *job) {
 cleanup:
     mq_import_settings_free(&settings);
     mq_dataset_free(&old);
+    free(path);
     return status;
 }
 
@@ -166,9 +169,9 @@ static mq_status keep_splits(mq_err *err, mq_import_job *job) {
     MQ_TRY(read_placed(err, path, "sha256", &by_content, &contents, &content_count));
     MQ_TRY(read_placed(err, path, "file", &by_name, &names, &name_count));
     for (size_t i = 0; i < name_count; i++)
-        MQ_REQUIRE(names[i].fold <= job->plan->folds, err, MQ_USAGE,
-                   "%s: its training pictures lie in folds; say --folds as when it was made",
-                   job->plan->output);
+        MQ_REQUIRE(names[i].fold <= job->plan->folds, err, MQ_BAD_DATA,
+                   "%s: names fold %u, and the data set has %u; import anew into another folder", path,
+                   names[i].fold, job->plan->folds);
     for (size_t i = 0; i < job->manifest.count; i++) {
         mq_entry *entry = &job->manifest.entries[i];
         if (entry->reason) continue;
@@ -209,8 +212,8 @@ static mq_status check_content(mq_err *err, mq_import_job *job) {
                folders ? "class folders" : "what it lists", m->count,
                m->count == 1 ? "file was" : "files were", left ? "; the first: " : "",
                left ? mq_text_safe(left, safe, sizeof safe) : "");
-    MQ_REQUIRE(filled >= 2, err, MQ_BAD_DATA,
-               "%s: all %zu pictures are of one class; a classifier needs two%s", job->plan->source, taken,
+    MQ_REQUIRE(filled >= 2, err, MQ_BAD_DATA, "%s: %s; a classifier needs two classes%s", job->plan->source,
+               taken == 1 ? "has but one picture" : "all pictures are of one class",
                folders ? ", each in a folder of its own" : "");
     MQ_TRY(mq_manifest_drop_classes(err, m, job->first_classes, &dropped));
     if (dropped)
@@ -307,7 +310,7 @@ cleanup:
 }
 
 static mq_exchange_plan output_of(const mq_import_plan *plan) {
-    return (mq_exchange_plan){plan->output, plan->update,
+    return (mq_exchange_plan){plan->output, plan->update, plan->dry_run,
                               "--update adds new pictures to it, or choose another output folder"};
 }
 
@@ -339,11 +342,14 @@ mq_status mq_import(mq_err *err, const mq_import_plan *plan, mq_import_report *r
     const bool archive = !plan->list && mq_import_is_archive(plan->source);
     const mq_exchange_plan output = output_of(plan);
     const char *scratch = NULL;
+    char *there = NULL;
     *report = (mq_import_report){0};
     MQ_TRY(check_plan(err, plan));
     MQ_REQUIRE(plan->list || mq_folder_exists(plan->source) || mq_file_exists(plan->source), err, MQ_NO_INPUT,
                "%s: no such folder or list", plan->source);
     MQ_TRY(mq_exchange_check(err, &output)); /* before any work */
+    if (plan->dry_run && !plan->update) MQ_TRY(mq_exchange_description(err, plan->output, &there));
+    report->taken = there;
     if (!plan->dry_run) MQ_TRY(mq_exchange_open(err, &output, &job.exchange));
     if (archive) MQ_TRY(mq_import_scratch(err, &job, &scratch));
     if (stat(plan->output, &job.output) != 0) job.output.st_ino = 0;
@@ -357,5 +363,6 @@ cleanup:
     free(job.list);
     free(job.unpacked);
     free(job.inflated);
+    free(there);
     return status;
 }

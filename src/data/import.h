@@ -85,6 +85,7 @@ typedef struct {
     size_t as_png;      /* TIFF, BMP and GIF, which are stored as PNG */
     size_t as_jpeg;     /* HEIC and AVIF, which are stored as JPEG */
     size_t animated;    /* pictures of which the first of several is taken */
+    bool taken; /* a dry run without update, and output holds a data set: an import would be refused */
     size_t shards;
     uint64_t bytes;     /* of the shards; with dry_run about what they would be */
     uint64_t cut_bytes; /* what they would be, about, with MQ_STORE_CROP */

@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-enum { SLOTS_EACH = 8, ROWS_SHOWN = 3, EDGE = 2 /* pixels a box may stick out */ };
+enum { SLOTS_EACH = 8, ROWS_SHOWN = 3, EDGE = 2 /* pixels a box may stick out */, SAMPLE = 32 };
 
 typedef struct {
     mq_import_job *job;
@@ -132,7 +132,9 @@ mq_status mq_import_check(mq_err *err, mq_import_job *job) {
         large += !entry->reason && (uint64_t)entry->width * entry->height > MQ_PIXELS_WARN;
         if (plan->progress) plan->progress(plan->user, "pictures checked", i + 1, c.count);
     }
-    if (large) mq_warn("%zu pictures have more than 89 million pixels; they take long to read", large);
+    if (large)
+        mq_warn("%zu %s more than 89 million pixels; that takes long to read", large,
+                large == 1 ? "picture has" : "pictures have");
 cleanup:
     mq_pipeline_free(&pipeline);
     for (size_t i = 0; c.files && i < plan->workers; i++) mq_buf_free(&c.files[i]);
@@ -170,6 +172,39 @@ static mq_status report_boxes(mq_err *err, const mq_import_job *job, size_t boxe
                    job->plan->source, outside, boxes, EDGE, shown, outside > ROWS_SHOWN ? ", ..." : "");
 }
 
+static bool is_cut(const mq_entry *e, uint32_t width, uint32_t height) {
+    return (int64_t)e->box.x2 - e->box.x1 == width && (int64_t)e->box.y2 - e->box.y1 == height;
+}
+
+mq_status mq_import_are_cut(mq_err *err, const mq_import_job *job, bool *cut) {
+    mq_status status = MQ_OK;
+    const mq_manifest *m = &job->manifest;
+    const size_t step = m->count / SAMPLE + 1;
+    mq_buf file = mq_buf_init(MQ_TFRECORD_MAX);
+    char *path = NULL;
+    size_t asked = 0, found = 0;
+    for (size_t i = 0; i < m->count; i += step) {
+        const mq_entry *e = &m->entries[i];
+        mq_err ignored = {0};
+        mq_picture_info info;
+        if (e->reason || !e->has_box) continue;
+        MQ_TRY(mq_import_go_on(err, job));
+        free(path);
+        path = NULL;
+        if (mq_import_read(&ignored, job, e, &file, &path) != MQ_OK ||
+            mq_picture_probe(&ignored, path, file.data ? file.data : (const uint8_t *)"", file.size, &info) !=
+                MQ_OK)
+            continue;
+        asked++;
+        found += is_cut(e, info.width, info.height);
+    }
+    *cut = found * 2 > asked;
+cleanup:
+    mq_buf_free(&file);
+    free(path);
+    return status;
+}
+
 mq_status mq_import_check_boxes(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
     size_t boxes = 0, outside = 0, cut = 0;
@@ -179,7 +214,7 @@ mq_status mq_import_check_boxes(mq_err *err, mq_import_job *job) {
         mq_entry *e = &job->manifest.entries[i];
         if (e->reason || !e->has_box) continue;
         boxes++;
-        cut += (int64_t)e->box.x2 - e->box.x1 == e->width && (int64_t)e->box.y2 - e->box.y1 == e->height;
+        cut += is_cut(e, e->width, e->height);
         if (!sticks_out(e, EDGE) && trim(e)) continue;
         if (outside++ < ROWS_SHOWN)
             MQ_TRY(mq_buf_printf(err, &shown, "%srow %zu (%s, %u x %u)", outside > 1 ? ", " : "", e->row,

@@ -20,16 +20,31 @@ static const char *more(const mq_wrong_rows *rows) {
     return rows->count > ROWS_SHOWN ? ", ..." : "";
 }
 
+/* One error must do where several options are needed. */
+static mq_status say_missing(mq_err *err, const mq_import_job *job, const char *path, size_t all,
+                             const mq_wrong_rows *missing) {
+    mq_status status = MQ_OK;
+    bool cut = false;
+    MQ_TRY(mq_import_are_cut(err, job, &cut));
+    return mq_fail(err, MQ_NO_INPUT, "%s: %zu of %zu rows %s no picture below %s: %s%s; %s", path,
+                   missing->count, all, missing->count == 1 ? "has" : "have",
+                   job->list || job->plan->list ? job->root : job->plan->source, (char *)missing->shown.data,
+                   more(missing),
+                   cut ? "the others are already cut to their boxes: import them with --allow-missing "
+                         "--boxes ignore"
+                       : "--allow-missing imports the others");
+cleanup:
+    return status;
+}
+
 mq_status mq_import_judge_rows(mq_err *err, const mq_import_job *job, const char *path, size_t all,
                                const mq_wrong_rows *missing, const mq_wrong_rows *inverted) {
     mq_status status = MQ_OK;
     MQ_REQUIRE(!inverted->count, err, MQ_BAD_DATA,
-               "%s: %zu boxes have x2 <= x1 or y2 <= y1: %s%s; correct them, or take --boxes ignore", path,
-               inverted->count, (char *)inverted->shown.data, more(inverted));
-    MQ_REQUIRE(!missing->count || job->plan->allow_missing, err, MQ_NO_INPUT,
-               "%s: %zu of %zu rows have no picture below %s: %s%s; --allow-missing imports the others", path,
-               missing->count, all, job->list || job->plan->list ? job->root : job->plan->source,
-               (char *)missing->shown.data, more(missing));
+               "%s: %zu %s x2 <= x1 or y2 <= y1: %s%s; correct that, or take --boxes ignore", path,
+               inverted->count, inverted->count == 1 ? "box has" : "boxes have", (char *)inverted->shown.data,
+               more(inverted));
+    if (missing->count && !job->plan->allow_missing) return say_missing(err, job, path, all, missing);
     job->report->missing += missing->count;
 cleanup:
     return status;

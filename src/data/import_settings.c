@@ -30,14 +30,12 @@ static bool is_word(const mq_json *json, const char *key, const char *word) {
     return text && strcmp(text, word) == 0;
 }
 
-mq_status mq_import_settings_load(mq_err *err, const char *folder, mq_import_settings *s) {
+mq_status mq_import_settings_load(mq_err *err, const char *path, mq_import_settings *s) {
     mq_status status = MQ_OK;
-    char *path = NULL;
     mq_json *json = NULL;
     long long seed = 0;
     int boxes = 0;
     *s = (mq_import_settings){0};
-    MQ_TRY(mq_path_join(err, folder, "dataset.json", &path));
     MQ_TRY(mq_json_load(err, path, &json));
     MQ_TRY(mq_json_unpack(err, path, json, "{s:b}", "boxes", &boxes));
     const mq_json *rule = mq_json_get(json, "split"), *pattern = mq_json_get(rule, "group_by");
@@ -64,7 +62,6 @@ mq_status mq_import_settings_load(mq_err *err, const char *folder, mq_import_set
                                                    : MQ_FOLLOW_INSIDE;
 cleanup:
     mq_json_free(&json);
-    free(path);
     return status;
 }
 
@@ -101,6 +98,7 @@ mq_status mq_import_settings_check(mq_err *err, const mq_import_settings *s, con
     if (s->decode != plan->decode)
         return differs(err, plan, "decode", s->decode == MQ_DECODE_SCALED ? "scaled" : "exact");
     if (s->leaf != plan->leaf) return differs(err, plan, "class-level", s->leaf ? "leaf" : "1");
+    MQ_TRY(compare_number(err, plan, "folds", s->folds, plan->folds));
     MQ_TRY(compare_number(err, plan, "margin", s->margin, plan->margin));
     MQ_TRY(compare_number(err, plan, "presize", s->presize, plan->presize));
     MQ_TRY(compare_number(err, plan, "max-side", s->max_side, plan->max_side));

@@ -17,9 +17,9 @@ typedef struct {
     uint64_t seed;
 } mq_import_settings;
 
-/* Reads folder's dataset.json; a number that no import writes is MQ_BAD_DATA. *settings is the caller's, for
+/* Reads a dataset.json; a number that no import writes is MQ_BAD_DATA. *settings is the caller's, for
  * mq_import_settings_free, also after a failure. */
-MQ_MUST_USE mq_status mq_import_settings_load(mq_err *err, const char *folder, mq_import_settings *settings);
+MQ_MUST_USE mq_status mq_import_settings_load(mq_err *err, const char *path, mq_import_settings *settings);
 void mq_import_settings_free(mq_import_settings *settings);
 
 /* MQ_USAGE where plan would mix two ways of importing in its output; names the option. */

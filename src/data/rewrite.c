@@ -381,7 +381,7 @@ cleanup:
 mq_status mq_rewrite(mq_err *err, const mq_rewrite_plan *plan) {
     mq_status status = MQ_OK;
     mq_exchange *exchange = NULL;
-    const mq_exchange_plan output = {plan->output, false, "choose another output folder"};
+    const mq_exchange_plan output = {plan->output, false, false, "choose another output folder"};
     const char *folder = NULL;
     rewriting w = {.plan = plan,
                    .frame = mq_buf_init((size_t)MQ_TFRECORD_MAX + 64),

@@ -78,7 +78,7 @@ def test_folder(tap, m):
     fill(m.folder / "pics", {"beetle": 20, "ant/deep": 10, "wasp": 1})
     run = m.expect(tap, "a folder per class", ["import", "pics", "-o", "pics.mq"], 0,
                    out=["31 pictures, 3 classes (class = top folder)", "train 20  val 2  test 9",
-                        "1 class has fewer than 5 pictures: wasp 1", "next: marque train pics.mq"])
+                        "next: marque train pics.mq"], err="warning: 1 class has fewer than 5 pictures: wasp 1")
     tap.check("the report is on stdout, progress on stderr", "checked" not in run.out, run.out)
     data = m.folder / "pics.mq"
     table = rows(data / "split.csv")
@@ -190,7 +190,8 @@ def test_folds(tap, m):
     for i in range(9):
         (source / "c" / f"new{i}.png").write_bytes(png(9, 9, 3000 + i))
     m.expect(tap, "an update that wants no folds", ["import", "folded", "-o", "folds.mq", "--update", "--folds", "0"], 64,
-             err="say --folds")
+             err="folds.mq was made with --folds 3")
+    m.expect(tap, "an update that wants more", ["import", "folded", "-o", "folds.mq", "--update", "--folds", "5"], 64, err="leave --folds out")
     m.expect(tap, "an update has them", ["import", "folded", "-o", "folds.mq", "--update"], 0, out="in 3 folds")
     new = folds()
     tap.check("moves no picture", all(new[f] == place for f, place in old.items()) and len(new) == len(old) + 9)
@@ -275,11 +276,11 @@ def test_groups(tap, m):
     for i in range(4):
         (m.folder / "crowd/b" / f"b{i}_.png").write_bytes(png(8, 8, 11000 + i))
     run = m.expect(tap, "a large group", ["import", "crowd", "-o", "crowd.mq", "--group-by", "/([^_]+)_"], 0,
-                   out=["25 groups; the pictures of a group share a split", "warning: val has no pictures where its share comes to 8",
+                   out="25 groups; the pictures of a group share a split", err=["warning: val has no pictures where its share comes to 8",
                         "warning: test has 21 pictures where its share comes to 31, for groups stay whole"])
     tap.check("every class has its training pictures", "no training picture" not in run.out, run.out)
     m.expect(tap, "a small part that stays empty", ["import", "crowd", "-o", "small.mq", "--val", "0.02", "--group-by", "/([^_]+)_"], 0,
-             out="warning: val has no pictures where its share comes to 2")
+             err="warning: val has no pictures where its share comes to 2")
     plain = m.expect(tap, "no group", ["import", "crowd", "-o", "plain.mq"], 0)
     tap.check("no word of groups or shares", "group" not in plain.out and "share" not in plain.out, plain.out)
     m.expect(tap, "a pattern that matches nothing", ["import", "crowd", "-o", "none.mq", "--group-by", "x(y)"], 64,
@@ -289,13 +290,13 @@ def test_groups(tap, m):
     (m.folder / "crowd/torn.csv").write_text(list_of(*(f"a/one_{i}.png,a,{'test' if i < 5 else 'train'},{'g' if i in (0, 9) else ''}"
                                                       for i in range(20)), *(f"b/b{i}_.png,b,test,h" for i in range(4))))
     run = m.expect(tap, "groups that the source tears", ["import", "crowd/torn.csv", "-o", "torn.mq"], 0,
-                   out=["2 groups;", "warning: 2 pictures are of groups that lie in several splits, as the source has it",
+                   out="2 groups;", err=["warning: 2 pictures are of groups that lie in several splits, as the source has it",
                         "warning: 1 class has no training picture: b 4"])
     tap.check("are no copies", "cop" not in run.out, run.out)
     (m.folder / "crowd/a/copy.png").write_bytes((m.folder / "crowd/a/one_0.png").read_bytes())
     (m.folder / "crowd/copies.csv").write_text(list_of("a/one_0.png,a,train,", "a/copy.png,a,test,", "a/one_1.png,a,train,", "b/b0_.png,b,train,"))
     m.expect(tap, "copies that the source tears", ["import", "crowd/copies.csv", "-o", "copies.mq"], 0,
-             out=["1 picture is a copy of another; copies share a split", "warning: 2 pictures have copies in another split, as the source has it"])
+             out="1 picture is a copy of another; copies share a split", err=["warning: 2 pictures have copies in another split, as the source has it"])
 
 
 def test_bad_pictures(tap, m):
@@ -431,7 +432,7 @@ def test_bad_cars(tap, m):
     broken = table(6)
     broken[3] = (broken[3][0], 2, (30, 4, 30, 24), True)
     cars(m.folder / "inverted", broken)
-    m.expect(tap, "an empty box", ["import", "inverted", "-o", "x.mq"], 65, err=["1 boxes have x2 <= x1", "row 4"])
+    m.expect(tap, "an empty box", ["import", "inverted", "-o", "x.mq"], 65, err=["1 box has x2 <= x1", "row 4"])
     cars(m.folder / "label", [*table(5), ("00006.png", 3, (1, 1, 5, 5), True)])
     m.expect(tap, "a class beyond the names", ["import", "label", "-o", "x.mq"], 65,
              err="row 6 has a class that is not 1 to 2")

@@ -140,7 +140,7 @@ def test_coco_odd(tap, m):
     refuse("a box of three", lambda d: d["annotations"][4].update(bbox=[1, 2, 3]), 65, "bbox is not four numbers")
     refuse("an endless box", lambda d: d["annotations"][4].update(bbox=[1, 2, 1e300, 4]), 65, "of sensible size")
     refuse("a negative width", lambda d: d["annotations"][4].update(bbox=[9, 2, -3, 4]), 65,
-           "1 boxes have x2 <= x1 or y2 <= y1: annotation 5 (p/2.png)")
+           "1 box has x2 <= x1 or y2 <= y1: annotation 5 (p/2.png)")
     refuse("a box outside", lambda d: d["annotations"][4].update(bbox=[9, 2, 300, 4]), 65,
            "1 of 11 boxes lie more than 2 pixels outside")
     refuse("a path that climbs out", lambda d: d["images"][1].update(file_name="../x.png"), 65,
@@ -203,7 +203,7 @@ def test_voc(tap, m):
              out="train 14  val 2  test 8", err="2 names in ImageSets/Main have no file of annotations")
     flat = voc(m.folder / "flat", 12, xml="", jpeg="")
     (flat / "notes.xml").write_text("<annotation><filename>none.png</filename></annotation>")
-    m.expect(tap, "XML files beside pictures", ["import", flat, "-o", "flat.mq"], 66, err="1 of 13 rows have no picture")
+    m.expect(tap, "XML files beside pictures", ["import", flat, "-o", "flat.mq"], 66, err="1 of 13 rows has no picture")
     m.expect(tap, "XML files beside pictures", ["import", flat, "-o", "flat.mq", "--allow-missing"], 0, out="24 pictures")
     fill(m.folder / "classes", {"a": 3, "b": 3})
     (m.folder / "classes/other.xml").write_text("<x/>")
@@ -227,7 +227,7 @@ def test_voc(tap, m):
             ("without a name", good.replace("<name>tricycle</name>", ""), "object 1 has no name"),
             ("with a decimal comma", good.replace("25.0", "25,0"), 'object 2 has "25,0" for a side'),
             ("with a box of no number", good.replace("25.0", "nan"), 'object 2 has "nan" for a side'),
-            ("inverted", good.replace("<xmin>10.2", "<xmin>30"), "1 boxes have x2 <= x1 or y2 <= y1: file 6"),
+            ("inverted", good.replace("<xmin>10.2", "<xmin>30"), "1 box has x2 <= x1 or y2 <= y1: file 6"),
             ("with a box outside", good.replace("25.0", "2500"), "boxes lie more than 2 pixels outside")):
         path.write_text(text)
         m.expect(tap, f"XML that is {name}", ["import", "voc", "-o", "refused.mq"], 65, err=words)
@@ -368,7 +368,7 @@ def test_tfrecord_boxes(tap, m):
                                                  "objects/label": [4, 7]} for r in tfds(0, 6)], 1)
     m.expect(tap, "TensorFlow Datasets' objects", ["import", "objects", "-o", "objects.mq"], 0, out="12 pictures, 2 classes")
     for name, change, words in (("fewer sides", {"image/object/bbox/ymax": []}, "not as many of image/object/bbox/ymax as of"),
-                                ("an inverted box", {"image/object/bbox/xmax": [0.05]}, "boxes have x2 <= x1"),
+                                ("an inverted box", {"image/object/bbox/xmax": [0.05]}, "box has x2 <= x1"),
                                 ("a box outside", {"image/object/bbox/xmax": [1.9]}, "boxes lie more than 2 pixels outside"),
                                 ("a box of no number", {"image/object/bbox/xmax": [float("nan")]}, "of sensible size"),
                                 ("integers for sides", {"image/object/bbox/xmax": [1]}, "not as many of")):
@@ -467,7 +467,7 @@ def test_stdin(tap, m):
     listed("some.mq", relative[:-3])
     listed("some.mq", relative, args=["--update"], out=["21 pictures keep their split, 3 are new"])
     listed("leaf.mq", relative, args=["--class-level", "leaf"], out=["class = folder of the picture", "deep"])
-    listed("missing.mq", [*relative, "pics/ant/none.png"], code=66, err=["1 of 25 rows have no picture", "line 25 (",
+    listed("missing.mq", [*relative, "pics/ant/none.png"], code=66, err=["1 of 25 rows has no picture", "line 25 (",
                                                                          "/pics/ant/none.png)", "--allow-missing"])
     listed("allowed.mq", [*relative, "pics/ant/none.png"], args=["--allow-missing"], out="24 pictures")
     listed("empty.mq", [], code=66, err="standard input: no pictures in what it lists")
@@ -520,7 +520,7 @@ def test_cars(tap, m):
               ("smart fortwo", "test", (3, 4, 33, 24)), got)
     (root / "cars_test/00003.png").unlink()
     m.expect(tap, "a missing test picture", ["import", "cars", "-o", "x.mq"], 66,
-             err=["withlabels.mat: 1 of 6 rows have no picture", "row 3 (00003.png)"])
+             err=["withlabels.mat: 1 of 6 rows has no picture", "row 3 (00003.png)"])
     m.expect(tap, "is allowed to miss", ["import", "cars", "-o", "miss.mq", "--allow-missing"], 0,
              out=["25 pictures", "1 annotation row has no picture"])
     (root / "cars_train").rename(root / "inner")
@@ -587,7 +587,7 @@ def test_unlisted(tap, m):
                                      "x/004.png,only\nx/none.png,gone\n")
     run = m.expect(tap, "a list of some", ["import", "some/list.csv", "-o", "some.mq", "--allow-missing"], 0,
                    out=["9 pictures, 3 classes", "3 pictures lie beside these without annotation",
-                        "1 annotation row has no picture", "only 1"], err="1 class has no picture that can be used")
+                        "1 annotation row has no picture"], err=["1 class has no picture that can be used", "only 1"])
     tap.check("the picture of a class of one trains", taken(m, "some.mq")["x/004.png"] == ("only", "train", None), run.out)
     run = m.expect(tap, "the same as JSON", ["import", "some/list.csv", "-o", "x.mq", "--allow-missing", "--json"], 0)
     tap.check("counts them", json.loads(run.out)["unlisted"] == 3 and json.loads(run.out)["missing"] == 1, run.out)
@@ -618,7 +618,8 @@ def test_csv_faults(tap, m):
            err="lines 2 and 3 are both about x/000.png")
     listed("decimal commas", 'path,label,x1,y1,x2,y2\nx/000.png,a,"1,0",2,9,8\ny/000.png,b,,,,\n', 65,
            err="list.csv:2: the box of x/000.png is not four numbers", env={"LC_ALL": "de_DE.UTF-8"})
-    listed("semicolons", "path;label\nx/000.png;a\n", 65, err="no column named path in its first row (there are: path;label)")
+    listed("semicolons", "path;label\nx/000.png;a\n", 65, err="no column named path in its first row (there are: path;label); write commas (.csv) or tabs")
+    listed("junk behind a quote", 'path,label\nx/000.png,a\n"x/"001.png,a\n', 65, err="list.csv:3: text behind the quote")
     listed("UTF-16", "path,label\n".encode("utf-16").decode("latin-1"), 65, err="list.csv")
     many = 300000
     rows_of = "".join(f"x/{i:03}.png,class {i % 500}\n" for i in range(many))

@@ -73,6 +73,20 @@ static void test_errors(void **state) {
     assert_int_equal(mq_csv_next(&err, csv, &more), MQ_BAD_DATA);
     assert_non_null(strstr(err.text, ":3: 3 fields where the first row has 2"));
     mq_csv_free(&csv);
+    static const char *const junk[] = {"a,b\n1,2\n\"a\"b.jpg,2\n", "a,b\n1,2\n1,\"2\" \n",
+                                       "a,b\n1,2\n1,\"2\"\r3\n"};
+    for (size_t i = 0; i < sizeof junk / sizeof *junk; i++) {
+        assert_ok(err, open_text(&err, junk[i], strlen(junk[i]), &csv));
+        assert_ok(err, mq_csv_next(&err, csv, &more));
+        assert_int_equal(mq_csv_next(&err, csv, &more), MQ_BAD_DATA);
+        assert_non_null(strstr(err.text, ":3: text behind the quote that ends a field"));
+        mq_csv_free(&csv);
+    }
+    int column;
+    assert_ok(err, open_text(&err, "path;label\n", 11, &csv));
+    assert_int_equal(mq_csv_need(&err, csv, "path", &column), MQ_BAD_DATA);
+    assert_non_null(strstr(err.text, "write commas (.csv) or tabs (.tsv)"));
+    mq_csv_free(&csv);
 }
 
 int main(void) {
