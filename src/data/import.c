@@ -178,10 +178,16 @@ static mq_status keep_splits(mq_err *err, mq_import_job *job) {
         mq_hex(entry->digest, MQ_SHA256_SIZE, hex);
         const placed_row *row = find_row(contents, content_count, hex);
         if (!row) row = find_row(names, name_count, entry->name);
-        if (!row || entry->split != MQ_SPLITS) continue;
+        if (!row) continue;
+        const bool open = entry->split == MQ_SPLITS;
+        /* of what the source trains on, where it names no validation part */
+        const bool drawn = entry->split == MQ_TRAIN && row->split == MQ_VAL &&
+                           !job->manifest.sets_split[MQ_VAL];
+        if (!open && !drawn && entry->split != row->split) continue;
         entry->split = row->split;
         entry->fold = row->fold;
-        entry->kept = true;
+        entry->kept = open;
+        entry->known = true;
     }
 cleanup:
     free(contents);

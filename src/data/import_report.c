@@ -99,7 +99,7 @@ mq_status mq_import_count_pictures(mq_err *err, mq_import_job *job) {
         r->pictures++;
         r->count[e->split]++;
         r->classes[e->class].count[e->split]++;
-        r->kept += e->kept;
+        r->kept += e->known;
         r->as_png += e->becomes && strcmp(e->becomes, "png") == 0;
         r->as_jpeg += e->becomes && strcmp(e->becomes, "jpeg") == 0;
         r->animated += e->animated;

@@ -16,6 +16,7 @@ typedef struct {
     mq_split split;  /* MQ_SPLITS: not placed yet */
     uint32_t fold;   /* of a training picture, from 1; 0: not placed yet, or there are no folds */
     bool kept;       /* its split is that of an earlier import, not the source's */
+    bool known;      /* an earlier import placed it where it is, be it by the source's word */
     bool has_box;
     mq_box box;  /* as annotated, pixels of the picture as stored */
     size_t row;  /* its row in the annotations, from 1; 0: none */

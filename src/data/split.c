@@ -177,14 +177,19 @@ cleanup:
     return status;
 }
 
-/* Pictures in split from of the team that begins at order[i]; *next is where it ends. */
+/* Pictures in split from of the team that begins at order[i], none where an earlier import has placed one of
+ * them there; *next is where it ends. */
 static size_t count_team(const placement *p, size_t i, size_t end, mq_split from, size_t *next) {
     const uint8_t *key = p->members[p->order[i]].key;
     size_t count = 0, k = i;
-    for (; k < end && p->members[p->order[k]].key == key; k++)
-        count += p->members[p->order[k]].entry->split == from;
+    bool known = false;
+    for (; k < end && p->members[p->order[k]].key == key; k++) {
+        const mq_entry *entry = p->members[p->order[k]].entry;
+        count += entry->split == from;
+        known |= entry->split == from && entry->known;
+    }
     *next = k;
-    return count;
+    return known ? 0 : count;
 }
 
 /* Draws whole teams of the class order[begin..end) from split from (MQ_SPLITS: not placed) into split to
@@ -195,6 +200,7 @@ static void draw(placement *p, size_t begin, size_t end, mq_split from, mq_split
     for (size_t i = begin; i < end; i++) have += p->members[p->order[i]].entry->split == to;
     for (size_t i = begin, next; i < end && have < wanted; i = next) {
         const size_t size = count_team(p, i, end, from, &next), missing = wanted - have;
+        if (!size) continue;
         if (p->members[p->order[i]].in_group && size > missing && size - missing > missing) continue;
         for (size_t k = i; k < next; k++) {
             mq_entry *entry = p->members[p->order[k]].entry;

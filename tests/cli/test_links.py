@@ -39,10 +39,10 @@ def test_folder(tap, m):
     (source / "b/again").symlink_to("../a")
     (source / "c").symlink_to("../outside")
     (source / "d").symlink_to("../outside/other")
-    (source / "e").symlink_to(".hidden/kept")
+    (source / "Early").symlink_to(".hidden/kept")
     (outside / "back").symlink_to(source)
     links = {"a/loop", "a/self", "a/ping", "a/pong", "a/gone.png", "a/near.png", "a/chain.png", "a/chain2.png", "a/far.png",
-             "b/again", "c", "d", "e"}
+             "b/again", "c", "d", "Early"}
     nowhere = dict.fromkeys(("a/self", "a/ping", "a/pong", "a/gone.png"), NOWHERE)
     loops = dict.fromkeys(("a/loop", "b/again"), AGAIN)
     run = m.expect(tap, "--follow none", ["import", "pics", "-o", "none.mq", "--follow", "none"], 0,
@@ -53,7 +53,7 @@ def test_folder(tap, m):
     says(tap, "links inside are taken, those that lead out are left out by name", quarantine(m.folder / "inside.mq"),
          {**nowhere, **loops, **dict.fromkeys(("a/far.png", "c", "d"), OUT)})
     taken = splits(m.folder / "inside.mq")
-    tap.check("a hidden folder is read through its link", {"e/000.png", "e/001.png", "e/002.png"} <= set(taken), taken)
+    tap.check("a hidden folder is read through its link", {"Early/000.png", "Early/001.png", "Early/002.png"} <= set(taken), taken)
     tap.check("a link and its picture share a part", taken["a/near.png"] == taken["b/000.png"] and
               taken["a/chain.png"] == taken["a/chain2.png"] == taken["b/001.png"], taken)
     m.expect(tap, "--follow all", ["import", "pics", "-o", "all.mq", "--follow", "all", "--test", "0"], 0, out=["20 pictures, 4 classes"])
@@ -62,7 +62,7 @@ def test_folder(tap, m):
     taken = splits(m.folder / "all.mq")
     tap.check("takes what lies outside", {"a/far.png", "c/in/deep/000.png", "c/other/001.png", "c/single.png"} <= set(taken), taken)
     made = json.loads((m.folder / "all.mq/dataset.json").read_text())
-    tap.check("its classes are in the order of their names", made["classes"] == ["a", "b", "c", "e"], made["classes"])
+    tap.check("its classes are in the order of their names", made["classes"] == ["Early", "a", "b", "c"], made["classes"])
     tap.check("the data set says so", made["source"]["follow"] == "all" and
               "follow" not in json.loads((m.folder / "inside.mq/dataset.json").read_text())["source"], made["source"])
     m.expect(tap, "an update", ["import", "pics", "-o", "all.mq", "--update"], 0, out="20 pictures keep their split, 0 are new")

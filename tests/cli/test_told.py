@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from archives import pictures, write_zip  # noqa: E402
 from marque import Marque  # noqa: E402
 from tap import Tap  # noqa: E402
-from test_import import cars, fill, png, splits, table  # noqa: E402
+from test_import import cars, fill, png, rows, splits, table  # noqa: E402
 from test_sources import everything  # noqa: E402
 
 
@@ -75,6 +75,26 @@ def test_killed(tap, m):
     m.expect(tap, "other settings are still refused", [*made, "--update", "--max-side", "7"], 64, err="with --max-side 6")
 
 
+def test_parts(tap, m):
+    """What was drawn of a part that the source names stays, too: no picture goes from training to validation or back, none changes its fold."""
+    source = fill(m.folder / "parts", {"train/a": 30, "train/b": 30, "test/a": 5, "test/b": 5})
+    folds = lambda data: {r["file"]: (r["split"], r["fold"]) for r in rows(m.folder / data / "split.csv")}  # noqa: E731
+    m.expect(tap, "train and test", ["import", "parts", "-o", "parts.mq"], 0, out="train 54  val 6  test 10")
+    m.expect(tap, "in folds", ["import", "parts", "-o", "folds.mq", "--folds", "3"], 0)
+    before, folded = splits(m.folder / "parts.mq"), folds("folds.mq")
+    for i in range(60):
+        (source / f"train/{'ab'[i % 2]}/n{i}.png").write_bytes(png(9, 9, 5000 + i))
+    (source / "train/a/copy.png").write_bytes((source / "train/a/000.png").read_bytes())
+    run = m.expect(tap, "an update", ["import", "parts", "-o", "parts.mq", "--update"], 0,
+                   out=["71 pictures keep their split, 60 are new", "train 109  val 12  test 10"])
+    after = splits(m.folder / "parts.mq")
+    tap.check("every picture stays", all(after[f] == s for f, s in before.items()))
+    tap.check("a copy goes with its picture", after["train/a/copy.png"] == after["train/a/000.png"] and "warning" not in run.err, run.err)
+    m.expect(tap, "an update of folds", ["import", "parts", "-o", "folds.mq", "--update"], 0, out="71 pictures keep their split, 60 are new")
+    after = folds("folds.mq")
+    tap.check("every fold stays", all(after[f] == place for f, place in folded.items()))
+
+
 def test_cut(tap, m):
     """A copy of Stanford Cars that is cut and not whole: one error names all that helps."""
     holes = lambda box: [(f, c, box, int(f[:5]) % 3 > 0) for f, c, _, _ in table(60)]  # noqa: E731
@@ -90,7 +110,7 @@ def test_cut(tap, m):
 
 def main():
     tap = Tap()
-    for test in (test_warnings, test_dry_run, test_killed, test_cut):
+    for test in (test_warnings, test_dry_run, test_killed, test_parts, test_cut):
         with Marque() as m:
             test(tap, m)
     return tap.done()
