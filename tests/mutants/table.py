@@ -572,6 +572,7 @@ MUTANTS = [
     ("update: the pattern of the groups is forgotten", "src/cli/cmd_import.c", "o->group_by = made->group_by;", "", ["cli/test_import.py"]),
     ("update: another pattern passes", "src/data/import_settings.c", "if (!was != !is || (was && is && strcmp(was, is) != 0))", "if (false)",
      ["cli/test_import.py"]),
+    ("locale: numbers follow it", "src/cli/main.c", "setlocale(LC_CTYPE, \"\");", "setlocale(LC_ALL, \"\");", ["cli/test_locale.py"]),
     ("update: what was drawn of a given part is drawn anew", "src/data/split.c", "return known ? 0 : count;", "return count;", ["cli/test_told.py"]),
     ("update: validation of a given part goes back to training", "src/data/import.c", "if (!open && !drawn && ", "if (!open && ",
      ["cli/test_told.py"]),
