@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """How import, split, scan and an epoch's order grow with the number of pictures: time and peak memory of each.
 
-    python3 bench/growth.py FOLDER [COUNT...]
+    python3 bench/growth.py FOLDER [COUNT...] [--rows COUNT...]
 
 Fashion-MNIST's 70,000 pictures where Debian's package dataset-fashion-mnist is installed, then COUNT synthetic pictures each
-(28 x 28, ten classes, all different), written below FOLDER as TFRecord shards and imported from there. docs/RESULTS.md has
-the figures."""
+(28 x 28, ten classes, all different), written below FOLDER as TFRecord shards and imported from there. With --rows
+lists of COUNT rows in their place: 400 boxes of each of COUNT / 400 pictures, and pictures that are not there; both as dry
+runs. docs/RESULTS.md has the figures."""
 import gzip
 import os
 import struct
@@ -73,13 +74,42 @@ def measure(folder, name, pictures, count):
     run(f"an order of the training part, and 5 s of loading, {name}", "bench", folder / f"{name}.mq", "--imgsz", SIDE)
 
 
+def write_rows(folder, count):
+    """A list that is imported, and one whose pictures are missing."""
+    folder.mkdir(parents=True)
+    boxes = [f"{x},{y},{x + 2},{y + 2}" for x in range(20) for y in range(20)]
+    pictures = max(1, count // len(boxes))
+    for i, (picture, _) in zip(range(pictures), synthetic(pictures)):
+        (folder / f"{i:06}.png").write_bytes(picture)
+    with (folder / "boxes.csv").open("w") as boxed, (folder / "missing.csv").open("w") as missing:
+        boxed.write("path,label,x1,y1,x2,y2\n")
+        missing.write("path,label\n" + "".join(f"{i:06}.png,kind {i % 2}\n" for i in range(min(2, pictures))))
+        for i in range(count):
+            boxed.write(f"{i % pictures:06}.png,kind {i % CLASSES},{boxes[i // pictures % len(boxes)]}\n")
+            missing.write(f"none/{i:08}.png,kind {i % CLASSES}\n")
+
+
+def measure_rows(folder, count):
+    child = os.fork()
+    if not child:
+        write_rows(folder / f"rows-{count}", count)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        sys.exit("the lists could not be written")
+    for name, more in (("boxes", []), ("missing", ["--allow-missing"])):
+        run(f"a list of {count:,} rows, {name}", "import", folder / f"rows-{count}/{name}.csv", "-o", folder / "none.mq", "--dry-run", *more)
+
+
 def main():
     folder = Path(sys.argv[1])
+    counts, _, rows = " ".join(sys.argv[2:]).partition("--rows")
     print("| what | seconds | of processor | peak MB |\n|---|---|---|---|", flush=True)
-    if FASHION.is_dir():
+    if FASHION.is_dir() and not rows:
         measure(folder, "fashion-70000", fashion(), 70_000)
-    for count in map(int, sys.argv[2:]):
+    for count in map(int, counts.split()):
         measure(folder, f"synthetic-{count}", synthetic(count), count)
+    for count in map(int, rows.split()):
+        measure_rows(folder, count)
 
 
 if __name__ == "__main__":

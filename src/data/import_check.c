@@ -25,12 +25,6 @@ static bool is_of_picture(mq_status status) {
     return status == MQ_BAD_DATA || status == MQ_NO_INPUT;
 }
 
-static int64_t channels_of(const char *colour) {
-    if (strcmp(colour, "grey") == 0) return 1;
-    if (strcmp(colour, "grey+alpha") == 0) return 2;
-    return strcmp(colour, "RGBA") == 0 || strcmp(colour, "CMYK") == 0 || strcmp(colour, "YCCK") == 0 ? 4 : 3;
-}
-
 /* Reads and decodes one picture; what its bytes say goes to the entry. */
 static mq_status read_picture(mq_err *err, const mq_import_job *job, mq_entry *entry, mq_buf *file) {
     mq_status status = MQ_OK;
@@ -50,7 +44,6 @@ static mq_status read_picture(mq_err *err, const mq_import_job *job, mq_entry *e
     entry->colour = info.colour;
     entry->becomes = info.becomes;
     entry->animated = info.animated;
-    entry->channels = channels_of(info.colour);
     entry->size = file->size;
 cleanup:
     if (is_of_picture(status)) {
@@ -71,7 +64,6 @@ static mq_status copy_facts(mq_err *err, const mq_entry *from, mq_entry *to) {
     memcpy(to->digest, from->digest, sizeof to->digest);
     to->width = from->width;
     to->height = from->height;
-    to->channels = from->channels;
     to->format = from->format;
     to->colour = from->colour;
     to->becomes = from->becomes;

@@ -218,16 +218,20 @@ static int compare_boxes(const void *a, const void *b) {
 
 /* Rows about one picture are its objects when each has a box of its own: they get numbers in the order of
  * their boxes, which does not depend on that of rows. */
-static mq_status number_boxes(mq_err *err, mq_entry *entries, size_t count) {
+static mq_status number_boxes(mq_err *err, mq_manifest *m, mq_entry *entries, size_t count) {
     mq_status status = MQ_OK;
+    const char *file = NULL;
     bool differ = count > 1;
     for (size_t i = 0; i < count; i++) differ = differ && entries[i].has_box;
     if (differ) qsort(entries, count, sizeof *entries, compare_boxes);
     for (size_t i = 1; i < count; i++) differ = differ && compare_boxes(&entries[i - 1], &entries[i]) != 0;
-    for (size_t i = 0; differ && i < count; i++) {
-        entries[i].file = entries[i].name;
+    if (!differ) return MQ_OK;
+    MQ_TRY(mq_manifest_file(err, m, entries->name, &file));
+    for (size_t i = 0; i < count; i++) {
+        free(entries[i].name);
         entries[i].name = NULL;
-        MQ_TRY(mq_format(err, &entries[i].name, "%s#%zu", entries[i].file, i + 1));
+        entries[i].file = file;
+        MQ_TRY(mq_format(err, &entries[i].name, "%s#%zu", file, i + 1));
     }
 cleanup:
     return status;
@@ -239,7 +243,7 @@ static mq_status number_all(mq_err *err, mq_manifest *m) {
     for (size_t begin = 0, end; begin < m->count; begin = end) {
         for (end = begin + 1; end < m->count && strcmp(m->entries[begin].name, m->entries[end].name) == 0;)
             end++;
-        MQ_TRY(number_boxes(err, &m->entries[begin], end - begin));
+        MQ_TRY(number_boxes(err, m, &m->entries[begin], end - begin));
     }
     mq_manifest_sort(m);
 cleanup:

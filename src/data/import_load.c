@@ -149,6 +149,12 @@ cleanup:
     return status;
 }
 
+static int64_t channels_of(const char *colour) {
+    if (strcmp(colour, "grey") == 0) return 1;
+    if (strcmp(colour, "grey+alpha") == 0) return 2;
+    return strcmp(colour, "RGBA") == 0 || strcmp(colour, "CMYK") == 0 || strcmp(colour, "YCCK") == 0 ? 4 : 3;
+}
+
 mq_status mq_import_load(mq_err *err, const mq_import_job *job, const mq_entry *entry, mq_buf *file,
                          mq_stored *stored) {
     mq_status status = MQ_OK;
@@ -158,7 +164,7 @@ mq_status mq_import_load(mq_err *err, const mq_import_job *job, const mq_entry *
     MQ_TRY(mq_sha256(err, file->data ? file->data : (const uint8_t *)"", file->size, digest));
     MQ_REQUIRE(memcmp(digest, entry->digest, sizeof digest) == 0, err, MQ_BAD_DATA,
                "%s: changed while it was imported; import again", path);
-    *stored = (mq_stored){entry->width,  entry->height, entry->channels,
+    *stored = (mq_stored){entry->width,  entry->height, channels_of(entry->colour),
                           entry->format, entry->colour, entry->has_box};
     if (is_converted(job, entry))
         MQ_TRY(job->plan->presize ? presize(err, job, entry, file, stored)

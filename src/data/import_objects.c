@@ -78,7 +78,8 @@ mq_status mq_import_add_object(mq_err *err, mq_import_job *job, const mq_object 
     mq_entry *e = NULL;
     if (boxed && !o->alone) MQ_TRY(mq_format(err, &name, "%s#%" PRIu64, o->file, o->number));
     MQ_TRY(mq_manifest_add(err, &job->manifest, name ? name : o->file, o->class, &e));
-    if (name || o->holder) MQ_TRY(mq_strdup(err, o->holder ? o->holder : o->file, &e->file));
+    if (name || o->holder)
+        MQ_TRY(mq_manifest_file(err, &job->manifest, o->holder ? o->holder : o->file, &e->file));
     e->offset = o->offset;
     e->length = o->length;
     if (boxed) {
@@ -116,7 +117,6 @@ mq_status mq_import_end_objects(mq_err *err, mq_import_job *job, const char *uni
         if (e->class != last->class)
             MQ_TRY(mq_manifest_leave_out(err, last, "shows objects of several classes"));
         free(e->name);
-        free(e->file);
         free(e->group);
         free(e->reason);
         *e = (mq_entry){0};

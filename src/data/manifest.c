@@ -92,6 +92,18 @@ cleanup:
     return status;
 }
 
+mq_status mq_manifest_file(mq_err *err, mq_manifest *m, const char *path, const char **file) {
+    mq_status status = MQ_OK;
+    if (!m->file_count || strcmp(m->files[m->file_count - 1], path) != 0) {
+        MQ_TRY(mq_grow(err, &m->files, &m->file_capacity, m->file_count + 1, sizeof *m->files));
+        MQ_TRY(mq_strdup(err, path, &m->files[m->file_count]));
+        m->file_count++;
+    }
+    *file = m->files[m->file_count - 1];
+cleanup:
+    return status;
+}
+
 mq_status mq_manifest_leave_out(mq_err *err, mq_entry *entry, const char *format, ...) {
     if (entry->reason) return MQ_OK;
     va_list args;
@@ -233,11 +245,12 @@ void mq_manifest_sort(mq_manifest *manifest) {
 void mq_manifest_free(mq_manifest *manifest) {
     for (size_t i = 0; i < manifest->count; i++) {
         free(manifest->entries[i].name);
-        free(manifest->entries[i].file);
         free(manifest->entries[i].group);
         free(manifest->entries[i].reason);
     }
     for (size_t i = 0; i < manifest->class_count; i++) free(manifest->classes[i]);
+    for (size_t i = 0; i < manifest->file_count; i++) free(manifest->files[i]);
+    free(manifest->files);
     free(manifest->entries);
     free(manifest->classes);
     free(manifest->slots);

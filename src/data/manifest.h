@@ -7,29 +7,28 @@
 
 /* One picture. Its readers fill the first part, checking the second. */
 typedef struct {
-    char *name;      /* its own in the list: the path below the source, with "#" and a number behind it where
-                        a picture has several boxes; any bytes; owned */
-    char *file;      /* path below the source of the file that holds its bytes; NULL: name; owned */
-    uint64_t offset; /* where in that file they begin */
-    size_t length;   /* how many they are; 0: all of the file */
-    uint32_t class;  /* index of its class */
-    mq_split split;  /* MQ_SPLITS: not placed yet */
-    uint32_t fold;   /* of a training picture, from 1; 0: not placed yet, or there are no folds */
-    bool kept;       /* its split is that of an earlier import, not the source's */
-    bool known;      /* an earlier import placed it where it is, be it by the source's word */
+    char *name;       /* its own in the list: the path below the source, with "#" and a number behind it where
+                         a picture has several boxes; any bytes; owned */
+    const char *file; /* path below the source of the file that holds its bytes; NULL: name; the manifest's */
+    uint64_t offset;  /* where in that file they begin */
+    size_t length;    /* how many they are; 0: all of the file */
+    uint32_t class;   /* index of its class */
+    mq_split split;   /* MQ_SPLITS: not placed yet */
+    uint32_t fold;    /* of a training picture, from 1; 0: not placed yet, or there are no folds */
+    bool kept;        /* its split is that of an earlier import, not the source's */
+    bool known;       /* an earlier import placed it where it is, be it by the source's word */
     bool has_box;
-    mq_box box;  /* as annotated, pixels of the picture as stored */
-    size_t row;  /* its row in the annotations, from 1; 0: none */
-    char *group; /* it stays with all others of this group in one split; NULL: none; owned */
+    bool animated; /* there are more pictures in its file */
+    mq_box box;    /* as annotated, pixels of the picture as stored */
+    size_t row;    /* its row in the annotations, from 1; 0: none */
+    char *group;   /* it stays with all others of this group in one split; NULL: none; owned */
 
     char *reason;                   /* why it is left out; NULL: it is not; owned */
     uint8_t digest[MQ_SHA256_SIZE]; /* of its bytes */
     uint8_t key[MQ_SHA256_SIZE];    /* digest of (seed, content): its place in every order that is drawn */
     uint32_t width, height;
-    int64_t channels;
     const char *format, *colour; /* static */
     const char *becomes;         /* "png" or "jpeg", stored in place of its own format; NULL: that; static */
-    bool animated;               /* there are more pictures in it */
     size_t size;                 /* bytes as they will be stored */
 } mq_entry;
 
@@ -40,6 +39,8 @@ typedef struct {
     size_t class_count, class_capacity;
     uint32_t *slots; /* class numbers + 1 by the hash of their names, 0: free; NULL: to be made anew */
     size_t slot_count;
+    char **files; /* that hold several pictures, or several boxes of one */
+    size_t file_count, file_capacity;
     bool sets_split[MQ_SPLITS]; /* the source itself says which pictures belong to it */
 } mq_manifest;
 
@@ -61,6 +62,10 @@ MQ_MUST_USE mq_status mq_manifest_add_class(mq_err *err, mq_manifest *manifest, 
  * call. */
 MQ_MUST_USE mq_status mq_manifest_add(mq_err *err, mq_manifest *manifest, const char *name, uint32_t class,
                                       mq_entry **entry);
+
+/* path in *file for entries, which share it where one is added after another; the manifest's. */
+MQ_MUST_USE mq_status mq_manifest_file(mq_err *err, mq_manifest *manifest, const char *path,
+                                       const char **file);
 
 /* Leaves a picture out, with printf's words for a reason; the first reason stays. */
 MQ_MUST_USE mq_status mq_manifest_leave_out(mq_err *err, mq_entry *entry, const char *format, ...)

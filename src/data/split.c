@@ -13,10 +13,10 @@
 /* A picture while it is placed. */
 typedef struct {
     mq_entry *entry;
-    size_t team;                   /* its representative in the union of those that stay together */
-    uint8_t group[MQ_SHA256_SIZE]; /* digest of the entry's group, or of what group_by matched */
-    bool grouped;
-    bool in_group;      /* one of its team is grouped */
+    size_t team;         /* its representative in the union of those that stay together */
+    const char *group;   /* what the source calls its group, or group_by matched; NULL: none; the entry's */
+    uint32_t group_size; /* bytes of group */
+    bool in_group;       /* one of its team has a group */
     const uint8_t *key; /* that of the picture of its team with the smallest digest; borrowed from an entry */
 } member;
 
@@ -45,10 +45,12 @@ static int compare_content(const void *a, const void *b, void *context) {
     return memcmp(x->entry->digest, y->entry->digest, MQ_SHA256_SIZE);
 }
 
+/* Those without group last. */
 static int compare_group(const void *a, const void *b, void *context) {
     const member *members = context, *x = &members[*(const size_t *)a], *y = &members[*(const size_t *)b];
-    if (x->grouped != y->grouped) return x->grouped ? -1 : 1;
-    return memcmp(x->group, y->group, MQ_SHA256_SIZE);
+    if (!x->group || !y->group) return (y->group != NULL) - (x->group != NULL);
+    if (x->group_size != y->group_size) return x->group_size < y->group_size ? -1 : 1;
+    return memcmp(x->group, y->group, x->group_size);
 }
 
 /* By class, then by the team's key, then team, then name: teams lie together. */
@@ -60,20 +62,15 @@ static int compare_place(const void *a, const void *b, void *context) {
 }
 
 /* The groups that the source itself gives. */
-static mq_status take_groups(mq_err *err, placement *p) {
-    mq_status status = MQ_OK;
+static void take_groups(placement *p) {
     for (size_t i = 0; i < p->count; i++) {
         member *m = &p->members[i];
-        if (!m->entry->group) continue;
-        m->grouped = true;
-        MQ_TRY(mq_sha256(err, m->entry->group, strlen(m->entry->group), m->group));
+        m->group = m->entry->group;
+        m->group_size = m->group ? (uint32_t)strlen(m->group) : 0;
     }
-cleanup:
-    return status;
 }
 
 static mq_status match_groups(mq_err *err, const char *pattern, placement *p, size_t *matched) {
-    mq_status status = MQ_OK;
     regex_t regex;
     char why[128];
     const int failed = regcomp(&regex, pattern, REG_EXTENDED);
@@ -86,14 +83,13 @@ static mq_status match_groups(mq_err *err, const char *pattern, placement *p, si
         regmatch_t match[2];
         if (regexec(&regex, m->entry->name, 2, match, 0) != 0) continue;
         ++*matched;
-        if (m->grouped) continue;
+        if (m->group) continue;
         const regmatch_t *part = match[1].rm_so >= 0 ? &match[1] : &match[0];
-        m->grouped = true;
-        MQ_TRY(mq_sha256(err, m->entry->name + part->rm_so, (size_t)(part->rm_eo - part->rm_so), m->group));
+        m->group = m->entry->name + part->rm_so;
+        m->group_size = (uint32_t)(part->rm_eo - part->rm_so);
     }
-cleanup:
     regfree(&regex);
-    return status;
+    return MQ_OK;
 }
 
 /* Sets every member's team and the team's key. *groups counts them. */
@@ -104,7 +100,7 @@ static void build_teams(placement *p, size_t *groups) {
         if (compare_content(&p->order[i - 1], &p->order[i], members) == 0)
             join_teams(members, p->order[i - 1], p->order[i]);
     qsort_r(p->order, p->count, sizeof *p->order, compare_group, members);
-    for (size_t i = 0; i < p->count && members[p->order[i]].grouped; i++) {
+    for (size_t i = 0; i < p->count && members[p->order[i]].group; i++) {
         const bool same = i && compare_group(&p->order[i - 1], &p->order[i], members) == 0;
         if (same) join_teams(members, p->order[i - 1], p->order[i]);
         *groups += !same;
@@ -116,7 +112,7 @@ static void build_teams(placement *p, size_t *groups) {
         const member *m = &members[p->order[i]];
         member *team = &members[find_team(members, p->order[i])];
         if (!team->key) team->key = m->entry->key;
-        team->in_group |= m->grouped;
+        team->in_group |= m->group != NULL;
     }
     for (size_t i = 0; i < p->count; i++) {
         const member *team = &members[find_team(members, i)];
@@ -358,7 +354,7 @@ mq_status mq_split_place(mq_err *err, const mq_split_rule *rule, mq_manifest *ma
         MQ_TRY(set_key(err, rule->seed, &manifest->entries[i]));
         p.count++;
     }
-    MQ_TRY(take_groups(err, &p));
+    take_groups(&p);
     if (rule->group_by) MQ_TRY(match_groups(err, rule->group_by, &p, &found->matched));
     build_teams(&p, &found->groups);
     MQ_TRY(follow_placed(err, &p));
