@@ -1,6 +1,7 @@
 /* import_csv.c: a list of pictures, one a row, in a file of comma- or tab-separated
  * values (base/csv.h). Called by import.c through its row. Owns the list while it
- * reads. Invariant: no picture outside the list's folder is ever opened. */
+ * reads, a row at a time beside its text. Invariant: no picture outside the list's
+ * folder is ever opened. */
 #include "base/csv.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -43,11 +44,8 @@ typedef struct {
     mq_import_job *job;
     mq_csv *csv;
     columns columns;
-    row *rows; /* owned */
-    size_t count, capacity;
-    const char **labels; /* [label_count] sorted, each once; owned */
-    size_t label_count;
-    uint32_t *classes; /* [label_count]; owned */
+    size_t rows; /* read so far */
+    mq_wrong_rows missing, inverted;
 } csv_list;
 
 static bool probe(const mq_import_job *job) {
@@ -119,12 +117,10 @@ cleanup:
     return status;
 }
 
-static mq_status read_row(mq_err *err, csv_list *l) {
+static mq_status read_row(mq_err *err, const csv_list *l, row *r) {
     mq_status status = MQ_OK;
     const char *source = l->job->plan->source;
     char safe[64];
-    MQ_TRY(mq_grow(err, &l->rows, &l->capacity, l->count + 1, sizeof *l->rows));
-    row *r = &l->rows[l->count];
     *r = (row){.path = field(l, l->columns.path),
                .label = field(l, l->columns.label),
                .group = field(l, l->columns.group),
@@ -142,60 +138,26 @@ static mq_status read_row(mq_err *err, csv_list *l) {
     const char *split = field(l, l->columns.split);
     if (*split) MQ_TRY(mq_import_split_of(err, source, r->line, split, &r->split));
     MQ_TRY(read_box(err, l, r));
-    l->count++;
 cleanup:
     return status;
 }
 
-static mq_status read_rows(mq_err *err, csv_list *l) {
-    mq_status status = MQ_OK;
-    bool more = true;
-    for (;;) {
-        MQ_TRY(mq_import_go_on(err, l->job));
-        MQ_TRY(mq_csv_next(err, l->csv, &more));
-        if (!more) break;
-        MQ_TRY(read_row(err, l));
-    }
-cleanup:
-    return status;
-}
-
-static int compare_labels(const void *a, const void *b) {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* Classes by the bytes of their labels, so that the order of rows does not matter. */
-static mq_status make_classes(mq_err *err, csv_list *l) {
-    mq_status status = MQ_OK;
-    MQ_TRY(mq_calloc(err, l->count, sizeof *l->labels, "labels", &l->labels));
-    for (size_t i = 0; i < l->count; i++) l->labels[i] = l->rows[i].label;
-    if (l->count) qsort(l->labels, l->count, sizeof *l->labels, compare_labels);
-    for (size_t i = 0; i < l->count; i++)
-        if (!l->label_count || strcmp(l->labels[l->label_count - 1], l->labels[i]) != 0)
-            l->labels[l->label_count++] = l->labels[i];
-    MQ_TRY(mq_calloc(err, l->label_count, sizeof *l->classes, "labels", &l->classes));
-    for (size_t i = 0; i < l->label_count; i++)
-        MQ_TRY(mq_import_class_of(err, l->job, l->labels[i], &l->classes[i]));
-cleanup:
-    return status;
-}
-
-static mq_status take_row(mq_err *err, csv_list *l, const row *r, mq_wrong_rows *missing,
-                          mq_wrong_rows *inverted) {
+static mq_status take_row(mq_err *err, csv_list *l, const row *r) {
     mq_status status = MQ_OK;
     mq_import_job *job = l->job;
     mq_entry *entry = NULL;
     char *path = NULL;
+    uint32_t class = 0;
     const bool boxed = r->has_box && job->plan->boxes == MQ_BOXES_CROP;
-    const char **label = bsearch(&r->label, l->labels, l->label_count, sizeof *l->labels, compare_labels);
+    MQ_TRY(mq_import_class_of(err, job, r->label, &class));
     if (boxed && (r->box.x2 <= r->box.x1 || r->box.y2 <= r->box.y1))
-        MQ_TRY(mq_wrong_row(err, inverted, r->line, r->path));
+        MQ_TRY(mq_wrong_row(err, &l->inverted, r->line, r->path));
     MQ_TRY(mq_path_join(err, job->root, r->path, &path));
     if (!mq_file_exists(path)) {
-        MQ_TRY(mq_wrong_row(err, missing, r->line, r->path));
+        MQ_TRY(mq_wrong_row(err, &l->missing, r->line, r->path));
         goto cleanup;
     }
-    MQ_TRY(mq_manifest_add(err, &job->manifest, r->path, l->classes[label - l->labels], &entry));
+    MQ_TRY(mq_manifest_add(err, &job->manifest, r->path, class, &entry));
     entry->row = r->line;
     entry->has_box = boxed;
     entry->box = r->box;
@@ -252,18 +214,16 @@ cleanup:
 
 static mq_status take_rows(mq_err *err, csv_list *l) {
     mq_status status = MQ_OK;
-    const char *source = l->job->plan->source;
-    mq_wrong_rows missing = {.unit = "line", .shown = mq_buf_init(MQ_WRONG_SHOWN)}, inverted = missing;
-    for (size_t i = 0; i < l->count; i++) {
+    bool more = true;
+    row r;
+    for (;; l->rows++) {
         MQ_TRY(mq_import_go_on(err, l->job));
-        MQ_TRY(take_row(err, l, &l->rows[i], &missing, &inverted));
+        MQ_TRY(mq_csv_next(err, l->csv, &more));
+        if (!more) break;
+        MQ_TRY(read_row(err, l, &r));
+        MQ_TRY(take_row(err, l, &r));
     }
-    MQ_TRY(mq_import_judge_rows(err, l->job, source, l->count, &missing, &inverted));
-    MQ_TRY(number_all(err, &l->job->manifest));
-    MQ_TRY(mq_import_check_twice(err, l->job, source, "line"));
 cleanup:
-    mq_buf_free(&missing.shown);
-    mq_buf_free(&inverted.shown);
     return status;
 }
 
@@ -273,16 +233,20 @@ bool mq_import_is_csv(const mq_csv *csv) {
 
 mq_status mq_import_take_csv(mq_err *err, mq_import_job *job, mq_csv *csv) {
     mq_status status = MQ_OK;
-    csv_list l = {.job = job, .csv = csv};
+    const char *source = job->plan->source;
+    const mq_wrong_rows none = {.unit = "line", .shown = mq_buf_init(MQ_WRONG_SHOWN)};
+    csv_list l = {.job = job, .csv = csv, .missing = none, .inverted = none};
     MQ_TRY(find_columns(err, &l));
-    MQ_TRY(read_rows(err, &l));
-    MQ_TRY(make_classes(err, &l));
     MQ_TRY(take_rows(err, &l));
+    MQ_TRY(mq_import_judge_rows(err, job, source, l.rows, &l.missing, &l.inverted));
+    /* By the bytes of their labels, so that the order of rows does not matter. */
+    MQ_TRY(mq_manifest_sort_classes(err, &job->manifest, job->first_classes));
+    MQ_TRY(number_all(err, &job->manifest));
+    MQ_TRY(mq_import_check_twice(err, job, source, "line"));
     job->report->class_rule = "class = label of the row";
 cleanup:
-    free(l.rows);
-    free(l.labels);
-    free(l.classes);
+    mq_buf_free(&l.missing.shown);
+    mq_buf_free(&l.inverted.shown);
     return status;
 }
 
