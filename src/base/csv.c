@@ -8,7 +8,8 @@
 
 #include <string.h>
 
-enum { FILE_LIMIT = 1 << 30, COLUMNS_MAX = 1000 };
+enum { COLUMNS_MAX = 1000 };
+static const size_t FILE_LIMIT = (size_t)4 << 30; /* split.csv of some 30 million pictures */
 
 struct mq_csv {
     char *path;

@@ -93,37 +93,50 @@ static int compare_rows(const void *a, const void *b) {
     return strcmp(((const placed_row *)a)->key, ((const placed_row *)b)->key);
 }
 
-/* Borrowed from rows; NULL when there is none. */
-static placed_row *find_row(placed_row *rows, size_t count, const char *key) {
-    const placed_row wanted = {.key = key};
-    return count ? bsearch(&wanted, rows, count, sizeof *rows, compare_rows) : NULL;
-}
+/* Rows by one of their columns. */
+typedef struct {
+    const char *column;
+    placed_row *rows; /* sorted by key; owned */
+    size_t count, capacity;
+} placed_rows;
 
-/* Reads all rows of a CSV: column key_name, "split" and, where there is one, "fold", sorted by key. *csv
- * keeps the text. */
-static mq_status read_placed(mq_err *err, const char *path, const char *key_name, mq_csv **csv,
-                             placed_row **rows, size_t *count) {
+/* Reads all rows of a CSV, whose text *csv keeps: "split", where there is one "fold", and of each of the
+ * lists its column. */
+static mq_status read_placed(mq_err *err, const char *path, placed_rows *lists, size_t list_count,
+                             mq_csv **csv) {
     mq_status status = MQ_OK;
-    size_t capacity = 0;
-    int key = 0, split = 0;
+    int split = 0;
     bool more = false;
     MQ_TRY(mq_csv_open(err, path, csv));
-    MQ_TRY(mq_csv_need(err, *csv, key_name, &key));
+    for (size_t i = 0; i < list_count; i++) {
+        int key = 0;
+        MQ_TRY(mq_csv_need(err, *csv, lists[i].column, &key));
+    }
     MQ_TRY(mq_csv_need(err, *csv, "split", &split));
     const int fold = mq_csv_column(*csv, "fold");
     for (;;) {
+        placed_row row = {0};
         MQ_TRY(mq_csv_next(err, *csv, &more));
         if (!more) break;
-        MQ_TRY(mq_grow(err, rows, &capacity, *count + 1, sizeof **rows));
-        placed_row *row = &(*rows)[*count];
-        *row = (placed_row){.key = mq_csv_get(*csv, key)};
-        MQ_TRY(mq_import_split_of(err, path, mq_csv_line(*csv), mq_csv_get(*csv, split), &row->split));
-        if (fold != MQ_CSV_NONE) row->fold = (uint32_t)strtoul(mq_csv_get(*csv, fold), NULL, 10);
-        ++*count;
+        MQ_TRY(mq_import_split_of(err, path, mq_csv_line(*csv), mq_csv_get(*csv, split), &row.split));
+        if (fold != MQ_CSV_NONE) row.fold = (uint32_t)strtoul(mq_csv_get(*csv, fold), NULL, 10);
+        for (size_t i = 0; i < list_count; i++) {
+            placed_rows *list = &lists[i];
+            MQ_TRY(mq_grow(err, &list->rows, &list->capacity, list->count + 1, sizeof *list->rows));
+            row.key = mq_csv_get(*csv, mq_csv_column(*csv, list->column));
+            list->rows[list->count++] = row;
+        }
     }
-    if (*count) qsort(*rows, *count, sizeof **rows, compare_rows);
+    for (size_t i = 0; i < list_count; i++)
+        if (lists[i].count) qsort(lists[i].rows, lists[i].count, sizeof *lists[i].rows, compare_rows);
 cleanup:
     return status;
+}
+
+/* Borrowed from the list; NULL when there is none. */
+static placed_row *find_row(const placed_rows *list, const char *key) {
+    const placed_row wanted = {.key = key};
+    return list->count ? bsearch(&wanted, list->rows, list->count, sizeof *list->rows, compare_rows) : NULL;
 }
 
 /* --split-file: what it names is placed; a row without picture is an error, for it would be silently lost. */
@@ -131,28 +144,28 @@ static mq_status apply_split_file(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
     const char *path = job->plan->split_file;
     mq_csv *csv = NULL;
-    placed_row *rows = NULL;
-    size_t count = 0, used = 0;
+    placed_rows list = {.column = "path"};
+    size_t used = 0;
     char safe[128];
-    MQ_TRY(read_placed(err, path, "path", &csv, &rows, &count));
-    for (size_t i = 1; i < count; i++)
-        MQ_REQUIRE(strcmp(rows[i - 1].key, rows[i].key) != 0, err, MQ_BAD_DATA, "%s: two rows are about %s",
-                   path, mq_text_safe(rows[i].key, safe, sizeof safe));
+    MQ_TRY(read_placed(err, path, &list, 1, &csv));
+    for (size_t i = 1; i < list.count; i++)
+        MQ_REQUIRE(strcmp(list.rows[i - 1].key, list.rows[i].key) != 0, err, MQ_BAD_DATA,
+                   "%s: two rows are about %s", path, mq_text_safe(list.rows[i].key, safe, sizeof safe));
     for (size_t i = 0; i < job->manifest.count; i++) {
         mq_entry *entry = &job->manifest.entries[i];
-        placed_row *row = find_row(rows, count, entry->name);
-        if (!row && entry->file) row = find_row(rows, count, entry->file); /* all boxes of a picture */
+        placed_row *row = find_row(&list, entry->name);
+        if (!row && entry->file) row = find_row(&list, entry->file); /* all boxes of a picture */
         if (!row) continue;
         used += !row->used;
         row->used = true;
         entry->split = row->split;
         job->manifest.sets_split[row->split] = true;
     }
-    MQ_REQUIRE(used == count, err, MQ_BAD_DATA,
+    MQ_REQUIRE(used == list.count, err, MQ_BAD_DATA,
                "%s: %zu of its %zu rows name no picture of the source; a path is written as below %s", path,
-               count - used, count, job->plan->source);
+               list.count - used, list.count, job->plan->source);
 cleanup:
-    free(rows);
+    free(list.rows);
     mq_csv_free(&csv);
     return status;
 }
@@ -162,22 +175,21 @@ cleanup:
 static mq_status keep_splits(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
     char *path = NULL, hex[MQ_HEX_SIZE];
-    mq_csv *by_content = NULL, *by_name = NULL;
-    placed_row *contents = NULL, *names = NULL;
-    size_t content_count = 0, name_count = 0;
+    mq_csv *csv = NULL;
+    placed_rows lists[] = {{.column = "sha256"}, {.column = "file"}};
+    const placed_rows *contents = &lists[0], *names = &lists[1];
     MQ_TRY(mq_path_join(err, job->plan->output, "split.csv", &path));
-    MQ_TRY(read_placed(err, path, "sha256", &by_content, &contents, &content_count));
-    MQ_TRY(read_placed(err, path, "file", &by_name, &names, &name_count));
-    for (size_t i = 0; i < name_count; i++)
-        MQ_REQUIRE(names[i].fold <= job->plan->folds, err, MQ_BAD_DATA,
+    MQ_TRY(read_placed(err, path, lists, 2, &csv));
+    for (size_t i = 0; i < names->count; i++)
+        MQ_REQUIRE(names->rows[i].fold <= job->plan->folds, err, MQ_BAD_DATA,
                    "%s: names fold %u, and the data set has %u; import anew into another folder", path,
-                   names[i].fold, job->plan->folds);
+                   names->rows[i].fold, job->plan->folds);
     for (size_t i = 0; i < job->manifest.count; i++) {
         mq_entry *entry = &job->manifest.entries[i];
         if (entry->reason) continue;
         mq_hex(entry->digest, MQ_SHA256_SIZE, hex);
-        const placed_row *row = find_row(contents, content_count, hex);
-        if (!row) row = find_row(names, name_count, entry->name);
+        const placed_row *row = find_row(contents, hex);
+        if (!row) row = find_row(names, entry->name);
         if (!row) continue;
         const bool open = entry->split == MQ_SPLITS;
         /* of what the source trains on, where it names no validation part */
@@ -190,10 +202,9 @@ static mq_status keep_splits(mq_err *err, mq_import_job *job) {
         entry->known = true;
     }
 cleanup:
-    free(contents);
-    free(names);
-    mq_csv_free(&by_content);
-    mq_csv_free(&by_name);
+    free(lists[0].rows);
+    free(lists[1].rows);
+    mq_csv_free(&csv);
     free(path);
     return status;
 }

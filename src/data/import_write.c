@@ -13,7 +13,12 @@
 #include <math.h>
 #include <string.h>
 
-enum { SLOTS_EACH = 4, LIST_LIMIT = 1 << 30, RECORD_EXTRA = 512 /* bytes of a record beside its picture */ };
+enum {
+    SLOTS_EACH = 4,
+    LIST_LIMIT = 1 << 24, /* of a piece of a list and the row that fills it */
+    LIST_PIECE = 1 << 16,
+    RECORD_EXTRA = 512 /* bytes of a record beside its picture */
+};
 
 /* One split being written. */
 typedef struct {
@@ -165,29 +170,41 @@ cleanup:
     return status;
 }
 
-/* split.csv and quarantine.csv, both in the order of the source, with names as they are. */
-static mq_status write_lists(mq_err *err, const mq_import_job *job, const char *folder) {
+static mq_status add_left_out(mq_err *err, const mq_entry *e, mq_buf *text) {
     mq_status status = MQ_OK;
-    mq_buf taken = mq_buf_init(LIST_LIMIT), left_out = mq_buf_init(LIST_LIMIT);
-    MQ_TRY(mq_buf_printf(err, &taken, "file,class,split,sha256,width,height,x1,y1,x2,y2%s\n",
-                         job->plan->folds ? ",fold" : ""));
-    MQ_TRY(mq_buf_add_text(err, &left_out, "file,reason\n"));
+    MQ_TRY(mq_csv_field(err, text, e->name));
+    MQ_TRY(mq_buf_add(err, text, ",", 1));
+    MQ_TRY(mq_csv_field(err, text, e->reason));
+    MQ_TRY(mq_buf_add(err, text, "\n", 1));
+cleanup:
+    return status;
+}
+
+/* split.csv (of those taken) or quarantine.csv, in the order of the source, with names as they are. */
+static mq_status write_list(mq_err *err, const mq_import_job *job, const char *folder, bool taken) {
+    mq_status status = MQ_OK;
+    mq_buf text = mq_buf_init(LIST_LIMIT);
+    mq_writer *writer = NULL;
+    char *path = NULL;
+    MQ_TRY(mq_path_join(err, folder, taken ? "split.csv" : "quarantine.csv", &path));
+    MQ_TRY(mq_writer_open(err, path, &writer));
+    MQ_TRY(mq_buf_printf(err, &text, "%s%s\n",
+                         taken ? "file,class,split,sha256,width,height,x1,y1,x2,y2" : "file,reason",
+                         taken && job->plan->folds ? ",fold" : ""));
     for (size_t i = 0; i < job->manifest.count; i++) {
         const mq_entry *e = &job->manifest.entries[i];
-        if (!e->reason) {
-            MQ_TRY(add_split_row(err, job, e, &taken));
-            continue;
-        }
-        MQ_TRY(mq_csv_field(err, &left_out, e->name));
-        MQ_TRY(mq_buf_add(err, &left_out, ",", 1));
-        MQ_TRY(mq_csv_field(err, &left_out, e->reason));
-        MQ_TRY(mq_buf_add(err, &left_out, "\n", 1));
+        if (!e->reason != taken) continue;
+        MQ_TRY(taken ? add_split_row(err, job, e, &text) : add_left_out(err, e, &text));
+        if (text.size < LIST_PIECE) continue;
+        MQ_TRY(mq_writer_add(err, writer, text.data, text.size));
+        mq_buf_clear(&text);
     }
-    MQ_TRY(mq_file_write_in(err, folder, "split.csv", taken.data, taken.size));
-    MQ_TRY(mq_file_write_in(err, folder, "quarantine.csv", left_out.data, left_out.size));
+    MQ_TRY(mq_writer_add(err, writer, text.data, text.size));
+    MQ_TRY(mq_writer_commit(err, &writer));
 cleanup:
-    mq_buf_free(&taken);
-    mq_buf_free(&left_out);
+    mq_writer_abort(&writer);
+    mq_buf_free(&text);
+    free(path);
     return status;
 }
 
@@ -308,7 +325,8 @@ mq_status mq_import_write(mq_err *err, mq_import_job *job, const char *folder) {
         MQ_TRY(write_split(err, job, folder, split, &done, &part));
         MQ_TRY(mq_json_set(err, splits, mq_split_name(split), part));
     }
-    MQ_TRY(write_lists(err, job, folder));
+    MQ_TRY(write_list(err, job, folder, true));
+    MQ_TRY(write_list(err, job, folder, false));
     MQ_TRY(write_json(err, job, folder, &splits));
 cleanup:
     mq_json_free(&splits);

@@ -611,6 +611,7 @@ def test_csv_faults(tap, m):
     tap.check("rows about one picture are its objects, whatever their order", {k: (c, b) for k, (c, _, b) in got.items()} == {
         "x/000.png#1": ("a", (1, 2, 9, 7)), "x/000.png#2": ("a", (1, 2, 9, 8)), "x/000.png#3": ("b", (20, 2, 30, 9)),
         "y/000.png": ("b", (1, 1, 9, 9))} and got == taken(m, "several-boxes-turned.mq"), got)
+    tap.check("so are the numbers of classes", classes_of(m, "several-boxes.mq") == classes_of(m, "several-boxes-turned.mq") == ["a", "b"])
     tap.check("they share a part", len({s for k, (_, s, _) in got.items() if "#" in k}) == 1, got)
     listed("one box twice", "path,label,x1,y1,x2,y2\nx/000.png,b,20,2,30,9\nx/000.png,a,20,2,30,9\n", 65,
            err="lines 2 and 3 are both about x/000.png")
