@@ -12,6 +12,7 @@ typedef struct {
     double margin, test, val;
     mq_store store;
     mq_decode decode;
+    mq_truncated truncated;
     uint32_t presize, max_side, folds;
     uint64_t seed;
 } mq_import_settings;

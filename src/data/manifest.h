@@ -29,6 +29,7 @@ typedef struct {
     const char *format, *colour; /* static */
     const char *becomes;         /* "png" or "jpeg", stored in place of its own format; NULL: that; static */
     bool animated;               /* there are more pictures in it */
+    bool truncated;              /* it is cut short, and stored is what is left of it, as PNG */
     size_t size;                 /* bytes as they will be stored */
 } mq_entry;
 
