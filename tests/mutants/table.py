@@ -600,6 +600,7 @@ MUTANTS = [
      "recipe.margin = 0 * job->plan->margin;", ["cli/test_import.py"]),
     ("presize: any size is taken", "src/data/loader.c", "return mq_dataset_check_recipe(err, plan->dataset, plan->recipe);", "return MQ_OK;",
      ["cli/test_import.py"]),
+    ("scan: turns are called otherwise", "src/curate/scan.c", "orientation[0] - '1'", "orientation[0] - '2'", ["cli/test_scan.py"]),
     # Pictures that are cut short.
     ("cut jpeg: without a row it is grey", "src/data/decode_jpeg.c", "reader.cut == salvage && !reader.empty", "reader.cut == salvage",
      ["test_salvage"]),
