@@ -325,6 +325,9 @@ static void print_report(const import_options *o, const mq_import_report *r) {
         print_count("", r->missing, "annotation row has", "annotation rows have", " no picture\n");
     if (r->unlisted)
         print_count("", r->unlisted, "picture lies", "pictures lie", " beside these without annotation\n");
+    if (r->litter)
+        print_count("", r->litter, "name was", "names were",
+                    " passed over: hidden, or left by other systems (._x, Thumbs.db)\n");
     if (r->empty) print_count("", r->empty, "class has", "classes have", " no picture\n");
     if (o->update) {
         print_count("", r->kept, "picture keeps its split, ", "pictures keep their split, ", "");
@@ -417,19 +420,21 @@ static mq_status print_json(mq_err *err, const import_options *o, const mq_impor
     MQ_TRY(pack_classes(err, r, &classes));
     MQ_TRY(pack_reasons(err, r, &reasons));
     MQ_TRY(pack_truncated(err, r, &truncated));
-    MQ_TRY(mq_json_pack(
-        err, &json,
-        "{s:s,s:o,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:O,s:O,s:"
-        "O}",
-        "schema", "marque.import.v1", "data", mq_json_text(o->output), "dry_run", o->dry_run, "pictures",
-        (long long)r->pictures, "train", (long long)r->count[MQ_TRAIN], "val", (long long)r->count[MQ_VAL],
-        "test", (long long)r->count[MQ_TEST], "left_out", (long long)r->left_out, "missing",
-        (long long)r->missing, "unlisted", (long long)r->unlisted, "originals", (long long)r->originals,
-        "small_classes", (long long)r->small, "untrained_classes", (long long)r->untrained, "groups",
-        (long long)r->placed.groups, "empty_classes", (long long)r->empty, "copies", (long long)r->twins,
-        "boxes", (long long)r->boxes, "stored_as_png", (long long)r->as_png, "stored_as_jpeg",
-        (long long)r->as_jpeg, "animated", (long long)r->animated, "shards", (long long)r->shards, "bytes",
-        (long long)r->bytes, "classes", classes, "reasons", reasons, "truncated", truncated));
+    MQ_TRY(mq_json_pack(err, &json,
+                        "{s:s,s:o,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:"
+                        "I,s:I,s:I,s:O,s:O,s:"
+                        "O}",
+                        "schema", "marque.import.v1", "data", mq_json_text(o->output), "dry_run", o->dry_run,
+                        "pictures", (long long)r->pictures, "train", (long long)r->count[MQ_TRAIN], "val",
+                        (long long)r->count[MQ_VAL], "test", (long long)r->count[MQ_TEST], "left_out",
+                        (long long)r->left_out, "missing", (long long)r->missing, "unlisted",
+                        (long long)r->unlisted, "passed_over", (long long)r->litter, "originals",
+                        (long long)r->originals, "small_classes", (long long)r->small, "untrained_classes",
+                        (long long)r->untrained, "groups", (long long)r->placed.groups, "empty_classes",
+                        (long long)r->empty, "copies", (long long)r->twins, "boxes", (long long)r->boxes,
+                        "stored_as_png", (long long)r->as_png, "stored_as_jpeg", (long long)r->as_jpeg,
+                        "animated", (long long)r->animated, "shards", (long long)r->shards, "bytes",
+                        (long long)r->bytes, "classes", classes, "reasons", reasons, "truncated", truncated));
     MQ_TRY(mq_print_json(err, &json));
 cleanup:
     mq_json_free(&json);

@@ -72,6 +72,7 @@ typedef struct {
     size_t reason_count;
     size_t missing;   /* annotation rows without picture */
     size_t unlisted;  /* pictures beside those of annotations that none of them names */
+    size_t litter;    /* hidden names and what other systems leave in folders, passed over */
     size_t small;     /* classes with fewer than 5 pictures, but at least one */
     size_t empty;     /* classes without picture */
     size_t untrained; /* classes with pictures, but none to train on */

@@ -601,6 +601,10 @@ MUTANTS = [
     ("presize: any size is taken", "src/data/loader.c", "return mq_dataset_check_recipe(err, plan->dataset, plan->recipe);", "return MQ_OK;",
      ["cli/test_import.py"]),
     ("scan: turns are called otherwise", "src/curate/scan.c", "orientation[0] - '1'", "orientation[0] - '2'", ["cli/test_scan.py"]),
+    ("png: chunks grow in memory", "src/data/decode_png.c", "PNG_HANDLE_CHUNK_NEVER, NULL, -1", "PNG_HANDLE_CHUNK_AS_DEFAULT, NULL, -1",
+     ["cli/test_hard_pictures.py"]),
+    ("import: what is passed over is not counted", "src/data/import_folder.c", "report->litter += list.litter", "report->litter += 0",
+     ["cli/test_hard_pictures.py"]),
     # Pictures that are cut short.
     ("cut jpeg: without a row it is grey", "src/data/decode_jpeg.c", "reader.cut == salvage && !reader.empty", "reader.cut == salvage",
      ["test_salvage"]),

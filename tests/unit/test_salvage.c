@@ -67,14 +67,16 @@ static void test_every_prefix(void **state) {
             const mq_status status = salvage_copy(file.data, size, &info, &part, &err);
             if (status == MQ_BAD_DATA && !first) continue;
             if (status != MQ_OK) fail_msg("%s: %zu of %zu bytes: %s", name, size, file.size, err.text);
-            if (!first && is_plain(&part)) fail_msg("%s: nothing is left in %zu bytes", name, size);
-            if (!first) first = size;
             assert_int_equal(part.width, whole.width);
             assert_int_equal(part.height, whole.height);
             assert_int_equal(info.width, header.width);
             assert_int_equal(info.height, header.height);
             assert_string_equal(info.colour, header.colour);
             const size_t now = same_rows(&part, &whole);
+            const bool by_rows = !strstr(name, "interlaced") && !strstr(name, "progressive");
+            if (!first && (by_rows ? now == 0 : is_plain(&part)))
+                fail_msg("%s: no row of the picture in %zu bytes", name, size);
+            if (!first) first = size;
             if (now < rows) fail_msg("%s: %zu rows of %zu bytes, %zu of fewer", name, now, size, rows);
             rows = now;
             mq_pixels_free(&part);
