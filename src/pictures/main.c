@@ -13,6 +13,7 @@
 #include "pictures/reader.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
