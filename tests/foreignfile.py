@@ -1,5 +1,6 @@
 """foreignfile.py: TIFF, BMP and GIF written byte by byte, from rows of pixels (tuples of channels)."""
 import struct
+import zlib
 
 
 def shades(width, height, levels=256):
@@ -9,18 +10,23 @@ def shades(width, height, levels=256):
             for y in range(height)]
 
 
-def tiff(rows, order="<", bits=8, photometric=None, extra=None, turn=1, pages=1, sample=1, size=None):
-    """One strip, not compressed. extra: the meaning of a fourth channel (2: alpha); size: what the header claims."""
+def tiff(rows, order="<", bits=8, photometric=None, extra=None, turn=1, pages=1, sample=1, size=None, packing=1):
+    """One strip; packing: its compression, 1 none, 8 deflate, 32773 PackBits. extra: the meaning of a fourth channel (2: alpha);
+    size: what the header claims."""
     channels = len(rows[0][0])
     if photometric is None:
         photometric = 2 if channels >= 3 else 1
     code = {8: "B", 16: "H", 32: "I"}[bits]
     data = b"".join(struct.pack(f"{order}{len(p)}{code}", *p) for row in rows for p in row)
+    if packing == 8:
+        data = zlib.compress(data)
+    elif packing == 32773:  # runs of literal bytes alone
+        data = b"".join(bytes([len(data[at:at + 128]) - 1]) + data[at:at + 128] for at in range(0, len(data), 128))
     out = bytearray((b"II" if order == "<" else b"MM") + struct.pack(order + "HI", 42, 8 + len(data) + len(data) % 2))
     out += data + b"\0" * (len(data) % 2)
     width, height = size or (len(rows[0]), len(rows))
     for page in range(pages):
-        tags = [(256, 4, [width]), (257, 4, [height]), (258, 3, [bits] * channels), (259, 3, [1]), (262, 3, [photometric]),
+        tags = [(256, 4, [width]), (257, 4, [height]), (258, 3, [bits] * channels), (259, 3, [packing]), (262, 3, [photometric]),
                 (273, 4, [8]), (274, 3, [turn]), (277, 3, [channels]), (278, 4, [height]), (279, 4, [len(data)]), (284, 3, [1]),
                 (339, 3, [sample] * channels)]
         if extra is not None:

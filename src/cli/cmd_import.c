@@ -18,7 +18,8 @@
 typedef struct {
     const char *output, *root, *split_file, *group_by, *annotations, *meta;
     double val, test, margin;
-    int class_level, follow, boxes, store, decode; /* index of the word; but for class_level as their enums */
+    int class_level, follow, boxes, store, decode,
+        truncated; /* index of the word; but for class_level as their enums */
     int64_t folds, presize, max_side, seed, shard_mb, jobs;
     bool allow_missing, update, dry_run, json;
 } import_options;
@@ -130,6 +131,12 @@ static const mq_option params[] = {
      .standard = "exact",
      AT(decode),
      .help = "scaled: JPEGs far larger than a network takes are read at 1/2, 1/4 or 1/8: faster, not exact"},
+    {.name = "truncated",
+     .kind = MQ_OPTION_CHOICE,
+     .value = "reject|accept",
+     .standard = "reject",
+     AT(truncated),
+     .help = "JPEG, PNG and WebP that are cut short: leave them out, or store what is left of them as PNG"},
     {.name = "allow-missing",
      .kind = MQ_OPTION_FLAG,
      AT(allow_missing),
@@ -304,6 +311,17 @@ static void print_cut(const import_options *o, const mq_import_report *r) {
            (double)r->bytes / 1e6, (double)r->cut_bytes / 1e6);
 }
 
+/* --truncated accept: how many, and the first of them; dataset.json has them all. */
+static void print_truncated(const mq_import_report *r) {
+    char name[NAME_MAX_SHOWN];
+    if (!r->truncated_count) return;
+    print_count("warning: ", r->truncated_count, "picture is cut short, and what is left of it",
+                "pictures are cut short, and what is left of them", " is stored as PNG");
+    for (size_t i = 0; i < r->truncated_count && i < MQ_EXAMPLES; i++)
+        printf("%s%s", i ? ", " : ": ", mq_text_safe(r->truncated[i], name, sizeof name));
+    printf("%s\n", r->truncated_count > MQ_EXAMPLES ? ", ..." : "");
+}
+
 static void print_report(const import_options *o, const mq_import_report *r) {
     char a[32], b[32], c[32];
     print_classes(r);
@@ -317,6 +335,9 @@ static void print_report(const import_options *o, const mq_import_report *r) {
         print_count("", r->missing, "annotation row has", "annotation rows have", " no picture\n");
     if (r->unlisted)
         print_count("", r->unlisted, "picture lies", "pictures lie", " beside these without annotation\n");
+    if (r->litter)
+        print_count("", r->litter, "name was", "names were",
+                    " passed over: hidden, or left by other systems (._x, Thumbs.db)\n");
     if (r->empty) print_count("", r->empty, "class has", "classes have", " no picture\n");
     if (o->update) {
         print_count("", r->kept, "picture keeps its split, ", "pictures keep their split, ", "");
@@ -344,6 +365,7 @@ static void print_report(const import_options *o, const mq_import_report *r) {
     if (r->animated)
         print_count("", r->animated, "picture is animated or has pages",
                     "pictures are animated or have pages", "; the first is taken\n");
+    print_truncated(r);
     print_cut(o, r);
     if (o->presize) printf("pictures are stored as --imgsz %lld takes them, as PNG\n", (long long)o->presize);
     if (o->dry_run)
@@ -394,28 +416,45 @@ cleanup:
     return status;
 }
 
+static mq_status pack_truncated(mq_err *err, const mq_import_report *r, mq_json **list) {
+    mq_status status = MQ_OK;
+    MQ_TRY(mq_json_pack(err, list, "[]"));
+    for (size_t i = 0; i < r->truncated_count; i++) {
+        mq_json *name = NULL;
+        MQ_TRY(mq_name_to_json(err, r->truncated[i], &name));
+        MQ_TRY(mq_json_append(err, *list, name));
+    }
+cleanup:
+    return status;
+}
+
 static mq_status print_json(mq_err *err, const import_options *o, const mq_import_report *r) {
     mq_status status = MQ_OK;
-    mq_json *json = NULL, *classes = NULL, *reasons = NULL;
+    mq_json *json = NULL, *classes = NULL, *reasons = NULL, *truncated = NULL;
     MQ_TRY(pack_classes(err, r, &classes));
     MQ_TRY(pack_reasons(err, r, &reasons));
-    MQ_TRY(mq_json_pack(
-        err, &json,
-        "{s:s,s:o,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:O,s:O}",
-        "schema", "marque.import.v1", "data", mq_json_text(o->output), "dry_run", o->dry_run, "pictures",
-        (long long)r->pictures, "train", (long long)r->count[MQ_TRAIN], "val", (long long)r->count[MQ_VAL],
-        "test", (long long)r->count[MQ_TEST], "left_out", (long long)r->left_out, "missing",
-        (long long)r->missing, "unlisted", (long long)r->unlisted, "originals", (long long)r->originals,
-        "small_classes", (long long)r->small, "untrained_classes", (long long)r->untrained, "groups",
-        (long long)r->placed.groups, "empty_classes", (long long)r->empty, "copies", (long long)r->twins,
-        "boxes", (long long)r->boxes, "stored_as_png", (long long)r->as_png, "stored_as_jpeg",
-        (long long)r->as_jpeg, "animated", (long long)r->animated, "shards", (long long)r->shards, "bytes",
-        (long long)r->bytes, "classes", classes, "reasons", reasons));
+    MQ_TRY(pack_truncated(err, r, &truncated));
+    MQ_TRY(mq_json_pack(err, &json,
+                        "{s:s,s:o,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:"
+                        "I,s:I,s:I,s:O,s:O,s:"
+                        "O}",
+                        "schema", "marque.import.v1", "data", mq_json_text(o->output), "dry_run", o->dry_run,
+                        "pictures", (long long)r->pictures, "train", (long long)r->count[MQ_TRAIN], "val",
+                        (long long)r->count[MQ_VAL], "test", (long long)r->count[MQ_TEST], "left_out",
+                        (long long)r->left_out, "missing", (long long)r->missing, "unlisted",
+                        (long long)r->unlisted, "passed_over", (long long)r->litter, "originals",
+                        (long long)r->originals, "small_classes", (long long)r->small, "untrained_classes",
+                        (long long)r->untrained, "groups", (long long)r->placed.groups, "empty_classes",
+                        (long long)r->empty, "copies", (long long)r->twins, "boxes", (long long)r->boxes,
+                        "stored_as_png", (long long)r->as_png, "stored_as_jpeg", (long long)r->as_jpeg,
+                        "animated", (long long)r->animated, "shards", (long long)r->shards, "bytes",
+                        (long long)r->bytes, "classes", classes, "reasons", reasons, "truncated", truncated));
     MQ_TRY(mq_print_json(err, &json));
 cleanup:
     mq_json_free(&json);
     mq_json_free(&classes);
     mq_json_free(&reasons);
+    mq_json_free(&truncated);
     return status;
 }
 
@@ -436,6 +475,7 @@ static mq_status recall(mq_err *err, const mq_call *call, mq_import_settings *ma
     o->boxes = (int)made->boxes;
     o->store = (int)made->store;
     o->decode = (int)made->decode;
+    o->truncated = (int)made->truncated;
     o->margin = made->margin;
     o->test = made->test;
     if (!made->folds) o->val = made->val;
@@ -480,6 +520,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
         .margin = o->margin,
         .store = (mq_store)o->store,
         .decode = (mq_decode)o->decode,
+        .truncated = (mq_truncated)o->truncated,
         .presize = (uint32_t)o->presize,
         .max_side = (uint32_t)o->max_side,
         .test = o->test,
@@ -522,6 +563,7 @@ const mq_command mq_cmd_import = {
                 "  marque import tensorflow_datasets/cars196/2.1.0 -o cars.mq\n"
                 "  marque import pictures.zip -o pictures.mq\n"
                 "  marque import stanford-cars -o cars.mq --val 0\n"
+                "  marque import pictures -o pictures.mq --truncated accept\n"
                 "  marque import pictures -o pictures.mq --update\n",
     .run = run,
 };

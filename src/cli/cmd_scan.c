@@ -109,6 +109,15 @@ static void print_tallies(const char *title, const mq_tallies *tallies) {
     putchar('\n');
 }
 
+static void print_turns(const mq_tallies *turns) {
+    char number[32];
+    printf("turned    as EXIF asks:");
+    for (size_t i = 0; i < turns->count; i++)
+        printf("%s %s %s", i ? ";" : "", mq_text_count(turns->items[i].count, number),
+               mq_scan_turn(turns->items[i].name));
+    putchar('\n');
+}
+
 static void print_facts(const mq_scan *scan) {
     char a[32], b[32];
     const mq_scan_sizes *s = &scan->sizes, *x = &scan->boxes;
@@ -126,7 +135,7 @@ static void print_facts(const mq_scan *scan) {
                x->height[4]);
     print_tallies("formats  ", &scan->formats);
     print_tallies("colours  ", &scan->colours);
-    print_tallies("EXIF turn", &scan->orientations);
+    print_turns(&scan->orientations);
     if (scan->left_out_count)
         printf("left out  %s at import: %s/quarantine.csv\n", mq_text_count(scan->left_out_count, a),
                mq_dataset_folder(scan->dataset));

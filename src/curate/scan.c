@@ -311,6 +311,18 @@ static void free_tallies(mq_tallies *tallies) {
     free(tallies->items);
 }
 
+const char *mq_scan_turn(const char *orientation) {
+    static const char *const WORDS[] = {"not at all",
+                                        "mirrored",
+                                        "half a turn",
+                                        "mirrored, half a turn",
+                                        "mirrored, a quarter turn left",
+                                        "a quarter turn right",
+                                        "mirrored, a quarter turn right",
+                                        "a quarter turn left"};
+    return WORDS[(orientation[0] - '1') & 7];
+}
+
 void mq_scan_free(mq_scan *scan) {
     free_tallies(&scan->formats);
     free_tallies(&scan->colours);

@@ -61,8 +61,8 @@ typedef struct {
     size_t leaks, conflicts,
         copies;     /* groups across the split, across classes, and within one class and part */
     bool confirmed; /* the network was asked */
-    mq_tallies formats, colours, orientations;
-    mq_tallies left_out; /* reasons in quarantine.csv */
+    mq_tallies formats, colours, orientations; /* EXIF's: "1" to "8" */
+    mq_tallies left_out;                       /* reasons in quarantine.csv */
     size_t left_out_count;
     mq_scan_sizes sizes, boxes;
     size_t *balance;                 /* [classes][MQ_SPLITS] pictures */
@@ -75,6 +75,9 @@ enum { MQ_SMALL_CLASS = 5 };
  * for mq_scan_free. Stopped: MQ_INTERRUPTED. */
 MQ_MUST_USE mq_status mq_scan_run(mq_err *err, const mq_scan_plan *plan, mq_scan *scan);
 void mq_scan_free(mq_scan *scan);
+
+/* How EXIF's orientation, a name among orientations, turns a picture: words; static. */
+const char *mq_scan_turn(const char *orientation);
 
 /* The worst pictures with a flaw, at most `most` of them, the very worst first, into pictures; returns how
  * many. */

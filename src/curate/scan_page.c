@@ -216,13 +216,15 @@ cleanup:
     return status;
 }
 
-static mq_status add_tally(mq_err *err, page *p, const char *title, const mq_tallies *tallies) {
+/* words (NULL: none) says a name in words. */
+static mq_status add_tally(mq_err *err, page *p, const char *title, const mq_tallies *tallies,
+                           const char *(*words)(const char *name)) {
     mq_status status = MQ_OK;
     char number[32];
     for (size_t i = 0; i < tallies->count && i < REASONS_SHOWN; i++) {
         MQ_TRY(mq_buf_printf(err, p->out, "<tr><td>%s<td>", i ? "" : title));
         MQ_TRY(mq_buf_printf(err, p->out, "%s<td>", mq_text_count(tallies->items[i].count, number)));
-        MQ_TRY(add_text(err, p, tallies->items[i].name));
+        MQ_TRY(add_text(err, p, words ? words(tallies->items[i].name) : tallies->items[i].name));
     }
     if (tallies->count > REASONS_SHOWN)
         MQ_TRY(
@@ -253,10 +255,10 @@ static mq_status add_facts(mq_err *err, page *p) {
     MQ_TRY(add_sides(err, p, "pictures", &scan->sizes));
     MQ_TRY(add_sides(err, p, "boxes", &scan->boxes));
     MQ_TRY(mq_buf_add_text(err, p->out, "</table><h2>Formats</h2><table>"));
-    MQ_TRY(add_tally(err, p, "format", &scan->formats));
-    MQ_TRY(add_tally(err, p, "colours", &scan->colours));
-    MQ_TRY(add_tally(err, p, "EXIF orientation", &scan->orientations));
-    MQ_TRY(add_tally(err, p, "left out at import", &scan->left_out));
+    MQ_TRY(add_tally(err, p, "format", &scan->formats, NULL));
+    MQ_TRY(add_tally(err, p, "colours", &scan->colours, NULL));
+    MQ_TRY(add_tally(err, p, "turned as EXIF asks", &scan->orientations, mq_scan_turn));
+    MQ_TRY(add_tally(err, p, "left out at import", &scan->left_out, NULL));
     MQ_TRY(mq_buf_add_text(err, p->out, "</table>"));
 cleanup:
     return status;

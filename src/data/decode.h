@@ -13,6 +13,9 @@ typedef struct {
     mq_status (*decode)(mq_err *err, const mq_encoded *in, const uint8_t background[3], mq_pixels *pixels);
     /* The same at 1, 2 or 4 eighths of its sides, rounded up; NULL: this format cannot. */
     mq_status (*decode_smaller)(mq_err *err, const mq_encoded *in, uint32_t eighths, mq_pixels *pixels);
+    /* Header and pixels of what ends too early; leaves pixels empty on failure. NULL: this format cannot. */
+    mq_status (*salvage)(mq_err *err, const mq_encoded *in, const uint8_t background[3],
+                         mq_picture_info *info, mq_pixels *pixels);
 } mq_decoder;
 
 extern const mq_decoder mq_decoder_jpeg, mq_decoder_png, mq_decoder_webp, mq_decoder_foreign;

@@ -111,4 +111,4 @@ cleanup:
     return status;
 }
 
-const mq_decoder mq_decoder_foreign = {"foreign", foreign_knows, foreign_probe, foreign_decode, NULL};
+const mq_decoder mq_decoder_foreign = {"foreign", foreign_knows, foreign_probe, foreign_decode, NULL, NULL};

@@ -2,7 +2,8 @@
  * Called through the table in picture.c. The library leaves by longjmp: every
  * call that may do so runs inside guarded(), and everything it needs lives in
  * jpeg_reader, never in a local variable. Invariant: damage is an error, not a
- * warning, so that half-grey pictures never reach a network. */
+ * warning, so that half-grey pictures never reach a network unless somebody
+ * asked to salvage what is cut short, and nothing else is wrong with it. */
 #include "base/mem.h"
 #include "data/decode.h"
 #include "data/exif.h"
@@ -19,6 +20,13 @@ enum {
     SCANS_MAX = 500,      /* real progressive pictures have about ten; each costs a pass over the picture */
     MEMORY_MAX_MB = 1536, /* coefficients of the largest picture we take, in CMYK */
     APP1_MAX = 0xffff,
+    DHT = 0xc4, /* second bytes of markers */
+    EOI = 0xd9,
+    SOS = 0xda,
+    DQT = 0xdb,
+    DRI = 0xdd,
+    APP0 = 0xe0,
+    COM = 0xfe,
 };
 
 typedef struct {
@@ -30,6 +38,10 @@ typedef struct {
     uint8_t *rgb;     /* where the rows go */
     uint8_t *row;     /* one row of CMYK, or NULL */
     uint32_t eighths; /* of its sides, at which it is decoded */
+    bool salvage;     /* the end may be missing */
+    bool cut;         /* it is */
+    bool lacks;       /* pixels are missing */
+    bool empty;       /* all of them are, but for a part of the first row of blocks */
     mq_status failure;
     char text[JMSG_LENGTH_MAX + 64]; /* why it failed */
 } jpeg_reader;
@@ -44,6 +56,19 @@ static void leave(j_common_ptr common) {
     longjmp(reader->jump, 1);
 }
 
+/* Behind the end of a picture that is to be salvaged the library finds an end marker again and again, and in
+ * place of codes zeros: it warns of that, the first time where pixels begin to be missing. */
+static bool go_on_without(jpeg_reader *reader, int code) {
+    const struct jpeg_decompress_struct *jpeg = &reader->jpeg;
+    if (!reader->salvage || (code != JWRN_JPEG_EOF && !reader->cut)) return false;
+    reader->cut = true;
+    if (code != JWRN_JPEG_EOF && !reader->lacks) {
+        reader->lacks = true;
+        reader->empty = jpeg->input_scan_number <= 1 && jpeg->input_iMCU_row == 0;
+    }
+    return true;
+}
+
 /* Level -1 is a warning, others are traces. Stray bytes between segments and odd application markers do no
  * harm to pixels and are common; all other warnings mean pixels were made up. */
 static void hear(j_common_ptr common, int level) {
@@ -52,7 +77,7 @@ static void hear(j_common_ptr common, int level) {
     if (code == JWRN_EXTRANEOUS_DATA || code == JWRN_ADOBE_XFORM || code == JWRN_JFIF_MAJOR ||
         code == JWRN_BOGUS_ICC)
         return;
-    leave(common);
+    if (!go_on_without(common->client_data, code)) leave(common);
 }
 
 /* The library would print its last warning. */
@@ -187,12 +212,14 @@ cleanup:
     return status;
 }
 
-static mq_status decode_at(mq_err *err, const mq_encoded *in, uint32_t eighths, mq_pixels *pixels) {
+static mq_status decode_as(mq_err *err, const mq_encoded *in, uint32_t eighths, bool salvage,
+                           mq_pixels *pixels) {
     mq_status status = MQ_OK;
     jpeg_reader reader;
     mq_pixels made = {0};
     MQ_TRY(open_jpeg(err, in, &reader));
     reader.eighths = eighths;
+    reader.salvage = salvage;
     if (!guarded(&reader, choose_size)) MQ_TRY(say_failure(err, &reader));
     made.width = reader.jpeg.output_width;
     made.height = reader.jpeg.output_height;
@@ -201,6 +228,9 @@ static mq_status decode_at(mq_err *err, const mq_encoded *in, uint32_t eighths, 
         MQ_TRY(mq_picture_memory(err, in->name, made.width, 1, 4, &reader.row));
     reader.rgb = made.rgb;
     if (!guarded(&reader, read_rows)) MQ_TRY(say_failure(err, &reader));
+    MQ_REQUIRE(reader.cut == salvage && !reader.empty, err, MQ_BAD_DATA,
+               "%s: this JPEG is %s; nothing is salvaged of it", in->name,
+               reader.cut ? "cut short before its first row of pixels" : "whole");
     *pixels = made;
     made.rgb = NULL;
 cleanup:
@@ -209,10 +239,48 @@ cleanup:
     return status;
 }
 
+static mq_status decode_at(mq_err *err, const mq_encoded *in, uint32_t eighths, mq_pixels *pixels) {
+    return decode_as(err, in, eighths, false, pixels);
+}
+
 static mq_status jpeg_decode(mq_err *err, const mq_encoded *in, const uint8_t background[3],
                              mq_pixels *pixels) {
     (void)background; /* JPEG has no alpha */
     return decode_at(err, in, 8, pixels);
 }
 
-const mq_decoder mq_decoder_jpeg = {"jpeg", jpeg_knows, jpeg_probe, jpeg_decode, decode_at};
+/* Whether a segment with a length may begin so, between scans or before them. */
+static bool begins_segment(const uint8_t *b) {
+    return b[0] == 0xff &&
+           (b[1] == DHT || (b[1] >= SOS && b[1] <= DQT) || b[1] == DRI || (b[1] >= APP0 && b[1] <= COM));
+}
+
+/* Where a cut file's last segment begins, if that is where it is cut: else the library would take what it
+ * puts in place of the end for the segment's rest. */
+static size_t end_of_segments(const uint8_t *b, size_t size) {
+    size_t at = 2; /* behind the marker that begins the file */
+    while (at + 2 <= size && !(b[at] == 0xff && b[at + 1] == EOI)) {
+        if (!begins_segment(b + at)) {
+            at++; /* codes, the header of a frame, stray bytes */
+            continue;
+        }
+        if (at + 4 > size) return at;
+        const size_t length = (size_t)b[at + 2] << 8 | b[at + 3];
+        if (length > size - at - 2) return at;
+        at += 2 + length;
+    }
+    return size;
+}
+
+static mq_status jpeg_salvage(mq_err *err, const mq_encoded *in, const uint8_t background[3],
+                              mq_picture_info *info, mq_pixels *pixels) {
+    mq_status status = MQ_OK;
+    const mq_encoded whole = {in->name, in->bytes, end_of_segments(in->bytes, in->size)};
+    (void)background;
+    MQ_TRY(jpeg_probe(err, &whole, info));
+    MQ_TRY(decode_as(err, &whole, 8, true, pixels));
+cleanup:
+    return status;
+}
+
+const mq_decoder mq_decoder_jpeg = {"jpeg", jpeg_knows, jpeg_probe, jpeg_decode, decode_at, jpeg_salvage};

@@ -29,7 +29,10 @@ typedef struct {
     uint8_t **rows; /* height pointers into bytes, for interlaced pictures */
     uint32_t width, height;
     size_t channels;
-    char text[128]; /* why it failed */
+    size_t rows_read; /* of all passes together */
+    bool salvage;     /* the end may be missing */
+    bool cut;         /* it is */
+    char text[128];   /* why it failed */
 } png_reader;
 
 /* The way out of the library: keeps its sentence and jumps to guarded(). */
@@ -47,7 +50,8 @@ static void say_nothing(png_structp png, const char *text) {
 /* The library asks for exact counts, so too few bytes mean a cut file. */
 static void take_bytes(png_structp png, uint8_t *out, size_t count) {
     png_reader *reader = png_get_io_ptr(png);
-    if (count > reader->in->size - reader->offset) png_error(png, "it is cut short");
+    reader->cut = count > reader->in->size - reader->offset;
+    if (reader->cut) png_error(png, "it is cut short");
     memcpy(out, reader->in->bytes + reader->offset, count);
     reader->offset += count;
 }
@@ -69,6 +73,12 @@ static void read_header(png_reader *reader) {
     reader->height = png_get_image_height(reader->png, reader->info);
 }
 
+static void count_row(png_structp png, png_uint_32 row, int pass) {
+    png_reader *reader = png_get_io_ptr(png);
+    (void)row, (void)pass;
+    reader->rows_read++;
+}
+
 /* Asks for 8-bit RGB, or RGBA where there is alpha or a transparent colour. 16 bits keep the high byte. */
 static void ask_format(png_reader *reader) {
     png_set_expand(reader->png);
@@ -77,6 +87,9 @@ static void ask_format(png_reader *reader) {
     (void)png_set_interlace_handling(reader->png);
     png_read_update_info(reader->png, reader->info);
     reader->channels = png_get_channels(reader->png, reader->info);
+    if (!reader->salvage) return;
+    png_set_read_status_fn(reader->png, count_row);
+    png_set_compression_buffer_size(reader->png, 1); /* up to the very last byte */
 }
 
 /* The end is read too: all checksums are then right, and a file without its last chunk counts as cut. */
@@ -167,19 +180,24 @@ cleanup:
     return status;
 }
 
-static mq_status png_decode(mq_err *err, const mq_encoded *in, const uint8_t background[3],
-                            mq_pixels *pixels) {
+static mq_status decode_as(mq_err *err, const mq_encoded *in, const uint8_t background[3], bool salvage,
+                           mq_pixels *pixels) {
     mq_status status = MQ_OK;
     png_reader reader;
     uint8_t *bytes = NULL;
     MQ_TRY(open_png(err, in, &reader));
+    reader.salvage = salvage;
     if (!guarded(&reader, ask_format)) MQ_TRY(say_failure(err, &reader));
     MQ_REQUIRE(reader.channels == 3 || reader.channels == 4, err, MQ_INTERNAL,
                "%s: libpng made %zu channels of this PNG", in->name, reader.channels);
     MQ_TRY(mq_picture_memory(err, in->name, reader.width, reader.height, reader.channels, &bytes));
     MQ_TRY(mq_calloc(err, reader.height, sizeof *reader.rows, "the rows of a picture", &reader.rows));
     for (size_t y = 0; y < reader.height; y++) reader.rows[y] = bytes + y * reader.width * reader.channels;
-    if (!guarded(&reader, read_rows)) MQ_TRY(say_failure(err, &reader));
+    if (salvage) memset(bytes, 0, (size_t)reader.width * reader.height * reader.channels);
+    const bool whole = guarded(&reader, read_rows);
+    if (!whole && !(salvage && reader.cut && reader.rows_read)) MQ_TRY(say_failure(err, &reader));
+    MQ_REQUIRE(whole != salvage, err, MQ_BAD_DATA, "%s: this PNG is whole; nothing is salvaged of it",
+               in->name);
     if (reader.channels == 4) mq_rgba_over(bytes, (size_t)reader.width * reader.height, background, bytes);
     *pixels = (mq_pixels){bytes, reader.width, reader.height};
     bytes = NULL;
@@ -189,4 +207,18 @@ cleanup:
     return status;
 }
 
-const mq_decoder mq_decoder_png = {"png", png_knows, png_probe, png_decode, NULL};
+static mq_status png_decode(mq_err *err, const mq_encoded *in, const uint8_t background[3],
+                            mq_pixels *pixels) {
+    return decode_as(err, in, background, false, pixels);
+}
+
+static mq_status png_salvage(mq_err *err, const mq_encoded *in, const uint8_t background[3],
+                             mq_picture_info *info, mq_pixels *pixels) {
+    mq_status status = MQ_OK;
+    MQ_TRY(png_probe(err, in, info));
+    MQ_TRY(decode_as(err, in, background, true, pixels));
+cleanup:
+    return status;
+}
+
+const mq_decoder mq_decoder_png = {"png", png_knows, png_probe, png_decode, NULL, png_salvage};

@@ -12,6 +12,7 @@ enum { MQ_JPEG_QUALITY = 95 /* of what is stored as JPEG and did not come so */ 
 
 typedef enum { MQ_BOXES_CROP, MQ_BOXES_IGNORE } mq_boxes;
 typedef enum { MQ_STORE_ORIGINAL, MQ_STORE_CROP } mq_store;
+typedef enum { MQ_TRUNCATED_REJECT, MQ_TRUNCATED_ACCEPT } mq_truncated;
 
 /* Which symbolic links are followed: none, those that stay in the source's folder, all. */
 typedef enum { MQ_FOLLOW_NONE, MQ_FOLLOW_INSIDE, MQ_FOLLOW_ALL } mq_follow;
@@ -33,11 +34,12 @@ typedef struct {
     mq_boxes boxes;
     double margin; /* proposed to recipes; applied here by MQ_STORE_CROP */
     mq_store store;
-    mq_decode decode;  /* proposed to recipes */
-    uint32_t presize;  /* store what a network of this side takes, pixels; 0: not */
-    uint32_t max_side; /* shrink stored pictures to this side, pixels; 0: never */
-    double test, val;  /* shares: of all, and of what is not test; val 0 with folds */
-    uint32_t folds;    /* parts of the training pictures for cross-validation; 0: none */
+    mq_decode decode;       /* proposed to recipes */
+    mq_truncated truncated; /* pictures that are cut short: left out, or stored as what is left of them */
+    uint32_t presize;       /* store what a network of this side takes, pixels; 0: not */
+    uint32_t max_side;      /* shrink stored pictures to this side, pixels; 0: never */
+    double test, val;       /* shares: of all, and of what is not test; val 0 with folds */
+    uint32_t folds;         /* parts of the training pictures for cross-validation; 0: none */
     uint64_t seed;
     uint32_t shard_mb;  /* about that many million bytes a shard */
     bool allow_missing; /* annotation rows without a picture are passed over */
@@ -74,6 +76,7 @@ typedef struct {
     size_t reason_count;
     size_t missing;   /* annotation rows without picture */
     size_t unlisted;  /* pictures beside those of annotations that none of them names */
+    size_t litter;    /* hidden names and what other systems leave in folders, passed over */
     size_t small;     /* classes with fewer than 5 pictures, but at least one */
     size_t empty;     /* classes without picture */
     size_t untrained; /* classes with pictures, but none to train on */
@@ -85,6 +88,8 @@ typedef struct {
     size_t as_png;      /* TIFF, BMP and GIF, which are stored as PNG */
     size_t as_jpeg;     /* HEIC and AVIF, which are stored as JPEG */
     size_t animated;    /* pictures of which the first of several is taken */
+    char **truncated;   /* names of those that are cut short and taken all the same; owned, as the list is */
+    size_t truncated_count;
     bool taken; /* a dry run without update, and output holds a data set: an import would be refused */
     size_t shards;
     uint64_t bytes;     /* of the shards; with dry_run about what they would be */

@@ -25,19 +25,37 @@ static bool is_of_picture(mq_status status) {
     return status == MQ_BAD_DATA || status == MQ_NO_INPUT;
 }
 
+/* Decodes a picture or, where the plan takes that, what is left of one that is cut short. */
+static mq_status decode(mq_err *err, const mq_import_job *job, const mq_encoded *in, mq_picture_info *info,
+                        bool *truncated) {
+    static const uint8_t white[3] = {255, 255, 255};
+    mq_pixels pixels = {0};
+    mq_err other = {0};
+    mq_status status = mq_picture_probe(err, in->name, in->bytes, in->size, info);
+    if (status == MQ_OK) status = mq_picture_decode(err, in->name, in->bytes, in->size, white, &pixels);
+    *truncated = false;
+    if (is_of_picture(status) && job->plan->truncated == MQ_TRUNCATED_ACCEPT) {
+        const mq_status salvaged = mq_picture_salvage(&other, in, white, info, &pixels);
+        *truncated = salvaged == MQ_OK;
+        if (!is_of_picture(salvaged)) { /* else the first words say best what is wrong */
+            status = salvaged;
+            *err = other;
+        }
+    }
+    mq_pixels_free(&pixels);
+    return status;
+}
+
 /* Reads and decodes one picture; what its bytes say goes to the entry. */
 static mq_status read_picture(mq_err *err, const mq_import_job *job, mq_entry *entry, mq_buf *file) {
     mq_status status = MQ_OK;
-    mq_pixels pixels = {0};
     mq_picture_info info;
     char *path = NULL;
-    static const uint8_t white[3] = {255, 255, 255};
     MQ_TRY(mq_import_read(err, job, entry, file, &path));
     /* An empty file has no memory yet. */
     const uint8_t *bytes = file->data ? file->data : (const uint8_t *)"";
     MQ_TRY(mq_sha256(err, bytes, file->size, entry->digest));
-    MQ_TRY(mq_picture_probe(err, path, bytes, file->size, &info));
-    MQ_TRY(mq_picture_decode(err, path, bytes, file->size, white, &pixels));
+    MQ_TRY(decode(err, job, &(mq_encoded){path, bytes, file->size}, &info, &entry->truncated));
     entry->width = info.width;
     entry->height = info.height;
     entry->format = info.format;
@@ -54,7 +72,6 @@ cleanup:
         status = mq_manifest_leave_out(&inner, entry, "%s", reason);
         *err = inner;
     }
-    mq_pixels_free(&pixels);
     free(path);
     return status;
 }
@@ -68,6 +85,7 @@ static mq_status copy_facts(mq_err *err, const mq_entry *from, mq_entry *to) {
     to->colour = from->colour;
     to->becomes = from->becomes;
     to->animated = from->animated;
+    to->truncated = from->truncated;
     to->size = from->size;
     return from->reason ? mq_manifest_leave_out(err, to, "%s", from->reason) : MQ_OK;
 }

@@ -69,6 +69,7 @@ struct link_found {
 typedef struct {
     char **names;
     size_t count, capacity;
+    size_t litter; /* names that are not among them */
 } name_list;
 
 static void free_names(name_list *list) {
@@ -79,6 +80,11 @@ static void free_names(name_list *list) {
 
 static int compare(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The folder itself and the one above. */
+static bool is_dots(const char *name) {
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
 /* Hidden files and what file managers leave behind. */
@@ -100,7 +106,11 @@ static mq_status list_folder(mq_err *err, const char *path, name_list *list) {
         const struct dirent *entry = readdir(dir);
         MQ_REQUIRE(entry || errno == 0, err, MQ_IO, "%s: %s", path, strerror(errno));
         if (!entry) break;
-        if (is_litter(entry->d_name)) continue;
+        if (is_dots(entry->d_name)) continue;
+        if (is_litter(entry->d_name)) {
+            list->litter++;
+            continue;
+        }
         MQ_TRY(mq_grow(err, &list->names, &list->capacity, list->count + 1, sizeof *list->names));
         MQ_TRY(mq_strdup(err, entry->d_name, &list->names[list->count]));
         list->count++;
@@ -250,6 +260,7 @@ static mq_status walk(mq_err *err, const place *here) {
         goto cleanup;
     }
     MQ_TRY(status);
+    here->job->report->litter += list.litter;
     for (size_t i = 0; i < list.count; i++) MQ_TRY(visit(err, here, list.names[i]));
 cleanup:
     free_names(&list);

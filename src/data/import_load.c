@@ -48,8 +48,8 @@ static void stored_size(const mq_import_job *job, const mq_entry *entry, uint32_
 static bool is_converted(const mq_import_job *job, const mq_entry *entry) {
     uint32_t width, height;
     stored_size(job, entry, &width, &height);
-    return job->plan->presize || entry->becomes || is_cut(job, entry) || width != entry->width ||
-           height != entry->height;
+    return job->plan->presize || entry->becomes || entry->truncated || is_cut(job, entry) ||
+           width != entry->width || height != entry->height;
 }
 
 size_t mq_import_stored_bytes(const mq_import_job *job, const mq_entry *entry) {
@@ -72,7 +72,7 @@ static mq_status presize(mq_err *err, const mq_import_job *job, const mq_entry *
     MQ_TRY(mq_presize(err, &recipe, &(mq_encoded){entry->name, file->data, file->size},
                       entry->has_box ? &entry->box : NULL, square.rgb));
     MQ_TRY(mq_png_encode(err, mq_view_of(&square), file));
-    *stored = (mq_stored){side, side, 3, "png", "RGB", false};
+    *stored = (mq_stored){.width = side, .height = side, .channels = 3, .format = "png", .colour = "RGB"};
 cleanup:
     mq_pixels_free(&square);
     return status;
@@ -100,11 +100,34 @@ static mq_status convert(mq_err *err, const mq_import_job *job, const mq_entry *
         MQ_TRY(mq_jpeg_encode(err, mq_view_of(&small), (mq_jpeg_style){MQ_JPEG_QUALITY, true}, file));
     else
         MQ_TRY(mq_png_encode(err, mq_view_of(&small), file));
-    *stored = (mq_stored){small.width,           small.height, 3,
-                          jpeg ? "jpeg" : "png", "RGB",        entry->has_box && !is_cut(job, entry)};
+    *stored = (mq_stored){
+        small.width, small.height, 3, jpeg ? "jpeg" : "png", "RGB", entry->has_box && !is_cut(job, entry),
+        entry->box};
 cleanup:
     mq_pixels_free(&whole);
     mq_pixels_free(&small);
+    return status;
+}
+
+/* What is left of a picture that is cut short becomes a whole one, a PNG, and upright since that has no word
+ * of its turn; *entry is then about that. So nobody who reads a data set has to do with half pictures. */
+static mq_status mend(mq_err *err, mq_entry *entry, mq_buf *file) {
+    mq_status status = MQ_OK;
+    static const uint8_t white[3] = {255, 255, 255};
+    mq_pixels pixels = {0};
+    mq_picture_info info;
+    MQ_TRY(
+        mq_picture_salvage(err, &(mq_encoded){entry->name, file->data, file->size}, white, &info, &pixels));
+    MQ_TRY(mq_pixels_orient(err, &pixels, info.orientation));
+    MQ_TRY(mq_png_encode(err, mq_view_of(&pixels), file));
+    if (entry->has_box) entry->box = mq_box_orient(entry->box, entry->width, entry->height, info.orientation);
+    entry->width = pixels.width;
+    entry->height = pixels.height;
+    entry->format = "png";
+    entry->colour = "RGB";
+    entry->truncated = false;
+cleanup:
+    mq_pixels_free(&pixels);
     return status;
 }
 
@@ -160,15 +183,17 @@ mq_status mq_import_load(mq_err *err, const mq_import_job *job, const mq_entry *
     mq_status status = MQ_OK;
     char *path = NULL;
     uint8_t digest[MQ_SHA256_SIZE];
+    mq_entry now = *entry; /* as it is to be stored; owns nothing */
     MQ_TRY(mq_import_read(err, job, entry, file, &path));
     MQ_TRY(mq_sha256(err, file->data ? file->data : (const uint8_t *)"", file->size, digest));
     MQ_REQUIRE(memcmp(digest, entry->digest, sizeof digest) == 0, err, MQ_BAD_DATA,
                "%s: changed while it was imported; import again", path);
-    *stored = (mq_stored){entry->width,  entry->height, channels_of(entry->colour),
-                          entry->format, entry->colour, entry->has_box};
-    if (is_converted(job, entry))
-        MQ_TRY(job->plan->presize ? presize(err, job, entry, file, stored)
-                                  : convert(err, job, entry, file, stored));
+    if (entry->truncated) MQ_TRY(mend(err, &now, file));
+    *stored = (mq_stored){now.width,   now.height, channels_of(now.colour), now.format, now.colour,
+                          now.has_box, now.box};
+    if (is_converted(job, &now))
+        MQ_TRY(job->plan->presize ? presize(err, job, &now, file, stored)
+                                  : convert(err, job, &now, file, stored));
 cleanup:
     free(path);
     return status;

@@ -156,6 +156,7 @@ typedef struct {
     int64_t channels;
     const char *format, *colour; /* static */
     bool has_box;
+    mq_box box; /* pixels of the picture as it is stored */
 } mq_stored;
 
 /* Reads the bytes to store for a checked picture into file: its own, or those of a PNG cut and shrunk as the

@@ -75,6 +75,22 @@ cleanup:
     return status;
 }
 
+/* Names of the pictures that are cut short and taken all the same, in the order of the source. */
+static mq_status list_truncated(mq_err *err, mq_import_job *job) {
+    mq_status status = MQ_OK;
+    mq_import_report *r = job->report;
+    const mq_manifest *m = &job->manifest;
+    size_t capacity = 0;
+    for (size_t i = 0; i < m->count; i++) {
+        if (m->entries[i].reason || !m->entries[i].truncated) continue;
+        MQ_TRY(mq_grow(err, &r->truncated, &capacity, r->truncated_count + 1, sizeof *r->truncated));
+        MQ_TRY(mq_strdup(err, m->entries[i].name, &r->truncated[r->truncated_count]));
+        r->truncated_count++;
+    }
+cleanup:
+    return status;
+}
+
 /* What would be written, as the plan says and with pictures cut. */
 static void estimate(mq_import_job *job) {
     mq_import_plan plan = *job->plan;
@@ -112,6 +128,7 @@ mq_status mq_import_count_pictures(mq_err *err, mq_import_job *job) {
         r->untrained += all > 0 && !count[MQ_TRAIN];
     }
     MQ_TRY(count_twins(err, job));
+    MQ_TRY(list_truncated(err, job));
     estimate(job);
 cleanup:
     return status;
@@ -123,6 +140,8 @@ void mq_import_report_free(mq_import_report *report) {
         free(report->reasons[i].text);
         for (size_t k = 0; k < MQ_EXAMPLES; k++) free(report->reasons[i].examples[k]);
     }
+    for (size_t i = 0; i < report->truncated_count; i++) free(report->truncated[i]);
+    free(report->truncated);
     free(report->classes);
     free(report->reasons);
     *report = (mq_import_report){0};

@@ -53,6 +53,7 @@ mq_status mq_import_settings_load(mq_err *err, const char *path, mq_import_setti
     if (pattern) MQ_TRY(mq_name_from_json(err, path, pattern, &s->group_by));
     s->store = is_word(json, "store", "crop") ? MQ_STORE_CROP : MQ_STORE_ORIGINAL;
     s->decode = is_word(json, "decode", "scaled") ? MQ_DECODE_SCALED : MQ_DECODE_EXACT;
+    s->truncated = is_word(json, "truncated", "accept") ? MQ_TRUNCATED_ACCEPT : MQ_TRUNCATED_REJECT;
     s->boxes = is_word(json, "boxes_taken", "ignore") ? MQ_BOXES_IGNORE : MQ_BOXES_CROP;
     s->boxless = s->boxes == MQ_BOXES_CROP && s->store == MQ_STORE_ORIGINAL && !boxes;
     const mq_json *source = mq_json_get(json, "source");
@@ -97,6 +98,8 @@ mq_status mq_import_settings_check(mq_err *err, const mq_import_settings *s, con
         return differs(err, plan, "store", s->store == MQ_STORE_CROP ? "crop" : "original");
     if (s->decode != plan->decode)
         return differs(err, plan, "decode", s->decode == MQ_DECODE_SCALED ? "scaled" : "exact");
+    if (s->truncated != plan->truncated)
+        return differs(err, plan, "truncated", s->truncated == MQ_TRUNCATED_ACCEPT ? "accept" : "reject");
     if (s->leaf != plan->leaf) return differs(err, plan, "class-level", s->leaf ? "leaf" : "1");
     MQ_TRY(compare_number(err, plan, "folds", s->folds, plan->folds));
     MQ_TRY(compare_number(err, plan, "margin", s->margin, plan->margin));

@@ -13,6 +13,7 @@ typedef struct {
     mq_store store;
     mq_decode decode;
     mq_follow follow;
+    mq_truncated truncated;
     uint32_t presize, max_side, folds;
     uint64_t seed;
 } mq_import_settings;

@@ -51,8 +51,8 @@ static mq_status make_record(mq_err *err, void *ctx, size_t item, size_t slot, s
                           .encoded = {file->data, file->size},
                           .text = bytes_of(w->job->manifest.classes[e->class]),
                           .has_box = stored.has_box};
-    const int32_t sides[4] = {e->box.x1, e->box.y1, e->box.x2, e->box.y2};
-    const double scale[2] = {e->width, e->height};
+    const int32_t sides[4] = {stored.box.x1, stored.box.y1, stored.box.x2, stored.box.y2};
+    const double scale[2] = {stored.width, stored.height};
     /* A float holds any pixel of a side up to 8 million exactly enough to come back by rounding. */
     for (int i = 0; i < 4 && stored.has_box; i++) {
         example.box[i] = (float)(sides[i] / scale[i % 2]);
@@ -239,6 +239,16 @@ static mq_status pack_source(mq_err *err, const mq_import_job *job, mq_json **so
     if (job->plan->follow != MQ_FOLLOW_INSIDE)
         MQ_TRY(mq_json_set(err, *source, "follow",
                            mq_json_text(job->plan->follow == MQ_FOLLOW_ALL ? "all" : "none")));
+    if (job->report->truncated_count) {
+        mq_json *names = NULL;
+        MQ_TRY(mq_json_pack(err, &names, "[]"));
+        MQ_TRY(mq_json_set(err, *source, "truncated", names)); /* which takes it over */
+        for (size_t i = 0; i < job->report->truncated_count; i++) {
+            mq_json *name = NULL;
+            MQ_TRY(mq_name_to_json(err, job->report->truncated[i], &name));
+            MQ_TRY(mq_json_append(err, names, name));
+        }
+    }
     if (job->archive[0]) MQ_TRY(mq_json_set(err, *source, "archive_sha256", mq_json_text(job->archive)));
     if (job->annotations[0])
         MQ_TRY(mq_json_set(err, *source, "annotations_sha256", mq_json_text(job->annotations)));
@@ -295,6 +305,7 @@ static mq_status write_json(mq_err *err, const mq_import_job *job, const char *f
     if (plan->presize) MQ_TRY(set_number(err, json, "presize", plan->presize));
     if (plan->boxes == MQ_BOXES_IGNORE) MQ_TRY(mq_json_set(err, json, "boxes_taken", mq_json_text("ignore")));
     if (plan->decode) MQ_TRY(mq_json_set(err, json, "decode", mq_json_text("scaled")));
+    if (plan->truncated) MQ_TRY(mq_json_set(err, json, "truncated", mq_json_text("accept")));
     MQ_TRY(mq_path_join(err, folder, "dataset.json", &path));
     MQ_TRY(mq_json_save(err, json, path));
 cleanup:

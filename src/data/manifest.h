@@ -18,10 +18,11 @@ typedef struct {
     bool kept;        /* its split is that of an earlier import, not the source's */
     bool known;       /* an earlier import placed it where it is, be it by the source's word */
     bool has_box;
-    bool animated; /* there are more pictures in its file */
-    mq_box box;    /* as annotated, pixels of the picture as stored */
-    size_t row;    /* its row in the annotations, from 1; 0: none */
-    char *group;   /* it stays with all others of this group in one split; NULL: none; owned */
+    bool animated;  /* there are more pictures in its file */
+    bool truncated; /* it is cut short, and stored is what is left of it, as PNG */
+    mq_box box;     /* as annotated, pixels of the picture as stored */
+    size_t row;     /* its row in the annotations, from 1; 0: none */
+    char *group;    /* it stays with all others of this group in one split; NULL: none; owned */
 
     char *reason;                   /* why it is left out; NULL: it is not; owned */
     uint8_t digest[MQ_SHA256_SIZE]; /* of its bytes */

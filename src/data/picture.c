@@ -101,14 +101,19 @@ static mq_status find_decoder(mq_err *err, const mq_encoded *in, const mq_decode
     return mq_fail(err, MQ_BAD_DATA, "%s: %s", in->name, describe(in->bytes, in->size));
 }
 
+/* What is known of a picture before its header is read. */
+static mq_picture_info info_of(const mq_decoder *decoder) {
+    return (mq_picture_info){
+        .format = decoder->format, .orientation = 1, .scales = decoder->decode_smaller != NULL};
+}
+
 mq_status mq_picture_probe(mq_err *err, const char *name, const uint8_t *bytes, size_t size,
                            mq_picture_info *info) {
     const mq_encoded in = {name, bytes, size};
     const mq_decoder *decoder = NULL;
     const mq_status status = find_decoder(err, &in, &decoder);
     if (status != MQ_OK) return status;
-    *info = (mq_picture_info){
-        .format = decoder->format, .orientation = 1, .scales = decoder->decode_smaller != NULL};
+    *info = info_of(decoder);
     return decoder->probe(err, &in, info);
 }
 
@@ -127,6 +132,20 @@ mq_status mq_picture_decode_smaller(mq_err *err, const mq_encoded *in, const uin
     MQ_REQUIRE(decoder->decode_smaller && (eighths == 1 || eighths == 2 || eighths == 4), err, MQ_INTERNAL,
                "%s: cannot be decoded at %u eighths of its size", in->name, eighths);
     MQ_TRY(decoder->decode_smaller(err, in, eighths, pixels));
+cleanup:
+    return status;
+}
+
+mq_status mq_picture_salvage(mq_err *err, const mq_encoded *in, const uint8_t background[3],
+                             mq_picture_info *info, mq_pixels *pixels) {
+    mq_status status = MQ_OK;
+    const mq_decoder *decoder = NULL;
+    *pixels = (mq_pixels){0};
+    MQ_TRY(find_decoder(err, in, &decoder));
+    MQ_REQUIRE(decoder->salvage, err, MQ_BAD_DATA, "%s: nothing is taken of a cut picture of this kind",
+               in->name);
+    *info = info_of(decoder);
+    MQ_TRY(decoder->salvage(err, in, background, info, pixels));
 cleanup:
     return status;
 }

@@ -47,6 +47,12 @@ MQ_MUST_USE mq_status mq_picture_decode_smaller(mq_err *err, const mq_encoded *i
                                                 const uint8_t background[3], uint32_t eighths,
                                                 mq_pixels *pixels);
 
+/* What is left of a JPEG, PNG or WebP that ends too early, with its header: the rest is as its library leaves
+ * it, grey or black, transparent ones as background. MQ_BAD_DATA of any other picture, where something else
+ * is wrong, too, and where not even a first row is there. pixels is the caller's. */
+MQ_MUST_USE mq_status mq_picture_salvage(mq_err *err, const mq_encoded *in, const uint8_t background[3],
+                                         mq_picture_info *info, mq_pixels *pixels);
+
 /* Turns pixels so that an EXIF orientation of 1..8 becomes 1. */
 MQ_MUST_USE mq_status mq_pixels_orient(mq_err *err, mq_pixels *pixels, int orientation);
 

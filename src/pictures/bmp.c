@@ -1,4 +1,4 @@
-/* bmp.c: BMP, without a library. Called through the table in main.c. Owns
+/* bmp.c: BMP, without a library. Called through the table in reader.c. Owns
  * nothing. Invariant: no byte is read before its place was checked against the
  * file's end. After "Bitmap Storage" and BITMAPV5HEADER in Microsoft's Win32
  * documentation; OS/2 1.x headers (BITMAPCOREHEADER) too. Run lengths are refused. */

@@ -1,5 +1,5 @@
 /* gif.c: the first picture of a GIF through giflib, the one file that knows it.
- * Called through the table in main.c. Owns the open file. Invariant: the rest of
+ * Called through the table in reader.c. Owns the open file. Invariant: the rest of
  * an animation is never decoded, and sizes are checked before memory is taken. */
 #include "base/mem.h"
 #include "pictures/reader.h"

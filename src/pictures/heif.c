@@ -1,5 +1,5 @@
 /* heif.c: HEIC and AVIF through libheif, the one file that knows it. Called
- * through the table in main.c. Owns the library's objects. Invariant: the size
+ * through the table in reader.c. Owns the library's objects. Invariant: the size
  * is checked before anything is decoded; the primary picture is the picture,
  * turned and cut as its file says. */
 #include "pictures/reader.h"

@@ -9,11 +9,11 @@
  * harm another picture. */
 #include "base/buf.h"
 #include "base/limits.h"
-#include "base/mem.h"
 #include "base/text.h"
 #include "pictures/reader.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -22,39 +22,6 @@ enum { FILE_LIMIT = 1 << 30, BLOCK = 1 << 16 };
 /* 179 million pixels take 0.7 GB twice, and the library's own of them. */
 static const mq_process_limits limits = {
     .program = "marque-pictures", .memory = (uint64_t)4 << 30, .seconds = 60, .files = 32};
-
-/* A new format is a file and a row here. */
-static const mq_reader *const READERS[] = {&mq_reader_tiff, &mq_reader_bmp, &mq_reader_gif, &mq_reader_heif};
-
-mq_status mq_check_size(mq_err *err, const mq_source *in, uint64_t width, uint64_t height) {
-    mq_status status = MQ_OK;
-    MQ_REQUIRE(width && height, err, MQ_BAD_DATA, "%s: the picture is %ju x %ju pixels, so it has none",
-               in->name, (uintmax_t)width, (uintmax_t)height);
-    MQ_REQUIRE(
-        width <= MQ_SIDE_MAX && height <= MQ_SIDE_MAX && width * height <= MQ_PIXELS_MAX, err, MQ_BAD_DATA,
-        "%s: the picture is %ju x %ju pixels; more than %d in all or %d on a side are refused, make it "
-        "smaller",
-        in->name, (uintmax_t)width, (uintmax_t)height, MQ_PIXELS_MAX, MQ_SIDE_MAX);
-cleanup:
-    return status;
-}
-
-mq_status mq_take_memory(mq_err *err, const mq_source *in, const mq_foreign_head *head, uint8_t **pixels) {
-    const mq_status status = mq_check_size(err, in, head->width, head->height);
-    if (status != MQ_OK) return status;
-    return mq_calloc(err, (size_t)head->width * head->height, head->channels, "the pixels of a picture",
-                     pixels);
-}
-
-void mq_divide_alpha(uint8_t *rgba, size_t count) {
-    for (size_t i = 0; i < count; i++, rgba += 4) {
-        const uint32_t alpha = rgba[3];
-        for (int c = 0; alpha && alpha < 255 && c < 3; c++) {
-            const uint32_t value = (rgba[c] * 255u + alpha / 2) / alpha;
-            rgba[c] = (uint8_t)(value > 255 ? 255 : value);
-        }
-    }
-}
 
 static mq_status read_stdin(mq_err *err, mq_buf *file) {
     mq_status status = MQ_OK;
@@ -78,14 +45,9 @@ static mq_status run(mq_err *err, const char *name, bool whole) {
     mq_buf file = mq_buf_init(FILE_LIMIT);
     mq_foreign_head head = {0};
     uint8_t *pixels = NULL;
-    const mq_reader *reader = NULL;
     MQ_TRY(mq_limit_process(err, &limits));
     MQ_TRY(read_stdin(err, &file));
-    const mq_source in = {name, file.data, file.size};
-    for (size_t i = 0; i < sizeof READERS / sizeof *READERS && !reader; i++)
-        if (READERS[i]->knows(in.bytes, in.size)) reader = READERS[i];
-    MQ_REQUIRE(reader, err, MQ_BAD_DATA, "%s: no picture of a known kind", name);
-    MQ_TRY(reader->read(err, &in, &head, whole ? &pixels : NULL));
+    MQ_TRY(mq_foreign_read(err, &(mq_source){name, file.data, file.size}, &head, whole ? &pixels : NULL));
     MQ_TRY(put(err, &head, sizeof head));
     if (whole) MQ_TRY(put(err, pixels, (size_t)head.width * head.height * head.channels));
 cleanup:

@@ -1,4 +1,4 @@
-/* reader.h: what a reader of one foreign format offers to main.c: a file each, a row each in its table. */
+/* reader.h: what a reader of one foreign format offers to reader.c: a file each, a row each in its table. */
 #ifndef MQ_READER_H
 #define MQ_READER_H
 
@@ -20,6 +20,11 @@ typedef struct {
 } mq_reader;
 
 extern const mq_reader mq_reader_tiff, mq_reader_bmp, mq_reader_gif, mq_reader_heif;
+
+/* Fills head, and where pixels is not NULL decodes as a reader does: by the one that knows the picture.
+ * Damaged, too large or of none that is known: MQ_BAD_DATA. */
+MQ_MUST_USE mq_status mq_foreign_read(mq_err *err, const mq_source *in, mq_foreign_head *head,
+                                      uint8_t **pixels);
 
 /* Refuses empty and too large pictures (base/foreign_picture.h); readers call it before they take memory. */
 MQ_MUST_USE mq_status mq_check_size(mq_err *err, const mq_source *in, uint64_t width, uint64_t height);

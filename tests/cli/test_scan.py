@@ -8,7 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from foreignfile import bmp  # noqa: E402
-from marque import Marque  # noqa: E402
+from marque import ROOT, Marque  # noqa: E402
 from pictures import png_of  # noqa: E402
 from tap import Tap  # noqa: E402
 
@@ -185,6 +185,24 @@ def test_boxes(tap, m):
     tap.check("are no copies of each other", report["pictures"] == 16 and not report["groups"], report["groups"])
 
 
+def test_turns(tap, m):
+    """How EXIF turns pictures, in words; 0 and 9 mean nothing."""
+    for i in range(10):
+        path = m.folder / f"turns/{'ab'[i % 2]}/exif-{i}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes((ROOT / "tests/golden/pixels" / path.name).read_bytes())
+    m.expect(tap, "pictures of every orientation", ["import", "turns", "-o", "turns.mq"], 0)
+    words = ["mirrored", "half a turn", "mirrored, half a turn", "mirrored, a quarter turn left", "a quarter turn right",
+             "mirrored, a quarter turn right", "a quarter turn left"]
+    run = m.expect(tap, "are told", ["scan", "turns.mq", "-o", "turns"], 0, out="turned    as EXIF asks: ")
+    line = next((part for part in run.out.splitlines() if part.startswith("turned")), "")
+    tap.check("in words", sorted(line.split("asks: ")[-1].split("; ")) == sorted(["3 not at all", *(f"1 {w}" for w in words)]), line)
+    page, report = (m.folder / "turns/scan.html").read_text(), json.loads((m.folder / "turns/scan.json").read_text())
+    tap.check("on the page, too", all(w in page for w in words) and "turned as EXIF asks" in page)
+    tap.check("for programs by EXIF's numbers", {o["name"]: o["pictures"] for o in report["orientations"]} ==
+              {"1": 3, **{str(n): 1 for n in range(2, 9)}}, report["orientations"])
+
+
 def main():
     tap = Tap()
     with Marque() as m:
@@ -193,7 +211,7 @@ def main():
         for i in range(3):
             (m.folder / f"pictures/<b>x/{i}.png").write_bytes(picture(900 + i, scale=0.1))
         m.expect(tap, "import", ["import", "pictures", "-o", "data.mq", "--split-file", "places.csv"], 0)
-        for test in (test_copies, test_flaws, test_report, test_damage, test_shards, test_stored, test_boxes):
+        for test in (test_copies, test_flaws, test_report, test_damage, test_shards, test_stored, test_boxes, test_turns):
             test(tap, m)
     return tap.done()
 

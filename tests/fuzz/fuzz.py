@@ -4,27 +4,40 @@ on new ones. Says in TAP what broke; the input is left in build/fuzz-found.
 
 Inputs: tests/fuzz/corpus/NAME and what the unit tests read anyway. The corpus was grown from SEEDS by
 fuzz.py FOLDER --grow SECONDS [NAME...], which keeps the few inputs that reach everything. found-* broke a reader once; they stay.
+Foreign pictures are made anew each time besides: their libraries are not watched, so growing tells nothing of them.
 """
+import gzip
 import os
+import shutil
+import struct
 import subprocess
 import sys
 import tarfile
 import tempfile
 import warnings
 import zipfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from archives import special, write_tar, write_zip  # noqa: E402
+from foreignfile import bmp, gif, shades, tiff  # noqa: E402
+from pictures import png  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
-CORPUS, GOLDEN, FOUND = ROOT / "tests/fuzz/corpus", ROOT / "tests/golden", ROOT / "build/fuzz-found"
+CORPUS, GOLDEN, FOUND, MADE = ROOT / "tests/fuzz/corpus", ROOT / "tests/golden", ROOT / "build/fuzz-found", ROOT / "build/fuzz-made"
 # Further folders of inputs; their other files do no harm.
-ALSO = {"picture": ["pixels"], "mat": ["mat"], "tfrecord": ["tfrecord"], "bundle": ["bundle"]}
+ALSO = {"picture": ["pixels"], "mat": ["mat"], "tfrecord": ["tfrecord"], "bundle": ["bundle"],
+        "keras": ["../data/legacy", "../data/weights"]}
 EXIF = (b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0",
         b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x03\0\0\0\0\0\0")
+DATASET = (b'{"format":"marque.dataset","version":1,"pictures":2,"classes":["a",{"bytes":"ff"}],"counts":[[1,0,0],[0,0,1]],'
+           b'"splits":{"train":{"pictures":1,"index":"train.idx","index_sha256":"00","shards":[{"file":"train-00000-of-00001.tfrecord",'
+           b'"pictures":1,"bytes":9}]}},"split":{"rule":"","seed":1,"test":0.3,"val":0.1,"folds":5,"group_by":"(a)"},"boxes":true,'
+           b'"margin":0.1,"store":"crop","max_side":9,"presize":9,"boxes_taken":"ignore","decode":"scaled","truncated":"accept",'
+           b'"cleaned":[{}],"source":{"kind":"folder","classes":"class = top folder","truncated":["a"]}}')
 RECIPE = (b'{"imgsz":299,"crop":true,"exif":true,"margin":0.1,"filter":"pillow-bilinear","fit":"pad","range":"tf",'
           b'"background":[255,255,255]}')
 
@@ -52,8 +65,36 @@ def archives():
             yield tar([member])
 
 
+def index(rows):
+    """A data set's index (src/data/shards.h); the fuzzer puts its checksums right."""
+    head = b"marqueIX" + struct.pack("<IIQIIII", 1, 56, rows, 1, 0, 0, 0)
+    return head + b"".join(struct.pack("<IIQQ", 0, i, i * 99, 83) + bytes(32) for i in range(rows))
+
+
+def foreign():
+    """Small pictures of each foreign format, of every kind that its reader knows; HEIC and AVIF where heif-enc is there."""
+    rgb, few = shades(7, 5), shades(9, 11, levels=2)
+    grey = [[p[:1] for p in row] for row in rgb]
+    rgba = [[(*p, 200) for p in row] for row in rgb]
+    tiffs = [tiff(rgb), tiff(grey, order=">", turn=6), tiff(rgba, extra=2, pages=2), tiff(rgba, photometric=5), tiff(grey, bits=16),
+             tiff(rgb, packing=8), tiff(grey, packing=32773)]
+    bmps = [bmp(rgb), bmp(few, bits=8), bmp(few, bits=4), bmp(rgb, bits=16, top_down=True), bmp(rgba, bits=32, masks=True),
+            bmp(rgb, core=True)]
+    gifs = [gif(few), gif(few, interlaced=True, transparent=few[0][0]), gif(few, frames=2)]
+    heifs = []
+    with tempfile.TemporaryDirectory() as folder:
+        source, made = Path(folder) / "source.png", Path(folder) / "made"
+        source.write_bytes(png(16, 16))
+        for how in ([], ["-A"]) if shutil.which("heif-enc") else ():
+            subprocess.run(["heif-enc", *how, "-q", "30", "-o", made, source], check=True, capture_output=True)
+            heifs.append(made.read_bytes())
+    return {"tiff": tiffs, "bmp": bmps, "gif": gifs, "heif": heifs}
+
+
 SEEDS = {"members": list(archives()), "csv": [b"path,label\n", b'\xef\xbb\xbfpath,label\r\n"a,""b"".jpg",x\r\n\r\nb.jpg,"two\nlines"\r\n'],
-         "exif": EXIF, "recipe": [RECIPE],
+         "exif": EXIF, "recipe": [RECIPE], "dataset": [DATASET], "index": [index(0), index(1), index(3)],
+         "inflate": [zlib.compress(b""), zlib.compress(b"abc" * 400), gzip.compress(b"a" * 99), gzip.compress(b"a") * 2, bytes(9)],
+         "keras": list(archives())[:2],
          "xml": [b"<annotation><filename>a.jpg</filename><object><name>ant &amp; b</name><difficult>0</difficult><bndbox>"
                  b"<xmin>1</xmin><ymin>2</ymin></bndbox></object></annotation>", b"<!DOCTYPE a><a/>"],
          "json_list": [b'{"info":{"a":[1]},"images":[{"id":1,"file_name":"a\\"b"},{"id":2}],"x":1}', b'{"images":[]}'],
@@ -64,7 +105,15 @@ PARALLEL = 2
 
 
 def folders(name):
-    return [CORPUS / name, *(GOLDEN / folder for folder in ALSO.get(name, []))]
+    also = [GOLDEN / folder for folder in ALSO.get(name, [])] + [MADE / name]
+    return [CORPUS / name, *(folder for folder in also if folder.exists())]
+
+
+def make_foreign():
+    for name, files in foreign().items():
+        (MADE / name).mkdir(parents=True, exist_ok=True)
+        for number, data in enumerate(files):
+            (MADE / name / str(number)).write_bytes(data)
 
 
 def call(program, name, *words):
@@ -126,6 +175,8 @@ def main():
     seconds = int(words[1]) if len(words) > 1 else 10
     programs = {p.name[len("fuzz_"):]: p for p in sorted((build / "tests").glob("fuzz_*")) if os.access(p, os.X_OK)}
     names = words[2:] or [n for n in programs if n != "nothing"]
+    if not {"tiff", "bmp", "gif", "heif"}.isdisjoint(names):
+        make_foreign()
     with ThreadPoolExecutor(PARALLEL) as pool:
         if "--grow" in sys.argv:
             list(pool.map(lambda n: grow(programs[n], n, seconds), names))

@@ -2,9 +2,8 @@
  * afterwards: regular files and folders only, no more bytes than may be, and beside the folder nothing at
  * all. The checksums of tar's headers are put right after each change, since random bytes seldom have right
  * ones. */
-#include "fuzz/fuzz.h"
+#include "fuzz/arena.h"
 
-#include "base/file.h"
 #include "unpack/members.h"
 
 #include <fcntl.h>
@@ -15,23 +14,16 @@ enum { MOST = 1 << 20, BLOCK = 512, SUM = 148, MAGIC = 257 };
 
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed);
-int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 /* ARENA/in is unpacked into; ARENA holds nothing else. */
-static char arena[] = "/tmp/marque-fuzz-XXXXXX", inside[sizeof arena + 3];
-
-static void leave(void) {
-    mq_err err = {0};
-    if (mq_remove_folder(&err, arena) != MQ_OK) fprintf(stderr, "%s\n", err.text);
-}
+static char inside[sizeof arena + 3];
 
 int LLVMFuzzerInitialize(int *argc, char ***argv) {
     (void)argc;
     (void)argv;
-    fuzz_require(mkdtemp(arena) != NULL, "no folder to work in");
+    make_arena();
     snprintf(inside, sizeof inside, "%s/in", arena);
-    fuzz_require(atexit(leave) == 0 && freopen("/dev/null", "w", stdout) != NULL,
-                 "stdout, where members are told, stays");
+    fuzz_require(freopen("/dev/null", "w", stdout) != NULL, "stdout, where members are told, stays");
     return 0;
 }
 

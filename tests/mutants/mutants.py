@@ -26,17 +26,17 @@ from tap import Tap  # noqa: E402
 FOLDER = ROOT / "build/mutants"
 TIME_LIMIT = 120
 FEW = 12  # faults that are not worth a second copy
-# Scripts that need another program than marque.
-PROBES = {"faults/test_checkpoints.py": ["checkpoint_probe"]}
+# Scripts that need another program than marque, or more.
+PROBES = {"faults/test_checkpoints.py": ["checkpoint_probe"], "cli/test_truncated.py": ["prepare_probe", "example_probe"]}
 
 
 def targets(tests):
     """What must be built for these tests."""
     wanted = []
     for test in tests:
-        wanted += ["marque"] if test.startswith("cli/") else PROBES.get(test, [test])
+        wanted += PROBES.get(test, [] if test.startswith("cli/") else [test])
         if test.startswith("cli/"):
-            wanted += ["marque-convert", "marque-unpack", "marque-pictures"]
+            wanted += ["marque", "marque-convert", "marque-unpack", "marque-pictures"]
     return sorted(set(wanted))
 
 

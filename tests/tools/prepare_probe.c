@@ -1,6 +1,7 @@
 /* prepare_probe.c: shows what the library makes of a picture, for comparison with Pillow and TensorFlow.
  *
  *   prepare_probe decode FILE                    "WIDTH HEIGHT ORIENTATION\n" and RGB bytes
+ *   prepare_probe salvage FILE                   the same of a picture that is cut short
  *   prepare_probe resize FILE W H pillow         RGB bytes
  *   prepare_probe resize FILE W H tensorflow     RGB, f32
  *   prepare_probe median FILE                    RGB bytes
@@ -36,6 +37,18 @@ static mq_status show_decode(mq_err *err, const char *name, const mq_buf *file) 
     mq_pixels pixels = {0};
     MQ_TRY(mq_picture_probe(err, name, file->data, file->size, &info));
     MQ_TRY(decode(err, name, file, &pixels));
+    printf("%u %u %d\n", pixels.width, pixels.height, info.orientation);
+    fwrite(pixels.rgb, 3, (size_t)pixels.width * pixels.height, stdout);
+cleanup:
+    mq_pixels_free(&pixels);
+    return status;
+}
+
+static mq_status show_salvage(mq_err *err, const char *name, const mq_buf *file) {
+    mq_status status = MQ_OK;
+    mq_picture_info info;
+    mq_pixels pixels = {0};
+    MQ_TRY(mq_picture_salvage(err, &(mq_encoded){name, file->data, file->size}, WHITE, &info, &pixels));
     printf("%u %u %d\n", pixels.width, pixels.height, info.orientation);
     fwrite(pixels.rgb, 3, (size_t)pixels.width * pixels.height, stdout);
 cleanup:
@@ -187,6 +200,7 @@ int main(int argc, char **argv) {
     if (status == MQ_OK) {
         status = MQ_USAGE;
         if (strcmp(argv[1], "decode") == 0) status = show_decode(&err, argv[2], &file);
+        if (strcmp(argv[1], "salvage") == 0) status = show_salvage(&err, argv[2], &file);
         if (strcmp(argv[1], "decode-smaller") == 0 && argc == 4) status = show_smaller(&err, argv + 2, &file);
         if (strcmp(argv[1], "scaled") == 0 && argc == 5) status = show_scaled(&err, argv + 2, &file);
         if (strcmp(argv[1], "median") == 0) status = show_median(&err, argv[2], &file);

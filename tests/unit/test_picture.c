@@ -108,15 +108,16 @@ static mq_status decode_copy(const uint8_t *bytes, size_t size, mq_err *err) {
     return status;
 }
 
-static const char *const SAMPLES[] = {"rgb-420.jpg",         "rgb-progressive.jpg", "cmyk.jpg",  "grey-8.png",
-                                      "rgba-interlaced.png", "palette-clear.png",   "rgb.webp",  "rgba.webp",
-                                      "rgba-lossless.webp",  "animated.webp",       "exif-8.jpg"};
+static const char *const SAMPLES[] = {
+    "rgb-420.jpg",        "rgb-progressive.jpg", "cmyk.jpg",          "grey-8.png",
+    "rgb-interlaced.png", "rgba-interlaced.png", "palette-clear.png", "rgb.webp",
+    "rgba.webp",          "rgba-lossless.webp",  "animated.webp",     "exif-8.jpg"};
 
 static void test_every_prefix_fails(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof SAMPLES / sizeof *SAMPLES; i++) {
         mq_buf file = golden(SAMPLES[i]);
-        for (size_t size = 0; size < file.size; size += size + 70 < file.size && size > 70 ? 5 : 1) {
+        for (size_t size = 0; size < file.size; size++) {
             mq_err err;
             if (decode_copy(file.data, size, &err) != MQ_BAD_DATA)
                 fail_msg("%s: the first %zu of %zu bytes were taken", SAMPLES[i], size, file.size);
