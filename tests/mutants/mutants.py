@@ -27,7 +27,7 @@ FOLDER = ROOT / "build/mutants"
 TIME_LIMIT = 120
 FEW = 12  # faults that are not worth a second copy
 # Scripts that need another program than marque.
-PROBES = {"faults/test_checkpoints.py": ["checkpoint_probe"]}
+PROBES = {"faults/test_checkpoints.py": ["checkpoint_probe"], "faults/test_waiting.py": ["marque"]}
 
 
 def targets(tests):

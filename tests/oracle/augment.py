@@ -18,9 +18,7 @@ import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-
 import numpy as np
-import tensorflow as tf
 from PIL import Image, ImageEnhance, ImageOps
 from scipy import ndimage
 
@@ -148,6 +146,7 @@ PILLOW = {
 
 
 def tf_hue(pixels, turn):
+    import tensorflow as tf  # seconds, which augment_draws.py can do without
     scaled = tf.image.adjust_hue(tf.constant(pixels, tf.float32) / 255, turn)
     return np.round(np.asarray(scaled) * 255)
 
