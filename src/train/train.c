@@ -95,13 +95,8 @@ mq_status mq_train_describe(mq_err *err, const mq_train_plan *plan, size_t stage
 
 /* The order and flips of the present epoch, functions of seed and epoch alone. */
 static void draw_epoch(mq_session *s) {
-    const uint64_t seed = s->plan->seed;
-    const uint32_t epoch = s->state.epochs_done;
-    const mq_augment *augment = s->plan->stages[s->state.stage].augment;
-    mq_sampling_draw(s->sampling, seed, epoch, s->order, s->times);
-    for (size_t i = 0; i < s->count; i++)
-        s->flips[i] = mq_augment_flip(
-            augment, &(mq_draw){seed, epoch, s->plan->parts->train[s->order[i]], s->times[i]});
+    mq_sampling_epoch(s->sampling, s->plan->stages[s->state.stage].augment, s->plan->seed,
+                      s->state.epochs_done, &(mq_epoch){s->order, s->times, s->flips});
 }
 
 enum { SHOWN = 32 }; /* pictures, so that large batches do not take more memory than was planned */
@@ -116,7 +111,8 @@ static void show_first_batch(const mq_session *s) {
     snprintf(name, sizeof name, "batch-%u.jpg", s->state.stage + 1);
     mq_status status = mq_run_path(&err, plan->run, name, &path);
     if (status == MQ_OK) status = mq_calloc(&err, s->count, sizeof *pictures, "pictures", &pictures);
-    for (size_t i = 0; status == MQ_OK && i < s->count; i++) pictures[i] = s->plan->parts->train[s->order[i]];
+    for (size_t i = 0; status == MQ_OK && i < s->count; i++)
+        pictures[i] = mq_sampling_picture(s->sampling, s->order[i]);
     const mq_loader_plan load = {.size = sizeof load,
                                  .dataset = plan->dataset,
                                  .split = MQ_TRAIN,

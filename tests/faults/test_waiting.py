@@ -17,10 +17,10 @@ from pictures import write_classes  # noqa: E402
 from tap import Tap  # noqa: E402
 from workshop import rows  # noqa: E402
 
-CLASSES, EACH = 3, 8
+CLASSES, EACH = 3, 5
 DELAY = 400_000  # microseconds for each picture: many times what the network needs
 # The cache is off, so that every epoch reads its pictures; two stages, since the loader is opened anew in the second.
-ARGS = ["train", "data.mq", "--imgsz", "71", "--dtype", "f32", "--head", "linear", "-b", "4", "-j", "1", "--cache", "off",
+ARGS = ["train", "data.mq", "--imgsz", "71", "--dtype", "f32", "-b", "4", "-j", "1", "--cache", "off",
         "--stages", "head:2@1e-3,head:1@5e-4"]
 LINE = re.compile(r"head (\d)/\d \[(\d+)/\d+ \d+%\] loss [^\r]*? img/s data (\d+)% eta ")
 
