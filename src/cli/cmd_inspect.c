@@ -3,11 +3,11 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "base/rng.h"
 #include "base/text.h"
 #include "cli/common.h"
 #include "data/sheet.h"
 #include "infer/model.h"
+#include "train/sampling.h"
 
 #include <string.h>
 
@@ -212,10 +212,36 @@ static void print_cleaned(const mq_json *lists) {
     }
 }
 
-static mq_status data_json(mq_err *err, const mq_dataset *data, const size_t *counts) {
+/* What training makes of its pictures where nobody says otherwise. */
+static mq_recipe recipe_of(const mq_dataset *data, uint32_t imgsz) {
+    const uint32_t presize = mq_dataset_presize(data);
+    mq_recipe recipe = mq_recipe_default(presize ? presize : imgsz, MQ_RANGE_TF);
+    mq_dataset_recipe(data, &recipe);
+    return recipe;
+}
+
+static void print_recipe(const mq_dataset *data, const mq_recipe *recipe) {
+    const uint32_t presize = mq_dataset_presize(data);
+    if (recipe->crop)
+        printf("seen: the box and %g %% of its sides around it; augmentation never loses the box\n",
+               100 * recipe->margin);
+    else
+        puts("seen: the whole picture");
+    puts(recipe->decode == MQ_DECODE_SCALED
+             ? "decoded: scaled, JPEGs far larger than needed at 1/2, 1/4 or 1/8 of their sides"
+             : "decoded: exactly");
+    if (presize)
+        printf("stored: for --imgsz %u, --fit stretch and --filter pillow alone (--presize)\n", presize);
+    else
+        puts("stored: as they came, for every --imgsz, --fit and --filter (standard: stretch, pillow)");
+}
+
+static mq_status data_json(mq_err *err, const mq_dataset *data, const mq_recipe *recipe,
+                           const size_t *counts) {
     mq_status status = MQ_OK;
-    mq_json *list = NULL, *cleaned = NULL, *all = NULL;
+    mq_json *list = NULL, *cleaned = NULL, *recipe_json = NULL, *all = NULL;
     MQ_TRY(cleaned_json(err, data, &cleaned));
+    MQ_TRY(mq_recipe_to_json(err, recipe, &recipe_json));
     MQ_TRY(mq_json_pack(err, &list, "[]"));
     for (size_t c = 0; c < mq_dataset_classes(data); c++) {
         const size_t *n = counts + c * MQ_SPLITS;
@@ -225,20 +251,23 @@ static mq_status data_json(mq_err *err, const mq_dataset *data, const size_t *co
                             (int)n[MQ_VAL], "test", (int)n[MQ_TEST]));
         MQ_TRY(mq_json_append(err, list, one));
     }
-    MQ_TRY(mq_json_pack(err, &all, "{s:o, s:s, s:i, s:i, s:i, s:b, s:O, s:O}", "data",
-                        mq_json_text(mq_dataset_folder(data)), "sha256", mq_dataset_digest(data), "train",
-                        (int)mq_dataset_count(data, MQ_TRAIN), "val", (int)mq_dataset_count(data, MQ_VAL),
-                        "test", (int)mq_dataset_count(data, MQ_TEST), "boxes",
-                        (int)mq_dataset_has_boxes(data), "cleaned", cleaned, "classes", list));
+    MQ_TRY(mq_json_pack(
+        err, &all, "{s:o, s:s, s:i, s:i, s:i, s:b, s:s, s:i, s:O, s:O, s:O}", "data",
+        mq_json_text(mq_dataset_folder(data)), "sha256", mq_dataset_digest(data), "train",
+        (int)mq_dataset_count(data, MQ_TRAIN), "val", (int)mq_dataset_count(data, MQ_VAL), "test",
+        (int)mq_dataset_count(data, MQ_TEST), "boxes", (int)mq_dataset_has_boxes(data), "decode",
+        recipe->decode == MQ_DECODE_SCALED ? "scaled" : "exact", "presize", (int)mq_dataset_presize(data),
+        "recipe", recipe_json, "cleaned", cleaned, "classes", list));
     MQ_TRY(mq_print_json(err, &all));
 cleanup:
     mq_json_free(&list);
     mq_json_free(&cleaned);
+    mq_json_free(&recipe_json);
     mq_json_free(&all);
     return status;
 }
 
-static mq_status inspect_data(mq_err *err, const char *path, bool as_json) {
+static mq_status inspect_data(mq_err *err, const char *path, const inspect_options *o) {
     mq_status status = MQ_OK;
     mq_dataset *data = NULL;
     size_t *counts = NULL;
@@ -246,8 +275,9 @@ static mq_status inspect_data(mq_err *err, const char *path, bool as_json) {
     MQ_TRY(mq_dataset_open(err, path, &data));
     MQ_TRY(check_records(err, data));
     MQ_TRY(count_classes(err, data, &counts));
-    if (as_json) {
-        MQ_TRY(data_json(err, data, counts));
+    const mq_recipe recipe = recipe_of(data, (uint32_t)o->imgsz);
+    if (o->json) {
+        MQ_TRY(data_json(err, data, &recipe, counts));
         goto cleanup;
     }
     mq_progress_keep("every record is sound");
@@ -260,6 +290,7 @@ static mq_status inspect_data(mq_err *err, const char *path, bool as_json) {
     printf("total %6zu %6zu %6zu  %zu classes, boxes %s, SHA-256 %s\n", mq_dataset_count(data, MQ_TRAIN),
            mq_dataset_count(data, MQ_VAL), mq_dataset_count(data, MQ_TEST), mq_dataset_classes(data),
            mq_dataset_has_boxes(data) ? "yes" : "no", mq_dataset_digest(data));
+    print_recipe(data, &recipe);
     print_cleaned(mq_dataset_cleaned(data));
 cleanup:
     free(counts);
@@ -267,50 +298,64 @@ cleanup:
     return status;
 }
 
-/* The epoch's order and flips, as training draws them. */
-static void draw_order(const inspect_options *o, const mq_augment *augment, uint32_t *order, uint8_t *flips,
-                       size_t count) {
-    const uint64_t seed = (uint64_t)o->seed;
-    const uint32_t epoch = (uint32_t)(o->epoch - 1);
-    mq_rng_permutation(seed, MQ_RNG_SHUFFLE, epoch, order, (uint32_t)count);
-    for (size_t i = 0; i < count; i++)
-        flips[i] = mq_augment_flip(augment, &(mq_draw){seed, epoch, order[i], 0});
+/* All training pictures in the order of an epoch, as training draws it; [count] each, freed by its owner. */
+typedef struct {
+    size_t count;
+    mq_epoch epoch; /* places are pictures: the subset is all of them */
+} shown_epoch;
+
+static void free_epoch(shown_epoch *e) {
+    free(e->epoch.order);
+    free(e->epoch.times);
+    free(e->epoch.flips);
+}
+
+static mq_status draw_epoch(mq_err *err, const inspect_options *o, const mq_dataset *data,
+                            const mq_augment *augment, shown_epoch *e) {
+    mq_status status = MQ_OK;
+    mq_sampling *sampling = NULL;
+    e->count = mq_dataset_count(data, MQ_TRAIN);
+    MQ_TRY(mq_calloc(err, e->count, sizeof *e->epoch.order, "the order of pictures", &e->epoch.order));
+    MQ_TRY(mq_calloc(err, e->count, sizeof *e->epoch.times, "the order of pictures", &e->epoch.times));
+    MQ_TRY(mq_calloc(err, e->count, sizeof *e->epoch.flips, "the flips of pictures", &e->epoch.flips));
+    MQ_TRY(mq_sampling_create(err, &(mq_sampling_plan){.dataset = data, .count = e->count}, &sampling));
+    mq_sampling_epoch(sampling, augment, (uint64_t)o->seed, (uint32_t)(o->epoch - 1), &e->epoch);
+cleanup:
+    mq_sampling_free(&sampling);
+    return status;
 }
 
 static mq_status draw_batch(mq_err *err, const char *path, const inspect_options *o) {
     mq_status status = MQ_OK;
     mq_dataset *data = NULL;
     mq_augment *augment = NULL;
-    uint32_t *order = NULL;
-    uint8_t *flips = NULL;
+    shown_epoch shown = {0};
     mq_recipe recipe = mq_recipe_default((uint32_t)o->imgsz, MQ_RANGE_TF);
     MQ_REQUIRE(o->output, err, MQ_USAGE, "--batch needs a picture to write to: -o sheet.jpg");
     MQ_TRY(mq_sheet_check(err, o->output));
     MQ_TRY(mq_augment_parse(err, o->augment, &augment));
     MQ_TRY(mq_dataset_open(err, path, &data));
     mq_dataset_recipe(data, &recipe);
-    const size_t count = mq_dataset_count(data, MQ_TRAIN);
-    MQ_TRY(mq_calloc(err, count, sizeof *order, "the order of pictures", &order));
-    MQ_TRY(mq_calloc(err, count, sizeof *flips, "the flips of pictures", &flips));
-    draw_order(o, augment, order, flips, count);
+    MQ_TRY(draw_epoch(err, o, data, augment, &shown));
     const mq_loader_plan plan = {.size = sizeof plan,
                                  .dataset = data,
                                  .split = MQ_TRAIN,
                                  .recipe = &recipe,
-                                 .order = order,
-                                 .flips = flips,
-                                 .count = count,
+                                 .order = shown.epoch.order,
+                                 .flips = shown.epoch.flips,
+                                 .times = shown.epoch.times,
+                                 .count = shown.count,
                                  .batch = (size_t)o->batch,
                                  .workers = mq_choose_threads(0, 0),
                                  .augment = augment,
                                  .seed = (uint64_t)o->seed,
                                  .epoch = (uint32_t)(o->epoch - 1)};
     MQ_TRY(mq_sheet_write(err, &plan, o->output));
-    printf("%s: %zu pictures of epoch %lld, %s\n", o->output, plan.batch < count ? plan.batch : count,
-           (long long)o->epoch, mq_augment_text(augment));
+    printf("%s: %zu pictures of epoch %lld, %s\n", o->output,
+           plan.batch < shown.count ? plan.batch : shown.count, (long long)o->epoch,
+           mq_augment_text(augment));
 cleanup:
-    free(order);
-    free(flips);
+    free_epoch(&shown);
     mq_dataset_free(&data);
     mq_augment_free(&augment);
     return status;
@@ -326,7 +371,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
     if (o->batch) return draw_batch(err, path, o);
     MQ_TRY(mq_path_join(err, path, "config.json", &config));
     if (mq_folder_exists(path) && !mq_file_exists(config)) {
-        MQ_TRY(inspect_data(err, path, o->json));
+        MQ_TRY(inspect_data(err, path, o));
     } else {
         MQ_TRY(mq_model_find(err, path, &model));
         MQ_TRY(inspect_bundle(err, model, o->json));

@@ -293,6 +293,10 @@ const char *mq_dataset_digest(const mq_dataset *dataset) {
     return dataset->digest;
 }
 
+uint32_t mq_dataset_presize(const mq_dataset *dataset) {
+    return dataset->presize;
+}
+
 void mq_dataset_recipe(const mq_dataset *dataset, mq_recipe *recipe) {
     recipe->crop = dataset->boxes;
     recipe->margin = dataset->boxes ? dataset->margin : 0;

@@ -51,6 +51,9 @@ const mq_json *mq_dataset_cleaned(const mq_dataset *dataset);
 MQ_MUST_USE mq_status mq_dataset_check_recipe(mq_err *err, const mq_dataset *dataset,
                                               const mq_recipe *recipe);
 
+/* The side its pictures were stored for (import's --presize); 0: they are as they came. */
+uint32_t mq_dataset_presize(const mq_dataset *dataset);
+
 /* What the importer proposes for recipes: crop to boxes, margin, and how JPEGs are decoded. */
 void mq_dataset_recipe(const mq_dataset *dataset, mq_recipe *recipe);
 

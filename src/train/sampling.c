@@ -135,3 +135,16 @@ void mq_sampling_draw(mq_sampling *s, uint64_t seed, uint32_t epoch, uint32_t *o
         mq_rng_permutation(seed, MQ_RNG_SHUFFLE, epoch, order, (uint32_t)count);
     }
 }
+
+uint32_t mq_sampling_picture(const mq_sampling *s, uint32_t place) {
+    return s->plan.subset ? s->plan.subset[place] : place;
+}
+
+void mq_sampling_epoch(mq_sampling *s, const mq_augment *augment, uint64_t seed, uint32_t epoch,
+                       const mq_epoch *out) {
+    mq_sampling_draw(s, seed, epoch, out->order, out->times);
+    for (size_t i = 0; i < s->plan.count; i++) {
+        const mq_draw draw = {seed, epoch, mq_sampling_picture(s, out->order[i]), out->times[i]};
+        out->flips[i] = mq_augment_flip(augment, &draw);
+    }
+}

@@ -95,13 +95,8 @@ mq_status mq_train_describe(mq_err *err, const mq_train_plan *plan, size_t stage
 
 /* The order and flips of the present epoch, functions of seed and epoch alone. */
 static void draw_epoch(mq_session *s) {
-    const uint64_t seed = s->plan->seed;
-    const uint32_t epoch = s->state.epochs_done;
-    const mq_augment *augment = s->plan->stages[s->state.stage].augment;
-    mq_sampling_draw(s->sampling, seed, epoch, s->order, s->times);
-    for (size_t i = 0; i < s->count; i++)
-        s->flips[i] = mq_augment_flip(
-            augment, &(mq_draw){seed, epoch, s->plan->parts->train[s->order[i]], s->times[i]});
+    mq_sampling_epoch(s->sampling, s->plan->stages[s->state.stage].augment, s->plan->seed,
+                      s->state.epochs_done, &(mq_epoch){s->order, s->times, s->flips});
 }
 
 enum { SHOWN = 32 }; /* pictures, so that large batches do not take more memory than was planned */
@@ -116,7 +111,8 @@ static void show_first_batch(const mq_session *s) {
     snprintf(name, sizeof name, "batch-%u.jpg", s->state.stage + 1);
     mq_status status = mq_run_path(&err, plan->run, name, &path);
     if (status == MQ_OK) status = mq_calloc(&err, s->count, sizeof *pictures, "pictures", &pictures);
-    for (size_t i = 0; status == MQ_OK && i < s->count; i++) pictures[i] = s->plan->parts->train[s->order[i]];
+    for (size_t i = 0; status == MQ_OK && i < s->count; i++)
+        pictures[i] = mq_sampling_picture(s->sampling, s->order[i]);
     const mq_loader_plan load = {.size = sizeof load,
                                  .dataset = plan->dataset,
                                  .split = MQ_TRAIN,
@@ -136,15 +132,26 @@ static void show_first_batch(const mq_session *s) {
     free(pictures);
 }
 
-static void tell_training(const mq_session *s, double seconds, size_t worked) {
+/* What this process did of an epoch. */
+typedef struct {
+    size_t pictures;
+    double seconds;
+    double waited; /* of them, for pictures that the loader had not ready */
+} epoch_work;
+
+static double pace_of(const epoch_work *work) {
+    return work->seconds > 0 ? (double)work->pictures / work->seconds : 0;
+}
+
+static void tell_training(const mq_session *s, const epoch_work *work) {
     const mq_stage *stage = &s->plan->stages[s->state.stage];
-    const double done = (double)s->state.position, pace = seconds > 0 ? (double)worked / seconds : 0;
+    const double done = (double)s->state.position, pace = pace_of(work);
     const double left = (double)(stage->epochs - s->state.epoch) * (double)s->count - done;
     const mq_train_progress p = {.phase = MQ_PHASE_TRAIN,
                                  .done = s->state.position,
                                  .total = s->count,
-                                 .seconds = seconds,
-                                 .waited = mq_trunk_waited(s->trunk),
+                                 .seconds = work->seconds,
+                                 .waited = work->waited,
                                  .left = pace > 0 ? left / pace : 0,
                                  .epoch = s->state.epoch + 1,
                                  .epochs = stage->epochs,
@@ -212,7 +219,7 @@ cleanup:
 }
 
 /* The rest of the present epoch, from state.position on. */
-static mq_status train_epoch(mq_err *err, mq_session *s, double *seconds, size_t *worked) {
+static mq_status train_epoch(mq_err *err, mq_session *s, epoch_work *work) {
     mq_status status = MQ_OK;
     const size_t from = s->state.position;
     const float *x;
@@ -221,20 +228,20 @@ static mq_status train_epoch(mq_err *err, mq_session *s, double *seconds, size_t
     draw_epoch(s);
     if (!s->state.epoch && !from) show_first_batch(s);
     MQ_TRY(begin_epoch(err, s));
-    const double start = mq_seconds();
+    const double start = mq_seconds(), waited = mq_trunk_waited(s->trunk);
     for (;;) {
         MQ_TRY(mq_trunk_next(err, s->trunk, MQ_TRAIN, &x, &labels, &n));
         if (!n) break;
         MQ_TRY(train_step(err, s, x, &labels, n));
-        tell_training(s, mq_seconds() - start, s->state.position - from);
+        *work = (epoch_work){s->state.position - from, mq_seconds() - start,
+                             mq_trunk_waited(s->trunk) - waited};
+        tell_training(s, work);
         if (mq_session_stopped(s)) {
             MQ_TRY(mq_session_save(err, s));
             MQ_REQUIRE(false, err, MQ_INTERRUPTED, "stopped; a checkpoint is written");
         }
         if (mq_seconds() - s->checkpointed >= s->plan->checkpoint_every) mq_session_save_or_warn(s);
     }
-    *seconds = mq_seconds() - start;
-    *worked = s->state.position - from;
 cleanup:
     return status;
 }
@@ -297,7 +304,8 @@ static bool better(const mq_session *s, const mq_scores *scores) {
                                                : by_loss || (same_loss && by_top1);
 }
 
-static mq_status record_epoch(mq_err *err, mq_session *s, const mq_scores *scores, double img_s, bool best) {
+static mq_status record_epoch(mq_err *err, mq_session *s, const mq_scores *scores, const epoch_work *work,
+                              bool best) {
     mq_status status = MQ_OK;
     const mq_stage *stage = &s->plan->stages[s->state.stage];
     const double done = (double)s->state.position;
@@ -312,15 +320,15 @@ static mq_status record_epoch(mq_err *err, mq_session *s, const mq_scores *score
                             .val_auc = scores->auc,
                             .val_mae = scores->mae,
                             .lr = stage->lr,
-                            .img_s = img_s,
-                            .data_pct = 100 * mq_trunk_waited(s->trunk) / (mq_seconds() - s->resumed)};
+                            .img_s = pace_of(work),
+                            .data_pct = 100 * work->waited / fmax(work->seconds, 1e-9)};
     MQ_TRY(mq_run_add(err, s->plan->run, &row));
     mq_records_epoch(s->records, &row, best);
     const mq_train_progress p = {.phase = MQ_PHASE_EPOCH,
                                  .epoch = s->state.epoch + 1,
                                  .epochs = stage->epochs,
                                  .stage = stage->thaw,
-                                 .img_s = img_s,
+                                 .img_s = row.img_s,
                                  .row = &row,
                                  .best = best};
     if (s->plan->progress) s->plan->progress(s->plan->user, &p);
@@ -328,7 +336,7 @@ cleanup:
     return status;
 }
 
-static mq_status end_epoch(mq_err *err, mq_session *s, double img_s, mq_scores *scores) {
+static mq_status end_epoch(mq_err *err, mq_session *s, const epoch_work *work, mq_scores *scores) {
     mq_status status = MQ_OK;
     MQ_TRY(score_epoch(err, s, scores));
     const bool best = better(s, scores);
@@ -340,7 +348,7 @@ static mq_status end_epoch(mq_err *err, mq_session *s, double img_s, mq_scores *
         s->state.best_loss = scores->loss;
         if (s->validation) MQ_TRY(mq_session_keep_best(err, s));
     }
-    MQ_TRY(record_epoch(err, s, scores, img_s, best));
+    MQ_TRY(record_epoch(err, s, scores, work, best));
     s->state.epoch++;
     s->state.position = 0;
     s->state.loss_sum = 0;
@@ -388,10 +396,9 @@ static mq_status train_stages(mq_err *err, mq_session *s, mq_scores *last) {
         const mq_stage *stage = &s->plan->stages[s->state.stage];
         MQ_TRY(open_stage(err, s));
         while (s->state.epoch < stage->epochs) {
-            double seconds = 0;
-            size_t worked = 0;
-            MQ_TRY(train_epoch(err, s, &seconds, &worked));
-            MQ_TRY(end_epoch(err, s, seconds > 0 ? (double)worked / seconds : 0, last));
+            epoch_work work = {0};
+            MQ_TRY(train_epoch(err, s, &work));
+            MQ_TRY(end_epoch(err, s, &work, last));
         }
         if (s->state.stage + 1 == s->plan->stage_count)
             break; /* the last stage's state stays, to be extended */

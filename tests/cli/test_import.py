@@ -216,6 +216,11 @@ def test_presize(tap, m):
                  ["inspect", data, "--batch", "13", "--imgsz", "48", "--augment", "reference", "-o", data + ".png"], 0)
     sheets = [(m.folder / f"{data}.png").read_bytes() for data in ("originals.mq", "sized.mq")]
     tap.check("are the same pixels", sheets[0] == sheets[1])
+    told = json.loads(m.run(["inspect", "sized.mq", "--json"]).out)
+    tap.check("inspect tells how they are stored and looked at", [told["presize"], told["decode"], told["recipe"]["crop"],
+              told["recipe"]["margin"], told["recipe"]["imgsz"], told["recipe"]["fit"]] == [48, "exact", True, 0.2, 48, "stretch"], told)
+    m.expect(tap, "in words, too", ["inspect", "sized.mq"], 0,
+             out=["seen: the box and 20 % of its sides around it", "decoded: exactly", "stored: for --imgsz 48, --fit stretch"])
     m.expect(tap, "another size", ["inspect", "sized.mq", "--batch", "4", "--imgsz", "40", "-o", "no.png"], 64,
              err="--imgsz 48")
     m.expect(tap, "the loader alone, too", ["bench", "sized.mq"], 64, err="made for 48 pixels")
@@ -231,6 +236,11 @@ def test_scaled(tap, m):
     read = lambda data: json.loads((m.folder / data / "dataset.json").read_text())
     tap.check("it stands in the data set, where it is asked for",
               [read(data).get("decode") for data in ("exact.mq", "scaled.mq")] == [None, "scaled"])
+    told = [json.loads(m.run(["inspect", data, "--json", "--imgsz", "71"]).out) for data in ("exact.mq", "scaled.mq")]
+    tap.check("inspect tells it", [(one["decode"], one["recipe"].get("decode"), one["presize"], one["recipe"]["imgsz"]) for one in told] ==
+              [("exact", None, 0, 71), ("scaled", "scaled", 0, 71)], told)
+    m.expect(tap, "in words, too", ["inspect", "scaled.mq"], 0,
+             out=["seen: the whole picture", "decoded: scaled, JPEGs far larger", "stored: as they came"])
     m.expect(tap, "with --presize", [*words, "-o", "no.mq", "--presize", "48", "--decode", "scaled"], 64, err="leave --decode scaled out")
     text = (m.folder / "scaled.mq/dataset.json").read_text()
     (m.folder / "scaled.mq/dataset.json").write_text(text.replace('"scaled"', '"guessed"'))

@@ -27,7 +27,8 @@ FOLDER = ROOT / "build/mutants"
 TIME_LIMIT = 120
 FEW = 12  # faults that are not worth a second copy
 # Scripts that need another program than marque, or more.
-PROBES = {"faults/test_checkpoints.py": ["checkpoint_probe"], "cli/test_truncated.py": ["prepare_probe", "example_probe"]}
+PROBES = {"faults/test_checkpoints.py": ["checkpoint_probe"], "faults/test_waiting.py": ["marque"],
+          "cli/test_truncated.py": ["prepare_probe", "example_probe"]}
 
 
 def targets(tests):

@@ -6,7 +6,8 @@
 Without an argument the probe is looked for beside the program $MARQUE_BIN. Pictures: $MARQUE_CARS/cars_train/*.jpg cut
 and resized to squares, else none; and two made here (noise, ramps). torchvision on Pillow's pictures is Pillow, so its
 functions are written out here by Pillow's. The tolerance is one grey level everywhere; the name of each check says the
-largest difference met. What is sampled outside the picture is filled with black, as Pillow fills it."""
+largest difference met. What is sampled outside the picture is filled with black, as Pillow fills it. What is drawn, and by
+which odds, augment_draws.py looks at."""
 import io
 import math
 import os
@@ -17,9 +18,7 @@ import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-
 import numpy as np
-import tensorflow as tf
 from PIL import Image, ImageEnhance, ImageOps
 from scipy import ndimage
 
@@ -29,6 +28,8 @@ from tap import Tap  # noqa: E402
 
 PICTURES, SIDE = 6, 199
 IDENTITY = np.eye(3)
+BUILD = pathlib.Path(os.environ.get("MARQUE_BIN", "build/release/marque")).parent
+PROBE = sys.argv[1] if len(sys.argv) > 1 else str(BUILD / "tests/augment_probe")
 
 
 def probe(*args):
@@ -87,6 +88,20 @@ def shear(size, x, y, corner=0):
     return m
 
 
+def rotation(size, degrees):
+    c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return [[c, -s, 0], [s, c, 0], [0, 0, 1]]
+
+
+# From a point behind a change to the point before it, around the middle.
+MATRICES = {
+    "rotate": rotation,
+    "shift": lambda n, x, y: [[1, 0, -x * n], [0, 1, -y * n], [0, 0, 1]],
+    "zoom": lambda n, s: np.diag([1 / s, 1 / s, 1]),
+    "shear": shear,
+}
+
+
 def perspective(image, *v):
     """As torchvision: the corners of the picture and where they go, solved for Pillow's eight numbers."""
     n = image.width
@@ -112,9 +127,9 @@ def jpeg(image, quality):
 PILLOW = {
     "vflip": (lambda image: image.transpose(Image.FLIP_TOP_BOTTOM), [()]),
     "rotate": (lambda image, angle: image.rotate(angle, Image.BILINEAR), [(7.3,), (-33,), (90,), (135,)]),
-    "shift": (affine(lambda n, x, y: [[1, 0, -x * n], [0, 1, -y * n], [0, 0, 1]]), [(0.1, 0), (-0.033, 0.27)]),
-    "zoom": (affine(lambda n, s: np.diag([1 / s, 1 / s, 1])), [(1.2,), (0.77,)]),
-    "shear": (affine(shear), [(0.2, 0, 0), (0, -0.31, 0), (0.1, 0.15, 0), (0.99, 0, 1), (0, -0.4, 1)]),
+    "shift": (affine(MATRICES["shift"]), [(0.1, 0), (-0.033, 0.27)]),
+    "zoom": (affine(MATRICES["zoom"]), [(1.2,), (0.77,)]),
+    "shear": (affine(MATRICES["shear"]), [(0.2, 0, 0), (0, -0.31, 0), (0.1, 0.15, 0), (0.99, 0, 1), (0, -0.4, 1)]),
     "perspective": (perspective, [(.1, .05, .02, .1, .08, .01, .03, .06), (.2, .1, 0, .15, .2, .2, 0, .03)]),
     "brightness": (enhance(ImageEnhance.Brightness), [(0,), (0.3,), (1.7,)]),
     "contrast": (enhance(ImageEnhance.Contrast), [(0,), (0.4,), (1.9,)]),
@@ -131,6 +146,7 @@ PILLOW = {
 
 
 def tf_hue(pixels, turn):
+    import tensorflow as tf  # seconds, which augment_draws.py can do without
     scaled = tf.image.adjust_hue(tf.constant(pixels, tf.float32) / 255, turn)
     return np.round(np.asarray(scaled) * 255)
 
@@ -192,6 +208,4 @@ def main():
 
 
 if __name__ == "__main__":
-    BUILD = pathlib.Path(os.environ.get("MARQUE_BIN", "build/release/marque")).parent
-    PROBE = sys.argv[1] if len(sys.argv) > 1 else str(BUILD / "tests/augment_probe")
     sys.exit(main())

@@ -1,10 +1,15 @@
-/* augment_probe.c: shows what one change makes of a picture, for comparison with Pillow, TensorFlow and
- * Keras.
+/* augment_probe.c: shows what changes make of a picture and what policies draw, for comparison with Pillow,
+ * TensorFlow, Keras and torchvision.
  *
  *   augment_probe change FILE FILL NAME [VALUE...] [+ NAME [VALUE...]]...    RGB bytes of a square picture;
  *                                         a name is a row of the table, the values are those it would draw
- *   augment_probe batch FILE SIZE COUNT POLICY   COUNT versions of one picture, RGB bytes
+ *   augment_probe batch FILE SIZE COUNT POLICY [X1 Y1 X2 Y2]   COUNT versions of one picture, RGB bytes; with
+ *                                         the box of its object
  *   augment_probe time FILE SIZE COUNT POLICY    milliseconds a picture, of decode, resize and augmentation
+ *   augment_probe draw COUNT POLICY       a line for each of the same versions: whether it is mirrored, then
+ *                                         "|", name and values of each change
+ *   augment_probe window WIDTH HEIGHT COUNT POLICY [X1 Y1 X2 Y2]   a line for each: x1 y1 x2 y2 of the window
+ *                                         that a picture of that size is cut to, "-" where none is drawn
  */
 #include "base/clock.h"
 #include "base/file.h"
@@ -52,12 +57,28 @@ cleanup:
     return status;
 }
 
+/* What version i of a picture is drawn for. */
+static mq_draw draw_of(uint32_t i) {
+    return (mq_draw){.seed = 1, .sample = i};
+}
+
+/* The box that four words name; NULL without words. */
+static const mq_box *read_box(char **words, mq_box *box) {
+    if (!words) return NULL;
+    int32_t sides[4];
+    for (size_t i = 0; i < 4; i++) sides[i] = (int32_t)strtol(words[i], NULL, 10);
+    *box = (mq_box){sides[0], sides[1], sides[2], sides[3]};
+    return box;
+}
+
 /* COUNT versions; written, or timed and told. */
-static mq_status show_policy(mq_err *err, char **args, const mq_buf *file, bool time) {
+static mq_status show_policy(mq_err *err, char **args, char **box_words, const mq_buf *file, bool time) {
     mq_status status = MQ_OK;
     mq_augment *augment = NULL;
+    mq_box given;
     float *out = NULL;
     uint8_t *rgb = NULL;
+    const mq_box *box = read_box(box_words, &given);
     const mq_recipe recipe = mq_recipe_default(number(args[1]), MQ_RANGE_UNIT);
     const uint32_t count = number(args[2]);
     const size_t pixels = (size_t)recipe.imgsz * recipe.imgsz;
@@ -67,8 +88,9 @@ static mq_status show_policy(mq_err *err, char **args, const mq_buf *file, bool 
     MQ_TRY(mq_alloc_aligned(err, pixels, 3, "the result", &rgb));
     const double start = mq_seconds();
     for (uint32_t i = 0; i < count; i++) {
-        const mq_variant variant = {.augment = augment, .draw = {1, 0, i, 0}};
-        MQ_TRY(mq_prepare(err, &recipe, &in, NULL, &variant, out));
+        mq_variant variant = {.augment = augment, .draw = draw_of(i)};
+        variant.flip = mq_augment_flip(augment, &variant.draw);
+        MQ_TRY(mq_prepare(err, &recipe, &in, box, &variant, out));
         if (time) continue;
         mq_unprepare(&recipe, out, pixels, rgb);
         fwrite(rgb, 3, pixels, stdout);
@@ -81,18 +103,70 @@ cleanup:
     return status;
 }
 
+static mq_status show_draws(mq_err *err, char **args) {
+    mq_status status = MQ_OK;
+    mq_augment *augment = NULL;
+    MQ_TRY(mq_augment_parse(err, args[1], &augment));
+    for (uint32_t i = 0; i < number(args[0]); i++) {
+        const mq_draw draw = draw_of(i);
+        mq_drawn drawn;
+        mq_augment_draw(augment, &draw, &drawn);
+        printf("%d", mq_augment_flip(augment, &draw));
+        for (size_t k = 0; k < drawn.count; k++) {
+            mq_augment_entry row;
+            if (!mq_augment_row(drawn.changes[k].row, &row)) continue;
+            printf("|%s", row.name);
+            for (size_t v = 0; v < MQ_CHANGE_VALUES; v++) printf(" %.17g", drawn.changes[k].v[v]);
+        }
+        puts("");
+    }
+cleanup:
+    mq_augment_free(&augment);
+    return status;
+}
+
+/* As mq_prepare asks for them, of a recipe that cuts to boxes without margin. */
+static mq_status show_windows(mq_err *err, char **args, char **box_words) {
+    mq_status status = MQ_OK;
+    mq_augment *augment = NULL;
+    mq_box box, window;
+    mq_scene scene = {.width = number(args[0]), .height = number(args[1])};
+    scene.object = read_box(box_words, &box);
+    scene.tight = scene.object;
+    scene.seen = scene.object ? box : (mq_box){0, 0, (int32_t)scene.width, (int32_t)scene.height};
+    MQ_TRY(mq_augment_parse(err, args[3], &augment));
+    for (uint32_t i = 0; i < number(args[2]); i++) {
+        const mq_draw draw = draw_of(i);
+        if (mq_augment_window(augment, &draw, &scene, &window))
+            printf("%d %d %d %d\n", window.x1, window.y1, window.x2, window.y2);
+        else
+            puts("-");
+    }
+cleanup:
+    mq_augment_free(&augment);
+    return status;
+}
+
+static mq_status show(mq_err *err, int count, char **args, const mq_buf *file) {
+    char **box = count == 9 ? args + 5 : NULL;
+    const bool boxed = count == 5 || count == 9;
+    if (strcmp(args[0], "change") == 0 && count > 3) return show_change(err, count - 1, args + 1, file);
+    if (strcmp(args[0], "batch") == 0 && boxed) return show_policy(err, args + 1, box, file, false);
+    if (strcmp(args[0], "time") == 0 && count == 5) return show_policy(err, args + 1, NULL, file, true);
+    if (strcmp(args[0], "draw") == 0 && count == 3) return show_draws(err, args + 1);
+    if (strcmp(args[0], "window") == 0 && boxed) return show_windows(err, args + 1, box);
+    return mq_fail(err, MQ_USAGE, "wrong arguments");
+}
+
 int main(int argc, char **argv) {
     mq_err err = {0};
-    mq_status status = MQ_USAGE;
+    mq_status status = MQ_OK;
     mq_buf file = mq_buf_init(SIZE_MAX / 2);
-    if (argc > 2) status = mq_file_read(&err, argv[2], &file);
-    if (status == MQ_OK) {
-        status = MQ_USAGE;
-        if (strcmp(argv[1], "change") == 0 && argc > 4) status = show_change(&err, argc - 2, argv + 2, &file);
-        if (strcmp(argv[1], "batch") == 0 && argc == 6) status = show_policy(&err, argv + 2, &file, false);
-        if (strcmp(argv[1], "time") == 0 && argc == 6) status = show_policy(&err, argv + 2, &file, true);
-    }
-    if (status != MQ_OK) fprintf(stderr, "%s\n", err.code ? err.text : "wrong arguments");
+    const bool pictured = argc > 2 && strcmp(argv[1], "draw") != 0 && strcmp(argv[1], "window") != 0;
+    if (argc < 3) status = mq_fail(&err, MQ_USAGE, "wrong arguments");
+    if (pictured) status = mq_file_read(&err, argv[2], &file);
+    if (status == MQ_OK) status = show(&err, argc - 1, argv + 1, &file);
+    if (status != MQ_OK) fprintf(stderr, "%s\n", err.text);
     mq_buf_free(&file);
     return (int)status;
 }

@@ -249,6 +249,40 @@ static void test_windows(void **state) {
     }
 }
 
+/* The windows that tests/oracle/augment_draws.py found to be torchvision's, as text. */
+static void test_digests_of_windows(void **state) {
+    (void)state;
+    static const mq_box OBJECT = {70, 60, 190, 140};
+    static const struct {
+        const char *policy;
+        bool tight;
+        const char *digest; /* its beginning */
+    } CASES[] = {{"crop", false, "43e44bdfafbfd443"},
+                 {"crop=0.7", true, "27e9b3378b866dec"},
+                 {"rrc", false, "fbc967edc874aad9"},
+                 {"rrc=0.5", true, "bec4f7a8851e9ee2"}};
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        mq_err err = {0};
+        mq_augment *augment = policy(CASES[i].policy);
+        mq_buf text = mq_buf_init(1 << 20);
+        const mq_scene scene = {.width = 300,
+                                .height = 200,
+                                .seen = CASES[i].tight ? OBJECT : (mq_box){0, 0, 300, 200},
+                                .object = CASES[i].tight ? &OBJECT : NULL,
+                                .tight = CASES[i].tight};
+        for (uint32_t sample = 0; sample < 1000; sample++) {
+            mq_box w;
+            assert_true(mq_augment_window(augment, &(mq_draw){5, 6, sample, 0}, &scene, &w));
+            assert_ok(err, mq_buf_printf(&err, &text, "%d %d %d %d\n", w.x1, w.y1, w.x2, w.y2));
+        }
+        char hex[MQ_HEX_SIZE];
+        assert_ok(err, mq_sha256_hex(&err, text.data, text.size, hex));
+        if (strncmp(hex, CASES[i].digest, 16) != 0) fail_msg("%s: %.16s", CASES[i].policy, hex);
+        mq_buf_free(&text);
+        mq_augment_free(&augment);
+    }
+}
+
 /* The automatic policies: how many changes they draw, and all of them as text. */
 static void test_automatic(void **state) {
     (void)state;
@@ -321,6 +355,7 @@ int main(void) {
         cmocka_unit_test(test_ranges),
         cmocka_unit_test(test_entries_are_apart),
         cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_digests_of_windows),
         cmocka_unit_test(test_automatic),
         cmocka_unit_test(test_documentation),
     };

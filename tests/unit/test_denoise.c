@@ -72,38 +72,10 @@ static void test_in_the_recipe(void **state) {
     assert_memory_not_equal(plain, denoised, sizeof plain);
 }
 
-/* The text of a recipe without filter is that of older versions; with one it comes back, and nothing else
- * does. */
-static void test_recipe_text(void **state) {
-    (void)state;
-    mq_err err = {0};
-    mq_recipe recipe = mq_recipe_default(299, MQ_RANGE_TF), back;
-    mq_json *json = NULL;
-    assert_ok(err, mq_recipe_to_json(&err, &recipe, &json));
-    assert_null(mq_json_get(json, "denoise"));
-    assert_ok(err, mq_recipe_from_json(&err, "recipe", json, &back));
-    assert_int_equal(back.denoise, MQ_DENOISE_NONE);
-    mq_json_free(&json);
-    recipe.denoise = MQ_DENOISE_MEDIAN;
-    assert_ok(err, mq_recipe_to_json(&err, &recipe, &json));
-    assert_ok(err, mq_recipe_from_json(&err, "recipe", json, &back));
-    assert_int_equal(back.denoise, MQ_DENOISE_MEDIAN);
-    assert_ok(err, mq_json_set(&err, json, "denoise", mq_json_text("mean")));
-    assert_int_equal(mq_recipe_from_json(&err, "recipe", json, &back), MQ_BAD_DATA);
-    assert_non_null(strstr(err.text, "\"mean\""));
-    err = (mq_err){0};
-    mq_json_free(&json);
-    recipe.filter = MQ_FILTER_TENSORFLOW;
-    assert_ok(err, mq_recipe_to_json(&err, &recipe, &json));
-    assert_int_equal(mq_recipe_from_json(&err, "recipe", json, &back), MQ_BAD_DATA);
-    mq_json_free(&json);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_equals_sorting),
         cmocka_unit_test(test_in_the_recipe),
-        cmocka_unit_test(test_recipe_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

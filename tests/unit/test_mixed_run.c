@@ -1,6 +1,7 @@
 /* test_mixed_run.c: whole runs on mixed pictures, balanced, weighted and smoothed, and on pictures shuffled
  * some at a time: the same models for any number of workers and wherever they are stopped, and no mixed
- * picture in the feature cache. Made-up weights, small pictures. */
+ * picture in the feature cache; and the share of time that runs tell they wait for pictures. Made-up weights,
+ * small pictures. */
 #include "unit/uneven.h"
 
 #include "net/seeded.h"
@@ -18,20 +19,32 @@ typedef struct {
     const uneven *set;
     const char *name;    /* of the run, below the set's folder */
     const char *policy;  /* NULL: flips */
+    const char *stages;  /* NULL: the classifier for an epoch and, unless plain, a block more for one */
     mq_augment *augment; /* while it runs, as are parts */
     mq_parts parts;
     bool plain, resume, uncached;
     size_t buffer;
     size_t workers;
-    size_t stop_at; /* steps of this process */
+    size_t stop_at;   /* steps of this process */
+    useconds_t pause; /* microseconds that each step takes longer */
     size_t steps;
     double loss, top1; /* of the last epoch, training */
+    double share;      /* of the present epoch's time, waiting for pictures */
+    double most;       /* of all epochs' */
 } trial;
 
 static void count_steps(void *user, const mq_train_progress *p) {
     trial *t = user;
-    t->steps += p->phase == MQ_PHASE_TRAIN;
-    if (p->phase == MQ_PHASE_EPOCH) t->loss = p->row->train_loss, t->top1 = p->row->train_top1;
+    if (p->phase == MQ_PHASE_TRAIN) {
+        t->steps++;
+        assert_true(p->waited >= 0 && p->waited <= p->seconds);
+        t->share = p->waited / p->seconds;
+        usleep(t->pause);
+    } else if (p->phase == MQ_PHASE_EPOCH) {
+        t->loss = p->row->train_loss, t->top1 = p->row->train_top1;
+        assert_true(fabs(p->row->data_pct - 100 * t->share) < 1e-6);
+        t->most = fmax(t->most, t->share);
+    }
 }
 
 static bool enough(void *user) {
@@ -92,7 +105,9 @@ static mq_status run_trial(trial *t) {
     size_t count;
     const mq_recipe recipe = mq_recipe_default(SIDE, MQ_RANGE_TF);
     mq_train_result result;
-    const mq_stages_words words = {.stages = t->plain ? "head:1@1e-2" : "head:1@1e-2,block14+:1@1e-4/train"};
+    const mq_stages_words words = {.stages = t->stages  ? t->stages
+                                             : t->plain ? "head:1@1e-2"
+                                                        : "head:1@1e-2,block14+:1@1e-4/train"};
     assert_ok(err, mq_stages_parse(&err, &words, stages, &count));
     assert_ok(err, mq_augment_parse(&err, t->policy ? t->policy : "reference", &t->augment));
     for (size_t i = 0; i < count; i++) stages[i].augment = t->augment;
@@ -208,8 +223,24 @@ static void test_buffer(void **state) {
     assert_same_model(u, "whole", "stopped", true);
 }
 
+/* Small pictures are there long before a slow step wants them: in each of three epochs, in two stages. */
+static void test_little_waiting(void **state) {
+    const trial fast = {.set = *state,
+                        .name = "fast",
+                        .plain = true,
+                        .stages = "head:2@1e-2,head:1@1e-3",
+                        .uncached = true,
+                        .workers = 1,
+                        .stop_at = NEVER,
+                        .pause = 20000};
+    trial t = fast;
+    assert_int_equal(run_trial(&t), MQ_OK);
+    if (t.most > 0.3) fail_msg("%.3f of an epoch spent waiting for small pictures", t.most);
+    drop(t.set, t.name);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_run), cmocka_unit_test(test_settings),
-                                       cmocka_unit_test(test_buffer)};
+                                       cmocka_unit_test(test_buffer), cmocka_unit_test(test_little_waiting)};
     return cmocka_run_group_tests(tests, make_uneven, remove_uneven);
 }

@@ -40,6 +40,35 @@ static void test_shuffle(void **state) {
     mq_sampling_free(&s);
 }
 
+/* Flips are drawn for the picture, not for its place, and anew when it comes again. */
+static void test_epoch(void **state) {
+    const uneven *u = *state;
+    mq_err err = {0};
+    mq_augment *augment = NULL;
+    assert_ok(err, mq_augment_parse(&err, "hflip", &augment));
+    uint32_t half[MOST], order[MOST], wanted[MOST], times[MOST], flipped = 0;
+    uint8_t flips[MOST];
+    const size_t count = u->count / 2;
+    for (size_t i = 0; i < count; i++) half[i] = (uint32_t)(2 * i + 1);
+    for (mq_sampling_kind kind = MQ_SAMPLE_SHUFFLE; kind <= MQ_SAMPLE_BALANCED; kind++) {
+        mq_sampling *s = open_sampling(u, kind, half, count);
+        for (uint32_t epoch = 0; epoch < 9; epoch++) {
+            mq_sampling_draw(s, SEED, epoch, wanted, times);
+            mq_sampling_epoch(s, augment, SEED, epoch, &(mq_epoch){order, times, flips});
+            assert_memory_equal(order, wanted, count * sizeof *order);
+            for (size_t i = 0; i < count; i++) {
+                assert_int_equal(mq_sampling_picture(s, order[i]), 2 * order[i] + 1);
+                const mq_draw draw = {SEED, epoch, half[order[i]], times[i]};
+                assert_int_equal(flips[i], mq_augment_flip(augment, &draw));
+                flipped += flips[i];
+            }
+        }
+        mq_sampling_free(&s);
+    }
+    assert_true(flipped > 2 * 9 * count / 3 && flipped < 2 * 9 * count * 2 / 3);
+    mq_augment_free(&augment);
+}
+
 /* After any number of epochs each class has had its share of the draws, to within one; and of its pictures
  * each as often as the others, to within one. */
 static void check_balance(const uneven *u, const uint32_t *subset, size_t count, size_t classes) {
@@ -201,9 +230,10 @@ static void test_weights_file(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shuffle),          cmocka_unit_test(test_balance),
-        cmocka_unit_test(test_balanced_epochs),  cmocka_unit_test(test_balanced_places),
-        cmocka_unit_test(test_balanced_weights), cmocka_unit_test(test_weights_file),
+        cmocka_unit_test(test_shuffle),         cmocka_unit_test(test_epoch),
+        cmocka_unit_test(test_balance),         cmocka_unit_test(test_balanced_epochs),
+        cmocka_unit_test(test_balanced_places), cmocka_unit_test(test_balanced_weights),
+        cmocka_unit_test(test_weights_file),
     };
     return cmocka_run_group_tests(tests, make_uneven, remove_uneven);
 }

@@ -243,32 +243,6 @@ static void test_damage(void **state) {
     mq_buf_free(&file);
 }
 
-/* Exact decoding has the text of older versions. */
-static void test_recipe_text(void **state) {
-    (void)state;
-    mq_err err = {0};
-    mq_recipe recipe = recipe_of(MQ_DECODE_EXACT), back = recipe_of(MQ_DECODE_SCALED);
-    mq_json *json = NULL;
-    assert_ok(err, mq_recipe_to_json(&err, &recipe, &json));
-    assert_null(mq_json_get(json, "decode"));
-    assert_ok(err, mq_recipe_from_json(&err, "recipe", json, &back));
-    assert_int_equal(back.decode, MQ_DECODE_EXACT);
-    mq_json_free(&json);
-    recipe.decode = MQ_DECODE_SCALED;
-    assert_ok(err, mq_recipe_to_json(&err, &recipe, &json));
-    assert_ok(err, mq_recipe_from_json(&err, "recipe", json, &back));
-    assert_int_equal(back.decode, MQ_DECODE_SCALED);
-    assert_ok(err, mq_json_set(&err, json, "decode", mq_json_text("fast")));
-    assert_int_equal(mq_recipe_from_json(&err, "recipe", json, &back), MQ_BAD_DATA);
-    assert_non_null(strstr(err.text, "\"fast\""));
-    err = (mq_err){0};
-    mq_json_free(&json);
-    recipe.filter = MQ_FILTER_TENSORFLOW;
-    assert_ok(err, mq_recipe_to_json(&err, &recipe, &json));
-    assert_int_equal(mq_recipe_from_json(&err, "recipe", json, &back), MQ_BAD_DATA);
-    mq_json_free(&json);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_eighths),
@@ -279,7 +253,6 @@ int main(void) {
         cmocka_unit_test(test_windows),
         cmocka_unit_test(test_decoded_sizes),
         cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_recipe_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
