@@ -265,6 +265,9 @@ static void print_together(const import_options *o, const mq_import_report *r) {
     if (r->twins)
         print_count("", r->twins, "picture is a copy of another", "pictures are copies of others",
                     "; copies share a split\n");
+    if (placed->near)
+        print_count("", placed->near, "picture looks nearly like another", "pictures look nearly like others",
+                    "; such copies share a split\n");
     if (placed->copies)
         print_count("warning: ", placed->copies, "picture has", "pictures have", " copies in another split");
     if (placed->copies) printf("%s", why);
@@ -272,6 +275,10 @@ static void print_together(const import_options *o, const mq_import_report *r) {
         print_count("warning: ", placed->torn, "picture is", "pictures are",
                     " of groups that lie in several splits");
     if (placed->torn) printf("%s", why);
+    if (placed->apart)
+        print_count("warning: ", placed->apart, "picture has", "pictures have",
+                    " near copies in another split");
+    if (placed->apart) printf("%s", why);
 }
 
 /* Parts that are far from their shares, as whole groups or very small classes leave no way to fill them. */
@@ -283,7 +290,9 @@ static void print_missed(const mq_import_report *r) {
         if (!wanted || (have && off * 100 <= POINTS * r->pictures)) continue;
         printf("warning: %s has %s pictures where its share comes to %s%s\n", mq_split_name(split),
                have ? mq_text_count(have, a) : "no", mq_text_count(wanted, b),
-               r->placed.groups ? ", for groups stay whole" : "");
+               r->placed.groups ? ", for groups stay whole"
+               : r->placed.near ? ", for near copies stay together"
+                                : "");
     }
 }
 
@@ -387,16 +396,18 @@ static mq_status print_json(mq_err *err, const import_options *o, const mq_impor
     MQ_TRY(pack_reasons(err, r, &reasons));
     MQ_TRY(mq_json_pack(
         err, &json,
-        "{s:s,s:o,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:O,s:O}",
+        "{s:s,s:o,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:O,s:"
+        "O}",
         "schema", "marque.import.v1", "data", mq_json_text(o->output), "dry_run", o->dry_run, "pictures",
         (long long)r->pictures, "train", (long long)r->count[MQ_TRAIN], "val", (long long)r->count[MQ_VAL],
         "test", (long long)r->count[MQ_TEST], "left_out", (long long)r->left_out, "missing",
         (long long)r->missing, "unlisted", (long long)r->unlisted, "originals", (long long)r->originals,
         "small_classes", (long long)r->small, "untrained_classes", (long long)r->untrained, "groups",
         (long long)r->placed.groups, "empty_classes", (long long)r->empty, "copies", (long long)r->twins,
-        "boxes", (long long)r->boxes, "stored_as_png", (long long)r->as_png, "stored_as_jpeg",
-        (long long)r->as_jpeg, "animated", (long long)r->animated, "shards", (long long)r->shards, "bytes",
-        (long long)r->bytes, "classes", classes, "reasons", reasons));
+        "near_copies", (long long)r->placed.near, "boxes", (long long)r->boxes, "stored_as_png",
+        (long long)r->as_png, "stored_as_jpeg", (long long)r->as_jpeg, "animated", (long long)r->animated,
+        "shards", (long long)r->shards, "bytes", (long long)r->bytes, "classes", classes, "reasons",
+        reasons));
     MQ_TRY(mq_print_json(err, &json));
 cleanup:
     mq_json_free(&json);

@@ -140,7 +140,7 @@ static void print_text(const mq_scan *scan) {
     print_groups(scan, "groups of copies within a class", scan->copies, false, false);
     print_flaws(scan);
     printf("%s pictures, %s of them flagged\n", mq_text_count(scan->pictures, a),
-           mq_text_count(scan->flawed, b));
+           mq_text_count(scan->flagged, b));
     print_facts(scan);
     if (!d->complete) puts("so many pictures look alike that not all pairs were compared");
     if (!scan->confirmed)

@@ -6,7 +6,8 @@
 #ifndef MQ_DUPLICATES_H
 #define MQ_DUPLICATES_H
 
-#include "curate/phash.h"
+#include "data/dataset.h"
+#include "data/phash.h"
 #include "net/program.h"
 
 /* The network that confirms candidates; all borrowed. */

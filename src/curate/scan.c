@@ -73,7 +73,7 @@ static mq_status look_at(mq_err *err, void *context, size_t item, size_t slot, s
     MQ_TRY(mq_look_at(err, s->plan->confirm.recipe, &sample, &b->look));
     mq_quality_measure(b->look.luma, out->row.measures);
     fill_sizes(s->plan->confirm.recipe, &sample, &out->info, &out->row);
-    out->hash = mq_phash_of(b->look.luma);
+    out->hash = mq_phash_of(b->look.luma, MQ_LOOK_SIDE);
 cleanup:
     return status;
 }
@@ -199,11 +199,13 @@ static mq_status compare(mq_err *err, scanner *s) {
                                      .user = plan->user};
     MQ_TRY(mq_duplicates_find(err, &find, &scan->duplicates));
     scan->confirmed = plan->confirm.weights;
+    scan->flagged = scan->flawed;
     for (size_t i = 0; i < scan->duplicates.count; i++) {
         const mq_duplicate_group *g = &scan->duplicates.groups[i];
         scan->leaks += g->leak;
         scan->conflicts += g->conflict;
         scan->copies += !g->leak && !g->conflict;
+        for (size_t k = 0; k < g->count; k++) scan->flagged += !scan->rows[g->pictures[k]].flaws;
     }
 cleanup:
     return status;

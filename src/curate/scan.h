@@ -55,6 +55,7 @@ typedef struct {
     mq_limits limits;
     size_t flaws[MQ_FLAWS]; /* pictures with each */
     size_t flawed;          /* pictures with any */
+    size_t flagged;         /* pictures with any, or with copies */
     mq_scan_problem *problems;
     size_t problem_count, problem_capacity;
     mq_duplicates duplicates;

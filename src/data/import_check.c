@@ -44,6 +44,7 @@ static mq_status read_picture(mq_err *err, const mq_import_job *job, mq_entry *e
     MQ_TRY(mq_sha256(err, bytes, file->size, entry->digest));
     MQ_TRY(mq_picture_probe(err, path, bytes, file->size, &info));
     MQ_TRY(mq_picture_decode(err, path, bytes, file->size, white, &pixels));
+    if (!mq_phash_of_pixels(&pixels, info.orientation, &entry->look)) entry->look = (mq_phash){0};
     entry->width = info.width;
     entry->height = info.height;
     entry->format = info.format;
@@ -69,6 +70,7 @@ cleanup:
 /* What was found out about a picture holds for another box of it. */
 static mq_status copy_facts(mq_err *err, const mq_entry *from, mq_entry *to) {
     memcpy(to->digest, from->digest, sizeof to->digest);
+    to->look = from->look;
     to->width = from->width;
     to->height = from->height;
     to->channels = from->channels;

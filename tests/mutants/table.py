@@ -574,9 +574,9 @@ MUTANTS = [
     ("scan: clean is advised for a damaged set", "src/cli/cmd_scan.c", "if (scan->flaws[MQ_FLAW_CORRUPT])", "if (scan->flaws[MQ_FLAW_CORRUPT] > 9)",
      ["cli/test_scan.py"]),
     ("scan: names are not escaped on the page", "src/curate/scan_page.c", '"&lt;"', '"<"', ["cli/test_scan.py"]),
-    ("fingerprint: the mirror image is the picture", "src/curate/phash.c", "hash.mirrored = above_median(values);", "hash.mirrored = hash.upright;",
+    ("fingerprint: the mirror image is the picture", "src/data/phash.c", "hash.mirrored = above_median(values);", "hash.mirrored = hash.upright;",
      ["test_phash"]),
-    ("near pairs: a picture is its own neighbour's twice", "src/curate/phash_pairs.c", "|| seen_before(s, difference)) continue;", ") continue;",
+    ("near pairs: a picture is its own neighbour's twice", "src/data/phash_pairs.c", "|| seen_before(s, difference)) continue;", ") continue;",
      ["test_phash"]),
     # Folds and sizes.
     ("folds: a class all in one", "src/data/split.c", "if (of_class[f] < of_class[best] ||", "if (", ["test_split"]),

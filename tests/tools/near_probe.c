@@ -9,6 +9,7 @@
 #include "base/par.h"
 #include "base/rng.h"
 #include "curate/confirm.h"
+#include "curate/look.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -38,7 +39,7 @@ static mq_status look(mq_err *err, pictures *p) {
         MQ_TRY(mq_dataset_read(err, p->dataset, split, index, &record, &sample));
         MQ_TRY(mq_strdup(err, sample.name, &p->names[i]));
         MQ_TRY(mq_look_at(err, &p->recipe, &sample, look));
-        p->hashes[i] = mq_phash_of(look->luma);
+        p->hashes[i] = mq_phash_of(look->luma, MQ_LOOK_SIDE);
     }
 cleanup:
     free(look);
