@@ -126,7 +126,7 @@ static mq_status search(mq_err *err, const finder *f, unsigned *distance, mq_nea
     mq_phash_plan pairs = {.size = sizeof pairs,
                            .hashes = hashes,
                            .count = f->kept_count,
-                           .distance = f->plan->confirm.weights ? NEAR : MQ_PHASH_ALONE,
+                           .distance = f->plan->viewer ? NEAR : MQ_PHASH_ALONE,
                            .mirrors = true,
                            .most = ROOM * few,
                            .stop = stop_search,
@@ -251,7 +251,7 @@ static mq_status find(mq_err *err, finder *f, mq_duplicates *d) {
     for (size_t i = 0; i < f->pictures; i++) f->parent[i] = (uint32_t)i;
     MQ_TRY(join_exact(err, f));
     MQ_TRY(find_candidates(err, f, d));
-    if (f->plan->confirm.weights && f->pairs.count) {
+    if (f->plan->viewer && f->pairs.count) {
         MQ_TRY(mq_calloc(err, f->pairs.count, sizeof *f->cosines, "candidates", &f->cosines));
         MQ_TRY(mq_confirm_pairs(err, f->plan, f->pairs.pairs, f->pairs.count, f->cosines));
     }

@@ -89,20 +89,17 @@ static double deviation_of(double cells[SIDE][SIDE]) {
 /* out[v][u]: frequency u + 1 along the rows and v + 1 down the columns (DCT-II, not scaled: the median asks
  * for order alone). */
 static void transform(double cells[SIDE][SIDE], double out[KEPT][KEPT]) {
-    double wave[KEPT][SIDE], rows[SIDE][KEPT];
+    double wave[SIDE][KEPT], rows[SIDE][KEPT] = {{0}};
     const double step = acos(-1) / SIDE;
-    for (size_t f = 0; f < KEPT; f++)
-        for (size_t i = 0; i < SIDE; i++) wave[f][i] = cos(step * (double)(f + 1) * ((double)i + 0.5));
+    memset(out, 0, sizeof(double) * BITS);
+    for (size_t i = 0; i < SIDE; i++)
+        for (size_t f = 0; f < KEPT; f++) wave[i][f] = cos(step * (double)(f + 1) * ((double)i + 0.5));
     for (size_t y = 0; y < SIDE; y++)
-        for (size_t u = 0; u < KEPT; u++) {
-            rows[y][u] = 0;
-            for (size_t x = 0; x < SIDE; x++) rows[y][u] += cells[y][x] * wave[u][x];
-        }
-    for (size_t v = 0; v < KEPT; v++)
-        for (size_t u = 0; u < KEPT; u++) {
-            out[v][u] = 0;
-            for (size_t y = 0; y < SIDE; y++) out[v][u] += rows[y][u] * wave[v][y];
-        }
+        for (size_t x = 0; x < SIDE; x++)
+            for (size_t u = 0; u < KEPT; u++) rows[y][u] += cells[y][x] * wave[x][u];
+    for (size_t y = 0; y < SIDE; y++)
+        for (size_t v = 0; v < KEPT; v++)
+            for (size_t u = 0; u < KEPT; u++) out[v][u] += rows[y][u] * wave[y][v];
 }
 
 static int by_value(const void *a, const void *b) {

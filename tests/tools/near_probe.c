@@ -50,6 +50,7 @@ cleanup:
 static mq_status show_pairs(mq_err *err, const pictures *p, unsigned bits, const char *weights) {
     mq_status status = MQ_OK;
     mq_bundle *bundle = NULL;
+    mq_viewer *viewer = NULL;
     mq_near_list list = {0};
     float *cosines = NULL;
     const mq_phash_plan search = {.size = sizeof search,
@@ -62,10 +63,10 @@ static mq_status show_pairs(mq_err *err, const pictures *p, unsigned bits, const
     MQ_TRY(mq_calloc(err, list.count, sizeof *cosines, "cosines", &cosines));
     if (weights) {
         MQ_TRY(mq_bundle_open(err, weights, &bundle));
-        const mq_duplicates_plan plan = {
-            .size = sizeof plan,
-            .dataset = p->dataset,
-            .confirm = {mq_arch_find("xception"), bundle, &p->recipe, mq_dtype_auto(), 2}};
+        const mq_viewer_plan view = {sizeof view, mq_arch_find("xception"), bundle,
+                                     &p->recipe,  mq_dtype_auto(),          2};
+        MQ_TRY(mq_viewer_open(err, &view, &viewer));
+        const mq_duplicates_plan plan = {.size = sizeof plan, .dataset = p->dataset, .viewer = viewer};
         MQ_TRY(mq_confirm_pairs(err, &plan, list.pairs, list.count, cosines));
     }
     for (size_t i = 0; i < list.count; i++)
@@ -74,6 +75,7 @@ static mq_status show_pairs(mq_err *err, const pictures *p, unsigned bits, const
 cleanup:
     free(cosines);
     free(list.pairs);
+    mq_viewer_free(&viewer);
     mq_bundle_free(&bundle);
     return status;
 }
