@@ -281,8 +281,7 @@ static mq_status prepare(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
     char safe[128];
     const mq_import_plan *plan = job->plan;
-    const mq_split_rule rule = {plan->test,     plan->val,  plan->seed, plan->folds,
-                                plan->group_by, plan->stop, plan->user};
+    const mq_split_rule rule = {plan->test, plan->val, plan->seed, plan->folds, plan->group_by};
     if (plan->update) MQ_TRY(load_old(err, job));
     MQ_TRY(read_source(err, job));
     if (plan->split_file) MQ_TRY(apply_split_file(err, job));

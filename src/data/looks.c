@@ -67,9 +67,7 @@ static mq_status find_pairs(mq_err *err, grouping *g, unsigned *distance) {
                             .count = g->distinct_count,
                             .distance = MQ_PHASH_ALONE,
                             .mirrors = true,
-                            .most = ROOM * few,
-                            .stop = g->plan->stop,
-                            .user = g->plan->user};
+                            .most = ROOM * few};
     MQ_TRY(mq_phash_narrow(err, &search, few, 0, &search.distance));
     MQ_TRY(mq_phash_pairs(err, &search, &g->pairs));
     while (!g->pairs.complete && search.distance) {

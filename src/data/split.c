@@ -106,7 +106,7 @@ static void join_contents(placement *p) {
 }
 
 /* Joins contents that look nearly the same; *near counts those of each look but for one. */
-static mq_status join_looks(mq_err *err, const mq_split_rule *rule, placement *p, size_t *near) {
+static mq_status join_looks(mq_err *err, placement *p, size_t *near) {
     mq_status status = MQ_OK;
     mq_phash *looks = NULL;
     uint32_t *group = NULL;
@@ -120,7 +120,7 @@ static mq_status join_looks(mq_err *err, const mq_split_rule *rule, placement *p
         looks[count] = look;
         firsts[count++] = i;
     }
-    const mq_looks_plan plan = {sizeof plan, looks, count, rule->stop, rule->user};
+    const mq_looks_plan plan = {sizeof plan, looks, count};
     MQ_TRY(mq_looks_group(err, &plan, group));
     for (size_t i = 0; i < count; i++) {
         if (group[i] == i) continue;
@@ -394,7 +394,7 @@ mq_status mq_split_place(mq_err *err, const mq_split_rule *rule, mq_manifest *ma
     MQ_TRY(take_groups(err, &p));
     if (rule->group_by) MQ_TRY(match_groups(err, rule->group_by, &p, &found->matched));
     join_contents(&p);
-    MQ_TRY(join_looks(err, rule, &p, &found->near));
+    MQ_TRY(join_looks(err, &p, &found->near));
     build_teams(&p, &found->groups);
     MQ_TRY(follow_placed(err, &p));
     qsort_r(p.order, p.count, sizeof *p.order, compare_place, p.members);

@@ -8,10 +8,8 @@ typedef struct {
     double test; /* share of each class, 0..1 */
     double val;  /* share of what is not test */
     uint64_t seed;
-    uint32_t folds;           /* parts of the training pictures for cross-validation; 0: none */
-    const char *group_by;     /* POSIX extended regular expression on names; borrowed; NULL: none */
-    bool (*stop)(void *user); /* asked while looks are compared; NULL: never */
-    void *user;
+    uint32_t folds;       /* parts of the training pictures for cross-validation; 0: none */
+    const char *group_by; /* POSIX extended regular expression on names; borrowed; NULL: none */
 } mq_split_rule;
 
 /* What came of it. */

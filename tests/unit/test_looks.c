@@ -102,24 +102,8 @@ static void test_alike(void **state) {
     free(groups);
 }
 
-static bool stop_now(void *user) {
-    (void)user;
-    return true;
-}
-
-static void test_stop(void **state) {
-    (void)state;
-    mq_err err = {0};
-    mq_phash looks[COUNT];
-    uint32_t groups[COUNT];
-    draw(looks);
-    const mq_looks_plan plan = {.size = sizeof plan, .looks = looks, .count = COUNT, .stop = stop_now};
-    assert_int_equal(mq_looks_group(&err, &plan, groups), MQ_INTERRUPTED);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_bounds), cmocka_unit_test(test_chain),
-                                       cmocka_unit_test(test_equal), cmocka_unit_test(test_alike),
-                                       cmocka_unit_test(test_stop)};
+                                       cmocka_unit_test(test_equal), cmocka_unit_test(test_alike)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
