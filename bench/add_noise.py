@@ -2,7 +2,7 @@
 
     python3 bench/add_noise.py PICTURES/list.csv OUT [--classes 40] [--side 320] [--share 0.08] [--seed 1]
 
-Takes the pictures of the first classes of a list as bench/plant_labels.py does, shrinks them to a longest side, makes a share
+Takes the pictures of the first classes of a list as bench/plant.py does, shrinks them to a longest side, makes a share
 of their pixels black or white and writes OUT/CLASS/NAME.png. Needs Pillow and numpy.
 """
 import argparse
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from plant_labels import column
+from plant import column
 
 
 def main():

@@ -1,10 +1,11 @@
-"""plant.py: copies a folder of pictures and plants near copies of some of them, to measure what finds them.
+"""plant.py: wrong labels and copies planted in a list of pictures, to measure what finds them.
 
-    python3 bench/plant.py PICTURES OUT [--share 0.03] [--seed 1]
+    python3 bench/plant.py PICTURES/list.csv OUT [--labels 0.05] [--copies 0.03] [--seed 1]
 
-OUT/original holds hard links to (or copies of) all JPEG pictures below PICTURES, OUT/planted the planted copies, as
-two classes that `marque import OUT` takes; OUT.csv names each copy, its original and what was done to it.
-Needs Pillow.
+Reads a list as `marque import` takes (columns filename or path, class_name or label), links or copies its pictures below OUT and
+writes OUT/list.csv (path,label) for `marque import OUT/list.csv`. OUT/labels.csv (path,label,given) names the pictures whose label
+is now another one, drawn evenly from all other classes; OUT/copies.csv (copy,original,kind) the copies, which lie in OUT/copies
+under their originals' labels, and what was done to each. No picture bears a wrong label and has a copy. Needs Pillow.
 """
 import argparse
 import csv
@@ -14,6 +15,23 @@ import shutil
 from pathlib import Path
 
 from PIL import Image, ImageEnhance, ImageOps
+
+
+def column(row, *names):
+    return next(row[name] for name in names if name in row)
+
+
+def place(source, target):
+    """The picture at target: a link where the file system allows one, else a copy."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def exact(picture, draw):
+    return None, 0
 
 
 def reencode(picture, draw):
@@ -49,35 +67,52 @@ def mixed(picture, draw):
     return picture, draw.randint(40, 90)
 
 
-KINDS = (reencode, resize, crop, brighten, mirror, mixed)
+KINDS = (exact, reencode, resize, crop, brighten, mirror, mixed)
+
+
+def copy(source, target, kind, draw):
+    picture, quality = kind(Image.open(source).convert("RGB"), draw)
+    if picture:
+        picture.save(target, quality=quality)
+    else:
+        shutil.copyfile(source, target)
+
+
+def write(path, head, rows):
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([head, *rows])
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("pictures", type=Path)
+    parser.add_argument("list", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--share", type=float, default=0.03)
+    parser.add_argument("--labels", type=float, default=0.05)
+    parser.add_argument("--copies", type=float, default=0.03)
     parser.add_argument("--seed", type=int, default=1)
     words = parser.parse_args()
+    with words.list.open(newline="") as file:
+        rows = [(column(row, "path", "filename"), column(row, "class_name", "label")) for row in csv.DictReader(file)]
+    classes = sorted({label for _, label in rows})
     draw = random.Random(words.seed)
-    place, planted = words.out / "original", words.out / "planted"
-    place.mkdir(parents=True)
-    planted.mkdir()
-    paths = sorted(p for p in words.pictures.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))
-    for path in paths:
-        try:
-            os.link(path, place / path.name)
-        except OSError:
-            shutil.copyfile(path, place / path.name)
-    with open(f"{words.out}.csv", "w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["copy", "original", "kind"])
-        for number, path in enumerate(draw.sample(paths, round(words.share * len(paths)))):
-            kind = KINDS[number % len(KINDS)]
-            picture, quality = kind(Image.open(path).convert("RGB"), draw)
-            name = f"planted-{number:05}.jpg"
-            picture.save(planted / name, quality=quality)
-            rows.writerow([name, path.name, kind.__name__])
+    order = draw.sample(range(len(rows)), len(rows))
+    wrong = {rows[i][0]: draw.choice([c for c in classes if c != rows[i][1]])
+             for i in sorted(order[:round(words.labels * len(rows))])}
+    copied = order[len(wrong):len(wrong) + round(words.copies * len(rows))]
+    for path, _ in rows:
+        place(words.list.parent / path, words.out / path)
+    (words.out / "copies").mkdir(parents=True)
+    copies = []
+    for number, i in enumerate(copied):
+        kind, name = KINDS[number % len(KINDS)], f"copies/{number:05}.jpg"
+        copy(words.list.parent / rows[i][0], words.out / name, kind, draw)
+        copies.append((name, rows[i][0], rows[i][1], kind.__name__))
+    write(words.out / "list.csv", ("path", "label"),
+          [*((path, wrong.get(path, label)) for path, label in rows), *((name, label) for name, _, label, _ in copies)])
+    write(words.out / "labels.csv", ("path", "label", "given"), [(path, label, wrong[path]) for path, label in rows if path in wrong])
+    write(words.out / "copies.csv", ("copy", "original", "kind"), [(name, original, kind) for name, original, _, kind in copies])
+    print(f"{len(rows)} pictures of {len(classes)} classes below {words.out}, {len(wrong)} of them with a wrong label, "
+          f"and {len(copies)} copies")
 
 
 if __name__ == "__main__":

@@ -107,6 +107,7 @@ static mq_status look(mq_err *err, const clean_options *o, const mq_dataset *dat
     mq_status status = MQ_OK;
     const mq_arch *arch = NULL;
     mq_bundle *weights = NULL;
+    mq_viewer *viewer = NULL;
     mq_dtype dtype = MQ_F32;
     MQ_TRY(mq_find_network(err, o->model, &arch, &weights));
     MQ_TRY(mq_check_imgsz(err, arch, o->imgsz));
@@ -114,25 +115,25 @@ static mq_status look(mq_err *err, const clean_options *o, const mq_dataset *dat
     MQ_TRY(mq_open_weights(err, arch, &weights));
     mq_recipe recipe = mq_recipe_default((uint32_t)o->imgsz, arch->range);
     mq_dataset_recipe(dataset, &recipe);
+    const mq_viewer_plan view = {sizeof view, arch, weights, &recipe, dtype, workers};
+    MQ_TRY(mq_viewer_open(err, &view, &viewer));
     const mq_vectors_plan plan = {.size = sizeof plan,
                                   .dataset = dataset,
-                                  .arch = arch,
-                                  .weights = weights,
-                                  .recipe = &recipe,
+                                  .viewer = viewer,
                                   .splits = {true, true, true},
-                                  .dtype = dtype,
-                                  .workers = workers,
                                   .stop = mq_stop_wanted,
                                   .progress = tell_features};
     const mq_scan_plan looks = {.size = sizeof looks,
                                 .dataset = dataset,
-                                .confirm = {arch, weights, &recipe, dtype, workers},
+                                .recipe = &recipe,
+                                .viewer = viewer,
                                 .workers = workers,
                                 .stop = mq_stop_wanted,
                                 .progress = tell_scan};
     MQ_TRY(mq_vectors_read(err, &plan, vectors));
     MQ_TRY(mq_scan_run(err, &looks, scan));
 cleanup:
+    mq_viewer_free(&viewer);
     mq_bundle_free(&weights);
     return status;
 }

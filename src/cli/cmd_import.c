@@ -285,10 +285,15 @@ static void print_together(const import_options *o, const mq_import_report *r) {
     if (r->twins)
         print_count("", r->twins, "picture is a copy of another", "pictures are copies of others",
                     "; copies share a split\n");
+    if (placed->near)
+        print_count("", placed->near, "picture looks nearly like another", "pictures look nearly like others",
+                    "; such copies share a split\n");
     snprintf(after, sizeof after, " copies in another split%s", why);
     if (placed->copies) warn_count(placed->copies, "picture has", "pictures have", after);
     snprintf(after, sizeof after, " of groups that lie in several splits%s", why);
     if (placed->torn) warn_count(placed->torn, "picture is", "pictures are", after);
+    snprintf(after, sizeof after, " near copies in another split%s", why);
+    if (placed->apart) warn_count(placed->apart, "picture has", "pictures have", after);
 }
 
 /* Parts that are far from their shares, as whole groups or very small classes leave no way to fill them. */
@@ -300,7 +305,10 @@ static void warn_missed(const mq_import_report *r) {
         if (!wanted || (have && off * 100 <= POINTS * r->pictures)) continue;
         mq_warn("%s has %s %s where its share comes to %s%s", mq_split_name(split),
                 have ? mq_text_count(have, a) : "no", have == 1 ? "picture" : "pictures",
-                mq_text_count(wanted, b), r->placed.groups ? ", for groups stay whole" : "");
+                mq_text_count(wanted, b),
+                r->placed.groups ? ", for groups stay whole"
+                : r->placed.near ? ", for near copies stay together"
+                                 : "");
     }
 }
 
@@ -434,21 +442,21 @@ static mq_status print_json(mq_err *err, const import_options *o, const mq_impor
     MQ_TRY(pack_classes(err, r, &classes));
     MQ_TRY(pack_reasons(err, r, &reasons));
     MQ_TRY(pack_truncated(err, r, &truncated));
-    MQ_TRY(mq_json_pack(err, &json,
-                        "{s:s,s:o,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:"
-                        "I,s:I,s:I,s:O,s:O,s:"
-                        "O}",
-                        "schema", "marque.import.v1", "data", mq_json_text(o->output), "dry_run", o->dry_run,
-                        "pictures", (long long)r->pictures, "train", (long long)r->count[MQ_TRAIN], "val",
-                        (long long)r->count[MQ_VAL], "test", (long long)r->count[MQ_TEST], "left_out",
-                        (long long)r->left_out, "missing", (long long)r->missing, "unlisted",
-                        (long long)r->unlisted, "passed_over", (long long)r->litter, "originals",
-                        (long long)r->originals, "small_classes", (long long)r->small, "untrained_classes",
-                        (long long)r->untrained, "groups", (long long)r->placed.groups, "empty_classes",
-                        (long long)r->empty, "copies", (long long)r->twins, "boxes", (long long)r->boxes,
-                        "stored_as_png", (long long)r->as_png, "stored_as_jpeg", (long long)r->as_jpeg,
-                        "animated", (long long)r->animated, "shards", (long long)r->shards, "bytes",
-                        (long long)r->bytes, "classes", classes, "reasons", reasons, "truncated", truncated));
+    MQ_TRY(mq_json_pack(
+        err, &json,
+        "{s:s,s:o,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:"
+        "I,s:I,s:I,s:O,s:O,s:"
+        "O}",
+        "schema", "marque.import.v1", "data", mq_json_text(o->output), "dry_run", o->dry_run, "pictures",
+        (long long)r->pictures, "train", (long long)r->count[MQ_TRAIN], "val", (long long)r->count[MQ_VAL],
+        "test", (long long)r->count[MQ_TEST], "left_out", (long long)r->left_out, "missing",
+        (long long)r->missing, "unlisted", (long long)r->unlisted, "passed_over", (long long)r->litter,
+        "originals", (long long)r->originals, "small_classes", (long long)r->small, "untrained_classes",
+        (long long)r->untrained, "groups", (long long)r->placed.groups, "empty_classes", (long long)r->empty,
+        "copies", (long long)r->twins, "near_copies", (long long)r->placed.near, "boxes", (long long)r->boxes,
+        "stored_as_png", (long long)r->as_png, "stored_as_jpeg", (long long)r->as_jpeg, "animated",
+        (long long)r->animated, "shards", (long long)r->shards, "bytes", (long long)r->bytes, "classes",
+        classes, "reasons", reasons, "truncated", truncated));
     MQ_TRY(mq_print_json(err, &json));
 cleanup:
     mq_json_free(&json);

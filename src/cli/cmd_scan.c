@@ -149,7 +149,7 @@ static void print_text(const mq_scan *scan) {
     print_groups(scan, "groups of copies within a class", scan->copies, false, false);
     print_flaws(scan);
     printf("%s pictures, %s of them flagged\n", mq_text_count(scan->pictures, a),
-           mq_text_count(scan->flawed, b));
+           mq_text_count(scan->flagged, b));
     print_facts(scan);
     if (!d->complete) puts("so many pictures look alike that not all pairs were compared");
     if (!scan->confirmed)
@@ -222,6 +222,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
     const scan_options *o = call->options;
     mq_dataset *dataset = NULL;
     mq_bundle *weights = NULL;
+    mq_viewer *viewer = NULL;
     mq_scan scan = {0};
     mq_dtype dtype;
     const mq_arch *arch = mq_arch_find(NETWORK);
@@ -231,9 +232,12 @@ static mq_status run(mq_err *err, const mq_call *call) {
     MQ_TRY(open_network(err, arch, &weights));
     mq_recipe recipe = mq_recipe_default(arch->imgsz, arch->range);
     mq_dataset_recipe(dataset, &recipe);
+    const mq_viewer_plan view = {sizeof view, arch, weights, &recipe, dtype, workers};
+    if (weights) MQ_TRY(mq_viewer_open(err, &view, &viewer));
     const mq_scan_plan plan = {.size = sizeof plan,
                                .dataset = dataset,
-                               .confirm = {arch, weights, &recipe, dtype, workers},
+                               .recipe = &recipe,
+                               .viewer = viewer,
                                .workers = workers,
                                .stop = mq_stop_wanted,
                                .progress = tell};
@@ -249,6 +253,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
     if (o->strict) MQ_TRY(check_strict(err, &scan));
 cleanup:
     mq_scan_free(&scan);
+    mq_viewer_free(&viewer);
     mq_bundle_free(&weights);
     mq_dataset_free(&dataset);
     return status;

@@ -71,19 +71,30 @@ static bool is_better(const finding *f, uint32_t a, uint32_t b) {
     return size_x > size_y;
 }
 
-/* Of copies the best stays; copies in several classes are for a person to look at, each beside another one.
- */
+/* Of a conflict's copies the next one after k, around, that bears another class. */
+static const mq_named *contrary(const finding *f, const mq_duplicate_group *g, size_t k) {
+    const mq_named *own = &f->report->named[g->pictures[k]], *other = own;
+    for (size_t i = 1; i < g->count && other->label == own->label; i++)
+        other = &f->report->named[g->pictures[(k + i) % g->count]];
+    return other;
+}
+
+/* Of copies the best stays; copies in several classes are for a person to look at, each beside one of another
+ * class, which is the likeliest should its own be wrong. */
 static mq_status list_group(mq_err *err, finding *f, const mq_duplicate_group *g) {
     mq_status status = MQ_OK;
     uint32_t best = g->pictures[0];
     for (size_t k = 1; k < g->count; k++)
         if (is_better(f, g->pictures[k], best)) best = g->pictures[k];
     for (size_t k = 0; k < g->count; k++) {
-        const uint32_t picture = g->pictures[k], next = g->pictures[(k + 1) % g->count];
+        const uint32_t picture = g->pictures[k];
         if (f->listed[picture] || (!g->conflict && picture == best)) continue;
+        const mq_named *other = g->conflict ? contrary(f, g, k) : &f->report->named[best];
         const mq_edit edit = {.reason = copy_reasons[g->exact][g->conflict],
                               .score = g->exact ? 1 : fmax(0, fmin(1, (double)g->cosine)),
-                              .suggestion = f->report->named[g->conflict ? next : best].name,
+                              .copy_of = other->name,
+                              .suggestion = g->conflict ? mq_dataset_class(f->plan->dataset, other->label)
+                                                        : "",
                               .action = g->conflict ? MQ_KEEP : MQ_DROP};
         *(g->conflict ? &f->report->conflicts : &f->report->copies) += 1;
         MQ_TRY(add(err, f, picture, &edit));
@@ -113,6 +124,7 @@ static mq_status list_flaws(mq_err *err, finding *f) {
             const bool empty = flaws[k] == MQ_FLAW_EMPTY;
             const mq_edit edit = {.reason = mq_flaw_name(flaws[k])->word,
                                   .score = empty ? 1 : SURE,
+                                  .copy_of = "",
                                   .suggestion = "",
                                   .action = empty ? MQ_DROP : MQ_KEEP};
             f->report->flawed++;
@@ -128,6 +140,7 @@ static mq_status list_label(mq_err *err, finding *f, size_t picture, const mq_do
     const bool sure = doubt->wrong >= SURE, known = doubt->best >= KNOWN;
     const mq_edit edit = {.reason = LABEL,
                           .score = doubt->wrong,
+                          .copy_of = "",
                           .suggestion = mq_dataset_class(f->plan->dataset, doubt->other),
                           .action = !sure || !doubt->founded ? MQ_KEEP
                                     : known                  ? MQ_RELABEL

@@ -1,18 +1,13 @@
 /* confirm.c: features of candidates, and the angle between them. Called by
- * duplicates.c. Owns the network's program and the open caches. Invariant: a
+ * duplicates.c. Owns the open caches. Invariant: a
  * pair's cosine depends on its two pictures alone. */
 #include "curate/confirm.h"
 #include "base/mem.h"
-#include "curate/vectors.h"
-#include "infer/features.h"
 
 #include <math.h>
 
-enum { BATCH = 16 };
-
 typedef struct {
     const mq_duplicates_plan *plan;
-    mq_program *program;
     mq_features *features[MQ_SPLITS];
     float *rows[2];  /* of a pair */
     uint32_t *order; /* pictures wanted of a split */
@@ -30,24 +25,9 @@ static void tell(void *user, size_t done, size_t total, double seconds, double w
     if (c->plan->progress) c->plan->progress(c->plan->user, "candidates compared", done, total, seconds);
 }
 
-static mq_status open_features(mq_err *err, confirmer *c, mq_split split, const char *digest) {
-    const mq_confirm_plan *confirm = &c->plan->confirm;
-    const mq_features_plan open = {.size = sizeof open,
-                                   .dataset = c->plan->dataset,
-                                   .split = split,
-                                   .count = mq_dataset_count(c->plan->dataset, split),
-                                   .flips = true,
-                                   .recipe = confirm->recipe,
-                                   .program = c->program,
-                                   .weights_digest = digest,
-                                   .width = confirm->arch->features,
-                                   .dtype = confirm->dtype,
-                                   .batch = BATCH,
-                                   .workers = confirm->workers,
-                                   .stop = stop_wanted,
-                                   .progress = tell,
-                                   .user = c};
-    return mq_features_open(err, &open, &c->features[split]);
+static mq_status open_features(mq_err *err, confirmer *c, mq_split split) {
+    const mq_look_plan look = {c->plan->dataset, split, true, stop_wanted, tell, c};
+    return mq_viewer_look(err, c->plan->viewer, &look, &c->features[split]);
 }
 
 /* Computes what the pairs want of one split, each view once: the views are marked, then listed. */
@@ -103,20 +83,11 @@ mq_status mq_confirm_pairs(mq_err *err, const mq_duplicates_plan *plan, const mq
                            float *cosines) {
     mq_status status = MQ_OK;
     confirmer c = {.plan = plan};
-    char digest[MQ_HEX_SIZE];
-    const mq_confirm_plan *confirm = &plan->confirm;
-    const size_t width = confirm->arch->features;
+    const size_t width = mq_viewer_width(plan->viewer);
     size_t pictures = 0;
-    MQ_TRY(mq_vectors_program(err,
-                              &(mq_vectors_plan){.size = sizeof(mq_vectors_plan),
-                                                 .arch = confirm->arch,
-                                                 .weights = confirm->weights,
-                                                 .recipe = confirm->recipe,
-                                                 .dtype = confirm->dtype},
-                              &c.program, digest));
     for (mq_split split = MQ_TRAIN; split < MQ_SPLITS; split++) {
         pictures += mq_dataset_count(plan->dataset, split);
-        MQ_TRY(open_features(err, &c, split, digest));
+        MQ_TRY(open_features(err, &c, split));
     }
     MQ_TRY(need_all(err, &c, pairs, count, pictures));
     for (int i = 0; i < 2; i++) MQ_TRY(mq_calloc(err, width, sizeof(float), "features", &c.rows[i]));
@@ -127,7 +98,6 @@ mq_status mq_confirm_pairs(mq_err *err, const mq_duplicates_plan *plan, const mq
     }
 cleanup:
     for (mq_split split = MQ_TRAIN; split < MQ_SPLITS; split++) mq_features_free(&c.features[split]);
-    mq_program_free(&c.program);
     for (int i = 0; i < 2; i++) free(c.rows[i]);
     free(c.order);
     free(c.flips);

@@ -11,9 +11,7 @@
 /* docs/SCANNING.md says how these were chosen. */
 enum {
     NEAR = 12,         /* bits of 64 that candidates may differ in, */
-    NEAR_LEAST = 4,    /* down to which they are narrowed where too many look alike, */
-    NEAR_ALONE = 4,    /* and where no network confirms */
-    SAMPLE = 10000,    /* pictures by which is foreseen how many do */
+    NEAR_LEAST = 4,    /* down to which they are narrowed where too many look alike */
     ROOM = 16,         /* times more candidates than were foreseen */
     PAIRS_MORE = 1000, /* candidates looked at, beside one for two pictures */
 };
@@ -117,53 +115,35 @@ static bool stop_search(void *user) {
     return plan->stop && plan->stop(plan->user);
 }
 
-static mq_status search(mq_err *err, const finder *f, size_t step, unsigned distance, mq_near_list *list) {
+/* Near fingerprints of the pictures kept, at a distance at which they will not be too many. */
+static mq_status search(mq_err *err, const finder *f, unsigned *distance, mq_near_list *list) {
     mq_status status = MQ_OK;
     mq_phash *hashes = NULL;
-    const size_t count = (f->kept_count + step - 1) / step;
+    const size_t few = most_pairs(f->kept_count);
     mq_duplicates_plan plan = *f->plan; /* the callbacks take what is not const */
-    MQ_TRY(mq_calloc(err, count, sizeof *hashes, "fingerprints", &hashes));
-    for (size_t i = 0; i < count; i++) hashes[i] = f->plan->hashes[f->kept[i * step]];
-    const mq_phash_plan pairs = {.size = sizeof pairs,
-                                 .hashes = hashes,
-                                 .count = count,
-                                 .distance = distance,
-                                 .mirrors = true,
-                                 .most = ROOM * most_pairs(f->kept_count),
-                                 .stop = stop_search,
-                                 .progress = tell_search,
-                                 .user = &plan};
+    MQ_TRY(mq_calloc(err, f->kept_count, sizeof *hashes, "fingerprints", &hashes));
+    for (size_t i = 0; i < f->kept_count; i++) hashes[i] = f->plan->hashes[f->kept[i]];
+    mq_phash_plan pairs = {.size = sizeof pairs,
+                           .hashes = hashes,
+                           .count = f->kept_count,
+                           .distance = f->plan->viewer ? NEAR : MQ_PHASH_ALONE,
+                           .mirrors = true,
+                           .most = ROOM * few,
+                           .stop = stop_search,
+                           .progress = tell_search,
+                           .user = &plan};
+    MQ_TRY(mq_phash_narrow(err, &pairs, few, NEAR_LEAST, distance));
+    pairs.distance = *distance;
     MQ_TRY(mq_phash_pairs(err, &pairs, list));
 cleanup:
     free(hashes);
     return status;
 }
 
-/* The distance at which the candidates will not be too many: as a sample has them, and as pairs grow with the
- * square of the pictures. */
-static mq_status choose_distance(mq_err *err, const finder *f, unsigned *distance) {
-    mq_status status = MQ_OK;
-    mq_near_list sample = {0};
-    const size_t step = (f->kept_count + SAMPLE - 1) / SAMPLE;
-    *distance = NEAR_ALONE;
-    if (!f->plan->confirm.weights || !step) return MQ_OK;
-    MQ_TRY(search(err, f, step, NEAR, &sample));
-    for (*distance = NEAR; *distance > NEAR_LEAST; (*distance)--) {
-        size_t within = 0;
-        for (size_t i = 0; i < sample.count; i++) within += sample.pairs[i].distance <= *distance;
-        const double pairs = (double)within * (double)step * (double)step;
-        if (pairs <= (double)most_pairs(f->kept_count)) break;
-    }
-cleanup:
-    free(sample.pairs);
-    return status;
-}
-
 /* Pairs of near fingerprints, in the numbers of pictures; boxes of one file are no copies of each other. */
 static mq_status find_candidates(mq_err *err, finder *f, mq_duplicates *d) {
     mq_status status = MQ_OK;
-    MQ_TRY(choose_distance(err, f, &d->distance));
-    MQ_TRY(search(err, f, 1, d->distance, &f->pairs));
+    MQ_TRY(search(err, f, &d->distance, &f->pairs));
     size_t count = 0;
     for (size_t i = 0; i < f->pairs.count; i++) {
         mq_near pair = f->pairs.pairs[i];
@@ -271,7 +251,7 @@ static mq_status find(mq_err *err, finder *f, mq_duplicates *d) {
     for (size_t i = 0; i < f->pictures; i++) f->parent[i] = (uint32_t)i;
     MQ_TRY(join_exact(err, f));
     MQ_TRY(find_candidates(err, f, d));
-    if (f->plan->confirm.weights && f->pairs.count) {
+    if (f->plan->viewer && f->pairs.count) {
         MQ_TRY(mq_calloc(err, f->pairs.count, sizeof *f->cosines, "candidates", &f->cosines));
         MQ_TRY(mq_confirm_pairs(err, f->plan, f->pairs.pairs, f->pairs.count, f->cosines));
     }

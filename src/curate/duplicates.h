@@ -6,17 +6,8 @@
 #ifndef MQ_DUPLICATES_H
 #define MQ_DUPLICATES_H
 
-#include "curate/phash.h"
-#include "net/program.h"
-
-/* The network that confirms candidates; all borrowed. */
-typedef struct {
-    const mq_arch *arch;
-    const mq_bundle *weights; /* NULL: nothing is confirmed */
-    const mq_recipe *recipe;
-    mq_dtype dtype;
-    size_t workers;
-} mq_confirm_plan;
+#include "curate/viewer.h"
+#include "data/phash.h"
 
 /* Pictures count through train, val and test: the first of val has the number of training pictures. */
 typedef struct {
@@ -24,7 +15,7 @@ typedef struct {
     const mq_dataset *dataset;
     const mq_phash *hashes; /* [count] of all pictures; borrowed */
     const bool *passed;     /* [count] pictures whose look says nothing: compared by their bytes alone */
-    mq_confirm_plan confirm;
+    mq_viewer *viewer;      /* confirms candidates; borrowed; NULL: nothing is confirmed */
     bool (*stop)(void *user);
     void (*progress)(void *user, const char *what, size_t done, size_t total, double seconds);
     void *user;

@@ -59,13 +59,15 @@ mq_status mq_edits_write(mq_err *err, const char *path, const mq_edit *edits, si
     mq_status status = MQ_OK;
     mq_buf text = mq_buf_init(LIST_LIMIT);
     MQ_TRY(mq_edits_check(err, path));
-    MQ_TRY(mq_buf_add_text(err, &text, "picture,class,reason,score,suggestion,action\n"));
+    MQ_TRY(mq_buf_add_text(err, &text, "picture,class,reason,score,copy_of,suggestion,action\n"));
     for (size_t i = 0; i < count; i++) {
         const mq_edit *e = &edits[i];
         MQ_TRY(mq_csv_field(err, &text, e->picture));
         MQ_TRY(mq_buf_add(err, &text, ",", 1));
         MQ_TRY(mq_csv_field(err, &text, e->class));
         MQ_TRY(mq_buf_printf(err, &text, ",%s,%.3f,", e->reason, e->score));
+        MQ_TRY(mq_csv_field(err, &text, e->copy_of));
+        MQ_TRY(mq_buf_add(err, &text, ",", 1));
         MQ_TRY(mq_csv_field(err, &text, e->suggestion));
         MQ_TRY(mq_buf_printf(err, &text, ",%s\n", mq_action_name(e->action)));
     }
@@ -181,6 +183,11 @@ static mq_status read_row(mq_err *err, reading *r) {
                "%s:%zu: the picture is of another class in %s; make the list anew by: marque clean %s",
                r->path, mq_csv_line(r->csv), mq_dataset_folder(r->dataset), mq_dataset_folder(r->dataset));
     mq_rewrite_change change = {.split = picture->split, .index = picture->index, .drop = action == MQ_DROP};
+    MQ_REQUIRE(
+        action != MQ_RELABEL || *mq_csv_get(r->csv, r->suggestion), err, MQ_BAD_DATA,
+        "%s:%zu: relabel takes the class in the column suggestion, which is empty; write the right class "
+        "there, or keep or drop",
+        r->path, mq_csv_line(r->csv));
     if (action == MQ_RELABEL) MQ_TRY(find_class(err, r, r->suggestion, &change.label));
     if (action == MQ_KEEP || (action == MQ_RELABEL && change.label == picture->label))
         r->list->kept++;

@@ -1,7 +1,7 @@
 /* edits.h: the list of edits: what `marque clean` proposes, a person changes and `--apply` takes.
  *
- * A CSV "picture,class,reason,score,suggestion,action", the most certain first; docs/CLEANING.md describes
- * it. */
+ * A CSV "picture,class,reason,score,copy_of,suggestion,action", the most certain first; docs/CLEANING.md
+ * describes it. */
 #ifndef MQ_EDITS_H
 #define MQ_EDITS_H
 
@@ -14,7 +14,8 @@ typedef struct {
     const char *picture, *class; /* its name and the class it bears; borrowed */
     const char *reason;          /* static */
     double score;                /* how sure that is, 0..1 */
-    const char *suggestion;      /* another class, or the picture it is a copy of; borrowed */
+    const char *copy_of;         /* the picture it is a copy of; "": none; borrowed */
+    const char *suggestion;      /* another class; "": none; borrowed */
     mq_action action;
 } mq_edit;
 
@@ -37,8 +38,9 @@ typedef struct {
     char digest[MQ_HEX_SIZE]; /* SHA-256 of the file */
 } mq_edit_list;
 
-/* Reads a list and holds every row against dataset: an unknown picture, class or action, a picture that bears
- * another class than the list says or has two rows is MQ_BAD_DATA, naming the line. *list is the caller's,
+/* Reads a list and holds every row against dataset: an unknown picture, class or action, a relabelling
+ * without a class, a picture that bears another class than the list says or has two rows is MQ_BAD_DATA,
+ * naming the line. *list is the caller's,
  * for mq_edits_free, also after a failure. */
 MQ_MUST_USE mq_status mq_edits_read(mq_err *err, const char *path, const mq_dataset *dataset,
                                     mq_edit_list *list);

@@ -70,10 +70,10 @@ static mq_status look_at(mq_err *err, void *context, size_t item, size_t slot, s
      * and the importer may have stored it converted, shrunk or cut, which no record says. */
     MQ_TRY(mq_dataset_read(err, s->plan->dataset, split, index, &b->record, &sample));
     MQ_TRY(mq_picture_probe(err, sample.name, sample.bytes, sample.size, &out->info));
-    MQ_TRY(mq_look_at(err, s->plan->confirm.recipe, &sample, &b->look));
+    MQ_TRY(mq_look_at(err, s->plan->recipe, &sample, &b->look));
     mq_quality_measure(b->look.luma, out->row.measures);
-    fill_sizes(s->plan->confirm.recipe, &sample, &out->info, &out->row);
-    out->hash = mq_phash_of(b->look.luma);
+    fill_sizes(s->plan->recipe, &sample, &out->info, &out->row);
+    out->hash = mq_phash_of(b->look.luma, MQ_LOOK_SIDE);
 cleanup:
     return status;
 }
@@ -193,17 +193,19 @@ static mq_status compare(mq_err *err, scanner *s) {
                                      .dataset = plan->dataset,
                                      .hashes = s->hashes,
                                      .passed = s->passed,
-                                     .confirm = plan->confirm,
+                                     .viewer = plan->viewer,
                                      .stop = plan->stop,
                                      .progress = plan->progress,
                                      .user = plan->user};
     MQ_TRY(mq_duplicates_find(err, &find, &scan->duplicates));
-    scan->confirmed = plan->confirm.weights;
+    scan->confirmed = plan->viewer;
+    scan->flagged = scan->flawed;
     for (size_t i = 0; i < scan->duplicates.count; i++) {
         const mq_duplicate_group *g = &scan->duplicates.groups[i];
         scan->leaks += g->leak;
         scan->conflicts += g->conflict;
         scan->copies += !g->leak && !g->conflict;
+        for (size_t k = 0; k < g->count; k++) scan->flagged += !scan->rows[g->pictures[k]].flaws;
     }
 cleanup:
     return status;

@@ -10,7 +10,8 @@
 typedef struct {
     size_t size; /* sizeof(mq_scan_plan) */
     const mq_dataset *dataset;
-    mq_confirm_plan confirm; /* its recipe says what part of a picture is looked at */
+    const mq_recipe *recipe; /* says what part of a picture is looked at; borrowed */
+    mq_viewer *viewer;       /* confirms near copies; borrowed; NULL: nothing is confirmed */
     size_t workers;
     bool (*stop)(void *user);
     void (*progress)(void *user, const char *what, size_t done, size_t total, double seconds);
@@ -55,6 +56,7 @@ typedef struct {
     mq_limits limits;
     size_t flaws[MQ_FLAWS]; /* pictures with each */
     size_t flawed;          /* pictures with any */
+    size_t flagged;         /* pictures with any, or with copies */
     mq_scan_problem *problems;
     size_t problem_count, problem_capacity;
     mq_duplicates duplicates;

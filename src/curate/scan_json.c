@@ -216,14 +216,14 @@ static const struct {
 static mq_status head_json(mq_err *err, const mq_scan *scan, mq_json **json) {
     const mq_duplicates *d = &scan->duplicates;
     return mq_json_pack(
-        err, json, "{s:s, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:b, s:I, s:I, s:I, s:I}",
+        err, json, "{s:s, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:b, s:I, s:I, s:I, s:I}",
         "schema", "marque.scan.v1", "data", mq_json_text(mq_dataset_folder(scan->dataset)), "data_sha256",
         mq_dataset_digest(scan->dataset), "pictures", (long long)scan->pictures, "flagged_pictures",
-        (long long)scan->flawed, "leaks", (long long)scan->leaks, "conflicts", (long long)scan->conflicts,
-        "copies", (long long)scan->copies, "confirmed", scan->confirmed, "candidates",
-        (long long)d->candidates, "refused", (long long)d->refused, "complete", d->complete, "small_classes",
-        (long long)scan->small, "largest_class", (long long)scan->largest, "smallest_class",
-        (long long)scan->smallest, "left_out_pictures", (long long)scan->left_out_count);
+        (long long)scan->flagged, "flawed_pictures", (long long)scan->flawed, "leaks", (long long)scan->leaks,
+        "conflicts", (long long)scan->conflicts, "copies", (long long)scan->copies, "confirmed",
+        scan->confirmed, "candidates", (long long)d->candidates, "refused", (long long)d->refused, "complete",
+        d->complete, "small_classes", (long long)scan->small, "largest_class", (long long)scan->largest,
+        "smallest_class", (long long)scan->smallest, "left_out_pictures", (long long)scan->left_out_count);
 }
 
 mq_status mq_scan_to_json(mq_err *err, const mq_scan *scan, mq_json_sink sink, void *user) {

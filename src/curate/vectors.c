@@ -1,16 +1,11 @@
 /* vectors.c: pictures as rows of numbers that can be compared. Called by what looks for doubtful pictures.
- * Owns the trunk's program while it computes. Invariant: the cache has the key that training gives it, so
- * that whoever computes first saves the other the work. */
+ * Owns the rows until they are handed over. Invariant: rows stand in the order of the splits' indexes. */
 #include "curate/vectors.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/par.h"
-#include "infer/features.h"
-#include "net/tensors.h"
 
 #include <math.h>
-
-enum { BATCH = 16 };
 
 /* A split being read. */
 typedef struct {
@@ -28,27 +23,14 @@ static void tell(void *user, size_t done, size_t total, double seconds, double w
     if (r->plan->progress) r->plan->progress(r->plan->user, r->split, done, total, seconds, waited);
 }
 
-/* The rows of one split into rows [count, arch->features]. */
-static mq_status read_split(mq_err *err, reading *r, mq_program *program, const char *digest, float *rows) {
+/* The rows of one split into rows [count, width]. */
+static mq_status read_split(mq_err *err, reading *r, float *rows) {
     mq_status status = MQ_OK;
     mq_features *features = NULL;
     const mq_vectors_plan *plan = r->plan;
-    const size_t count = mq_dataset_count(plan->dataset, r->split), width = plan->arch->features;
-    const mq_features_plan open = {.size = sizeof open,
-                                   .dataset = plan->dataset,
-                                   .split = r->split,
-                                   .count = count,
-                                   .recipe = plan->recipe,
-                                   .program = program,
-                                   .weights_digest = digest,
-                                   .width = width,
-                                   .dtype = plan->dtype,
-                                   .batch = BATCH,
-                                   .workers = plan->workers,
-                                   .stop = stop_wanted,
-                                   .progress = tell,
-                                   .user = r};
-    MQ_TRY(mq_features_open(err, &open, &features));
+    const size_t count = mq_dataset_count(plan->dataset, r->split), width = mq_viewer_width(plan->viewer);
+    const mq_look_plan look = {plan->dataset, r->split, false, stop_wanted, tell, r};
+    MQ_TRY(mq_viewer_look(err, plan->viewer, &look, &features));
     MQ_TRY(mq_features_need(err, features, NULL, NULL, count));
     for (size_t i = 0; i < count; i++) MQ_TRY(mq_features_read(err, features, i, false, rows + i * width));
 cleanup:
@@ -56,29 +38,10 @@ cleanup:
     return status;
 }
 
-mq_status mq_vectors_program(mq_err *err, const mq_vectors_plan *plan, mq_program **program,
-                             char digest[MQ_HEX_SIZE]) {
-    mq_status status = MQ_OK;
-    mq_graph *graph = NULL;
-    const mq_program_plan make = {.size = sizeof make,
-                                  .arch = plan->arch,
-                                  .weights = plan->weights,
-                                  .prefix = "",
-                                  .imgsz = plan->recipe->imgsz,
-                                  .batch = BATCH,
-                                  .dtype = plan->dtype};
-    MQ_TRY(plan->arch->build(err, plan->recipe->imgsz, &graph));
-    MQ_TRY(mq_program_create(err, &make, program)); /* checks the weights */
-    MQ_TRY(mq_tensors_digest(err, graph, plan->weights, mq_graph_size(graph) - 1, digest));
-cleanup:
-    mq_graph_free(&graph);
-    return status;
-}
-
 static mq_status take_memory(mq_err *err, const mq_vectors_plan *plan, mq_vectors *v) {
     mq_status status = MQ_OK;
     size_t numbers, bytes;
-    v->width = plan->arch->features;
+    v->width = mq_viewer_width(plan->viewer);
     for (mq_split split = MQ_TRAIN; split < MQ_SPLITS; split++) {
         v->begin[split] = v->count;
         v->number[split] = plan->splits[split] ? mq_dataset_count(plan->dataset, split) : 0;
@@ -95,20 +58,16 @@ cleanup:
 
 mq_status mq_vectors_read(mq_err *err, const mq_vectors_plan *plan, mq_vectors *vectors) {
     mq_status status = MQ_OK;
-    mq_program *program = NULL;
     mq_vectors v = {0};
-    char digest[MQ_HEX_SIZE];
     MQ_REQUIRE(plan->size == sizeof *plan, err, MQ_INTERNAL, "a vectors plan of %zu bytes", plan->size);
     MQ_TRY(take_memory(err, plan, &v));
-    MQ_TRY(mq_vectors_program(err, plan, &program, digest));
     for (mq_split split = MQ_TRAIN; split < MQ_SPLITS; split++) {
         reading r = {plan, split};
-        if (v.number[split]) MQ_TRY(read_split(err, &r, program, digest, v.rows + v.begin[split] * v.width));
+        if (v.number[split]) MQ_TRY(read_split(err, &r, v.rows + v.begin[split] * v.width));
     }
     *vectors = v;
     v.rows = NULL;
 cleanup:
-    mq_program_free(&program);
     free(v.rows);
     return status;
 }

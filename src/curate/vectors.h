@@ -2,19 +2,13 @@
 #ifndef MQ_VECTORS_H
 #define MQ_VECTORS_H
 
-#include "base/digest.h"
-#include "data/dataset.h"
-#include "net/program.h"
+#include "curate/viewer.h"
 
 typedef struct {
     size_t size;               /* sizeof(mq_vectors_plan) */
     const mq_dataset *dataset; /* borrowed, as is all of the plan, while mq_vectors_read runs */
-    const mq_arch *arch;
-    const mq_bundle *weights;
-    const mq_recipe *recipe;
-    bool splits[MQ_SPLITS]; /* whose pictures are wanted */
-    mq_dtype dtype;         /* MQ_F32 or MQ_BF16 */
-    size_t workers;
+    mq_viewer *viewer;
+    bool splits[MQ_SPLITS];   /* whose pictures are wanted */
     bool (*stop)(void *user); /* NULL: never */
     /* Told of what the feature cache lacks, as mq_features_progress; NULL: nobody. */
     void (*progress)(void *user, mq_split split, size_t done, size_t total, double seconds, double waited);
@@ -24,7 +18,7 @@ typedef struct {
 /* The pictures of the wanted splits one after the other, each split in the order of its index. */
 typedef struct {
     float *rows;              /* [count, width], owned */
-    size_t count, width;      /* pictures, arch->features */
+    size_t count, width;      /* pictures, and numbers of each */
     size_t begin[MQ_SPLITS];  /* first row of each split */
     size_t number[MQ_SPLITS]; /* rows of each split; 0 where it was not wanted */
 } mq_vectors;
@@ -34,11 +28,6 @@ typedef struct {
  * MQ_NO_MEMORY. *vectors is the caller's, for mq_vectors_free. */
 MQ_MUST_USE mq_status mq_vectors_read(mq_err *err, const mq_vectors_plan *plan, mq_vectors *vectors);
 void mq_vectors_free(mq_vectors *vectors);
-
-/* The trunk that computes them (*program is the caller's), and the digest under which the cache knows its
- * weights; of the plan only arch, weights, recipe and dtype matter. */
-MQ_MUST_USE mq_status mq_vectors_program(mq_err *err, const mq_vectors_plan *plan, mq_program **program,
-                                         char digest[MQ_HEX_SIZE]);
 
 /* Gives every column mean 0 and standard deviation 1 over all rows; a column that never changes becomes 0. */
 void mq_vectors_standardise(mq_vectors *vectors);

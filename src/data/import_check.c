@@ -25,23 +25,25 @@ static bool is_of_picture(mq_status status) {
     return status == MQ_BAD_DATA || status == MQ_NO_INPUT;
 }
 
-/* Decodes a picture or, where the plan takes that, what is left of one that is cut short. */
-static mq_status decode(mq_err *err, const mq_import_job *job, const mq_encoded *in, mq_picture_info *info,
-                        bool *truncated) {
+/* Decodes a picture or, where the plan takes that, what is left of one that is cut short; and looks at it. */
+static mq_status decode(mq_err *err, const mq_import_job *job, const mq_encoded *in, mq_entry *entry,
+                        mq_picture_info *info) {
     static const uint8_t white[3] = {255, 255, 255};
     mq_pixels pixels = {0};
     mq_err other = {0};
     mq_status status = mq_picture_probe(err, in->name, in->bytes, in->size, info);
     if (status == MQ_OK) status = mq_picture_decode(err, in->name, in->bytes, in->size, white, &pixels);
-    *truncated = false;
+    entry->truncated = false;
     if (is_of_picture(status) && job->plan->truncated == MQ_TRUNCATED_ACCEPT) {
         const mq_status salvaged = mq_picture_salvage(&other, in, white, info, &pixels);
-        *truncated = salvaged == MQ_OK;
+        entry->truncated = salvaged == MQ_OK;
         if (!is_of_picture(salvaged)) { /* else the first words say best what is wrong */
             status = salvaged;
             *err = other;
         }
     }
+    if (status == MQ_OK && !mq_phash_of_pixels(&pixels, info->orientation, &entry->look))
+        entry->look = (mq_phash){0};
     mq_pixels_free(&pixels);
     return status;
 }
@@ -55,7 +57,7 @@ static mq_status read_picture(mq_err *err, const mq_import_job *job, mq_entry *e
     /* An empty file has no memory yet. */
     const uint8_t *bytes = file->data ? file->data : (const uint8_t *)"";
     MQ_TRY(mq_sha256(err, bytes, file->size, entry->digest));
-    MQ_TRY(decode(err, job, &(mq_encoded){path, bytes, file->size}, &info, &entry->truncated));
+    MQ_TRY(decode(err, job, &(mq_encoded){path, bytes, file->size}, entry, &info));
     entry->width = info.width;
     entry->height = info.height;
     entry->format = info.format;
@@ -79,6 +81,7 @@ cleanup:
 /* What was found out about a picture holds for another box of it. */
 static mq_status copy_facts(mq_err *err, const mq_entry *from, mq_entry *to) {
     memcpy(to->digest, from->digest, sizeof to->digest);
+    to->look = from->look;
     to->width = from->width;
     to->height = from->height;
     to->format = from->format;

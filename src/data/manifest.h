@@ -4,6 +4,7 @@
 
 #include "base/digest.h"
 #include "data/dataset.h"
+#include "data/phash.h"
 
 /* One picture. Its readers fill the first part, checking the second. */
 typedef struct {
@@ -27,6 +28,7 @@ typedef struct {
     char *reason;                   /* why it is left out; NULL: it is not; owned */
     uint8_t digest[MQ_SHA256_SIZE]; /* of its bytes */
     uint8_t key[MQ_SHA256_SIZE];    /* digest of (seed, content): its place in every order that is drawn */
+    mq_phash look;                  /* of the whole picture; all 0: it shows nothing */
     uint32_t width, height;
     const char *format, *colour; /* static */
     const char *becomes;         /* "png" or "jpeg", stored in place of its own format; NULL: that; static */

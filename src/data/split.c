@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "data/bytes.h"
+#include "data/looks.h"
 
 #include <math.h>
 #include <regex.h>
@@ -16,7 +17,8 @@ typedef struct {
     size_t team;         /* its representative in the union of those that stay together */
     const char *group;   /* what the source calls its group, or group_by matched; NULL: none; the entry's */
     uint32_t group_size; /* bytes of group */
-    bool in_group;       /* one of its team has a group */
+    bool alike;          /* it was joined with another one by their looks */
+    bool in_group;       /* one of its team has a group or is alike */
     const uint8_t *key; /* that of the picture of its team with the smallest digest; borrowed from an entry */
 } member;
 
@@ -92,13 +94,46 @@ static mq_status match_groups(mq_err *err, const char *pattern, placement *p, si
     return MQ_OK;
 }
 
-/* Sets every member's team and the team's key. *groups counts them. */
+static void join_contents(placement *p) {
+    qsort_r(p->order, p->count, sizeof *p->order, compare_content, p->members);
+    for (size_t i = 1; i < p->count; i++)
+        if (compare_content(&p->order[i - 1], &p->order[i], p->members) == 0)
+            join_teams(p->members, p->order[i - 1], p->order[i]);
+}
+
+/* Joins contents that look nearly the same; *near counts those of each look but for one. */
+static mq_status join_looks(mq_err *err, placement *p, size_t *near) {
+    mq_status status = MQ_OK;
+    mq_phash *looks = NULL;
+    uint32_t *group = NULL;
+    size_t *firsts = NULL, count = 0; /* a member of each content that shows something */
+    MQ_TRY(mq_calloc(err, p->count, sizeof *looks, "looks", &looks));
+    MQ_TRY(mq_calloc(err, p->count, sizeof *group, "looks", &group));
+    MQ_TRY(mq_calloc(err, p->count, sizeof *firsts, "looks", &firsts));
+    for (size_t i = 0; i < p->count; i++) {
+        const mq_phash look = p->members[i].entry->look;
+        if (p->members[i].team != i || (!look.upright && !look.mirrored)) continue;
+        looks[count] = look;
+        firsts[count++] = i;
+    }
+    const mq_looks_plan plan = {sizeof plan, looks, count};
+    MQ_TRY(mq_looks_group(err, &plan, group));
+    for (size_t i = 0; i < count; i++) {
+        if (group[i] == i) continue;
+        p->members[firsts[i]].alike = p->members[firsts[group[i]]].alike = true;
+        join_teams(p->members, firsts[i], firsts[group[i]]);
+        ++*near;
+    }
+cleanup:
+    free(looks);
+    free(group);
+    free(firsts);
+    return status;
+}
+
+/* Joins groups and sets every team's key. *groups counts them. */
 static void build_teams(placement *p, size_t *groups) {
     member *members = p->members;
-    qsort_r(p->order, p->count, sizeof *p->order, compare_content, members);
-    for (size_t i = 1; i < p->count; i++)
-        if (compare_content(&p->order[i - 1], &p->order[i], members) == 0)
-            join_teams(members, p->order[i - 1], p->order[i]);
     qsort_r(p->order, p->count, sizeof *p->order, compare_group, members);
     for (size_t i = 0; i < p->count && members[p->order[i]].group; i++) {
         const bool same = i && compare_group(&p->order[i - 1], &p->order[i], members) == 0;
@@ -112,7 +147,7 @@ static void build_teams(placement *p, size_t *groups) {
         const member *m = &members[p->order[i]];
         member *team = &members[find_team(members, p->order[i])];
         if (!team->key) team->key = m->entry->key;
-        team->in_group |= m->group != NULL;
+        team->in_group |= m->group || m->alike;
     }
     for (size_t i = 0; i < p->count; i++) {
         const member *team = &members[find_team(members, i)];
@@ -144,16 +179,19 @@ cleanup:
     return status;
 }
 
-/* What the source, or the import before, has torn apart. */
+/* What the source, or the import before, has torn apart: where a team is torn it is by the looks that joined
+ * it, unless it has groups. */
 static mq_status count_torn(mq_err *err, placement *p, mq_split_found *found) {
     mq_status status = MQ_OK;
-    bool *torn = NULL;  /* of each team */
-    size_t *way = NULL; /* the order of contents */
+    bool *torn = NULL, *grouped = NULL; /* of each team */
+    size_t *way = NULL;                 /* the order of contents */
     MQ_TRY(mq_calloc(err, p->count, sizeof *torn, "splits", &torn));
+    MQ_TRY(mq_calloc(err, p->count, sizeof *grouped, "splits", &grouped));
     MQ_TRY(mq_calloc(err, p->count, sizeof *way, "splits", &way));
     for (size_t i = 0; i < p->count; i++) {
         const size_t team = find_team(p->members, i);
         way[i] = i;
+        grouped[team] |= p->members[i].group != NULL;
         if (p->members[i].entry->split != p->members[team].entry->split) torn[team] = true;
     }
     qsort_r(way, p->count, sizeof *way, compare_content, p->members);
@@ -165,10 +203,11 @@ static mq_status count_torn(mq_err *err, placement *p, mq_split_found *found) {
         if (apart)
             found->copies += end - begin;
         else if (torn[find_team(p->members, way[begin])])
-            found->torn += end - begin;
+            *(grouped[find_team(p->members, way[begin])] ? &found->torn : &found->apart) += end - begin;
     }
 cleanup:
     free(torn);
+    free(grouped);
     free(way);
     return status;
 }
@@ -356,6 +395,8 @@ mq_status mq_split_place(mq_err *err, const mq_split_rule *rule, mq_manifest *ma
     }
     take_groups(&p);
     if (rule->group_by) MQ_TRY(match_groups(err, rule->group_by, &p, &found->matched));
+    join_contents(&p);
+    MQ_TRY(join_looks(err, &p, &found->near));
     build_teams(&p, &found->groups);
     MQ_TRY(follow_placed(err, &p));
     qsort_r(p.order, p.count, sizeof *p.order, compare_place, p.members);

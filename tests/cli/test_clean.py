@@ -13,7 +13,7 @@ from marque import Marque  # noqa: E402
 from pictures import write_classes  # noqa: E402
 from tap import Tap  # noqa: E402
 
-HEAD = ["picture", "class", "reason", "score", "suggestion", "action"]
+HEAD = ["picture", "class", "reason", "score", "suggestion", "action"]  # copy_of is for people
 DROPPED, MOVED = "class-0/02.png", "class-1/03.png"
 
 
@@ -91,6 +91,7 @@ def test_rows(tap, m):
     refused(tap, m, "an unknown class", [[DROPPED, "class-7", *good[2:]]], "bad.csv:2: class-7 is no class of data.mq")
     refused(tap, m, "another class than it bears", [[DROPPED, "class-1", *good[2:]]], "bad.csv:2: the picture is of another class")
     refused(tap, m, "an unknown new class", [[*good[:4], "lorry", "relabel"]], "bad.csv:2: lorry is no class of data.mq")
+    refused(tap, m, "a relabelling without a class", [[*good[:5], "relabel"]], "bad.csv:2: relabel takes the class in the column suggestion")
     refused(tap, m, "a wrong action", [[*good[:5], "delete"]], 'bad.csv:2: the action "delete" is none of keep, drop and relabel')
     refused(tap, m, "two rows about one", [good, good], f"bad.csv:3: a second row about {DROPPED}")
     refused(tap, m, "a row too short", [good[:5]], "bad.csv:2")

@@ -85,6 +85,10 @@ def test_flaws(tap, m):
     ordinary = [name for name in reasons if name[4:6].isdigit()]
     tap.check("ordinary pictures are not flagged", not ordinary, reasons)
     tap.check("every picture is counted", report["pictures"] == 46, report["pictures"])
+    copies = {one["file"] for group in report["groups"] for one in group["pictures"]}
+    tap.check("flagged are those with flaws and those with copies", report["flawed_pictures"] == len(reasons) and
+              report["flagged_pictures"] == len(copies | set(reasons)) > len(reasons), report["flagged_pictures"])
+    m.expect(tap, "in words, too", ["scan", "data.mq"], 0, out=f"46 pictures, {len(copies | set(reasons))} of them flagged")
 
 
 def test_report(tap, m):
@@ -100,6 +104,24 @@ def test_report(tap, m):
     tap.check("the number of workers changes nothing", json.loads(again) == json.loads((m.folder / "report/scan.json").read_text()))
     m.expect(tap, "a folder of pictures", ["scan", "pictures"], 64, err="marque import pictures")
     m.expect(tap, "nothing there", ["scan", "nowhere.mq"], 66, err="nowhere.mq")
+
+
+def test_strict(tap, m):
+    """A leak alone, of the same bytes or of the same look, and a conflict alone: each is reason enough."""
+    for kind, data, place, told in (("same", picture(1), "a/0.png", "1 groups of copies across train, val and test, 0 across classes"),
+                                    ("near", picture(1, add=9), "a/0.png", "1 groups of copies across train, val and test, 0 across classes"),
+                                    ("label", picture(1), "b/0.png", "0 groups of copies across train, val and test, 1 across classes")):
+        for name in ("a", "b"):
+            (m.folder / kind / name).mkdir(parents=True)
+            for i in range(4):
+                (m.folder / kind / name / f"{i + 1}.png").write_bytes(picture(60 + i if name == "a" else 70 + i))
+        (m.folder / kind / "a/1.png").write_bytes(picture(1))
+        (m.folder / kind / place).write_bytes(data)
+        (m.folder / "places.csv").write_text("path,split\na/1.png,train\n" + ("" if kind == "label" else "a/0.png,test\n"))
+        options = ["--split-file", "places.csv", "--test", "0", "--val", "0"]
+        m.expect(tap, f"{kind}: import", ["import", kind, "-o", f"{kind}.mq", *options], 0)
+        m.expect(tap, f"{kind}: --strict", ["scan", f"{kind}.mq", "--strict"], 65, err=[f"{kind}.mq: {told}", "0 corrupt"])
+        m.expect(tap, f"{kind}: without it the scan itself is no failure", ["scan", f"{kind}.mq"], 0)
 
 
 def test_damage(tap, m):
@@ -211,7 +233,8 @@ def main():
         for i in range(3):
             (m.folder / f"pictures/<b>x/{i}.png").write_bytes(picture(900 + i, scale=0.1))
         m.expect(tap, "import", ["import", "pictures", "-o", "data.mq", "--split-file", "places.csv"], 0)
-        for test in (test_copies, test_flaws, test_report, test_damage, test_shards, test_stored, test_boxes, test_turns):
+        for test in (test_copies, test_flaws, test_report, test_strict, test_damage, test_shards, test_stored, test_boxes,
+                     test_turns):
             test(tap, m)
     return tap.done()
 

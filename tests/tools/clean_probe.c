@@ -68,6 +68,7 @@ static mq_status probe(mq_err *err, char **arg, size_t folds, uint64_t seed) {
     mq_status status = MQ_OK;
     mq_dataset *dataset = NULL;
     mq_bundle *weights = NULL;
+    mq_viewer *viewer = NULL;
     mq_vectors v = {0};
     int32_t *labels = NULL;
     float *p = NULL, *wrong = NULL, *raw = NULL;
@@ -76,14 +77,13 @@ static mq_status probe(mq_err *err, char **arg, size_t folds, uint64_t seed) {
     MQ_TRY(mq_dataset_open(err, arg[1], &dataset));
     mq_recipe recipe = mq_recipe_default((uint32_t)atoi(arg[2]), arch->range);
     mq_dataset_recipe(dataset, &recipe);
+    const mq_viewer_plan view = {sizeof view,           arch, weights, &recipe, mq_dtype_auto(),
+                                 (size_t)mq_cpu_count()};
+    MQ_TRY(mq_viewer_open(err, &view, &viewer));
     const mq_vectors_plan plan = {.size = sizeof plan,
                                   .dataset = dataset,
-                                  .arch = arch,
-                                  .weights = weights,
-                                  .recipe = &recipe,
+                                  .viewer = viewer,
                                   .splits = {true, true, true},
-                                  .dtype = mq_dtype_auto(),
-                                  .workers = (size_t)mq_cpu_count(),
                                   .progress = tell};
     MQ_TRY(mq_vectors_read(err, &plan, &v));
     MQ_TRY(mq_calloc(err, v.count, sizeof *labels, "labels", &labels));
@@ -112,6 +112,7 @@ static mq_status probe(mq_err *err, char **arg, size_t folds, uint64_t seed) {
     MQ_TRY(mq_bundle_write(err, arg[3], tensors, sizeof tensors / sizeof *tensors, NULL, 0));
 cleanup:
     mq_vectors_free(&v);
+    mq_viewer_free(&viewer);
     mq_bundle_free(&weights);
     mq_dataset_free(&dataset);
     free(labels);

@@ -9,6 +9,7 @@
 #include "base/par.h"
 #include "base/rng.h"
 #include "curate/confirm.h"
+#include "curate/look.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -38,7 +39,7 @@ static mq_status look(mq_err *err, pictures *p) {
         MQ_TRY(mq_dataset_read(err, p->dataset, split, index, &record, &sample));
         MQ_TRY(mq_strdup(err, sample.name, &p->names[i]));
         MQ_TRY(mq_look_at(err, &p->recipe, &sample, look));
-        p->hashes[i] = mq_phash_of(look->luma);
+        p->hashes[i] = mq_phash_of(look->luma, MQ_LOOK_SIDE);
     }
 cleanup:
     free(look);
@@ -49,6 +50,7 @@ cleanup:
 static mq_status show_pairs(mq_err *err, const pictures *p, unsigned bits, const char *weights) {
     mq_status status = MQ_OK;
     mq_bundle *bundle = NULL;
+    mq_viewer *viewer = NULL;
     mq_near_list list = {0};
     float *cosines = NULL;
     const mq_phash_plan search = {.size = sizeof search,
@@ -61,10 +63,10 @@ static mq_status show_pairs(mq_err *err, const pictures *p, unsigned bits, const
     MQ_TRY(mq_calloc(err, list.count, sizeof *cosines, "cosines", &cosines));
     if (weights) {
         MQ_TRY(mq_bundle_open(err, weights, &bundle));
-        const mq_duplicates_plan plan = {
-            .size = sizeof plan,
-            .dataset = p->dataset,
-            .confirm = {mq_arch_find("xception"), bundle, &p->recipe, mq_dtype_auto(), 2}};
+        const mq_viewer_plan view = {sizeof view, mq_arch_find("xception"), bundle,
+                                     &p->recipe,  mq_dtype_auto(),          2};
+        MQ_TRY(mq_viewer_open(err, &view, &viewer));
+        const mq_duplicates_plan plan = {.size = sizeof plan, .dataset = p->dataset, .viewer = viewer};
         MQ_TRY(mq_confirm_pairs(err, &plan, list.pairs, list.count, cosines));
     }
     for (size_t i = 0; i < list.count; i++)
@@ -73,6 +75,7 @@ static mq_status show_pairs(mq_err *err, const pictures *p, unsigned bits, const
 cleanup:
     free(cosines);
     free(list.pairs);
+    mq_viewer_free(&viewer);
     mq_bundle_free(&bundle);
     return status;
 }

@@ -3,7 +3,8 @@
 #include "unit/unit.h"
 
 #include "base/rng.h"
-#include "curate/phash.h"
+#include "curate/look.h"
+#include "data/phash.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -66,12 +67,56 @@ static void test_fingerprint(void **state) {
         draw_look(seed, luma);
         for (size_t i = 0; i < MQ_LOOK_PIXELS; i++)
             turned[i] = luma[i - i % MQ_LOOK_SIDE + (MQ_LOOK_SIDE - 1 - i % MQ_LOOK_SIDE)];
-        const mq_phash hash = mq_phash_of(luma), other = mq_phash_of(turned);
+        const mq_phash hash = mq_phash_of(luma, MQ_LOOK_SIDE), other = mq_phash_of(turned, MQ_LOOK_SIDE);
         /* Rounding may turn a frequency that lies at the median. */
         assert_true(mq_phash_distance(hash.upright, plain_hash(luma)) <= 2);
         assert_true(mq_phash_distance(hash.mirrored, plain_hash(turned)) <= 2);
         assert_true(mq_phash_distance(hash.mirrored, other.upright) <= 2);
     }
+}
+
+/* RGB of grey levels, each repeated `times` times in both directions. */
+static mq_pixels pixels_of(const uint8_t *luma, uint32_t side, uint32_t times) {
+    mq_pixels p = {malloc((size_t)side * side * times * times * 3), side * times, side * times};
+    assert_non_null(p.rgb);
+    for (uint32_t y = 0; y < p.height; y++)
+        for (uint32_t x = 0; x < p.width; x++)
+            memset(p.rgb + 3 * ((size_t)y * p.width + x), luma[(y / times) * side + x / times], 3);
+    return p;
+}
+
+/* Decoded pixels have the fingerprint of the look, whichever way they lie and whatever their size. */
+static void test_pixels(void **state) {
+    (void)state;
+    static uint8_t luma[MQ_LOOK_PIXELS];
+    static const int back[9] = {0, 1, 2, 3, 4, 5, 8, 7, 6};
+    mq_err err = {0};
+    mq_phash hash, small;
+    for (uint32_t seed = 0; seed < 8; seed++) {
+        draw_look(seed, luma);
+        const mq_phash wanted = mq_phash_of(luma, MQ_LOOK_SIDE);
+        for (int orientation = 1; orientation <= 8; orientation++) {
+            mq_pixels p = pixels_of(luma, MQ_LOOK_SIDE, 1);
+            assert_ok(err, mq_pixels_orient(&err, &p, back[orientation]));
+            assert_true(mq_phash_of_pixels(&p, orientation, &hash));
+            assert_true(mq_phash_distance(hash.upright, wanted.upright) <= MQ_PHASH_ALONE);
+            assert_true(mq_phash_distance(hash.mirrored, wanted.mirrored) <= MQ_PHASH_ALONE);
+            mq_pixels_free(&p);
+        }
+        /* 20 pixels a side: cells cut through them, and are the same where each is repeated. */
+        uint8_t little[400];
+        for (size_t i = 0; i < 400; i++) little[i] = luma[i / 20 * 12 * MQ_LOOK_SIDE + i % 20 * 12];
+        mq_pixels few = pixels_of(little, 20, 1), many = pixels_of(little, 20, 11);
+        assert_true(mq_phash_of_pixels(&few, 1, &small) && mq_phash_of_pixels(&many, 1, &hash));
+        assert_true(mq_phash_distance(small.upright, hash.upright) <= MQ_PHASH_ALONE);
+        mq_pixels_free(&few);
+        mq_pixels_free(&many);
+    }
+    memset(luma, 200, sizeof luma);
+    luma[77] = 203;
+    mq_pixels plain = pixels_of(luma, MQ_LOOK_SIDE, 1);
+    assert_false(mq_phash_of_pixels(&plain, 1, &hash));
+    mq_pixels_free(&plain);
 }
 
 static uint64_t random_bits(uint32_t i) {
@@ -132,6 +177,7 @@ static void test_pairs(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_fingerprint), cmocka_unit_test(test_pairs)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_fingerprint), cmocka_unit_test(test_pixels),
+                                       cmocka_unit_test(test_pairs)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,7 +10,7 @@
 #ifndef MQ_PHASH_H
 #define MQ_PHASH_H
 
-#include "curate/look.h"
+#include "data/picture.h"
 
 /* The fingerprints of a picture and of its mirror image. Frequencies 1 to 8 in each direction, left to right
  * first, from the lowest bit on; those of the mirror image differ in sign where the horizontal one is odd. */
@@ -18,7 +18,17 @@ typedef struct {
     uint64_t upright, mirrored;
 } mq_phash;
 
-mq_phash mq_phash_of(const uint8_t luma[MQ_LOOK_PIXELS]);
+/* How many bits the fingerprints of one picture, resized or encoded anew, differ in at most where nothing
+ * else tells a copy. docs/SCANNING.md says what that finds. */
+enum { MQ_PHASH_ALONE = 4 };
+
+/* Of side x side grey levels, side being a multiple of 32. */
+mq_phash mq_phash_of(const uint8_t *luma, size_t side);
+
+/* Of decoded pixels of any size, once they are turned as the EXIF orientation says. False: the picture shows
+ * nothing, and its fingerprint is noise. At most 192 rows are looked at: a tenth of a
+ * millisecond for a photo. */
+bool mq_phash_of_pixels(const mq_pixels *pixels, int orientation, mq_phash *hash);
 
 static inline unsigned mq_phash_distance(uint64_t a, uint64_t b) {
     return (unsigned)__builtin_popcountll(a ^ b);
@@ -52,5 +62,10 @@ typedef struct {
 /* Finds all pairs, in memory of 12 bytes a picture (24 with mirrors) beside the pairs. Stopped:
  * MQ_INTERRUPTED. */
 MQ_MUST_USE mq_status mq_phash_pairs(mq_err *err, const mq_phash_plan *plan, mq_near_list *list);
+
+/* The distance, from the plan's down to least, at which there will be no more than `few` pairs: as a sample
+ * has them, and as pairs grow with the square of the pictures. */
+MQ_MUST_USE mq_status mq_phash_narrow(mq_err *err, const mq_phash_plan *plan, size_t few, unsigned least,
+                                      unsigned *distance);
 
 #endif

@@ -1,9 +1,9 @@
-/* phash_pairs.c: all pairs of near fingerprints. Called by duplicates.c. Owns
+/* phash_pairs.c: all pairs of near fingerprints. Called by looks.c and by the scan. Owns
  * the tables of one block at a time. Invariant: a pair is found once, in the
  * first block in which its two fingerprints are near enough. */
 #include "base/mem.h"
 #include "base/par.h"
-#include "curate/phash.h"
+#include "data/phash.h"
 
 #include <math.h>
 #include <string.h>
@@ -13,6 +13,7 @@ enum {
     BLOCK_BITS_MAX = 22, /* so that a table's beginnings take 16 MB at most */
     PARTS = 64,          /* of a block's values, each with pairs of its own */
     PAIRS_MAX = 1 << 28,
+    SAMPLE = 10000, /* pictures by which the number of pairs is foreseen */
 };
 
 /* How fingerprints are cut. Two of them at most `distance` = radius x blocks + rest bits apart differ in at
@@ -253,5 +254,30 @@ cleanup:
         free(list->pairs);
         *list = (mq_near_list){0};
     }
+    return status;
+}
+
+mq_status mq_phash_narrow(mq_err *err, const mq_phash_plan *plan, size_t few, unsigned least,
+                          unsigned *distance) {
+    mq_status status = MQ_OK;
+    mq_phash *hashes = NULL;
+    mq_near_list list = {0};
+    const size_t step = (plan->count + SAMPLE - 1) / SAMPLE,
+                 count = step ? (plan->count + step - 1) / step : 0;
+    mq_phash_plan sample = *plan;
+    *distance = plan->distance;
+    MQ_TRY(mq_calloc(err, count, sizeof *hashes, "fingerprints", &hashes));
+    for (size_t i = 0; i < count; i++) hashes[i] = plan->hashes[i * step];
+    sample.hashes = hashes;
+    sample.count = count;
+    MQ_TRY(mq_phash_pairs(err, &sample, &list));
+    for (; *distance > least; (*distance)--) {
+        size_t within = 0;
+        for (size_t i = 0; i < list.count; i++) within += list.pairs[i].distance <= *distance;
+        if ((double)within * (double)step * (double)step <= (double)few) break;
+    }
+cleanup:
+    free(list.pairs);
+    free(hashes);
     return status;
 }
