@@ -1,0 +1,240 @@
+/* test_skipped_run.c: records that fail under whole runs: the same model from the cache or not, for any
+ * number of workers and wherever the run is stopped; nothing false in the cache; too many end the run, which
+ * goes on once they are back. */
+#include "unit/faults.h"
+#include "unit/trial.h"
+
+#include "base/log.h"
+
+#include <math.h>
+
+static const char HEADS[] = "head:2@1e-2", THAWED[] = "head:1@1e-2,block14+:1@1e-4/train";
+
+static void spoil_some(void) {
+    faults[0][2] = ERROR, faults[0][11] = FLIPPED, faults[0][12] = NO_PICTURE, faults[0][30] = CUT;
+    faults[1][1] = STALE;
+}
+
+typedef struct {
+    size_t named, more;
+} warnings;
+
+static void count_warning(void *user, mq_log_level level, const char *text) {
+    warnings *w = user;
+    if (level != MQ_LOG_WARNING) return;
+    w->named += strstr(text, "goes on without this picture") != NULL;
+    w->more += strstr(text, "they are counted") != NULL;
+}
+
+/* Runs and counts its warnings. */
+static mq_status run_and_count(trial *t, warnings *w) {
+    *w = (warnings){0};
+    mq_log_set(count_warning, w);
+    const mq_status status = run_trial(t);
+    mq_log_set(NULL, NULL);
+    return status;
+}
+
+/* How often the log of a run has words. */
+static size_t in_log(const uneven *u, const char *run, const char *words) {
+    mq_err err = {0};
+    char path[160];
+    size_t count = 0;
+    mq_buf text = mq_buf_init(1 << 24);
+    snprintf(path, sizeof path, "%s/%s/log.jsonl", u->folder, run);
+    assert_ok(err, mq_file_read(&err, path, &text));
+    for (const char *at = (const char *)text.data; (at = strstr(at, words)); at++) count++;
+    mq_buf_free(&text);
+    return count;
+}
+
+/* Stopped behind so many steps, without cache, and gone on with from it, with other workers: the model is
+ * one's. */
+static void same_when_stopped(const trial *one, size_t steps) {
+    trial first = *one, rest = *one;
+    first.name = rest.name = "stopped";
+    first.steps = rest.steps = 0;
+    first.stop_at = steps, first.uncached = true, first.workers = 1;
+    rest.resume = true, rest.workers = 7;
+    assert_int_equal(run_trial(&first), MQ_INTERRUPTED);
+    assert_int_equal(run_trial(&rest), MQ_OK);
+    assert_int_equal(first.steps + rest.steps, one->steps);
+    assert_true(rest.loss == one->loss && rest.top1 == one->top1);
+    assert_same_model(one->set, one->name, "stopped", true);
+    drop(one->set, "stopped");
+}
+
+/* Five bad records, from the cache and without, stopped in the second epoch. What was not read is in no
+ * cache: with sound records the run is what it is without one. */
+static void test_cached_run(void **state) {
+    const uneven *u = *state;
+    warnings w;
+    trial one = {.set = u, .name = "one", .stages = HEADS, .plain = true, .workers = 2};
+    one.stop_at = NEVER, one.max_bad = 0.1;
+    trial sound = one, after = one;
+    spoil_some();
+    assert_int_equal(run_and_count(&one, &w), MQ_OK);
+    assert_true(w.named == 5 && !w.more);
+    assert_int_equal(one.result.skipped, 5);
+    assert_int_equal(one.result.best.pictures, mq_dataset_count(u->dataset, MQ_VAL) - 1);
+    assert_int_equal(in_log(u, "one", "\"event\": \"skipped\""), 5);
+    assert_int_equal(in_log(u, "one", "\"skipped\": 5"), 2); /* in each epoch's line */
+    same_when_stopped(&one, one.steps / 2 + 2);
+    heal();
+    sound.name = "sound", sound.uncached = true, after.name = "after";
+    assert_int_equal(run_trial(&sound), MQ_OK);
+    assert_int_equal(run_trial(&after), MQ_OK);
+    assert_int_equal(after.result.skipped, 0);
+    assert_same_model(u, "after", "sound", true);
+    assert_same_model(u, "one", "sound", false);
+    drop(u, "one");
+    drop(u, "after"); /* sound stays, for others to be compared with */
+}
+
+/* Balanced, mixed, thawed on the statistics of smaller batches; stopped in the first epoch. */
+static void test_thawed_run(void **state) {
+    const uneven *u = *state;
+    trial one = {.set = u, .name = "one", .stages = THAWED, .policy = "hflip,mixup=0.4@0.8,cutmix=1@0.8"};
+    one.workers = 2, one.stop_at = NEVER, one.max_bad = 0.1;
+    spoil_some();
+    assert_int_equal(run_trial(&one), MQ_OK);
+    same_when_stopped(&one, 3);
+    drop(u, "one");
+}
+
+/* Only four training pictures are left: batches are passed over, and figures are of the four. */
+static void test_few_left(void **state) {
+    const uneven *u = *state;
+    warnings w;
+    for (size_t i = 0; i < u->count; i++) faults[0][i] = i % 13 ? CUT : SOUND;
+    const size_t left = (u->count + 12) / 13;
+    for (size_t uncached = 0; uncached < 2; uncached++) {
+        trial few = {.set = u, .name = uncached ? "uncached" : "few", .stages = HEADS, .plain = true};
+        few.workers = 2, few.stop_at = NEVER, few.max_bad = 1, few.uncached = uncached;
+        assert_int_equal(run_and_count(&few, &w), MQ_OK);
+        assert_true(w.named == 5 && w.more == 1);
+        assert_int_equal(few.result.skipped, u->count - left);
+        assert_int_equal(in_log(u, few.name, "\"event\": \"skipped\""), u->count - left);
+        assert_true(few.steps >= 2 && few.steps <= 2 * left);
+        const double right = few.top1 * (double)left;
+        assert_true(isfinite(few.loss) && fabs(right - round(right)) < 1e-9);
+    }
+    assert_same_model(u, "few", "uncached", true);
+    drop(u, "few");
+    drop(u, "uncached");
+}
+
+static void spoil_all(trial *t, uint32_t epoch) {
+    (void)t;
+    if (epoch == 1)
+        for (size_t i = 0; i < RECORDS; i++) faults[0][i] = ERROR;
+}
+
+/* Not one left of a part: a sentence, never a figure of nothing. */
+static void test_none_left(void **state) {
+    const uneven *u = *state;
+    for (size_t i = 0; i < RECORDS; i++) faults[1][i] = ERROR;
+    trial none = {.set = u, .name = "none", .stages = HEADS, .plain = true, .workers = 2, .uncached = true};
+    none.stop_at = NEVER, none.max_bad = 1;
+    assert_int_equal(run_trial(&none), MQ_BAD_DATA);
+    assert_non_null(strstr(none.failure.text, "/set: no picture of the validation part can be read"));
+    drop(u, "none");
+    heal();
+    none.failure = (mq_err){0}, none.behind = spoil_all;
+    assert_int_equal(run_trial(&none), MQ_BAD_DATA);
+    assert_non_null(strstr(none.failure.text, "/set: no picture of the training part can be read"));
+    drop(u, "none");
+}
+
+static void spoil_behind_first(trial *t, uint32_t epoch) {
+    (void)t;
+    if (epoch == 1) faults[0][7] = faults[0][21] = FLIPPED;
+}
+
+static void spoil_second_alone(trial *t, uint32_t epoch) {
+    (void)t;
+    faults[0][7] = epoch == 1 ? STALE : SOUND;
+}
+
+/* Records break behind the first epoch. With none allowed the run ends there, keeps what it has, and goes on
+ * to the very model it would have had. What fails for a while is asked for again. */
+static void test_breaks_under_the_run(void **state) {
+    const uneven *u = *state;
+    const trial how = {
+        .set = u, .stages = HEADS, .plain = true, .uncached = true, .workers = 2, .stop_at = NEVER};
+    trial strict = how, rest = how, few = how, once = how;
+    strict.name = rest.name = "strict", strict.behind = spoil_behind_first, rest.resume = true;
+    assert_int_equal(run_trial(&strict), MQ_BAD_DATA);
+    assert_null(strstr(strict.failure.text, "--max-bad"));
+    assert_non_null(strstr(strict.failure.text, "train-00000-of-00001.tfrecord: record "));
+    heal();
+    assert_int_equal(run_trial(&rest), MQ_OK);
+    const size_t epoch = (u->count + BATCH - 1) / BATCH;
+    assert_true(strict.steps >= epoch && strict.steps + rest.steps == 2 * epoch);
+    assert_same_model(u, "sound", "strict", true);
+    drop(u, "strict");
+
+    few.name = "few", few.max_bad = 1.5 / (double)(u->count + mq_dataset_count(u->dataset, MQ_VAL));
+    few.behind = spoil_behind_first;
+    assert_int_equal(run_trial(&few), MQ_BAD_DATA);
+    assert_non_null(strstr(few.failure.text, "/set: 2 of the "));
+    assert_non_null(strstr(few.failure.text, "more than the 1 that --max-bad "));
+    assert_int_equal(in_log(u, "few", "\"event\": \"skipped\""), 1);
+    drop(u, "few");
+
+    heal();
+    once.stages = "head:3@1e-2", once.name = "once", once.max_bad = 0.1, once.behind = spoil_second_alone;
+    assert_int_equal(run_trial(&once), MQ_OK);
+    assert_int_equal(once.result.skipped, 1);
+    assert_int_equal(in_log(u, "once", "\"event\": \"skipped\""), 1);
+    assert_int_equal(in_log(u, "once", "\"skipped\": 0"), 1); /* the first epoch's line */
+    drop(u, "once");
+}
+
+static char shard[160]; /* that a run reads */
+
+static void cut_shard(trial *t, uint32_t epoch) {
+    if (epoch == 1) assert_int_equal(truncate(shard, (off_t)ends[0][t->set->count - 3]), 0);
+}
+
+static void take_shard(trial *t, uint32_t epoch) {
+    (void)t;
+    if (epoch == 1) assert_int_equal(unlink(shard), 0);
+}
+
+/* The file itself: cut by two records it loses these; gone, it ends the run. No run begins on either. */
+static void test_shard(void **state) {
+    const uneven *u = *state;
+    static void (*const does[])(trial * t, uint32_t epoch) = {cut_shard, take_shard};
+    mq_buf copy = mq_buf_init(1 << 24);
+    char set[128];
+    mq_err err = {0};
+    snprintf(set, sizeof set, "%s/set", u->folder);
+    snprintf(shard, sizeof shard, "%s/train-00000-of-00001.tfrecord", set);
+    assert_ok(err, mq_file_read(&err, shard, &copy));
+    for (int gone = 0; gone < 2; gone++) {
+        mq_err refused = {0};
+        mq_dataset *again = NULL;
+        trial t = {.set = u, .name = "shard", .stages = HEADS, .plain = true, .uncached = true, .workers = 2};
+        t.stop_at = NEVER, t.max_bad = 0.05, t.behind = does[gone];
+        assert_int_equal(run_trial(&t), gone ? MQ_NO_INPUT : MQ_OK);
+        if (gone) assert_non_null(strstr(t.failure.text, "--max-bad 0.05"));
+        if (!gone) assert_int_equal(t.result.skipped, 2);
+        assert_int_equal(mq_dataset_open(&refused, set, &again), MQ_BAD_DATA);
+        assert_ok(err, mq_file_write(&err, shard, copy.data, copy.size));
+        drop(u, "shard");
+    }
+    mq_buf_free(&copy);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_cached_run, begin),
+        cmocka_unit_test_setup(test_thawed_run, begin),
+        cmocka_unit_test_setup(test_few_left, begin),
+        cmocka_unit_test_setup(test_none_left, begin),
+        cmocka_unit_test_setup(test_breaks_under_the_run, begin),
+        cmocka_unit_test_setup(test_shard, begin),
+    };
+    return cmocka_run_group_tests(tests, make_uneven, remove_uneven);
+}
