@@ -130,8 +130,7 @@ static void show_first_batch(const mq_session *s) {
                                  .workers = plan->workers,
                                  .augment = plan->stages[s->state.stage].augment,
                                  .seed = plan->seed,
-                                 .epoch = s->state.epochs_done,
-                                 .skipped = s->skipped};
+                                 .epoch = s->state.epochs_done};
     if (status == MQ_OK) status = mq_sheet_write(&err, &load, path);
     if (status != MQ_OK) mq_log(MQ_LOG_WARNING, "no picture of the first batch: %s", err.text);
     free(path);

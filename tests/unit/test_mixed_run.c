@@ -3,6 +3,8 @@
  * picture in the feature cache. Made-up weights, small pictures. */
 #include "unit/trial.h"
 
+#include "train/train.h"
+
 #include <dirent.h>
 #include <math.h>
 
