@@ -411,6 +411,7 @@ const mq_command mq_cmd_train = {
                 "  marque train cars.mq --preset reference\n"
                 "  marque train cars.mq --augment \"reference; fine-grained\"\n"
                 "  marque train many.mq --shuffle-buffer 10000\n"
+                "  marque train many.mq --max-bad 0\n"
                 "  marque train vans.mq --model runs/first\n"
                 "  marque train --resume runs/first --epochs 30\n"
                 "  marque train cars.mq --plan\n",

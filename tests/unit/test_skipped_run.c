@@ -102,7 +102,25 @@ static void test_thawed_run(void **state) {
     drop(u, "one");
 }
 
-/* Only four training pictures are left: batches are passed over, and figures are of the four. */
+/* The sum of the means that a run's linear classifier takes from its features, which are no less than 0. */
+static double sum_of_means(const uneven *u, const char *run) {
+    enum { FEATURES = 2048 };
+    mq_err err = {0};
+    mq_checkpoint *c = NULL;
+    char folder[160];
+    float means[FEATURES];
+    double sum = 0;
+    snprintf(folder, sizeof folder, "%s/%s/checkpoints", u->folder, run);
+    const mq_checkpoint_place place = {folder, "a test", "this machine", 2};
+    assert_ok(err, mq_checkpoint_open(&err, &place, true, &c));
+    assert_ok(err, mq_checkpoint_read(&err, c, "head/mean", means, FEATURES));
+    for (size_t i = 0; i < FEATURES; i++) sum += (double)means[i];
+    mq_checkpoint_free(&c);
+    return sum;
+}
+
+/* Only four training pictures are left: batches are passed over, and figures are of the four. All pictures
+ * are noise, so the means of four are not far from those of all. */
 static void test_few_left(void **state) {
     const uneven *u = *state;
     warnings w;
@@ -120,6 +138,8 @@ static void test_few_left(void **state) {
         assert_true(isfinite(few.loss) && fabs(right - round(right)) < 1e-9);
     }
     assert_same_model(u, "few", "uncached", true);
+    const double ratio = sum_of_means(u, "few") / sum_of_means(u, "sound");
+    assert_true(ratio > 0.8 && ratio < 1.25);
     drop(u, "few");
     drop(u, "uncached");
 }

@@ -5,6 +5,7 @@
 #include "unit/uneven.h"
 
 #include "net/seeded.h"
+#include "train/checkpoint.h"
 #include "train/train.h"
 
 enum { SIDE = 71, BATCH = 7, NEVER = 1 << 30 };
