@@ -465,7 +465,7 @@ MUTANTS = [
     ("skipped: counts in the means of features", "src/train/trunk.c", "const double n = (double)count;",
      "const double n = 2 * (double)t->plan.parts->train_count;", ["test_skipped_run"]),
     ("skipped: too many leave no checkpoint", "src/train/train.c", "if (failed != MQ_INTERRUPTED && s->state.steps_done)",
-     "if (false)", ["test_skipped_run"]),
+     "if (false)", ["test_skipped_break"]),
     ("checkpoint: older ones are damaged", "src/train/checkpoint.c", " || bytes == OLDER_NUMBERS * sizeof(int64_t)", "",
      ["test_checkpoint"]),
     ("mix: a resumed epoch draws from its beginning", "src/train/train.c", ".first = from}", ".first = 0 * from}",

@@ -135,6 +135,19 @@ static void assert_same_model(const uneven *u, const char *one, const char *othe
     mq_buf_free(&b);
 }
 
+/* How often the log of a run has words. */
+static inline size_t in_log(const uneven *u, const char *run, const char *words) {
+    mq_err err = {0};
+    char path[160];
+    size_t count = 0;
+    mq_buf text = mq_buf_init(1 << 24);
+    snprintf(path, sizeof path, "%s/%s/log.jsonl", u->folder, run);
+    assert_ok(err, mq_file_read(&err, path, &text));
+    for (const char *at = (const char *)text.data; (at = strstr(at, words)); at++) count++;
+    mq_buf_free(&text);
+    return count;
+}
+
 /* Takes the files of a run that is no longer needed: 340 MB. */
 static void drop(const uneven *u, const char *name) {
     mq_err err = {0};
