@@ -29,7 +29,7 @@ ASAN = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99:allocator_m
         "UBSAN_OPTIONS": "print_stacktrace=1"}
 TSAN = {"TSAN_OPTIONS": "halt_on_error=0:exitcode=98:second_deadlock_stack=1"}
 # What has threads of its own; the thread sanitizer knows pthreads only, so nothing that runs oneDNN.
-THREADED = ("test_base", "test_import", "test_loader", "test_prepare")
+THREADED = ("test_base", "test_import", "test_loader", "test_prepare", "test_skipped")
 
 
 class Report:

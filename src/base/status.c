@@ -18,6 +18,8 @@ mq_status mq_fail(mq_err *err, mq_status code, const char *format, ...) {
 mq_status mq_status_of_errno(int error, mq_status otherwise) {
     switch (error) {
     case ENOMEM:
+    case EMFILE: /* this process has too many files open, or the system has */
+    case ENFILE:
         return MQ_NO_MEMORY;
     case EIO:
     case ENOSPC:

@@ -21,7 +21,7 @@ typedef struct {
     bool train, infer, layers, cold, json;
     int bn, dtype;
     const char *thaw;
-    int64_t batch, imgsz, buffer, threads, workers;
+    int64_t batch, imgsz, shuffle_buffer, threads, workers;
 } bench_options;
 
 static const mq_option params[] = {
@@ -66,14 +66,7 @@ static const mq_option params[] = {
      .kind = MQ_OPTION_FLAG,
      .offset = offsetof(bench_options, cold),
      .help = "DATA: all training pictures once, read from the disk"},
-    {.name = "shuffle-buffer",
-     .kind = MQ_OPTION_INT,
-     .value = "N",
-     .standard = "0",
-     .min = 0,
-     .max = 1e9,
-     .offset = offsetof(bench_options, buffer),
-     .help = "DATA: in the order of marque train --shuffle-buffer N"},
+    MQ_OPTION_SHUFFLE_BUFFER(bench_options, "DATA: in the order of marque train --shuffle-buffer N"),
     MQ_OPTION_JSON(bench_options),
     {.name = NULL},
 };
@@ -304,11 +297,11 @@ static mq_status run(mq_err *err, const mq_call *call) {
                                                         .imgsz = o->imgsz ? (uint32_t)o->imgsz : IMGSZ,
                                                         .batch = (size_t)o->batch,
                                                         .workers = workers,
-                                                        .buffer = (size_t)o->buffer,
+                                                        .buffer = (size_t)o->shuffle_buffer,
                                                         .cold = o->cold,
                                                         .json = o->json});
-    MQ_REQUIRE(!o->cold && !o->buffer, err, MQ_USAGE, "%s is no data set, and --%s is for one", call->args[0],
-               o->cold ? "cold" : "shuffle-buffer");
+    MQ_REQUIRE(!o->cold && !o->shuffle_buffer, err, MQ_USAGE, "%s is no data set, and --%s is for one",
+               call->args[0], o->cold ? "cold" : "shuffle-buffer");
     MQ_TRY(open_input(err, call, &in));
     mq_progress("measuring %d steps of %zu pictures", MQ_BENCH_STEPS + 1, in.plan.batch);
     MQ_TRY(mq_bench_run(err, &in.plan, &bench));

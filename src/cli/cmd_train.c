@@ -287,7 +287,22 @@ static mq_train_plan plan_of(train_call *c) {
                            .smoothing = o->smoothing,
                            .monitor = (mq_monitor)o->monitor,
                            .cache = o->cache == 0,
+                           .max_bad = o->max_bad,
                            .stop = mq_stop_wanted};
+}
+
+static void tell_epoch(const mq_train_progress *p) {
+    const mq_run_row *row = p->row;
+    char skipped[48] = "";
+    if (row->skipped) snprintf(skipped, sizeof skipped, "  %zu skipped", row->skipped);
+    if (isnan(row->val_top1)) {
+        mq_progress_keep("%s %u/%u loss %.4f top1 %.1f %%%s", p->stage, p->epoch, p->epochs, row->train_loss,
+                         100 * row->train_top1, skipped);
+    } else {
+        mq_progress_keep("%s %u/%u loss %.4f top1 %.1f %%  val loss %.4f top1 %.1f %% top5 %.1f %%%s%s",
+                         p->stage, p->epoch, p->epochs, row->train_loss, 100 * row->train_top1, row->val_loss,
+                         100 * row->val_top1, 100 * row->val_top5, p->best ? "  best" : "", skipped);
+    }
 }
 
 static void tell(void *user, const mq_train_progress *p) {
@@ -306,14 +321,8 @@ static void tell(void *user, const mq_train_progress *p) {
                     p->stage, p->epoch, p->epochs, p->done, p->total, 100 * p->done / p->total, p->loss,
                     100 * p->top1, p->lr, p->img_s < 100 ? 1 : 0, p->img_s,
                     100 * p->waited / fmax(p->seconds, 1e-9), left);
-    } else if (isnan(p->row->val_top1)) {
-        mq_progress_keep("%s %u/%u loss %.4f top1 %.1f %%", p->stage, p->epoch, p->epochs, p->row->train_loss,
-                         100 * p->row->train_top1);
     } else {
-        mq_progress_keep("%s %u/%u loss %.4f top1 %.1f %%  val loss %.4f top1 %.1f %% top5 %.1f %%%s",
-                         p->stage, p->epoch, p->epochs, p->row->train_loss, 100 * p->row->train_top1,
-                         p->row->val_loss, 100 * p->row->val_top1, 100 * p->row->val_top5,
-                         p->best ? "  best" : "");
+        tell_epoch(p);
     }
 }
 
@@ -327,6 +336,9 @@ static void print_end(const train_call *c, const mq_train_result *result) {
     } else {
         puts("no validation part, so best = last");
     }
+    if (result->skipped)
+        printf("%zu of its pictures could not be read and were skipped; %s/log.jsonl names them\n",
+               result->skipped, mq_run_folder(c->run));
     printf("run: %s\nnext: marque eval %s\n", mq_run_folder(c->run), mq_run_folder(c->run));
 }
 
@@ -399,6 +411,7 @@ const mq_command mq_cmd_train = {
                 "  marque train cars.mq --preset reference\n"
                 "  marque train cars.mq --augment \"reference; fine-grained\"\n"
                 "  marque train many.mq --shuffle-buffer 10000\n"
+                "  marque train many.mq --max-bad 0\n"
                 "  marque train vans.mq --model runs/first\n"
                 "  marque train --resume runs/first --epochs 30\n"
                 "  marque train cars.mq --plan\n",

@@ -36,6 +36,11 @@
         .min = 1, .max = 2048, .offset = offsetof(type, imgsz),                                              \
         .help = "side of the network's input in pixels"                                                      \
     }
+#define MQ_OPTION_SHUFFLE_BUFFER(type, about)                                                                \
+    {                                                                                                        \
+        .name = "shuffle-buffer", .kind = MQ_OPTION_INT, .value = "N", .standard = "0", .min = 0,            \
+        .max = 1e9, .offset = offsetof(type, shuffle_buffer), .help = about                                  \
+    }
 #define MQ_OPTION_JSON(type)                                                                                 \
     {                                                                                                        \
         .name = "json", .kind = MQ_OPTION_FLAG, .offset = offsetof(type, json),                              \

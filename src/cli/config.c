@@ -118,14 +118,18 @@ const mq_option mq_train_options_table[] = {
      .standard = "shuffle",
      .offset = offsetof(mq_train_options, sampling),
      .help = "an epoch shows each picture once, or each class equally often"},
-    {.name = "shuffle-buffer",
-     .kind = MQ_OPTION_INT,
-     .value = "N",
-     .standard = "0",
+    MQ_OPTION_SHUFFLE_BUFFER(
+        mq_train_options, "shuffle N pictures at a time, for slow disks and sets larger than memory; 0: all "
+                          "at once"),
+    {.name = "max-bad",
+     .kind = MQ_OPTION_REAL,
+     .value = "SHARE",
+     .standard = "0.01",
      .min = 0,
-     .max = 1e9,
-     .offset = offsetof(mq_train_options, shuffle_buffer),
-     .help = "shuffle N pictures at a time, for slow disks and sets larger than memory; 0: all at once"},
+     .max = 1,
+     .offset = offsetof(mq_train_options, max_bad),
+     .help = "go on without pictures that cannot be read, up to this share of those in use; 0: the first "
+             "ends the run"},
     {.name = "class-weights",
      .kind = MQ_OPTION_TEXT,
      .value = "none|balanced|FILE.csv",
@@ -290,6 +294,7 @@ mq_status mq_config_make(mq_err *err, const mq_train_options *o, const char *dat
         "label-smoothing", o->smoothing, "augment", o->augment, "fold", (long long)o->fold, "shuffle-buffer",
         (long long)o->shuffle_buffer));
     MQ_TRY(mq_json_set(err, *json, "denoise", mq_json_text(choice("denoise", o->denoise, words[0]))));
+    MQ_TRY(mq_json_set(err, *json, "max-bad", mq_json_number(o->max_bad)));
 cleanup:
     mq_json_free(&list);
     return status;

@@ -11,7 +11,7 @@ typedef struct {
     const char *preset, *stages, *epochs, *lr, *name, *output, *config, *resume, *model, *class_weights,
         *augment;
     int64_t batch, imgsz, fold, seed, keep, summary_steps, threads, workers, shuffle_buffer;
-    double checkpoint_every, fraction, smoothing;
+    double checkpoint_every, fraction, smoothing, max_bad;
     int optimizer, bn, head, monitor, dtype, cache, filter, fit, sampling, denoise;
     bool plan, allow_inexact;
 } mq_train_options;

@@ -309,7 +309,7 @@ static mq_status read_frame(mq_err *err, const char *path, const mq_index_row *r
     mq_status status = MQ_OK;
     const size_t size = (size_t)row->length + FRAME;
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    MQ_REQUIRE(fd >= 0, err, MQ_NO_INPUT, "%s: %s", path, strerror(errno));
+    MQ_REQUIRE(fd >= 0, err, mq_status_of_errno(errno, MQ_NO_INPUT), "%s: %s", path, strerror(errno));
     mq_buf_clear(record);
     MQ_TRY(mq_buf_reserve(err, record, size));
     MQ_TRY(mq_file_pread(err, fd, path, record->data, size, row->offset));

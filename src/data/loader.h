@@ -4,6 +4,7 @@
 
 #include "data/augment.h"
 #include "data/dataset.h"
+#include "data/skipped.h"
 
 typedef struct {
     size_t size;               /* sizeof(mq_loader_plan) */
@@ -23,6 +24,7 @@ typedef struct {
     const mq_augment *augment;
     uint64_t seed;
     uint32_t epoch;
+    mq_skipped *skipped; /* gets the pictures that cannot be read; NULL: the first one ends the loader */
 } mq_loader_plan;
 
 typedef struct mq_loader mq_loader;
@@ -31,9 +33,17 @@ typedef struct mq_loader mq_loader;
 MQ_MUST_USE mq_status mq_loader_open(mq_err *err, const mq_loader_plan *plan, mq_loader **loader);
 
 /* The next batch: *pixels [*count, imgsz, imgsz, 3] f32, borrowed until the next call; *count 0 at the end.
- * The same bytes whatever the number of workers. A picture that fails ends the loader with its sentence,
+ * The same bytes whatever the number of workers. A picture that is skipped leaves its batch smaller, and a
+ * batch without any is passed over; one that may not be (mq_skipped_add) ends the loader with a sentence,
  * which every further call repeats. */
 MQ_MUST_USE mq_status mq_loader_next(mq_err *err, mq_loader *loader, const float **pixels, size_t *count);
+
+/* Which of the plan's pictures (0..count-1) the rows of the present batch are, in order; borrowed until the
+ * next call. */
+const size_t *mq_loader_places(const mq_loader *loader);
+
+/* How many of the plan's pictures have been taken, given or skipped. */
+size_t mq_loader_taken(const mq_loader *loader);
 
 /* Seconds the owner has waited in mq_loader_next so far. */
 double mq_loader_waited(const mq_loader *loader);

@@ -208,42 +208,48 @@ static mq_status open_source(mq_err *err, const mq_features_plan *plan, view_sou
                                  .count = s->count,
                                  .batch = plan->batch,
                                  .workers = plan->workers,
-                                 .ahead = plan->ahead};
+                                 .ahead = plan->ahead,
+                                 .skipped = plan->skipped};
     MQ_TRY(mq_loader_open(err, &load, &s->loader));
 cleanup:
     return status;
 }
 
-/* Runs the trunk over a batch and puts the rows into the block, behind the first `filled` ones. */
-static mq_status add_rows(mq_err *err, mq_features *f, const float *pixels, size_t count, size_t filled) {
+/* Takes the source's next batch, runs the trunk over it and puts the rows into the block, behind the first
+ * *filled ones, and their views into kept. Skipped pictures have none. */
+static mq_status add_batch(mq_err *err, mq_features *f, const view_source *s, uint32_t *kept,
+                           size_t *filled) {
     mq_status status = MQ_OK;
     uint8_t *rows = f->block + WORD + f->most * WORD;
-    MQ_TRY(mq_program_run(err, f->plan.program, pixels, count, f->output));
-    for (size_t i = 0; i < count; i++)
-        pack_row(f, f->output + i * f->plan.width, rows + (filled + i) * f->row);
+    const float *pixels = NULL;
+    size_t n = 0;
+    MQ_TRY(mq_loader_next(err, s->loader, &pixels, &n));
+    if (n) MQ_TRY(mq_program_run(err, f->plan.program, pixels, n, f->output));
+    for (size_t i = 0; i < n; i++, ++*filled) {
+        pack_row(f, f->output + i * f->plan.width, rows + *filled * f->row);
+        kept[*filled] = s->views[mq_loader_places(s->loader)[i]];
+    }
 cleanup:
     return status;
 }
 
-/* Computes views, chunk by chunk; the batch divides a chunk. */
+/* Computes views, chunk by chunk; the batch divides a chunk, which is full when no whole batch has room. */
 static mq_status fill(mq_err *err, mq_features *f, const uint32_t *views, size_t count) {
     mq_status status = MQ_OK;
     const mq_features_plan *plan = &f->plan;
     view_source source = {.views = views, .count = count};
     const double start = mq_seconds();
+    uint32_t kept[CHUNK];
     bool stop = false;
     MQ_TRY(open_source(err, plan, &source));
     MQ_TRY(mq_alloc_aligned(err, plan->batch * plan->width, sizeof *f->output, "features", &f->output));
-    for (size_t done = 0, written = 0; done < count;) {
-        const float *pixels = NULL;
-        size_t n = 0;
-        MQ_TRY(mq_loader_next(err, source.loader, &pixels, &n));
-        MQ_TRY(add_rows(err, f, pixels, n, done - written));
-        done += n;
+    for (size_t done = 0, filled = 0; done < count;) {
+        MQ_TRY(add_batch(err, f, &source, kept, &filled));
+        done = mq_loader_taken(source.loader);
         stop = done < count && plan->stop && plan->stop(plan->user);
-        if (done - written == f->most || done == count || stop) {
-            MQ_TRY(write_chunk(err, f, views + written, done - written));
-            written = done;
+        if (filled && (filled + plan->batch > f->most || done == count || stop)) {
+            MQ_TRY(write_chunk(err, f, kept, filled));
+            filled = 0;
         }
         if (plan->progress)
             plan->progress(plan->user, done, count, mq_seconds() - start, mq_loader_waited(source.loader));
@@ -330,6 +336,10 @@ cleanup:
     mq_lock_free(&lock);
     mq_features_free(&f);
     return status;
+}
+
+bool mq_features_has(const mq_features *f, size_t index, bool flip) {
+    return index < f->plan.count && f->at[view_of(f, index, flip)] != 0;
 }
 
 mq_status mq_features_read(mq_err *err, const mq_features *f, size_t index, bool flip, float *row) {

@@ -8,7 +8,7 @@
 #ifndef MQ_FEATURES_H
 #define MQ_FEATURES_H
 
-#include "data/dataset.h"
+#include "data/skipped.h"
 #include "net/program.h"
 
 typedef struct mq_features mq_features;
@@ -30,7 +30,8 @@ typedef struct {
     size_t width;               /* numbers a picture */
     mq_dtype dtype;             /* of the trunk, and of the numbers on disk: MQ_F32 or MQ_BF16 */
     size_t batch, workers;
-    size_t ahead; /* as the loader's; 0: none */
+    size_t ahead;        /* as the loader's, as is skipped; 0: none */
+    mq_skipped *skipped; /* NULL: a picture that cannot be read is an error */
     bool (*stop)(void *user);
     mq_features_progress progress;
     void *user;
@@ -45,9 +46,12 @@ void mq_features_free(mq_features **features);
 
 /* Computes what is missing of count views, before they are read: places order [count] in the subset (NULL:
  * 0..count-1), mirrored where flips [count] is 1 (NULL: none). Stopped: MQ_INTERRUPTED, and what is done is
- * kept. */
+ * kept. Views of skipped pictures stay missing, and are tried again when they are next asked for. */
 MQ_MUST_USE mq_status mq_features_need(mq_err *err, mq_features *features, const uint32_t *order,
                                        const uint8_t *flips, size_t count);
+
+/* Whether that view has features. */
+bool mq_features_has(const mq_features *features, size_t index, bool flip);
 
 /* The features of picture index (its place in the subset), mirrored or not, as f32 into row [width]. */
 MQ_MUST_USE mq_status mq_features_read(mq_err *err, const mq_features *features, size_t index, bool flip,

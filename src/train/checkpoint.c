@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { STATE_NUMBERS = 13, TEXTS = 3, NAME_SIZE = 64 };
+enum { STATE_NUMBERS = 15, OLDER_NUMBERS = 13, TEXTS = 3, NAME_SIZE = 64 };
 static const char FORMAT[] = "2", STATE[] = "state", NAME[] = "checkpoint-%010" PRIu64 ".safetensors";
 static const char *const keys[TEXTS] = {"marque.checkpoint", "config", "environment"};
 
@@ -48,13 +48,16 @@ static void pack_state(const mq_progress_state *s, int64_t out[STATE_NUMBERS]) {
                                             bits_of(s->best_top1),
                                             bits_of(s->best_top5),
                                             bits_of(s->best_loss),
-                                            bits_of(s->seconds)};
+                                            bits_of(s->seconds),
+                                            (int64_t)s->skipped,
+                                            (int64_t)s->best_pictures};
     memcpy(out, numbers, sizeof numbers);
 }
 
-static mq_progress_state unpack_state(const void *data) {
-    int64_t in[STATE_NUMBERS];
-    memcpy(in, data, sizeof in);
+/* From the bytes of all numbers, or of those that older checkpoints have. */
+static mq_progress_state unpack_state(const void *data, size_t bytes) {
+    int64_t in[STATE_NUMBERS] = {0};
+    memcpy(in, data, bytes);
     return (mq_progress_state){.stage = (uint32_t)in[0],
                                .epoch = (uint32_t)in[1],
                                .epochs_done = (uint32_t)in[2],
@@ -67,7 +70,9 @@ static mq_progress_state unpack_state(const void *data) {
                                .best_top1 = double_of(in[9]),
                                .best_top5 = double_of(in[10]),
                                .best_loss = double_of(in[11]),
-                               .seconds = double_of(in[12])};
+                               .seconds = double_of(in[12]),
+                               .skipped = (uint64_t)in[13],
+                               .best_pictures = (uint64_t)in[14]};
 }
 
 static int by_name(const void *left, const void *right) {
@@ -218,9 +223,10 @@ static mq_status open_file(mq_err *err, const char *path, mq_checkpoint **checkp
     MQ_TRY(mq_bundle_open(err, path, &c->bundle));
     MQ_TRY(check_digest(err, c->bundle));
     const mq_tensor *state = mq_bundle_find(c->bundle, STATE);
-    MQ_REQUIRE(state && state->dtype == MQ_I64 && state->bytes == STATE_NUMBERS * sizeof(int64_t), err,
+    const size_t bytes = state && state->dtype == MQ_I64 ? state->bytes : 0;
+    MQ_REQUIRE(bytes == STATE_NUMBERS * sizeof(int64_t) || bytes == OLDER_NUMBERS * sizeof(int64_t), err,
                MQ_BAD_DATA, "%s: does not say where the run stood", path);
-    c->state = unpack_state(state->data);
+    c->state = unpack_state(state->data, bytes);
     *sound = true;
     *checkpoint = c;
     c = NULL;

@@ -14,13 +14,15 @@ typedef struct {
     uint32_t stage, epoch; /* counted from 0; epoch within the stage */
     uint32_t epochs_done;  /* whole epochs of all stages */
     uint64_t position;     /* pictures of the present epoch that are done */
+    uint64_t skipped;      /* of them, those that could not be read */
     uint64_t step;         /* of the stage's optimizer */
     uint64_t steps_done;   /* of all stages; names the checkpoint */
     double loss_sum;       /* over the present epoch's pictures */
     uint64_t right;        /* pictures of the present epoch answered rightly */
     uint32_t best_epoch;   /* counted from 1; 0: none yet */
     double best_top1, best_top5, best_loss;
-    double seconds; /* worked so far */
+    uint64_t best_pictures; /* that these are of; 0: older checkpoints do not say */
+    double seconds;         /* worked so far */
 } mq_progress_state;
 
 typedef struct {

@@ -1,6 +1,7 @@
 /* feed.c: the classifier's input. Called by the training loop; owns one pass at
- * a time. Invariant: what comes out depends on order and flips alone, not on
- * whether the cache or the trunk gave it. */
+ * a time. Invariant: what comes out depends on order, flips and what can be
+ * read alone, not on whether the cache or the trunk gave it; which pictures make
+ * a batch, on their places in the pass, whatever is skipped. */
 #include "train/feed.h"
 #include "base/mem.h"
 #include "data/loader.h"
@@ -12,7 +13,7 @@ struct mq_feed {
     mq_features *cache; /* NULL: straight from the trunk */
     mq_loader *loader;  /* of the present pass, without cache */
     mq_pass pass;
-    size_t position;        /* pictures of the pass that were given */
+    size_t position;        /* pictures of the pass that were given or skipped */
     uint32_t *pictures;     /* [count] of the pass as indexes into the split, for the loader */
     float *x;               /* [rows, width] */
     uint32_t *labels;       /* [rows] */
@@ -123,7 +124,8 @@ static mq_status open_loader(mq_err *err, mq_feed *f) {
                                  .ahead = f->plan.ahead,
                                  .augment = pass->augment,
                                  .seed = pass->seed,
-                                 .epoch = pass->epoch};
+                                 .epoch = pass->epoch,
+                                 .skipped = f->plan.skipped};
     MQ_TRY(mq_loader_open(err, &load, &f->loader));
 cleanup:
     return status;
@@ -145,10 +147,12 @@ cleanup:
     return status;
 }
 
-/* Takes n loaded pictures and their labels for mixed ones, where the batch at position is to be mixed. */
-static void mix_batch(mq_feed *f, const float **pixels, mq_labels *labels, size_t n) {
+/* Takes n loaded pictures and their labels for mixed ones, where the batch that begins at start is to be
+ * mixed.
+ */
+static void mix_batch(mq_feed *f, size_t start, const float **pixels, mq_labels *labels, size_t n) {
     const uint32_t side = f->plan.recipe->imgsz;
-    const mq_mix_place place = {f->pass.seed, f->pass.epoch, f->pass.first + f->position};
+    const mq_mix_place place = {f->pass.seed, f->pass.epoch, f->pass.first + start};
     if (!mq_mix_draw(&f->mix, &place, side, f->rows_mixed, n)) return;
     mq_mix_pixels(f->mixed, *pixels, f->rows_mixed, n, side);
     for (size_t i = 0; i < n; i++) {
@@ -159,33 +163,55 @@ static void mix_batch(mq_feed *f, const float **pixels, mq_labels *labels, size_
     *labels = (mq_labels){labels->first, f->second, f->share};
 }
 
-mq_status mq_feed_next(mq_err *err, mq_feed *f, const float **x, mq_labels *labels, size_t *n) {
+static uint32_t label(const mq_feed *f, size_t i) {
+    return mq_dataset_label(f->plan.dataset, f->plan.split, picture(f, i));
+}
+
+/* The next batch that has any pictures, from the cache. */
+static mq_status next_cached(mq_err *err, mq_feed *f, size_t *n) {
     mq_status status = MQ_OK;
-    const size_t left = f->pass.count - f->position;
-    *n = left < f->pass.rows ? left : f->pass.rows;
-    *x = f->x;
-    *labels = (mq_labels){.first = f->labels};
-    if (!*n) return status;
-    for (size_t i = 0; i < *n; i++)
-        f->labels[i] = mq_dataset_label(f->plan.dataset, f->plan.split, picture(f, f->position + i));
-    if (f->cache) {
-        for (size_t i = 0; i < *n; i++) {
-            const size_t at = f->position + i;
-            MQ_TRY(mq_features_read(err, f->cache, place(f, at), f->pass.flips && f->pass.flips[at],
-                                    f->x + i * f->plan.width));
+    while (!*n && f->position < f->pass.count) {
+        const size_t left = f->pass.count - f->position, rows = left < f->pass.rows ? left : f->pass.rows;
+        for (const size_t end = f->position + rows; f->position < end; f->position++) {
+            const size_t at = f->position;
+            const bool flip = f->pass.flips && f->pass.flips[at];
+            if (!mq_features_has(f->cache, place(f, at), flip)) continue;
+            MQ_TRY(mq_features_read(err, f->cache, place(f, at), flip, f->x + *n * f->plan.width));
+            f->labels[(*n)++] = label(f, at);
         }
-    } else {
-        const float *pixels = NULL;
-        MQ_TRY(mq_loader_next(err, f->loader, &pixels, n));
-        mix_batch(f, &pixels, labels, *n);
-        if (f->plan.program)
-            MQ_TRY(mq_program_run(err, f->plan.program, pixels, *n, f->x));
-        else
-            *x = pixels;
     }
-    f->position += *n;
 cleanup:
     return status;
+}
+
+/* The same, straight from the trunk, or pictures as they are. */
+static mq_status next_loaded(mq_err *err, mq_feed *f, const float **x, mq_labels *labels, size_t *n) {
+    mq_status status = MQ_OK;
+    const float *pixels = NULL;
+    if (!f->loader) return MQ_OK;
+    const size_t *places = mq_loader_places(f->loader);
+    MQ_TRY(mq_loader_next(err, f->loader, &pixels, n));
+    f->position = mq_loader_taken(f->loader);
+    if (!*n) goto cleanup;
+    for (size_t i = 0; i < *n; i++) f->labels[i] = label(f, places[i]);
+    mix_batch(f, places[0] - places[0] % f->pass.rows, &pixels, labels, *n);
+    if (f->plan.program)
+        MQ_TRY(mq_program_run(err, f->plan.program, pixels, *n, f->x));
+    else
+        *x = pixels;
+cleanup:
+    return status;
+}
+
+mq_status mq_feed_next(mq_err *err, mq_feed *f, const float **x, mq_labels *labels, size_t *n) {
+    *n = 0;
+    *x = f->x;
+    *labels = (mq_labels){.first = f->labels};
+    return f->cache ? next_cached(err, f, n) : next_loaded(err, f, x, labels, n);
+}
+
+size_t mq_feed_taken(const mq_feed *f) {
+    return f->position;
 }
 
 double mq_feed_waited(const mq_feed *f) {

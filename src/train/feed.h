@@ -31,8 +31,12 @@ typedef struct {
  * feed without cache (MQ_INTERNAL). */
 MQ_MUST_USE mq_status mq_feed_begin(mq_err *err, mq_feed *feed, const mq_pass *pass);
 
-/* The next batch: x [*n, width] and labels [*n], borrowed until the next call; *n 0 at the end. */
+/* The next batch: x [*n, width] and labels [*n], borrowed until the next call; *n 0 at the end. Pictures that
+ * plan.skipped takes are missing in it. */
 MQ_MUST_USE mq_status mq_feed_next(mq_err *err, mq_feed *feed, const float **x, mq_labels *labels, size_t *n);
+
+/* Pictures of the pass that have been taken, given or skipped. */
+size_t mq_feed_taken(const mq_feed *feed);
 
 /* Seconds spent waiting for pictures since it was opened. */
 double mq_feed_waited(const mq_feed *feed);

@@ -102,6 +102,15 @@ void mq_records_warning(mq_records *records, const char *text) {
     add_packed(records, "warning", packed, &err, members);
 }
 
+void mq_records_skipped(mq_records *records, mq_split split, size_t index, const char *why) {
+    mq_err err = {0};
+    mq_json *members = NULL;
+    if (!records) return;
+    const mq_status packed = mq_json_pack(&err, &members, "{s:s, s:I, s:o}", "split", mq_split_name(split),
+                                          "picture", (long long)index, "text", mq_json_text(why));
+    add_packed(records, "skipped", packed, &err, members);
+}
+
 static void free_records(mq_records **records) {
     mq_records *r = *records;
     if (!r) return;
@@ -204,7 +213,8 @@ static mq_status pack_row(mq_err *err, const mq_run_row *row, mq_json **members)
         {"val_loss", row->val_loss}, {"val_top1", row->val_top1},     {"val_top5", row->val_top5},
         {"val_auc", row->val_auc},   {"val_mae", row->val_mae},       {"lr", row->lr},
         {"img_s", row->img_s},       {"data_pct", row->data_pct}};
-    MQ_TRY(mq_json_pack(err, members, "{s:I, s:s}", "epoch", (long long)row->epoch, "stage", row->stage));
+    MQ_TRY(mq_json_pack(err, members, "{s:I, s:s, s:I}", "epoch", (long long)row->epoch, "stage", row->stage,
+                        "skipped", (long long)row->skipped));
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
         MQ_TRY(mq_json_set(err, *members, figures[i].tag, mq_json_number(figures[i].value)));
 cleanup:

@@ -32,6 +32,9 @@ void mq_records_epoch(mq_records *records, const mq_run_row *row, bool best);
 /* A stage begins; it is borrowed until return. number counts from 1. */
 void mq_records_stage(mq_records *records, uint32_t number, const mq_stage *stage);
 
+/* A picture of the split is left out, for the reason why. */
+void mq_records_skipped(mq_records *records, mq_split split, size_t index, const char *why);
+
 /* Anything else for the log. members is an object, taken over; NULL: none. text may hold any bytes. */
 void mq_records_event(mq_records *records, const char *event, mq_json *members);
 void mq_records_warning(mq_records *records, const char *text);

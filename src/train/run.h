@@ -32,6 +32,7 @@ typedef struct {
     const char *stage; /* "head" */
     double seconds, train_loss, train_top1, val_loss, val_top1, val_top5, val_auc, val_mae, lr, img_s,
         data_pct;
+    size_t skipped; /* pictures that this process could not read so far; of the log alone */
 } mq_run_row;
 
 /* Writes the row for its epoch; later rows of an earlier attempt are dropped. */

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { FIXED_TENSORS = 7, NAME_SIZE = 256 };
+enum { FIXED_TENSORS = 7, NAME_SIZE = 256, NAMED = 5 };
 
 bool mq_session_stopped(const mq_session *s) {
     return s->plan->stop && s->plan->stop(s->plan->user);
@@ -27,6 +27,7 @@ void mq_session_close(mq_session *s) {
     mq_metrics_free(&s->metrics);
     mq_checkpoint_free(&s->checkpoint);
     mq_sampling_free(&s->sampling);
+    mq_skipped_free(&s->skipped);
     free(s->best);
     free(s->order);
     free(s->flips);
@@ -85,13 +86,25 @@ static mq_status resume(mq_err *err, mq_session *s) {
     }
     MQ_REQUIRE(found == MQ_OK, err, found, "%s", none.text);
     s->state = *mq_checkpoint_state(s->checkpoint);
-    MQ_REQUIRE(s->state.stage < s->plan->stage_count && s->state.position <= s->count, err, MQ_BAD_DATA,
-               "%s: a checkpoint stands where this run has no stage or no picture", s->checkpoints);
+    MQ_REQUIRE(s->state.stage < s->plan->stage_count && s->state.position <= s->count &&
+                   s->state.skipped <= s->state.position,
+               err, MQ_BAD_DATA, "%s: a checkpoint stands where this run has no stage or no picture",
+               s->checkpoints);
     MQ_TRY(read_head(err, s));
     MQ_TRY(read_trunk(err, s));
     s->trainer->step = s->state.step;
 cleanup:
     return status;
+}
+
+/* The log names every skipped picture, the terminal the first ones. */
+static void tell_skipped(void *user, mq_split split, size_t index, const char *why) {
+    const mq_session *s = user;
+    const size_t count = mq_skipped_count(s->skipped);
+    if (count <= NAMED) mq_warn("%s; training goes on without this picture", why);
+    if (count == NAMED + 1)
+        mq_warn("more pictures cannot be read: they are counted, and log.jsonl names them");
+    mq_records_skipped(s->records, split, index, why);
 }
 
 mq_status mq_session_open(mq_err *err, const mq_train_plan *plan, mq_session *s) {
@@ -117,6 +130,13 @@ mq_status mq_session_open(mq_err *err, const mq_train_plan *plan, mq_session *s)
     const mq_sampling_plan sampling = {plan->sampling, plan->shuffle_buffer, plan->dataset,
                                        plan->parts->train, s->count};
     MQ_TRY(mq_sampling_create(err, &sampling, &s->sampling));
+    const mq_skipped_plan skipped = {.size = sizeof skipped,
+                                     .dataset = plan->dataset,
+                                     .pictures = s->count + s->validation,
+                                     .share = plan->max_bad,
+                                     .told = tell_skipped,
+                                     .user = s};
+    MQ_TRY(mq_skipped_create(err, &skipped, &s->skipped));
     mq_head_init(s->head, plan->seed);
     s->trainer->weights = plan->class_weights;
     s->trainer->smoothing = (float)plan->smoothing;

@@ -10,9 +10,10 @@
 typedef struct {
     const mq_train_plan *plan;
     size_t count;
-    size_t validation; /* pictures of the validation part; 0: none */
-    mq_trunk *trunk;   /* of the present stage */
-    bool changed;      /* the trunk's weights are no longer those of its file */
+    size_t validation;   /* pictures of the validation part; 0: none */
+    mq_skipped *skipped; /* pictures that this process could not read */
+    mq_trunk *trunk;     /* of the present stage */
+    bool changed;        /* the trunk's weights are no longer those of its file */
     mq_head *head;
     mq_head_trainer *trainer;
     mq_head_work *val_work;

@@ -45,6 +45,7 @@ static mq_trunk_plan trunk_of(mq_session *s, size_t stage) {
                            .workers = plan->workers,
                            .ahead = plan->shuffle_buffer,
                            .cache = plan->cache,
+                           .skipped = s->skipped,
                            .stop = stopped,
                            .progress = tell_features,
                            .user = s};
@@ -132,6 +133,11 @@ static void show_first_batch(const mq_session *s) {
     free(pictures);
 }
 
+/* Pictures of the present epoch that were trained on. */
+static double trained(const mq_session *s) {
+    return (double)(s->state.position - s->state.skipped);
+}
+
 /* What this process did of an epoch. */
 typedef struct {
     size_t pictures;
@@ -156,13 +162,20 @@ static void tell_training(const mq_session *s, const epoch_work *work) {
                                  .epoch = s->state.epoch + 1,
                                  .epochs = stage->epochs,
                                  .stage = stage->thaw,
-                                 .loss = s->state.loss_sum / done,
-                                 .top1 = (double)s->state.right / done,
+                                 .loss = s->state.loss_sum / trained(s),
+                                 .top1 = (double)s->state.right / trained(s),
                                  .lr = stage->lr,
                                  .img_s = pace};
     mq_records_step(s->records, s->state.steps_done, p.loss, p.top1, p.lr, p.img_s);
     if (s->plan->progress) s->plan->progress(s->plan->user, &p);
 }
+
+/* Pictures for a step. */
+typedef struct {
+    const float *x; /* borrowed from the trunk, as are the labels */
+    mq_labels labels;
+    size_t n, end; /* where the batch ends in the order of the epoch */
+} batch;
 
 /* Adds what the step's forward pass said to the sums of the epoch. */
 static void count_slice(void *user, const mq_slice *slice) {
@@ -174,16 +187,16 @@ static void count_slice(void *user, const mq_slice *slice) {
         s->state.loss_sum += (double)work->loss[i];
         s->state.right += answer == mq_labels_main(&slice->labels, i);
     }
-    s->state.position += slice->n;
 }
 
 /* One step of the classifier and of what is thawed below it. */
-static mq_status train_step(mq_err *err, mq_session *s, const float *x, const mq_labels *labels, size_t n) {
+static mq_status train_step(mq_err *err, mq_session *s, const batch *b) {
     mq_status status = MQ_OK;
     mq_err one = {0};
     const double lr = s->plan->stages[s->state.stage].lr;
-    MQ_TRY(mq_trunk_gradients(
-        err, s->trunk, (mq_step_plan){.head = s->trainer, .each = count_slice, .user = s}, x, labels, n));
+    MQ_TRY(mq_trunk_gradients(err, s->trunk,
+                              (mq_step_plan){.head = s->trainer, .each = count_slice, .user = s}, b->x,
+                              &b->labels, b->n));
     const mq_status done = mq_head_update(&one, s->trainer, lr);
     const char *layer = done == MQ_OK ? NULL : mq_trunk_bad_layer(s->trunk);
     MQ_REQUIRE(done == MQ_OK || layer, err, done, "%s", one.text);
@@ -194,6 +207,13 @@ static mq_status train_step(mq_err *err, mq_session *s, const float *x, const mq
     s->state.steps_done++;
 cleanup:
     return status;
+}
+
+/* Passes on a failure to get pictures, which must not lose what was trained before. */
+static mq_status pass_on(mq_err *err, mq_session *s, mq_status failed, const mq_err *why) {
+    if (failed == MQ_OK) return MQ_OK;
+    if (failed != MQ_INTERRUPTED && s->state.steps_done) mq_session_save_or_warn(s);
+    return mq_fail(err, failed, "%s", why->text);
 }
 
 /* Begins the rest of the present epoch. What ends it here, while views that it is the first to draw are
@@ -212,27 +232,43 @@ static mq_status begin_epoch(mq_err *err, mq_session *s) {
                           .first = from};
     const mq_status begun = mq_trunk_begin(&why, s->trunk, MQ_TRAIN, &pass);
     if (begun == MQ_INTERRUPTED && s->state.steps_done) MQ_TRY(mq_session_save(err, s));
-    if (begun != MQ_OK && begun != MQ_INTERRUPTED && s->state.steps_done) mq_session_save_or_warn(s);
-    MQ_REQUIRE(begun == MQ_OK, err, begun, "%s", why.text);
+    MQ_TRY(pass_on(err, s, begun, &why));
 cleanup:
     return status;
+}
+
+/* The next batch, empty behind the epoch's last picture; from is where the pass began. Skipped pictures are
+ * done as those before them are: a batch is made of the same places of the order, whatever is missing in it.
+ */
+static mq_status next_batch(mq_err *err, mq_session *s, size_t from, batch *b) {
+    mq_status status = MQ_OK;
+    mq_err why = {0};
+    const mq_status given = mq_trunk_next(&why, s->trunk, MQ_TRAIN, &b->x, &b->labels, &b->n);
+    MQ_TRY(pass_on(err, s, given, &why));
+    b->end = from + mq_trunk_taken(s->trunk, MQ_TRAIN);
+cleanup:
+    return status;
+}
+
+static void count_batch(mq_session *s, const batch *b) {
+    s->state.skipped += b->end - s->state.position - b->n;
+    s->state.position = b->end;
 }
 
 /* The rest of the present epoch, from state.position on. */
 static mq_status train_epoch(mq_err *err, mq_session *s, epoch_work *work) {
     mq_status status = MQ_OK;
     const size_t from = s->state.position;
-    const float *x;
-    mq_labels labels;
-    size_t n;
+    batch b;
     draw_epoch(s);
     if (!s->state.epoch && !from) show_first_batch(s);
     MQ_TRY(begin_epoch(err, s));
     const double start = mq_seconds(), waited = mq_trunk_waited(s->trunk);
     for (;;) {
-        MQ_TRY(mq_trunk_next(err, s->trunk, MQ_TRAIN, &x, &labels, &n));
-        if (!n) break;
-        MQ_TRY(train_step(err, s, x, &labels, n));
+        MQ_TRY(next_batch(err, s, from, &b));
+        if (b.n) MQ_TRY(train_step(err, s, &b));
+        count_batch(s, &b);
+        if (!b.n) break;
         *work = (epoch_work){s->state.position - from, mq_seconds() - start,
                              mq_trunk_waited(s->trunk) - waited};
         tell_training(s, work);
@@ -242,6 +278,8 @@ static mq_status train_epoch(mq_err *err, mq_session *s, epoch_work *work) {
         }
         if (mq_seconds() - s->checkpointed >= s->plan->checkpoint_every) mq_session_save_or_warn(s);
     }
+    MQ_REQUIRE(trained(s) > 0, err, MQ_BAD_DATA, "%s: no picture of the training part can be read",
+               mq_dataset_folder(s->plan->dataset));
 cleanup:
     return status;
 }
@@ -275,6 +313,8 @@ static mq_status validate(mq_err *err, mq_session *s, mq_scores *scores) {
         MQ_REQUIRE(!mq_session_stopped(s), err, MQ_INTERRUPTED,
                    "stopped during validation; a checkpoint is written");
     }
+    MQ_REQUIRE(done, err, MQ_BAD_DATA, "%s: no picture of the validation part can be read",
+               mq_dataset_folder(s->plan->dataset));
     mq_metrics_scores(s->metrics, scores);
 cleanup:
     return status;
@@ -288,7 +328,7 @@ static mq_status score_epoch(mq_err *err, mq_session *s, mq_scores *scores) {
     if (!s->validation) return MQ_OK;
     const mq_status validated = validate(&stop, s, scores);
     if (validated == MQ_INTERRUPTED) MQ_TRY(mq_session_save(err, s));
-    MQ_REQUIRE(validated == MQ_OK, err, validated, "%s", stop.text);
+    MQ_TRY(pass_on(err, s, validated, &stop));
 cleanup:
     return status;
 }
@@ -308,12 +348,11 @@ static mq_status record_epoch(mq_err *err, mq_session *s, const mq_scores *score
                               bool best) {
     mq_status status = MQ_OK;
     const mq_stage *stage = &s->plan->stages[s->state.stage];
-    const double done = (double)s->state.position;
     const mq_run_row row = {.epoch = s->state.epochs_done,
                             .stage = stage->thaw,
                             .seconds = s->state.seconds + mq_seconds() - s->resumed,
-                            .train_loss = s->state.loss_sum / done,
-                            .train_top1 = (double)s->state.right / done,
+                            .train_loss = s->state.loss_sum / trained(s),
+                            .train_top1 = (double)s->state.right / trained(s),
                             .val_loss = scores->loss,
                             .val_top1 = scores->top1,
                             .val_top5 = scores->top5,
@@ -321,7 +360,8 @@ static mq_status record_epoch(mq_err *err, mq_session *s, const mq_scores *score
                             .val_mae = scores->mae,
                             .lr = stage->lr,
                             .img_s = pace_of(work),
-                            .data_pct = 100 * work->waited / fmax(work->seconds, 1e-9)};
+                            .data_pct = 100 * work->waited / fmax(work->seconds, 1e-9),
+                            .skipped = mq_skipped_count(s->skipped)};
     MQ_TRY(mq_run_add(err, s->plan->run, &row));
     mq_records_epoch(s->records, &row, best);
     const mq_train_progress p = {.phase = MQ_PHASE_EPOCH,
@@ -346,11 +386,12 @@ static mq_status end_epoch(mq_err *err, mq_session *s, const epoch_work *work, m
         s->state.best_top1 = scores->top1;
         s->state.best_top5 = scores->top5;
         s->state.best_loss = scores->loss;
+        s->state.best_pictures = scores->pictures;
         if (s->validation) MQ_TRY(mq_session_keep_best(err, s));
     }
     MQ_TRY(record_epoch(err, s, scores, work, best));
     s->state.epoch++;
-    s->state.position = 0;
+    s->state.position = s->state.skipped = 0;
     s->state.loss_sum = 0;
     s->state.right = 0;
 cleanup:
@@ -410,11 +451,13 @@ cleanup:
 }
 
 static void fill_result(const mq_session *s, mq_train_result *result) {
+    const size_t pictures = s->state.best_pictures ? (size_t)s->state.best_pictures : s->validation;
     *result = (mq_train_result){.epochs = s->state.epochs_done,
                                 .best_epoch = s->state.best_epoch,
                                 .validated = s->validation > 0,
                                 .seconds = s->state.seconds + mq_seconds() - s->resumed,
-                                .best = {.pictures = s->validation,
+                                .skipped = mq_skipped_count(s->skipped),
+                                .best = {.pictures = pictures,
                                          .top1 = s->state.best_top1,
                                          .top5 = s->state.best_top5,
                                          .loss = s->state.best_loss}};
@@ -431,8 +474,8 @@ mq_status mq_train(mq_err *err, const mq_train_plan *plan, mq_train_result *resu
     if (plan->accepted) MQ_TRY(plan->accepted(err, plan->user));
     mq_records_begin(s.records, s.state.steps_done, s.state.epochs_done);
     MQ_TRY(train_stages(err, &s, &last));
-    fill_result(&s, result);
     if (!last.pictures && s.validation) MQ_TRY(validate(err, &s, &last)); /* resumed behind its last epoch */
+    fill_result(&s, result);
     MQ_TRY(mq_session_write_models(err, &s, &last));
 cleanup:
     mq_records_close(&s.records, status, err);

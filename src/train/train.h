@@ -57,6 +57,7 @@ typedef struct {
     double smoothing;           /* of its labels, 0..1 */
     mq_monitor monitor;
     bool cache;
+    double max_bad; /* share of the run's pictures that may be skipped as they cannot be read; 0: none */
     mq_status (*accepted)(mq_err *err,
                           void *user); /* called once nothing speaks against going on; NULL: not */
     bool (*stop)(void *user);
@@ -67,6 +68,7 @@ typedef struct {
 typedef struct {
     uint32_t epochs, best_epoch; /* best_epoch from 1 */
     bool validated;              /* false: no validation part, so best is last */
+    size_t skipped;              /* pictures that could not be read */
     mq_scores best;              /* of the best model on the validation part */
     double seconds;
 } mq_train_result;

@@ -126,6 +126,7 @@ static mq_features_plan features_of(mq_trunk *t, mq_split split) {
                               .batch = PROGRAM_BATCH,
                               .workers = plan->workers,
                               .ahead = train ? plan->ahead : 0,
+                              .skipped = plan->skipped,
                               .stop = stop_filling,
                               .progress = tell_filling,
                               .user = t};
@@ -299,6 +300,10 @@ cleanup:
     return status;
 }
 
+size_t mq_trunk_taken(const mq_trunk *t, mq_split split) {
+    return mq_feed_taken(t->feeds[split]);
+}
+
 mq_status mq_trunk_gradients(mq_err *err, mq_trunk *t, mq_step_plan step, const float *x,
                              const mq_labels *labels, size_t n) {
     step.thawed = t->thawed;
@@ -348,8 +353,9 @@ size_t mq_trunk_slots(const mq_trunk *t, float **m, float **v) {
     return t->thawed ? mq_trainable_count(t->thawed) : 0;
 }
 
-/* Adds the features of one pass over the training part, all mirrored or none, to the sums [2, width]. */
-static mq_status add_pass(mq_err *err, mq_trunk *t, const uint8_t *flips, double *sums) {
+/* Adds the features of one pass over the training part, all mirrored or none, to the sums [2, width], and
+ * their number to *count. */
+static mq_status add_pass(mq_err *err, mq_trunk *t, const uint8_t *flips, double *sums, size_t *count) {
     mq_status status = MQ_OK;
     const size_t width = t->plan.arch->features;
     const float *x;
@@ -371,6 +377,7 @@ static mq_status add_pass(mq_err *err, mq_trunk *t, const uint8_t *flips, double
             sums[i % width] += (double)x[i];
             sums[width + i % width] += (double)x[i] * (double)x[i];
         }
+        *count += n;
     }
 cleanup:
     return status;
@@ -380,13 +387,16 @@ mq_status mq_trunk_statistics(mq_err *err, mq_trunk *t, float *mean, float *scal
     mq_status status = MQ_OK;
     const size_t width = t->plan.arch->features;
     double *sums = NULL; /* [2, width] */
+    size_t count = 0;
     uint8_t *mirrored = NULL;
     MQ_TRY(mq_calloc(err, 2 * width, sizeof *sums, "statistics", &sums));
     MQ_TRY(mq_calloc(err, t->plan.parts->train_count, 1, "statistics", &mirrored));
     memset(mirrored, 1, t->plan.parts->train_count);
-    MQ_TRY(add_pass(err, t, NULL, sums));
-    MQ_TRY(add_pass(err, t, mirrored, sums));
-    const double n = 2 * (double)t->plan.parts->train_count;
+    MQ_TRY(add_pass(err, t, NULL, sums, &count));
+    MQ_TRY(add_pass(err, t, mirrored, sums, &count));
+    MQ_REQUIRE(count, err, MQ_BAD_DATA, "%s: no picture of the training part can be read",
+               mq_dataset_folder(t->plan.dataset));
+    const double n = (double)count;
     for (size_t j = 0; j < width; j++) {
         const double m = sums[j] / n, variance = sums[width + j] / n - m * m;
         mean[j] = (float)m;

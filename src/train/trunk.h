@@ -22,8 +22,9 @@ typedef struct {
     const mq_stage *stage;
     mq_dtype dtype;
     size_t batch, workers;
-    size_t ahead; /* training pictures the system is told of together, as the loader's; 0: none */
-    bool cache;   /* where it may be: augmentation beside flips keeps the training part out */
+    size_t ahead;        /* training pictures the system is told of together, as the loader's; 0: none */
+    bool cache;          /* where it may be: augmentation beside flips keeps the training part out */
+    mq_skipped *skipped; /* gets pictures that cannot be read; NULL: the first one is an error */
     bool (*stop)(void *user);
     /* Told of the frozen part's work on a split, as mq_features_progress. */
     void (*progress)(void *user, mq_split split, size_t done, size_t total, double seconds, double waited);
@@ -64,6 +65,9 @@ MQ_MUST_USE mq_status mq_trunk_begin(mq_err *err, mq_trunk *trunk, mq_split spli
 MQ_MUST_USE mq_status mq_trunk_next(mq_err *err, mq_trunk *trunk, mq_split split, const float **x,
                                     mq_labels *labels, size_t *n);
 
+/* Pictures of the split's present pass that have been taken, given or skipped. */
+size_t mq_trunk_taken(const mq_trunk *trunk, mq_split split);
+
 /* Gradients of a batch of MQ_TRAIN, of the classifier and of what is thawed; each is told of every slice (see
  * mq_step_plan). */
 MQ_MUST_USE mq_status mq_trunk_gradients(mq_err *err, mq_trunk *trunk, mq_step_plan step, const float *x,
@@ -84,7 +88,7 @@ void mq_trunk_export(const mq_trunk *trunk);
 size_t mq_trunk_slots(const mq_trunk *trunk, float **m, float **v);
 
 /* Mean and 1 / deviation of each feature over the training part with the trunk as it was when the stage
- * began. */
+ * began, of what can be read of it. */
 MQ_MUST_USE mq_status mq_trunk_statistics(mq_err *err, mq_trunk *trunk, float *mean, float *scale);
 
 /* Seconds spent waiting for pictures. */

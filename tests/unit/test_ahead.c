@@ -1,14 +1,11 @@
 /* test_ahead.c: what the system is told of pictures that will be read soon. Its posix_fadvise stands before
  * the C library's. */
-#include "unit/pixels.h"
+#include "unit/sets.h"
 
-#include "data/encode.h"
-#include "data/import.h"
 #include "data/loader.h"
 
 #include <fcntl.h>
 #include <pthread.h>
-#include <unistd.h>
 
 enum { SIDE = 320, PICTURES = 10, CALLS = 64, GAP = 256 << 10 };
 
@@ -52,41 +49,27 @@ int posix_fadvise(int fd, off_t offset, off_t length, int advice) {
 static int make_set(void **state) {
     mq_err err = {0};
     fixture *f = NULL;
-    char source[128], output[128], path[256];
+    char path[256];
     assert_ok(err, mq_calloc(&err, 1, sizeof *f, "a fixture", &f));
     strcpy(f->folder, "/tmp/marque-ahead-XXXXXX");
     assert_non_null(mkdtemp(f->folder));
-    snprintf(source, sizeof source, "%s/pictures", f->folder);
-    snprintf(output, sizeof output, "%s/set", f->folder);
     for (uint32_t i = 0; i < PICTURES; i++) {
-        mq_buf file = mq_buf_init(1 << 24);
-        mq_pixels pixels = noise(SIDE, SIDE, i + 1); /* 300 kB each: more than a gap */
-        snprintf(path, sizeof path, "%s/class %u", source, i % 2);
+        snprintf(path, sizeof path, "%s/pictures/class %u", f->folder, i % 2);
         assert_ok(err, mq_make_folder(&err, path));
-        snprintf(path, sizeof path, "%s/class %u/%u.png", source, i % 2, i);
-        assert_ok(err, mq_png_encode(&err, mq_view_of(&pixels), &file));
-        assert_ok(err, mq_file_write(&err, path, file.data, file.size));
-        mq_buf_free(&file);
-        free(pixels.rgb);
+        snprintf(path, sizeof path, "%s/pictures/class %u/%u.png", f->folder, i % 2, i);
+        write_noise(path, SIDE, SIDE, i + 1); /* 300 kB each: more than a gap */
     }
-    const mq_import_plan plan = {
-        .size = sizeof plan, .source = source, .output = output, .seed = 123, .shard_mb = 2, .workers = 2};
-    mq_import_report report = {0};
-    assert_ok(err, mq_import(&err, &plan, &report));
-    assert_int_equal(report.count[MQ_TRAIN], PICTURES);
-    mq_import_report_free(&report);
-    assert_ok(err, mq_dataset_open(&err, output, &f->dataset));
+    f->dataset = import_set(f->folder, (mq_import_plan){.shard_mb = 2});
+    assert_int_equal(mq_dataset_count(f->dataset, MQ_TRAIN), PICTURES);
     f->recipe = mq_recipe_default(SIDE, MQ_RANGE_TF);
     *state = f;
     call_count = 0;
     return 0;
 }
 
-static int remove_set(void **state) {
-    mq_err err = {0};
+static int drop_set(void **state) {
     fixture *f = *state;
-    mq_dataset_free(&f->dataset);
-    assert_ok(err, mq_remove_folder(&err, f->folder));
+    remove_set(f->folder, &f->dataset);
     free(f);
     return 0;
 }
@@ -198,9 +181,9 @@ static void test_loader(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_expect, make_set, remove_set),
-        cmocka_unit_test_setup_teardown(test_forget, make_set, remove_set),
-        cmocka_unit_test_setup_teardown(test_loader, make_set, remove_set),
+        cmocka_unit_test_setup_teardown(test_expect, make_set, drop_set),
+        cmocka_unit_test_setup_teardown(test_forget, make_set, drop_set),
+        cmocka_unit_test_setup_teardown(test_loader, make_set, drop_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
  * before something new is there. */
 #include "unit/unit.h"
 
+#include "base/digest.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -61,6 +62,7 @@ static mq_status save(mq_err *err, const place *here, unsigned steps, size_t kee
                                      .epoch = 2,
                                      .epochs_done = 3,
                                      .position = 4,
+                                     .skipped = 2,
                                      .step = 5,
                                      .steps_done = steps,
                                      .loss_sum = 0.1,
@@ -69,6 +71,7 @@ static mq_status save(mq_err *err, const place *here, unsigned steps, size_t kee
                                      .best_top1 = 0.3,
                                      .best_top5 = 0.4,
                                      .best_loss = 0.7,
+                                     .best_pictures = 11,
                                      .seconds = 1e9 + 0.1};
     return mq_checkpoint_save(err, &where, tensors, 2, &state);
 }
@@ -110,6 +113,7 @@ static void test_comes_back(void **state) {
     const mq_progress_state *s = mq_checkpoint_state(c);
     assert_true(s->stage == 1 && s->epoch == 2 && s->epochs_done == 3 && s->position == 4 && s->step == 5);
     assert_true(s->steps_done == 9 && s->right == 7 && s->best_epoch == 8);
+    assert_true(s->skipped == 2 && s->best_pictures == 11);
     assert_true(s->loss_sum == 0.1 && s->best_top1 == 0.3 && s->best_top5 == 0.4 && s->best_loss == 0.7 &&
                 s->seconds == 1e9 + 0.1);
     assert_true(mq_checkpoint_has(c, "a/kernel") && !mq_checkpoint_has(c, "a/bias"));
@@ -122,6 +126,48 @@ static void test_comes_back(void **state) {
     mq_checkpoint_free(&c);
     assert_null(c);
     mq_checkpoint_free(&c);
+}
+
+/* A checkpoint of nothing but where a run stood, whose state has count numbers 1, 2, 3 ..., as
+ * docs/FORMATS.md says.
+ */
+static void write_state(place *here, unsigned steps, size_t count) {
+    mq_err err = {0};
+    mq_digest *digest = NULL;
+    int64_t numbers[20];
+    char hex[MQ_HEX_SIZE];
+    const size_t rank = 1;
+    static const char texts[] = "2\0settings\0two threads", tensor[] = "state\0i64";
+    for (size_t i = 0; i < count; i++) numbers[i] = (int64_t)i + 1;
+    const mq_tensor state = {"state", MQ_I64, 1, {count}, numbers, count * sizeof *numbers};
+    assert_ok(err, mq_digest_begin(&err, MQ_SHA256, &digest));
+    mq_digest_add(digest, texts, sizeof texts);
+    mq_digest_add(digest, tensor, sizeof tensor);
+    mq_digest_add(digest, &rank, sizeof rank);
+    mq_digest_add(digest, &count, sizeof count);
+    mq_digest_add(digest, numbers, state.bytes);
+    mq_digest_end(&digest, hex);
+    const mq_meta meta[] = {
+        {"marque.checkpoint", "2"}, {"config", "settings"}, {"environment", "two threads"}, {"digest", hex}};
+    assert_ok(err, mq_bundle_write(&err, file(here, steps), &state, 1, meta, 4));
+}
+
+/* Checkpoints before there was anything to skip have 13 numbers; other sizes are damage. */
+static void test_older_states(void **state) {
+    place *here = *state;
+    static const size_t COUNTS[] = {13, 15, 12, 14, 16};
+    const mq_checkpoint_place where = place_of(here, 5);
+    for (size_t i = 0; i < 5; i++) {
+        mq_err err = {0};
+        mq_checkpoint *c = NULL;
+        write_state(here, 7, COUNTS[i]);
+        assert_int_equal(mq_checkpoint_open(&err, &where, false, &c), i < 2 ? MQ_OK : MQ_BAD_DATA);
+        if (!c) continue;
+        const mq_progress_state *s = mq_checkpoint_state(c);
+        assert_true(s->stage == 1 && s->position == 4 && s->right == 8 && s->best_epoch == 9);
+        assert_true(s->skipped == (i ? 14 : 0) && s->best_pictures == (i ? 15 : 0));
+        mq_checkpoint_free(&c);
+    }
 }
 
 static void test_refusals(void **state) {
@@ -241,6 +287,7 @@ static void test_all_damaged(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_comes_back, make_place, remove_place),
+        cmocka_unit_test_setup_teardown(test_older_states, make_place, remove_place),
         cmocka_unit_test_setup_teardown(test_refusals, make_place, remove_place),
         cmocka_unit_test_setup_teardown(test_keeps_the_newest, make_place, remove_place),
         cmocka_unit_test_setup_teardown(test_damaged_ones_go, make_place, remove_place),

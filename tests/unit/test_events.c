@@ -460,6 +460,7 @@ static void first_run(mq_run **run) {
     mq_records_event(records, "checkpoint", NULL);
     mq_records_step(records, 4, 1, 0.75, 0.0625, 100);
     mq_records_warning(records, "a \xff byte");
+    mq_records_skipped(records, MQ_VAL, 3, "a \xff byte");
     mq_fail(&err, MQ_INTERRUPTED, "stopped");
     mq_records_close(&records, MQ_INTERRUPTED, &err);
     assert_null(records);
@@ -483,8 +484,9 @@ static void test_records(void **state) {
                         "start@1 epoch_loss@0=3 epoch_accuracy@0=0.25 epoch_top5@0=0.75 epoch_auc@0=0.875 "
                         "epoch_mae@0=0.125 evaluation_loss_vs_iterations@3=3 "
                         "evaluation_accuracy_vs_iterations@3=0.25 ");
-    assert_string_equal(all_lines(in_folder("run/log.jsonl")),
-                        "start@0 stage@0 step@2 epoch@3 best@3 checkpoint@3 step@4 warning@4 stop@4 ");
+    assert_string_equal(
+        all_lines(in_folder("run/log.jsonl")),
+        "start@0 stage@0 step@2 epoch@3 best@3 checkpoint@3 step@4 warning@4 skipped@4 stop@4 ");
     /* Resumed from the checkpoint: what lies behind it is written again, in new files, without validation. */
     assert_ok(err, mq_records_open(&err, run, true, 0, &records));
     mq_records_begin(records, 3, 1);
@@ -502,9 +504,10 @@ static void test_records(void **state) {
                         "epoch_images_per_second@1=100 ");
     assert_non_null(strstr(all_events(in_folder("run/validation")), "vs_iterations@3=0.25 "));
     assert_null(strstr(all_events(in_folder("run/validation")), "epoch_loss@1"));
-    assert_string_equal(all_lines(in_folder("run/log.jsonl")),
-                        "start@0 stage@0 step@2 epoch@3 best@3 checkpoint@3 step@4 warning@4 stop@4 "
-                        "resume@3 epoch@4 end@4 ");
+    assert_string_equal(
+        all_lines(in_folder("run/log.jsonl")),
+        "start@0 stage@0 step@2 epoch@3 best@3 checkpoint@3 step@4 warning@4 skipped@4 stop@4 "
+        "resume@3 epoch@4 end@4 ");
     assert_int_equal(warnings, 0);
     mq_run_free(&run);
     mq_log_set(NULL, NULL);

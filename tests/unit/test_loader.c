@@ -1,12 +1,9 @@
 /* test_loader.c: batches of a real, small data set: the same bytes for any number of workers, and clean ends.
  */
-#include "unit/pixels.h"
+#include "unit/sets.h"
 
-#include "data/import.h"
 #include "data/loader.h"
 #include "data/prepare.h"
-
-#include <unistd.h>
 
 enum { SIDE = 33, ITEM = SIDE * SIDE * 3, COUNT = 23, BATCH = 4 };
 
@@ -40,35 +37,14 @@ static void copy_pictures(const fixture *f) {
     }
 }
 
-static void open_set(fixture *f) {
-    mq_err err = {0};
-    char output[256];
-    snprintf(output, sizeof output, "%s/set", f->folder);
-    assert_ok(err, mq_dataset_open(&err, output, &f->dataset));
-}
-
 static int make_set(void **state) {
     mq_err err = {0};
     fixture *f = NULL;
-    char source[256], output[256];
     assert_ok(err, mq_calloc(&err, 1, sizeof *f, "a fixture", &f));
     strcpy(f->folder, "/tmp/marque-loader-XXXXXX");
     assert_non_null(mkdtemp(f->folder));
     copy_pictures(f);
-    snprintf(source, sizeof source, "%s/pictures", f->folder);
-    snprintf(output, sizeof output, "%s/set", f->folder);
-    const mq_import_plan plan = {.size = sizeof plan,
-                                 .source = source,
-                                 .output = output,
-                                 .test = 0.25,
-                                 .val = 0.1,
-                                 .seed = 123,
-                                 .shard_mb = 110,
-                                 .workers = 2};
-    mq_import_report report = {0};
-    assert_ok(err, mq_import(&err, &plan, &report));
-    mq_import_report_free(&report);
-    open_set(f);
+    f->dataset = import_set(f->folder, (mq_import_plan){.test = 0.25, .val = 0.1, .shard_mb = 110});
     f->recipe = mq_recipe_default(SIDE, MQ_RANGE_TF);
     const uint32_t pictures = (uint32_t)mq_dataset_count(f->dataset, MQ_TRAIN);
     assert_true(pictures >= 8);
@@ -80,11 +56,9 @@ static int make_set(void **state) {
     return 0;
 }
 
-static int remove_set(void **state) {
-    mq_err err = {0};
+static int drop_set(void **state) {
     fixture *f = *state;
-    mq_dataset_free(&f->dataset);
-    assert_ok(err, mq_remove_folder(&err, f->folder));
+    remove_set(f->folder, &f->dataset);
     free(f);
     return 0;
 }
@@ -290,12 +264,12 @@ static void test_impossible_plans(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_same_bytes_for_any_workers, make_set, remove_set),
-        cmocka_unit_test_setup_teardown(test_augmented_batches, make_set, remove_set),
-        cmocka_unit_test_setup_teardown(test_sizes, make_set, remove_set),
-        cmocka_unit_test_setup_teardown(test_closed_early, make_set, remove_set),
-        cmocka_unit_test_setup_teardown(test_damaged_record, make_set, remove_set),
-        cmocka_unit_test_setup_teardown(test_impossible_plans, make_set, remove_set),
+        cmocka_unit_test_setup_teardown(test_same_bytes_for_any_workers, make_set, drop_set),
+        cmocka_unit_test_setup_teardown(test_augmented_batches, make_set, drop_set),
+        cmocka_unit_test_setup_teardown(test_sizes, make_set, drop_set),
+        cmocka_unit_test_setup_teardown(test_closed_early, make_set, drop_set),
+        cmocka_unit_test_setup_teardown(test_damaged_record, make_set, drop_set),
+        cmocka_unit_test_setup_teardown(test_impossible_plans, make_set, drop_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
