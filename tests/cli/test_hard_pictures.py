@@ -56,7 +56,7 @@ def test_many_pixels(tap, m):
     write_classes(m.folder / "many", classes=2, each=4)
     (m.folder / "many/class-0/large.png").write_bytes(bits(10000, 8948))
     (m.folder / "many/class-1/bomb.png").write_bytes(bits(13400, 13400))
-    m.expect(tap, "89.48 million pixels", ["import", "many", "-o", "many.mq"], 0, out="9 pictures", err="1 pictures have more than 89 million pixels")
+    m.expect(tap, "89.48 million pixels", ["import", "many", "-o", "many.mq"], 0, out="9 pictures", err="1 picture has more than 89 million pixels")
     taken, left = lists(m.folder / "many.mq")
     tap.check("179 million are refused", "13400 x 13400" in left["class-1/bomb.png"]["reason"] and "class-0/large.png" in taken, left)
 

@@ -64,7 +64,7 @@ def test_given(tap, m):
     """What the source or an earlier import has placed stays; what is new follows it."""
     (m.folder / "places.csv").write_text("path,split\nant/01.png,train\nant/near-01.png,test\n")
     m.expect(tap, "near copies that the source tears", ["import", "pictures", "-o", "torn.mq", "--split-file", "places.csv"], 0,
-             out="warning: 2 pictures have near copies in another split, as the source has it")
+             err="warning: 2 pictures have near copies in another split, as the source has it")
     tap.check("stay as it has them", pairs(splits(m.folder / "torn.mq"))[1] == ("train", "test"))
     before = splits(m.folder / "0.mq")
     for i in range(12, EACH):
