@@ -128,8 +128,8 @@ const mq_option mq_train_options_table[] = {
      .min = 0,
      .max = 1,
      .offset = offsetof(mq_train_options, max_bad),
-     .help = "go on without pictures that cannot be read, up to this share of those in use; 0: the first "
-             "ends the run"},
+     .help =
+         "go on without unreadable pictures, up to this share of those in use; 0: the first ends the run"},
     {.name = "class-weights",
      .kind = MQ_OPTION_TEXT,
      .value = "none|balanced|FILE.csv",
