@@ -482,7 +482,7 @@ MUTANTS = [
      ["test_checkpoint"]),
     ("waiting: counted from the stage's first epoch on", "src/train/train.c", "mq_trunk_waited(s->trunk) - waited}", "mq_trunk_waited(s->trunk) + 0 * waited}",
      ["faults/test_waiting.py"]),
-    ("waiting: not counted at all", "src/data/loader.c", "loader->waited += mq_seconds() - start;", "(void)start;", ["faults/test_waiting.py"]),
+    ("waiting: not counted at all", "src/data/loader.c", "l->waited += mq_seconds() - start;", "(void)start;", ["faults/test_waiting.py"]),
     ("mix: a resumed epoch draws from its beginning", "src/train/train.c", ".first = from}", ".first = 0 * from}",
      ["test_mixed_run"]),
     ("sampling: a flip is that of the place", "src/train/sampling.c", "mq_sampling_picture(s, out->order[i]), out->times[i]}", "out->order[i], out->times[i]}",
