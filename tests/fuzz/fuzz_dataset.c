@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     snprintf(path, sizeof path, "%s/dataset.json", arena);
     FILE *file = fopen(path, "wb");
     fuzz_require(file && fwrite(data, 1, size, file) == size && fclose(file) == 0, "no file to read");
-    if (fuzz_judge(mq_import_settings_load(&err, arena, &settings), &err))
+    if (fuzz_judge(mq_import_settings_load(&err, path, &settings), &err))
         fuzz_require(settings.test >= 0 && settings.test < 1 && settings.val >= 0 && settings.val < 1 &&
                          settings.margin >= 0 && settings.margin <= 10 && settings.folds <= MQ_FOLDS_MAX &&
                          settings.presize <= MQ_PRESIZE_MAX,
