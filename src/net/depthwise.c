@@ -154,16 +154,8 @@ typedef void (*depth_tile_fn)(const depth_tile *t);
         }                                                                                                    \
     }
 #define TILES(name, features, isa, from, to)                                                                 \
-    TILE(name, features, isa, from, to, 1)                                                                   \
-    TILE(name, features, isa, from, to, 2)                                                                   \
-    TILE(name, features, isa, from, to, 3)                                                                   \
-    TILE(name, features, isa, from, to, 4)                                                                   \
-    TILE(name, features, isa, from, to, 5)                                                                   \
-    TILE(name, features, isa, from, to, 6)                                                                   \
-    TILE(name, features, isa, from, to, 7)                                                                   \
-    TILE(name, features, isa, from, to, 8)                                                                   \
-    static const depth_tile_fn name##_tiles[TILE_MAX] = {name##_1, name##_2, name##_3, name##_4,             \
-                                                         name##_5, name##_6, name##_7, name##_8};            \
+    UP_TO_8(TILE, name, features, isa, from, to)                                                             \
+    static const depth_tile_fn name##_tiles[TILE_MAX] = {NAMES_UP_TO_8(name)};                               \
     static void name(const mq_depthwise_row *r) {                                                            \
         slide(r, name##_tiles, BYTES_##from, r->zero ? 1 : BYTES_##to);                                      \
     }

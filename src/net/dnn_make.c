@@ -369,11 +369,9 @@ mq_status mq_kernel_conv(mq_err *err, const mq_dnn *dnn, const mq_conv_plan *pla
     mq_md md[MQ_SLOTS];
     dnnl_primitive_attr_t attr = NULL;
     dnnl_primitive_desc_t pd = NULL;
-    static const char *const words[][2] = {
-        [MQ_FORWARD] = {"a convolution", "a depthwise convolution"},
-        [MQ_BACKWARD_DATA] = {"a convolution's gradient by data", "a depthwise gradient by data"},
-    };
-    const char *what = words[plan->pass][plan->depthwise];
+    const char *what = plan->pass == MQ_BACKWARD_DATA ? "a convolution's gradient by data"
+                       : plan->depthwise              ? "a depthwise convolution"
+                                                      : "a convolution";
     if (is_own(plan)) return own_kernel(err, plan, kernel);
     if (is_turned(plan)) return turned_kernel(err, dnn, plan, kernel);
     MQ_TRY(conv_layouts(err, plan, layouts));

@@ -66,17 +66,9 @@ static void plain_weights(const weights_tile *t, size_t from, number_format form
         if (c < t->channels) plain_weights(t, c, format);                                                    \
     }
 #define WEIGHTS_SET(name, features, isa, from, format)                                                       \
-    WEIGHTS(name, features, isa, from, format, 1)                                                            \
-    WEIGHTS(name, features, isa, from, format, 2)                                                            \
-    WEIGHTS(name, features, isa, from, format, 3)                                                            \
-    WEIGHTS(name, features, isa, from, format, 4)                                                            \
-    WEIGHTS(name, features, isa, from, format, 5)                                                            \
-    WEIGHTS(name, features, isa, from, format, 6)                                                            \
-    WEIGHTS(name, features, isa, from, format, 7)                                                            \
-    WEIGHTS(name, features, isa, from, format, 8)                                                            \
+    UP_TO_8(WEIGHTS, name, features, isa, from, format)                                                      \
     static void name(const weights_tile *t) {                                                                \
-        static const weights_fn tiles[TILE_MAX] = {name##_1, name##_2, name##_3, name##_4,                   \
-                                                   name##_5, name##_6, name##_7, name##_8};                  \
+        static const weights_fn tiles[TILE_MAX] = {NAMES_UP_TO_8(name)};                                     \
         tiles[t->count - 1](t);                                                                              \
     }
 
@@ -108,17 +100,22 @@ static weights_fn weights_of(mq_dtype dtype) {
 typedef struct {
     const mq_mapped *m;
     const mq_rows_kernels *kernels;
-    size_t row;    /* numbers */
-    size_t number; /* bytes of a tensor's number */
-    size_t ready;  /* rows of the map that have been computed */
+    mq_depthwise_row_fn depthwise; /* of the map, or back of the gradient */
+    size_t row;                    /* numbers */
+    size_t number;                 /* bytes of a tensor's number */
+    size_t ready;                  /* rows of the map that have been computed */
 } ring_state;
 
 static float *slot(const ring_state *s, size_t y) {
     return (float *)s->m->scratch + y % SIDE * s->row;
 }
 
-static ring_state begin(mq_dtype dtype, const mq_mapped *m) {
-    return (ring_state){m, mq_rows_kernels_of(dtype), m->window.w * m->window.c, mq_dtype_size(dtype), 0};
+static ring_state begin(mq_dtype from, mq_dtype dtype, const mq_mapped *m) {
+    return (ring_state){.m = m,
+                        .kernels = mq_rows_kernels_of(dtype),
+                        .depthwise = mq_depthwise_row_of(from, dtype, m->window.c),
+                        .row = m->window.w * m->window.c,
+                        .number = mq_dtype_size(dtype)};
 }
 
 /* Makes sure of the rows around row y: those below it are computed now. */
@@ -143,16 +140,15 @@ size_t mq_mapped_scratch(const mq_window *window) {
 }
 
 void mq_mapped_forward(mq_dtype dtype, const mq_mapped *m, void *out) {
-    const mq_depthwise_row_fn depthwise = mq_depthwise_row_of(MQ_F32, dtype, m->window.c);
-    ring_state s = begin(dtype, m);
+    ring_state s = begin(MQ_F32, dtype, m);
     for (size_t y = 0; y < m->window.h; y++) {
         const float *rows[SIDE];
         advance(&s, y, rows);
-        depthwise(&(mq_depthwise_row){.rows = {rows[0], rows[1], rows[2]},
-                                      .out = (uint8_t *)out + y * s.row * s.number,
-                                      .w = m->window.w,
-                                      .c = m->window.c,
-                                      .weights = m->weights});
+        s.depthwise(&(mq_depthwise_row){.rows = {rows[0], rows[1], rows[2]},
+                                        .out = (uint8_t *)out + y * s.row * s.number,
+                                        .w = m->window.w,
+                                        .c = m->window.c,
+                                        .weights = m->weights});
     }
 }
 
@@ -175,7 +171,7 @@ static void add_weights(const ring_state *s, const mq_mapped_back *back, size_t 
 }
 
 /* Row y of the map's gradient, and what becomes of it. */
-static void back_row(const ring_state *s, mq_dtype dtype, const mq_mapped_back *back, size_t y) {
+static void back_row(const ring_state *s, const mq_mapped_back *back, size_t y) {
     const mq_mapped *m = s->m;
     const size_t stride = s->row * s->number;
     const uint8_t *at = (const uint8_t *)back->gradient + y * stride;
@@ -186,7 +182,7 @@ static void back_row(const ring_state *s, mq_dtype dtype, const mq_mapped_back *
                             .weights = m->weights,
                             .back = true};
     mq_rows r = *back->below;
-    mq_depthwise_row_of(dtype, dtype, m->window.c)(&row);
+    s->depthwise(&row);
     r.pixels = m->window.w;
     r.a = row.out;
     r.b = (const uint8_t *)m->source + y * stride;
@@ -198,12 +194,12 @@ static void back_row(const ring_state *s, mq_dtype dtype, const mq_mapped_back *
 void mq_mapped_backward(mq_dtype dtype, const mq_mapped *m, const mq_mapped_back *back) {
     const size_t channels = m->window.c;
     const weights_fn weights = weights_of(dtype);
-    ring_state s = begin(dtype, m);
+    ring_state s = begin(dtype, dtype, m);
     if (back->weights) memset(back->weights, 0, SIDE * SIDE * channels * sizeof *back->weights);
     if (back->below && back->below->sums) memset(back->below->sums, 0, 2 * channels * sizeof(double));
     for (size_t y = 0; y < m->window.h; y++) {
         const float *rows[SIDE];
-        if (back->below) back_row(&s, dtype, back, y); /* reads the gradient's next row, in order */
+        if (back->below) back_row(&s, back, y); /* reads the gradient's next row, in order */
         if (!back->weights) continue;
         advance(&s, y, rows);
         add_weights(&s, back, y, rows, weights);

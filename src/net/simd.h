@@ -6,6 +6,18 @@
 #define BYTES_f32 4
 #define BYTES_bf16 2
 
+/* A kernel for tiles of 1 to 8 pixels: KERNEL(..., count) for each, and their names in that order. */
+#define UP_TO_8(KERNEL, ...)                                                                                 \
+    KERNEL(__VA_ARGS__, 1)                                                                                   \
+    KERNEL(__VA_ARGS__, 2)                                                                                   \
+    KERNEL(__VA_ARGS__, 3)                                                                                   \
+    KERNEL(__VA_ARGS__, 4)                                                                                   \
+    KERNEL(__VA_ARGS__, 5)                                                                                   \
+    KERNEL(__VA_ARGS__, 6)                                                                                   \
+    KERNEL(__VA_ARGS__, 7)                                                                                   \
+    KERNEL(__VA_ARGS__, 8)
+#define NAMES_UP_TO_8(name) name##_1, name##_2, name##_3, name##_4, name##_5, name##_6, name##_7, name##_8
+
 #ifdef __x86_64__
 #include <immintrin.h>
 #include <stdint.h>
