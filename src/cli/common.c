@@ -62,8 +62,14 @@ mq_status mq_check_imgsz(mq_err *err, const mq_arch *arch, int64_t imgsz) {
                    arch->name, arch->imgsz_min);
 }
 
+static void nothing(void *ctx, size_t begin, size_t end) {
+    (void)ctx, (void)begin, (void)end;
+}
+
 size_t mq_choose_threads(int64_t threads, int64_t workers) {
     mq_par_set_threads((int)threads);
+    /* Starts them: OpenMP ends the process where a thread finds no room, and now there is most of it. */
+    mq_parallel_for((size_t)mq_par_threads(), nothing, NULL);
     return workers > 0 ? (size_t)workers : (size_t)mq_cpu_count();
 }
 

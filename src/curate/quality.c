@@ -26,9 +26,9 @@ static double laplacian_variance(const uint8_t *luma) {
     int64_t sum = 0, squares = 0;
     const size_t side = MQ_LOOK_SIDE;
     for (size_t y = 1; y + 1 < side; y++) {
-        const uint8_t *row = luma + y * side;
+        const uint8_t *row = luma + y * side, *above = row - side, *below = row + side;
         for (size_t x = 1; x + 1 < side; x++) {
-            const int v = row[x - 1] + row[x + 1] + row[x - side] + row[x + side] - 4 * row[x];
+            const int v = row[x - 1] + row[x + 1] + above[x] + below[x] - 4 * row[x];
             sum += v;
             squares += v * v;
         }

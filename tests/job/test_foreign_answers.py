@@ -23,13 +23,13 @@ def stripes(width, height):
 
 
 def answer(tap, m, file):
-    """{class: confidence}, all three of them."""
+    """{class: confidence} of the first five, or of all where there are fewer."""
     out = m.expect(tap, f"predict of {file}", ["predict", "run", file, "--json", "--dtype", "f32"], 0).out
     return {p["class"]: p["confidence"] for p in (json.loads(out)["predictions"] if out else [])}
 
 
 def distance(a, b):
-    return max(abs(a[k] - b[k]) for k in a) if len(a) == 3 and a.keys() == b.keys() else 1
+    return max(abs(a[k] - b[k]) for k in a) if a and a.keys() == b.keys() else 1
 
 
 def imported(tap, m, name):

@@ -107,7 +107,7 @@ def test_plan(tap, m):
     tap.check("and its phases, kernels and places", all(word in done.out for word in (
         "training from add_6 on", "by weights", "alive (phases")), done.out[-300:])
     tap.check("no run is begun by that", not (m.folder / "none").exists())
-    limit = 1200 << 20
+    limit = 1200 << 20  # where OpenMP, which ends the process without a word of ours, would find no room for a thread late
     done = m.run(["train", "data.mq", "--imgsz", "299", "--dtype", "f32", "--stages", "all:1@1e-4", "-b", "64", "-o", "none"],
                  preexec=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
     tap.check("too little memory is said before the first step", done.code == 71, f"{done.code} {done.err}")
