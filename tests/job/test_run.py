@@ -221,10 +221,14 @@ def test_answers(tap, m):
     again = m.run(["predict", "plain", "-", "--json", "--dtype", "f32"], stdin=paths[0].read_bytes())
     tap.check("and so does standard input", json.loads(again.out)["predictions"] == one["predictions"], again.err)
     (m.folder / "page.jpg").write_text("<!DOCTYPE html><html></html>")
-    run = m.expect(tap, "a bad file among good ones", ["predict", "plain", paths[0], "page.jpg", paths[1], "--json"], 65)
+    os.mkfifo(m.folder / "pipe.jpg")
+    files = [paths[0], "page.jpg", "pipe.jpg", "gone.jpg", paths[1]]
+    run = m.expect(tap, "bad files among good ones", ["predict", "plain", *files, "--json"], 65, timeout=60)
     lines = [json.loads(line) for line in run.out.splitlines()]
-    tap.check("has its error, the rest goes on", len(lines) == 3 and lines[1]["predictions"] == [] and
-              "HTML" in lines[1]["error"] and lines[2]["predictions"], run.out)
+    told = [line.get("error") or "" for line in lines]
+    tap.check("each has its error, the rest goes on", len(lines) == 5 and all(word in said for word, said in zip(
+        ("", "HTML", "not a regular file", "No such file", ""), told)) and [bool(line["predictions"]) for line in lines] == [
+            True, False, False, False, True], run.out)
     m.expect(tap, "a gate that holds", ["eval", "plain", "--assert-top1", "0.0"], 0)
     m.expect(tap, "a gate that is missed", ["eval", "plain", "--assert-top1", "1"], 1, err="below")
     chance = json.loads((m.folder / "plain/eval/test/metrics.json").read_text())["top1"]
