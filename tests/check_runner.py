@@ -42,6 +42,9 @@ def main():
     except ProcessLookupError:
         gone = True
     tap.check("its children end with it", code is None and gone)
+    chatter = "import time; print('one\\ntwo', flush=True); time.sleep(60)"
+    r = run_tap("x", [sys.executable, "-c", chatter], enough=lambda line: line == "two\n")
+    tap.check("one that has said enough is ended", r.output.startswith("one\ntwo\n") and r.failed == 1 and r.seconds < 10, r)
     return tap.done()
 
 

@@ -6,6 +6,7 @@ if anything failed.
 """
 import argparse
 import os
+import resource
 import sys
 import time
 from pathlib import Path
@@ -38,7 +39,7 @@ class Report:
     def __init__(self):
         self.passed = self.failed = self.skipped = 0
 
-    def add(self, *results):
+    def add(self, results):
         for r in results:
             self.passed += r.passed
             self.failed += r.failed
@@ -63,7 +64,7 @@ class Report:
         start = time.monotonic()
         output, code = run_program(argv, env, timeout)
         good = code == 0
-        self.add(Result(name, int(good), int(not good), 0, time.monotonic() - start, output))
+        self.add([Result(name, int(good), int(not good), 0, time.monotonic() - start, output)])
         return good
 
     def total(self):
@@ -102,12 +103,9 @@ def unit_programs():
 
 
 def run_units(report, folder, label, wanted, env=None, timeout=600):
-    """Runs the unit programs wanted(name, network, golden) picks: two at a time, but one by one where each uses every
-    core."""
-    for cores in (False, True):
-        jobs = [(f"{name}{label}", [folder / "tests" / name], env, timeout) for name, network, golden in unit_programs()
-                if network == cores and wanted(name, network, golden)]
-        report.add(*run_all(jobs, 1 if cores else 2))
+    """Runs the unit programs wanted(name, network, golden) picks. Those of the network use every core, but not all the time."""
+    report.add(run_all([(f"{name}{label}", [folder / "tests" / name], env, timeout)
+                         for name, network, golden in unit_programs() if wanted(name, network, golden)]))
 
 
 def run_scripts(report, folder, where, label="", env=None, python=PYTHON, timeout=900):
@@ -115,13 +113,13 @@ def run_scripts(report, folder, where, label="", env=None, python=PYTHON, timeou
     env = dict(env or {}, MARQUE_BIN=str(folder / "marque"))
     jobs = [(f"{where}/{path.name}{label}", [python, path], env, timeout)
             for path in sorted((ROOT / "tests" / where).glob("test_*.py"))]
-    report.add(*run_all(jobs, 2 if where in ("cli", "faults") else 1))
+    report.add(run_all(jobs, 1 if where == "install" else 2))
 
 
 def stage_style(report, build):
     jobs = [(f"{name}.py", [PYTHON, ROOT / "tests" / f"{name}.py"], None, 300)
             for name in ("check_runner", "check_style", "check_layers", "check_compile")]
-    report.add(*run_all(jobs))
+    report.add(run_all(jobs))
     build.get("release")
     build.get("debug", "-DCMAKE_C_COMPILER=clang", "-DMARQUE_OPENMP=OFF", name="clang")
 
@@ -158,7 +156,7 @@ def stage_asan(report, build):
 def stage_fuzz(report, build):
     folder = build.get("fuzz", "-DMARQUE_TESTS=OFF", target="fuzzers")
     if folder:
-        report.add(run_tap("fuzz", [PYTHON, ROOT / "tests/fuzz/fuzz.py", folder, FUZZ_SECONDS], None, 900))
+        report.add([run_tap("fuzz", [PYTHON, ROOT / "tests/fuzz/fuzz.py", folder, FUZZ_SECONDS], None, 900)])
 
 
 def stage_tsan(report, build):
@@ -168,7 +166,7 @@ def stage_tsan(report, build):
 
 
 def stage_mutants(report, build):
-    report.add(run_tap("mutants", [PYTHON, ROOT / "tests/mutants/mutants.py"], None, 2400))
+    report.add([run_tap("mutants", [PYTHON, ROOT / "tests/mutants/mutants.py"], None, 2400)])
 
 
 def real_stage(where, timeout):
@@ -204,8 +202,7 @@ def stage_oracle(report, build):
     if not folder or not python or not report.step("the weights", [ROOT / "scripts/fetch-weights"]):
         return
     env = {"MARQUE_BIN": str(folder / "marque"), "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
-    for path in sorted((ROOT / "tests/oracle").glob("*.py")):
-        report.add(run_tap(f"oracle/{path.name}", [python, path], env, 900))
+    report.add(run_all([(f"oracle/{path.name}", [python, path], env, 900) for path in sorted((ROOT / "tests/oracle").glob("*.py"))]))
     # The environment also holds oneDNN 3.2, whose interface differs from Debian's 2.6.
     other = build.get("release", f"-DMARQUE_DNNL_ROOT={ORACLE}", name="onednn3")
     if other:
@@ -229,6 +226,12 @@ STAGES = {
 QUICK = ("style", "unit", "golden", "cli")
 
 
+def processor_seconds():
+    """Of everything this program started and waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def options():
     parser = argparse.ArgumentParser(prog="scripts/test", description="Builds and tests marque, cheap things first.")
     parser.add_argument("--quick", action="store_true", help="only " + ", ".join(QUICK))
@@ -250,12 +253,13 @@ def main():
     build = Build(report)
     begin = time.monotonic()
     for number, name in enumerate(names, 1):
-        start, before = time.monotonic(), report.passed + report.failed
+        start, worked, before = time.monotonic(), processor_seconds(), report.passed + report.failed
         print(f"== {number}/{len(names)} {name}: {STAGES[name][1]}", flush=True)
         STAGES[name][0](report, build)
         if report.passed + report.failed == before:
-            report.add(Result(name, failed=1, output="this stage ran no test\n"))
-        print(f"   {report.passed + report.failed - before} tests in {time.monotonic() - start:.0f} s", flush=True)
+            report.add([Result(name, failed=1, output="this stage ran no test\n")])
+        print(f"   {report.passed + report.failed - before} tests in {time.monotonic() - start:.0f} s, "
+              f"{processor_seconds() - worked:.0f} s of processor", flush=True)
     print(f"{time.monotonic() - begin:.0f} s in all")
     print(report.total(), flush=True)
     return 1 if report.failed or not report.passed else 0

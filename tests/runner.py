@@ -3,10 +3,12 @@
 A program that ends with an error without a "not ok", that runs fewer tests than it planned, or that runs none,
 counts as one failure: silence is never a pass.
 """
+import contextlib
 import os
 import re
 import signal
 import subprocess
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -59,33 +61,45 @@ def count_tap(result, output, code):
     return result
 
 
-def run_program(argv, env=None, timeout=600, cwd=ROOT):
-    """Runs argv without stdin in a process group of its own; returns (output, exit code or None after the time)."""
+def run_program(argv, env=None, timeout=600, cwd=ROOT, enough=None):
+    """Runs argv without stdin in a process group of its own; returns (output, exit code or None after the time).
+
+    enough(line): whether no more need be seen once the program has said that line; it is ended then."""
     full = dict(FRIENDLY, **os.environ)
     full.update({"CMOCKA_MESSAGE_OUTPUT": "TAP", "PYTHONDONTWRITEBYTECODE": "1"}, **(env or {}))
     with subprocess.Popen([str(a) for a in argv], cwd=cwd, env=full, stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True) as process:
+        output, late = [], threading.Event()
+
+        def end():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+        timer = threading.Timer(timeout, lambda: (late.set(), end()))
+        timer.start()
         try:
-            output = process.communicate(timeout=timeout)[0]
-            code = process.returncode
-        except BaseException as error:
-            os.killpg(process.pid, signal.SIGKILL)
-            output = process.communicate()[0]
-            code = None
-            if not isinstance(error, subprocess.TimeoutExpired):
-                raise
-    return output.decode("utf-8", "replace"), code
+            for line in process.stdout:
+                output.append(line.decode("utf-8", "replace"))
+                if enough and enough(output[-1]):
+                    end()
+            code = process.wait()
+        except BaseException:
+            end()
+            raise
+        finally:
+            timer.cancel()
+    return "".join(output), None if late.is_set() else code
 
 
-def run_tap(name, argv, env=None, timeout=600):
+def run_tap(name, argv, env=None, timeout=600, enough=None):
     start = time.monotonic()
-    output, code = run_program(argv, env, timeout)
+    output, code = run_program(argv, env, timeout, enough=enough)
     result = count_tap(Result(name), output, code)
     result.seconds = time.monotonic() - start
     return result
 
 
 def run_all(jobs, parallel=2):
-    """jobs: (name, argv, env, timeout) each. Results in the order of jobs."""
+    """jobs: (name, argv, env, timeout) each. Yields results in the order of jobs, as soon as they are there."""
     with ThreadPoolExecutor(parallel) as pool:
-        return list(pool.map(lambda job: run_tap(*job), jobs))
+        yield from pool.map(lambda job: run_tap(*job), jobs)

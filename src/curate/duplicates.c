@@ -15,7 +15,10 @@ enum {
     ROOM = 16,         /* times more candidates than were foreseen */
     PAIRS_MORE = 1000, /* candidates looked at, beside one for two pictures */
 };
-static const float SAME = 0.90f; /* the least cosine of copies */
+
+bool mq_looks_copied(unsigned distance, float cosine) {
+    return cosine >= (distance <= 4 ? 0.65f : distance <= 6 ? 0.85f : 0.94f);
+}
 
 typedef struct {
     const mq_duplicates_plan *plan;
@@ -159,7 +162,7 @@ cleanup:
 }
 
 static bool is_copy(const finder *f, size_t pair) {
-    return !f->cosines || f->cosines[pair] >= SAME;
+    return !f->cosines || mq_looks_copied(f->pairs.pairs[pair].distance, f->cosines[pair]);
 }
 
 static int by_root(const void *a, const void *b, void *user) {

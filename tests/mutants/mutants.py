@@ -12,6 +12,7 @@ import re
 import shutil
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -70,11 +71,15 @@ class Copy:
                                     "-DCMAKE_C_FLAGS_RELWITHDEBINFO=-O1 -DNDEBUG", "-DMARQUE_TESTS=ON"])
         return self.build(tests) if code == 0 else (output, code)
 
-    def test(self, name):
+    def test(self, name, enough=None):
         if name.endswith(".py"):
             return run_tap(name, [sys.executable, self.source / "tests" / name],
-                           {"MARQUE_BIN": str(self.folder / "marque")}, TIME_LIMIT)
-        return run_tap(name, [self.folder / "tests" / name], None, TIME_LIMIT)
+                           {"MARQUE_BIN": str(self.folder / "marque")}, TIME_LIMIT, enough)
+        return run_tap(name, [self.folder / "tests" / name], None, TIME_LIMIT, enough)
+
+
+def is_red(line):
+    return line.startswith("not ok") and "# SKIP" not in line
 
 
 def plant(copy, mutant, green):
@@ -88,14 +93,17 @@ def plant(copy, mutant, green):
         return name, False, f"{file} holds the text {text.count(old)} times, wanted once: {old}"
     target.write_text(text.replace(old, new))
     try:
+        start = time.monotonic()
         output, code = copy.build(tests)
         if code != 0:
             return name, False, f"does not compile\n{output[-2000:]}"
-        results = [copy.test(test) for test in tests]
-        red = [r.name for r in results if r.failed]
-        seconds = sum(r.seconds for r in results)
-        return (f"{name}: noticed by {' '.join(red)} in {seconds:.1f} s" if red else name, bool(red),
-                f"{' '.join(tests)} stayed green")
+        name, seconds = f"{name}: built in {time.monotonic() - start:.1f} s", 0.0
+        for test in tests:
+            result = copy.test(test, enough=is_red)
+            seconds += result.seconds
+            if result.failed:
+                return f"{name}, noticed by {test} in {seconds:.1f} s", True, ""
+        return name, False, f"{' '.join(tests)} stayed green"
     finally:
         target.write_text(text)
 

@@ -1,6 +1,7 @@
-/* test_scan.c: which pictures of a flaw a report shows. */
+/* test_scan.c: which pictures of a flaw a report shows, and which candidates count as copies. */
 #include "unit/unit.h"
 
+#include "curate/duplicates.h"
 #include "curate/scan.h"
 
 #include <math.h>
@@ -38,7 +39,30 @@ static void test_worst(void **state) {
     assert_int_equal(mq_scan_worst(&scan, MQ_FLAW_CORRUPT, worst, 0), 0);
 }
 
+/* Pairs of pictures of cars that were looked at. */
+static void test_copies(void **state) {
+    (void)state;
+    static const struct {
+        unsigned distance;
+        float cosine;
+        bool copied;
+    } pairs[] = {
+        {0, 0.925F, true},   /* resized */
+        {4, 0.674F, true},   /* blurred */
+        {4, 0.600F, false},  /* plain pictures that share no more than where they are light */
+        {6, 0.861F, true},   /* cut, darker and encoded anew */
+        {6, 0.848F, false},  /* two kinds of car in front of white */
+        {8, 0.964F, true},   /* cut */
+        {8, 0.937F, false},  /* the saloon and the convertible of one maker */
+        {12, 0.964F, true},  /* cut */
+        {12, 0.936F, false}, /* two trucks */
+        {12, NAN, false},
+    };
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        assert_int_equal(mq_looks_copied(pairs[i].distance, pairs[i].cosine), pairs[i].copied);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_worst)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_worst), cmocka_unit_test(test_copies)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
