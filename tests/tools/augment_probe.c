@@ -10,10 +10,13 @@
  *                                         "|", name and values of each change
  *   augment_probe window WIDTH HEIGHT COUNT POLICY [X1 Y1 X2 Y2]   a line for each: x1 y1 x2 y2 of the window
  *                                         that a picture of that size is cut to, "-" where none is drawn
+ *   augment_probe mix FILE SIDE MIXUP CUTMIX     of a batch of pixels (f32 [n, SIDE, SIDE, 3]) the mq_mix_row
+ * [n] drawn for those alphas, and the pixels mixed, f32
  */
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "data/mix.h"
 #include "data/prepare.h"
 
 #include <stdio.h>
@@ -147,12 +150,35 @@ cleanup:
     return status;
 }
 
+static mq_status show_mix(mq_err *err, char **args, const mq_buf *file) {
+    mq_status status = MQ_OK;
+    const uint32_t side = number(args[1]);
+    const mq_mix_rule rule = {strtod(args[2], NULL), strtod(args[3], NULL), 1};
+    const size_t n = file->size / sizeof(float) / 3 / side / side;
+    mq_mix_row *rows = NULL;
+    float *pixels = NULL, *out = NULL; /* pixels: a copy that lies at an address fit for numbers */
+    MQ_TRY(mq_calloc(err, n, sizeof *rows, "a batch", &rows));
+    MQ_TRY(mq_calloc(err, 1, file->size, "a batch", &pixels));
+    MQ_TRY(mq_calloc(err, 1, file->size, "a batch", &out));
+    memcpy(pixels, file->data, file->size);
+    MQ_REQUIRE(mq_mix_draw(&rule, &(mq_mix_place){.seed = 7}, side, rows, n), err, MQ_INTERNAL, "not mixed");
+    mq_mix_pixels(out, pixels, rows, n, side);
+    fwrite(rows, sizeof *rows, n, stdout);
+    fwrite(out, 1, file->size, stdout);
+cleanup:
+    free(rows);
+    free(pixels);
+    free(out);
+    return status;
+}
+
 static mq_status show(mq_err *err, int count, char **args, const mq_buf *file) {
     char **box = count == 9 ? args + 5 : NULL;
     const bool boxed = count == 5 || count == 9;
     if (strcmp(args[0], "change") == 0 && count > 3) return show_change(err, count - 1, args + 1, file);
     if (strcmp(args[0], "batch") == 0 && boxed) return show_policy(err, args + 1, box, file, false);
     if (strcmp(args[0], "time") == 0 && count == 5) return show_policy(err, args + 1, NULL, file, true);
+    if (strcmp(args[0], "mix") == 0 && count == 5) return show_mix(err, args + 1, file);
     if (strcmp(args[0], "draw") == 0 && count == 3) return show_draws(err, args + 1);
     if (strcmp(args[0], "window") == 0 && boxed) return show_windows(err, args + 1, box);
     return mq_fail(err, MQ_USAGE, "wrong arguments");
