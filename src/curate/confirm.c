@@ -2,6 +2,7 @@
  * duplicates.c. Owns the open caches. Invariant: a
  * pair's cosine depends on its two pictures alone. */
 #include "curate/confirm.h"
+#include "base/clock.h"
 #include "base/mem.h"
 
 #include <math.h>
@@ -9,9 +10,11 @@
 typedef struct {
     const mq_duplicates_plan *plan;
     mq_features *features[MQ_SPLITS];
-    float *rows[2];  /* of a pair */
-    uint32_t *order; /* pictures wanted of a split */
-    uint8_t *flips;  /* and whether mirrored */
+    float *rows[2];       /* of a pair */
+    uint32_t *order;      /* pictures wanted of a split */
+    uint8_t *flips;       /* and whether mirrored */
+    size_t missing, done; /* views of all splits to be computed, and of those before the present one */
+    double start;
 } confirmer;
 
 static bool stop_wanted(void *user) {
@@ -19,10 +22,13 @@ static bool stop_wanted(void *user) {
     return plan->stop && plan->stop(plan->user);
 }
 
+/* Of all splits together. */
 static void tell(void *user, size_t done, size_t total, double seconds, double waited) {
     const confirmer *c = user;
-    (void)waited;
-    if (c->plan->progress) c->plan->progress(c->plan->user, "candidates compared", done, total, seconds);
+    (void)total, (void)seconds, (void)waited;
+    if (c->plan->progress)
+        c->plan->progress(c->plan->user, "candidates compared", c->done + done, c->missing,
+                          mq_seconds() - c->start);
 }
 
 static mq_status open_features(mq_err *err, confirmer *c, mq_split split) {
@@ -30,22 +36,23 @@ static mq_status open_features(mq_err *err, confirmer *c, mq_split split) {
     return mq_viewer_look(err, c->plan->viewer, &look, &c->features[split]);
 }
 
-/* Computes what the pairs want of one split, each view once: the views are marked, then listed. */
-static mq_status need_split(mq_err *err, confirmer *c, mq_split split, const uint8_t *wanted, size_t first) {
-    const size_t count = mq_dataset_count(c->plan->dataset, split);
+/* The pictures of one split that are wanted as they are (bit 0) and mirrored (bit 1), as a list, each view
+ * once. Returns how many they are, and adds to *missing those without features. */
+static size_t list_views(const confirmer *c, mq_split split, const uint8_t *wanted, size_t *missing) {
     size_t views = 0;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < mq_dataset_count(c->plan->dataset, split); i++)
         for (uint8_t flip = 0; flip < 2; flip++)
-            if (wanted[first + i] >> flip & 1) {
+            if (wanted[i] >> flip & 1) {
+                *missing += !mq_features_has(c->features[split], i, flip);
                 c->order[views] = (uint32_t)i;
                 c->flips[views++] = flip;
             }
-    return views ? mq_features_need(err, c->features[split], c->order, c->flips, views) : MQ_OK;
+    return views;
 }
 
 static mq_status need_all(mq_err *err, confirmer *c, const mq_near *pairs, size_t count, size_t pictures) {
     mq_status status = MQ_OK;
-    uint8_t *wanted = NULL; /* bit 0: as it is, bit 1: mirrored */
+    uint8_t *wanted = NULL; /* [pictures] of all splits */
     MQ_TRY(mq_calloc(err, pictures, 1, "candidates", &wanted));
     MQ_TRY(mq_calloc(err, 2 * pictures, sizeof *c->order, "candidates", &c->order));
     MQ_TRY(mq_calloc(err, 2 * pictures, 1, "candidates", &c->flips));
@@ -53,10 +60,19 @@ static mq_status need_all(mq_err *err, confirmer *c, const mq_near *pairs, size_
         wanted[pairs[i].a] |= 1;
         wanted[pairs[i].b] |= pairs[i].mirrored ? 2 : 1;
     }
-    size_t first = 0;
+    const uint8_t *of_split = wanted;
     for (mq_split split = MQ_TRAIN; split < MQ_SPLITS; split++) {
-        MQ_TRY(need_split(err, c, split, wanted, first));
-        first += mq_dataset_count(c->plan->dataset, split);
+        list_views(c, split, of_split, &c->missing);
+        of_split += mq_dataset_count(c->plan->dataset, split);
+    }
+    of_split = wanted;
+    c->start = mq_seconds();
+    for (mq_split split = MQ_TRAIN; split < MQ_SPLITS; split++) {
+        size_t missing = 0;
+        const size_t views = list_views(c, split, of_split, &missing);
+        if (views) MQ_TRY(mq_features_need(err, c->features[split], c->order, c->flips, views));
+        c->done += missing;
+        of_split += mq_dataset_count(c->plan->dataset, split);
     }
 cleanup:
     free(wanted);

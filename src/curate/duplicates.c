@@ -15,9 +15,11 @@ enum {
     ROOM = 16,         /* times more candidates than were foreseen */
     PAIRS_MORE = 1000, /* candidates looked at, beside one for two pictures */
 };
+static const float ALIKE = 0.94f; /* the least cosine of copies, where fingerprints say little */
 
-bool mq_looks_copied(unsigned distance, float cosine) {
-    return cosine >= (distance <= 4 ? 0.65f : distance <= 6 ? 0.85f : 0.94f);
+bool mq_looks_copied(unsigned searched, unsigned distance, float cosine) {
+    if (searched < NEAR) return cosine >= ALIKE;
+    return cosine >= (distance <= 4 ? 0.65f : distance <= 6 ? 0.85f : ALIKE);
 }
 
 typedef struct {
@@ -27,7 +29,8 @@ typedef struct {
     uint32_t *kept;   /* [kept_count] pictures that are compared by their look: the first of each content */
     size_t kept_count;
     mq_near_list pairs;
-    float *cosines; /* [pairs.count]; NULL: not computed */
+    unsigned distance; /* that was searched for */
+    float *cosines;    /* [pairs.count]; NULL: not computed */
 } finder;
 
 mq_split mq_picture_place(const mq_dataset *dataset, size_t picture, size_t *index) {
@@ -147,6 +150,7 @@ cleanup:
 static mq_status find_candidates(mq_err *err, finder *f, mq_duplicates *d) {
     mq_status status = MQ_OK;
     MQ_TRY(search(err, f, &d->distance, &f->pairs));
+    f->distance = d->distance;
     size_t count = 0;
     for (size_t i = 0; i < f->pairs.count; i++) {
         mq_near pair = f->pairs.pairs[i];
@@ -162,7 +166,7 @@ cleanup:
 }
 
 static bool is_copy(const finder *f, size_t pair) {
-    return !f->cosines || mq_looks_copied(f->pairs.pairs[pair].distance, f->cosines[pair]);
+    return !f->cosines || mq_looks_copied(f->distance, f->pairs.pairs[pair].distance, f->cosines[pair]);
 }
 
 static int by_root(const void *a, const void *b, void *user) {

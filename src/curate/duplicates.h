@@ -51,8 +51,9 @@ void mq_duplicates_free(mq_duplicates *duplicates);
 /* Whether pictures whose fingerprints differ in `distance` bits, and whose features have this cosine, are
  * copies. The fewer bits, the less the features need to agree: a copy may be blurred beyond the network's
  * recognition, while from 8 bits on two pictures of one kind of thing in one pose come up to 0.945
- * (docs/SCANNING.md has the measurement). */
-bool mq_looks_copied(unsigned distance, float cosine);
+ * (docs/SCANNING.md has the measurement). Where the search was narrowed to `searched` bits below 12, for many
+ * pictures are near by chance, the features decide. */
+bool mq_looks_copied(unsigned searched, unsigned distance, float cosine);
 
 /* The part of the data set that a picture lies in, and its number there. */
 mq_split mq_picture_place(const mq_dataset *dataset, size_t picture, size_t *index);

@@ -649,6 +649,8 @@ MUTANTS = [
      ["cli/test_scan.py"]),
     ("scan: far fingerprints need no more of the features", "src/curate/duplicates.c", "distance <= 6 ?", "distance <= 12 ?",
      ["test_scan"]),
+    ("scan: fingerprints of pictures that all look alike are believed", "src/curate/duplicates.c", "if (searched < NEAR)", "if (false)",
+     ["test_scan"]),
     ("scan: a leak is none", "src/curate/duplicates.c", "g->leak = g->leak || other != split;", "g->leak = g->leak && other != split;", ["cli/test_scan.py"]),
     ("scan: mirror images are not looked for", "src/curate/duplicates.c", ".mirrors = true", ".mirrors = false", ["cli/test_scan.py"]),
     ("scan: sizes that all are alike are odd", "src/curate/quality.c", "fmax(spread[1], r->least)", "spread[1]", ["cli/test_scan.py"]),

@@ -59,7 +59,10 @@ static void test_copies(void **state) {
         {12, NAN, false},
     };
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
-        assert_int_equal(mq_looks_copied(pairs[i].distance, pairs[i].cosine), pairs[i].copied);
+        assert_int_equal(mq_looks_copied(12, pairs[i].distance, pairs[i].cosine), pairs[i].copied);
+    /* 28 x 28 grey pictures of clothes: thousands of pairs within 4 bits */
+    assert_false(mq_looks_copied(4, 0, 0.93F));
+    assert_true(mq_looks_copied(4, 4, 0.95F));
 }
 
 int main(void) {
