@@ -147,30 +147,33 @@ cleanup:
     return status;
 }
 
-mq_status mq_print_train_plan(mq_err *err, const mq_train_plan *plan, bool details) {
+static void print_row(const mq_train_plan *plan, size_t i, const mq_trunk_cost *cost) {
+    const size_t count = plan->parts->train_count;
+    if (i == 0) {
+        print_labels(plan);
+        print_head(plan, cost, count);
+    }
+    print_stage(plan, &plan->stages[i], cost, count);
+    print_augmentation(plan, &plan->stages[i], cost);
+}
+
+mq_status mq_check_train_plan(mq_err *err, const mq_train_plan *plan, mq_plan_words words) {
     mq_status status = MQ_OK;
     mq_buf text = mq_buf_init(DETAILS_LIMIT);
-    const size_t count = plan->parts->train_count;
     double disk = 0;
-    MQ_TRY(print_uneven(err, plan));
+    if (words != MQ_PLAN_SILENT) MQ_TRY(print_uneven(err, plan));
     for (size_t i = 0; i < plan->stage_count; i++) {
-        const mq_stage *stage = &plan->stages[i];
         mq_trunk_cost cost;
-        MQ_TRY(mq_train_measure(err, plan, i, &cost));
-        if (i == 0) {
-            print_labels(plan);
-            print_head(plan, &cost, count);
-        }
-        print_stage(plan, stage, &cost, count);
-        print_augmentation(plan, stage, &cost);
-        MQ_TRY(check_memory(err, plan, stage, &cost));
+        MQ_TRY(mq_train_measure(err, plan, i, words != MQ_PLAN_SILENT, &cost));
+        if (words != MQ_PLAN_SILENT) print_row(plan, i, &cost);
+        MQ_TRY(check_memory(err, plan, &plan->stages[i], &cost));
         disk += (double)cost.disk;
-        if (!details) continue;
-        MQ_TRY(mq_buf_printf(err, &text, "%sstage %s\n", i ? "\n" : "", stage->thaw));
+        if (words != MQ_PLAN_DETAILS) continue;
+        MQ_TRY(mq_buf_printf(err, &text, "%sstage %s\n", i ? "\n" : "", plan->stages[i].thaw));
         MQ_TRY(mq_train_describe(err, plan, i, &text));
     }
     MQ_TRY(check_disk(err, disk));
-    if (details && text.size) fputs((const char *)text.data, stdout);
+    if (text.size) fputs((const char *)text.data, stdout);
 cleanup:
     mq_buf_free(&text);
     return status;

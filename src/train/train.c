@@ -51,14 +51,16 @@ static mq_trunk_plan trunk_of(mq_session *s, size_t stage) {
                            .user = s};
 }
 
-/* The classifier's step on one batch of zeros; the second of two, the first warms up. */
-static mq_status measure_head(mq_err *err, const mq_train_plan *plan, mq_trunk_cost *cost) {
+/* The classifier, and where timed its step on one batch of zeros; the second of two, the first warms up. */
+static mq_status measure_head(mq_err *err, const mq_train_plan *plan, bool timed, mq_trunk_cost *cost) {
     mq_status status = MQ_OK;
     mq_head *head = NULL;
     mq_head_trainer *trainer = NULL;
     float *x = NULL;
     uint32_t *labels = NULL;
     MQ_TRY(mq_head_create(err, plan->head, plan->arch->features, mq_dataset_classes(plan->dataset), &head));
+    cost->head_params = head->count;
+    if (!timed) goto cleanup;
     MQ_TRY(mq_head_trainer_create(err, head, plan->batch, &trainer));
     MQ_TRY(mq_calloc(err, plan->batch * plan->arch->features, sizeof *x, "features", &x));
     MQ_TRY(mq_calloc(err, plan->batch, sizeof *labels, "labels", &labels));
@@ -69,7 +71,6 @@ static mq_status measure_head(mq_err *err, const mq_train_plan *plan, mq_trunk_c
         MQ_TRY(mq_head_update(err, trainer, 1e-3));
         cost->head = (mq_seconds() - start) / (double)plan->batch;
     }
-    cost->head_params = head->count;
 cleanup:
     mq_head_trainer_free(&trainer);
     mq_head_free(&head);
@@ -78,12 +79,13 @@ cleanup:
     return status;
 }
 
-mq_status mq_train_measure(mq_err *err, const mq_train_plan *plan, size_t stage, mq_trunk_cost *cost) {
+mq_status mq_train_measure(mq_err *err, const mq_train_plan *plan, size_t stage, bool timed,
+                           mq_trunk_cost *cost) {
     mq_status status = MQ_OK;
     mq_session s = {.plan = plan};
     const mq_trunk_plan trunk = trunk_of(&s, stage);
-    MQ_TRY(mq_trunk_measure(err, &trunk, cost));
-    MQ_TRY(measure_head(err, plan, cost));
+    MQ_TRY(mq_trunk_measure(err, &trunk, timed, cost));
+    MQ_TRY(measure_head(err, plan, timed, cost));
 cleanup:
     return status;
 }

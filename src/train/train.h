@@ -73,8 +73,8 @@ typedef struct {
     double seconds;
 } mq_train_result;
 
-/* What a stage of the plan takes, from measurements. */
-MQ_MUST_USE mq_status mq_train_measure(mq_err *err, const mq_train_plan *plan, size_t stage,
+/* What a stage of the plan takes; its seconds, where timed, from measurements, else 0. */
+MQ_MUST_USE mq_status mq_train_measure(mq_err *err, const mq_train_plan *plan, size_t stage, bool timed,
                                        mq_trunk_cost *cost);
 
 /* Appends what mq_trunk_describe says of a stage. */

@@ -251,26 +251,33 @@ cleanup:
     return status;
 }
 
-mq_status mq_trunk_measure(mq_err *err, const mq_trunk_plan *plan, mq_trunk_cost *cost) {
+static mq_status time_all(mq_err *err, mq_trunk *t, mq_trunk_cost *cost) {
     mq_status status = MQ_OK;
-    mq_trunk *t = NULL;
     float *in = NULL, *out = NULL;
-    mq_trunk_plan small = *plan;
-    *cost = (mq_trunk_cost){0};
-    if (small.batch > SMALL) small.batch = SMALL;
-    MQ_TRY(create(err, &small, &t));
-    const size_t pixels = (size_t)plan->recipe->imgsz * plan->recipe->imgsz * 3;
+    const size_t pixels = (size_t)t->plan.recipe->imgsz * t->plan.recipe->imgsz * 3;
     const size_t numbers = t->width > pixels ? t->width : pixels; /* of the larger end of either program */
     MQ_TRY(mq_calloc(err, PROGRAM_BATCH * numbers, sizeof *in, "pictures", &in));
     MQ_TRY(mq_calloc(err, PROGRAM_BATCH * numbers, sizeof *out, "pictures", &out));
     if (t->frozen) MQ_TRY(time_program(err, t->frozen, in, out, &cost->frozen));
     if (t->rest) MQ_TRY(time_program(err, t->rest, in, out, &cost->validation));
     if (t->thawed) MQ_TRY(time_training(err, t, in, &cost->thawed));
+cleanup:
+    free(in);
+    free(out);
+    return status;
+}
+
+mq_status mq_trunk_measure(mq_err *err, const mq_trunk_plan *plan, bool timed, mq_trunk_cost *cost) {
+    mq_status status = MQ_OK;
+    mq_trunk *t = NULL;
+    mq_trunk_plan small = *plan;
+    *cost = (mq_trunk_cost){0};
+    if (small.batch > SMALL) small.batch = SMALL;
+    MQ_TRY(create(err, &small, &t));
+    if (timed) MQ_TRY(time_all(err, t, cost));
     count_cost(t, plan, cost);
 cleanup:
     mq_trunk_free(&t);
-    free(in);
-    free(out);
     return status;
 }
 

@@ -50,8 +50,10 @@ typedef struct {
 MQ_MUST_USE mq_status mq_trunk_open(mq_err *err, const mq_trunk_plan *plan, mq_trunk **trunk);
 void mq_trunk_free(mq_trunk **trunk);
 
-/* Measures a few grey pictures, in the memory of a small batch. Writes nothing to disk. */
-MQ_MUST_USE mq_status mq_trunk_measure(mq_err *err, const mq_trunk_plan *plan, mq_trunk_cost *cost);
+/* Counts, and where timed measures a few grey pictures, in the memory of a small batch; else the seconds stay
+ * 0. Writes nothing to disk. */
+MQ_MUST_USE mq_status mq_trunk_measure(mq_err *err, const mq_trunk_plan *plan, bool timed,
+                                       mq_trunk_cost *cost);
 
 /* Appends mq_trainable_describe of the whole batch; nothing where nothing is thawed. */
 MQ_MUST_USE mq_status mq_trunk_describe(mq_err *err, const mq_trunk_plan *plan, mq_buf *text);
