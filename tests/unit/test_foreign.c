@@ -1,5 +1,6 @@
 /* test_foreign.c: Keras' files through marque-convert, and files that must be refused
  * (tests/data/weights/make_weights.py). */
+#include "unit/children.h"
 #include "unit/refuse.h"
 
 #include "base/child.h"
@@ -213,21 +214,13 @@ static void test_damage(void **state) {
     unlink(path);
 }
 
-/* The path of marque-convert beside this program. */
-static void converter(char path[4096]) {
-    const ssize_t n = readlink("/proc/self/exe", path, 4096 - 32);
-    assert_true(n > 0);
-    path[n] = 0;
-    memcpy(strrchr(path, '/'), "/marque-convert", 16);
-}
-
-/* marque looks for its converter in its own folder; the tests' folder is one below. */
 static int link_converter(void **state) {
     (void)state;
-    char path[4096];
-    converter(path);
-    unlink(path);
-    return symlink("../marque-convert", path);
+    return link_child("marque-convert");
+}
+
+static int take_converter(void **state) {
+    return lock_children() == 0 ? link_converter(state) : -1;
 }
 
 /* Children that a file has taken over may do what they like: it ends in a sentence. */
@@ -249,8 +242,8 @@ static void test_mad_children(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         mq_err err = {0};
         mq_bundle *bundle = NULL;
-        char path[4096], script[256];
-        converter(path);
+        char path[CHILD_PATH], script[256];
+        child_path("marque-convert", path);
         const int n = snprintf(script, sizeof script, "#!/bin/sh\n%s\n", cases[i].script);
         unlink(path);
         assert_ok(err, mq_file_write(&err, path, script, (size_t)n));
@@ -266,8 +259,8 @@ static void test_mad_children(void **state) {
 static void test_no_converter(void **state) {
     mq_err err = {0};
     mq_bundle *bundle = NULL;
-    char path[4096];
-    converter(path);
+    char path[CHILD_PATH];
+    child_path("marque-convert", path);
     unlink(path);
     const mq_status status = mq_foreign_read(&err, DATA "good_mini.h5", &mini, &bundle);
     assert_int_equal(link_converter(state), 0);
@@ -278,8 +271,8 @@ static void test_no_converter(void **state) {
 /* Installed, the converter lies in libexec as seen from the program's folder. */
 static void test_installed_converter(void **state) {
     mq_err err = {0};
-    char beside[4096], folder[4200], path[4300], *found = NULL;
-    converter(beside);
+    char beside[CHILD_PATH], folder[4200], path[4300], *found = NULL;
+    child_path("marque-convert", beside);
     snprintf(folder, sizeof folder, "%.*s/" MARQUE_LIBEXEC, (int)(strrchr(beside, '/') - beside), beside);
     snprintf(path, sizeof path, "%s/marque-convert", folder);
     assert_ok(err, mq_make_folder(&err, folder));
@@ -316,5 +309,5 @@ int main(void) {
         cmocka_unit_test(test_no_converter), cmocka_unit_test(test_installed_converter),
         cmocka_unit_test(test_check),
     };
-    return cmocka_run_group_tests(tests, link_converter, NULL);
+    return cmocka_run_group_tests(tests, take_converter, NULL);
 }

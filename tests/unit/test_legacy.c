@@ -1,5 +1,6 @@
 /* test_legacy.c: Keras' legacy .h5 files of every age through marque-convert, files that must be refused, and
  * damaged ones (tests/data/legacy/make_legacy.py). */
+#include "unit/children.h"
 #include "unit/refuse.h"
 
 #include "base/file.h"
@@ -161,16 +162,9 @@ static void test_damage(void **state) {
     unlink(path);
 }
 
-/* marque looks for its converter in its own folder; the tests' folder is one below. */
-static int link_converter(void **state) {
+static int take_converter(void **state) {
     (void)state;
-    char path[4096];
-    const ssize_t n = readlink("/proc/self/exe", path, sizeof path - 32);
-    if (n <= 0) return -1;
-    path[n] = 0;
-    memcpy(strrchr(path, '/'), "/marque-convert", 16);
-    unlink(path);
-    return symlink("../marque-convert", path);
+    return lock_children() == 0 ? link_child("marque-convert") : -1;
 }
 
 int main(void) {
@@ -180,5 +174,5 @@ int main(void) {
         cmocka_unit_test(test_bad_files),
         cmocka_unit_test(test_damage),
     };
-    return cmocka_run_group_tests(tests, link_converter, NULL);
+    return cmocka_run_group_tests(tests, take_converter, NULL);
 }

@@ -1,4 +1,5 @@
 /* test_picture.c: decoding against Pillow's digests, damage of every kind, EXIF and turning. */
+#include "unit/children.h"
 #include "unit/pixels.h"
 
 #include "data/exif.h"
@@ -158,16 +159,9 @@ static void test_wrong_bytes(void **state) {
 #define FOREIGN_UNUSUAL(format) FOREIGN(format)
 #endif
 
-/* marque looks for its children in its own folder; the tests' folder is one below. */
 static int link_decoder(void **state) {
     (void)state;
-    char path[4096];
-    const ssize_t n = readlink("/proc/self/exe", path, sizeof path - 32);
-    assert_true(n > 0);
-    path[n] = 0;
-    memcpy(strrchr(path, '/'), "/marque-pictures", 17);
-    unlink(path);
-    return symlink("../marque-pictures", path);
+    return link_child("marque-pictures");
 }
 
 static void test_foreign(void **state) {
