@@ -90,7 +90,8 @@ def test_from_model(tap, m):
     config = json.loads((m.folder / "second/config.json").read_text())
     tap.check("the config names it", config["model"] == "train/weights/last.safetensors", config)
     done = m.run(["train", "--resume", "second", "--epochs", "2"])
-    tap.check("and it goes on", done.code == 0 and "2 epochs" in done.out, done)
+    tap.check("and it goes on, without measuring its stages again", done.code == 0 and "2 epochs" in done.out
+              and "thawed" not in done.err, done)
     shutil.rmtree(m.folder / "second")
     done = m.run([*args[:-4], "--model", "train", "-o", "second", "--stages", "head:1@1e-3"])
     tap.check("a run's name is enough", done.code == 0, done)
