@@ -96,6 +96,9 @@ def test_from_model(tap, m):
     done = m.run([*args[:-4], "--model", "train", "-o", "second", "--stages", "head:1@1e-3"])
     tap.check("a run's name is enough", done.code == 0, done)
     shutil.rmtree(m.folder / "second")
+    done = m.run(["bench", "train", "-b", "2", "--dtype", "f32", "--infer", "--json"])
+    report = json.loads(done.out) if done.code == 0 else {}
+    tap.check("bench of a run: its network, at its size", (report.get("arch"), report.get("imgsz")) == ("xception", 71), done)
     m.expect(tap, "weights are no model", ["train", "data.mq", "--model", str(weights_cache() / "xception.safetensors")], 65,
              err="that marque train wrote")
 
