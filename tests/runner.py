@@ -31,19 +31,27 @@ class Result:
     output: str = ""
 
 
+def verdict(line):
+    """"pass", "fail" or "skip" where a line tells of a test, else None."""
+    outcome = RESULT.match(line)
+    if not outcome:
+        return None
+    if re.search(r"#\s*skip", outcome.group(2), re.I):
+        return "skip"
+    return "fail" if outcome.group(1) else "pass"
+
+
 def count_tap(result, output, code):
     """Fills a Result from a program's output and exit code. cmocka prints one plan for each of its groups."""
     planned = None
     for line in output.splitlines():
-        plan, outcome = PLAN.match(line), RESULT.match(line)
+        plan, told = PLAN.match(line), verdict(line)
         if plan:
             planned = (planned or 0) + int(plan.group(1))
-        elif outcome and re.search(r"#\s*skip", outcome.group(2), re.I):
-            result.skipped += 1
-        elif outcome and outcome.group(1):
-            result.failed += 1
-        elif outcome:
-            result.passed += 1
+        elif told:
+            result.skipped += told == "skip"
+            result.failed += told == "fail"
+            result.passed += told == "pass"
     total = result.passed + result.failed + result.skipped
     problem = None
     if code is None:

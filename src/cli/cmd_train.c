@@ -381,10 +381,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
     MQ_TRY(choose_augment(err, &c));
     MQ_TRY(open_inputs(err, &c));
     mq_train_plan plan = plan_of(&c);
-    MQ_TRY(mq_check_train_plan(err, &plan,
-                               c.options.plan     ? MQ_PLAN_DETAILS
-                               : c.options.resume ? MQ_PLAN_SILENT
-                                                  : MQ_PLAN_TABLE));
+    MQ_TRY(mq_check_train_plan(err, &plan, c.options.plan));
     if (c.options.plan) goto cleanup;
     MQ_TRY(open_run(err, &c));
     plan.run = c.run;

@@ -157,18 +157,19 @@ static void print_row(const mq_train_plan *plan, size_t i, const mq_trunk_cost *
     print_augmentation(plan, &plan->stages[i], cost);
 }
 
-mq_status mq_check_train_plan(mq_err *err, const mq_train_plan *plan, mq_plan_words words) {
+mq_status mq_check_train_plan(mq_err *err, const mq_train_plan *plan, bool details) {
     mq_status status = MQ_OK;
+    const bool told = details || !plan->resume; /* else it was, when the run began */
     mq_buf text = mq_buf_init(DETAILS_LIMIT);
     double disk = 0;
-    if (words != MQ_PLAN_SILENT) MQ_TRY(print_uneven(err, plan));
+    if (told) MQ_TRY(print_uneven(err, plan));
     for (size_t i = 0; i < plan->stage_count; i++) {
         mq_trunk_cost cost;
-        MQ_TRY(mq_train_measure(err, plan, i, words != MQ_PLAN_SILENT, &cost));
-        if (words != MQ_PLAN_SILENT) print_row(plan, i, &cost);
+        MQ_TRY(mq_train_measure(err, plan, i, told, &cost));
+        if (told) print_row(plan, i, &cost);
         MQ_TRY(check_memory(err, plan, &plan->stages[i], &cost));
         disk += (double)cost.disk;
-        if (words != MQ_PLAN_DETAILS) continue;
+        if (!details) continue;
         MQ_TRY(mq_buf_printf(err, &text, "%sstage %s\n", i ? "\n" : "", plan->stages[i].thaw));
         MQ_TRY(mq_train_describe(err, plan, i, &text));
     }

@@ -11,7 +11,7 @@ typedef struct {
     const mq_duplicates_plan *plan;
     mq_features *features[MQ_SPLITS];
     float *rows[2];       /* of a pair */
-    uint32_t *order;      /* pictures wanted of a split */
+    uint32_t *order;      /* pictures wanted, split by split */
     uint8_t *flips;       /* and whether mirrored */
     size_t missing, done; /* views of all splits to be computed, and of those before the present one */
     double start;
@@ -36,23 +36,27 @@ static mq_status open_features(mq_err *err, confirmer *c, mq_split split) {
     return mq_viewer_look(err, c->plan->viewer, &look, &c->features[split]);
 }
 
-/* The pictures of one split that are wanted as they are (bit 0) and mirrored (bit 1), as a list, each view
- * once. Returns how many they are, and adds to *missing those without features. */
-static size_t list_views(const confirmer *c, mq_split split, const uint8_t *wanted, size_t *missing) {
-    size_t views = 0;
+/* A part of the lists of views: those of one split. */
+typedef struct {
+    size_t first, count, missing; /* missing: without features */
+} view_range;
+
+/* Appends the pictures of a split that are wanted as they are (bit 0) and mirrored (bit 1) to the lists. */
+static void list_views(const confirmer *c, mq_split split, const uint8_t *wanted, view_range *range) {
     for (size_t i = 0; i < mq_dataset_count(c->plan->dataset, split); i++)
         for (uint8_t flip = 0; flip < 2; flip++)
             if (wanted[i] >> flip & 1) {
-                *missing += !mq_features_has(c->features[split], i, flip);
-                c->order[views] = (uint32_t)i;
-                c->flips[views++] = flip;
+                const size_t view = range->first + range->count++;
+                range->missing += !mq_features_has(c->features[split], i, flip);
+                c->order[view] = (uint32_t)i;
+                c->flips[view] = flip;
             }
-    return views;
 }
 
 static mq_status need_all(mq_err *err, confirmer *c, const mq_near *pairs, size_t count, size_t pictures) {
     mq_status status = MQ_OK;
     uint8_t *wanted = NULL; /* [pictures] of all splits */
+    view_range ranges[MQ_SPLITS] = {0};
     MQ_TRY(mq_calloc(err, pictures, 1, "candidates", &wanted));
     MQ_TRY(mq_calloc(err, 2 * pictures, sizeof *c->order, "candidates", &c->order));
     MQ_TRY(mq_calloc(err, 2 * pictures, 1, "candidates", &c->flips));
@@ -60,19 +64,21 @@ static mq_status need_all(mq_err *err, confirmer *c, const mq_near *pairs, size_
         wanted[pairs[i].a] |= 1;
         wanted[pairs[i].b] |= pairs[i].mirrored ? 2 : 1;
     }
-    const uint8_t *of_split = wanted;
+    size_t first = 0, views = 0;
     for (mq_split split = MQ_TRAIN; split < MQ_SPLITS; split++) {
-        list_views(c, split, of_split, &c->missing);
-        of_split += mq_dataset_count(c->plan->dataset, split);
+        ranges[split].first = views;
+        list_views(c, split, wanted + first, &ranges[split]);
+        first += mq_dataset_count(c->plan->dataset, split);
+        views += ranges[split].count;
+        c->missing += ranges[split].missing;
     }
-    of_split = wanted;
     c->start = mq_seconds();
     for (mq_split split = MQ_TRAIN; split < MQ_SPLITS; split++) {
-        size_t missing = 0;
-        const size_t views = list_views(c, split, of_split, &missing);
-        if (views) MQ_TRY(mq_features_need(err, c->features[split], c->order, c->flips, views));
-        c->done += missing;
-        of_split += mq_dataset_count(c->plan->dataset, split);
+        const view_range *r = &ranges[split];
+        if (r->count)
+            MQ_TRY(mq_features_need(err, c->features[split], c->order + r->first, c->flips + r->first,
+                                    r->count));
+        c->done += r->missing;
     }
 cleanup:
     free(wanted);

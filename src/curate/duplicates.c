@@ -29,8 +29,7 @@ typedef struct {
     uint32_t *kept;   /* [kept_count] pictures that are compared by their look: the first of each content */
     size_t kept_count;
     mq_near_list pairs;
-    unsigned distance; /* that was searched for */
-    float *cosines;    /* [pairs.count]; NULL: not computed */
+    float *cosines; /* [pairs.count]; NULL: not computed */
 } finder;
 
 mq_split mq_picture_place(const mq_dataset *dataset, size_t picture, size_t *index) {
@@ -150,7 +149,6 @@ cleanup:
 static mq_status find_candidates(mq_err *err, finder *f, mq_duplicates *d) {
     mq_status status = MQ_OK;
     MQ_TRY(search(err, f, &d->distance, &f->pairs));
-    f->distance = d->distance;
     size_t count = 0;
     for (size_t i = 0; i < f->pairs.count; i++) {
         mq_near pair = f->pairs.pairs[i];
@@ -165,8 +163,8 @@ cleanup:
     return status;
 }
 
-static bool is_copy(const finder *f, size_t pair) {
-    return !f->cosines || mq_looks_copied(f->distance, f->pairs.pairs[pair].distance, f->cosines[pair]);
+static bool is_copy(const finder *f, const mq_duplicates *d, size_t pair) {
+    return !f->cosines || mq_looks_copied(d->distance, f->pairs.pairs[pair].distance, f->cosines[pair]);
 }
 
 static int by_root(const void *a, const void *b, void *user) {
@@ -232,7 +230,7 @@ static mq_status make_groups(mq_err *err, finder *f, mq_duplicates *d) {
         describe(f, g);
     }
     for (size_t i = 0; i < f->pairs.count; i++) {
-        if (!is_copy(f, i)) continue;
+        if (!is_copy(f, d, i)) continue;
         const mq_near *pair = &f->pairs.pairs[i];
         mq_duplicate_group *g = &d->groups[group_of[root_of(f, pair->a)]];
         if (pair->distance > g->distance) g->distance = pair->distance;
@@ -263,7 +261,7 @@ static mq_status find(mq_err *err, finder *f, mq_duplicates *d) {
         MQ_TRY(mq_confirm_pairs(err, f->plan, f->pairs.pairs, f->pairs.count, f->cosines));
     }
     for (size_t i = 0; i < f->pairs.count; i++) {
-        if (is_copy(f, i))
+        if (is_copy(f, d, i))
             join(f, f->pairs.pairs[i].a, f->pairs.pairs[i].b);
         else
             d->refused++;

@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from runner import ROOT, run_program, run_tap  # noqa: E402
+from runner import ROOT, run_program, run_tap, verdict  # noqa: E402
 from source import tracked_files  # noqa: E402
 from table import MUTANTS  # noqa: E402
 from tap import Tap  # noqa: E402
@@ -78,10 +78,6 @@ class Copy:
         return run_tap(name, [self.folder / "tests" / name], None, TIME_LIMIT, enough)
 
 
-def is_red(line):
-    return line.startswith("not ok") and "# SKIP" not in line
-
-
 def plant(copy, mutant, green):
     """(what to say, whether the fault was noticed, why not)."""
     name, file, old, new, tests = mutant[:5]
@@ -99,7 +95,7 @@ def plant(copy, mutant, green):
             return name, False, f"does not compile\n{output[-2000:]}"
         name, seconds = f"{name}: built in {time.monotonic() - start:.1f} s", 0.0
         for test in tests:
-            result = copy.test(test, enough=is_red)
+            result = copy.test(test, enough=lambda line: verdict(line) == "fail")
             seconds += result.seconds
             if result.failed:
                 return f"{name}, noticed by {test} in {seconds:.1f} s", True, ""

@@ -32,12 +32,12 @@ static inline int link_child(const char *name) {
     return symlink(target, path);
 }
 
-/* Waits until no other program has the links, and keeps them until this one ends. */
-static inline int lock_children(void) {
+/* The same, once no other program has the links; this one keeps them until it ends. */
+static inline int take_child(const char *name) {
     char path[CHILD_PATH];
     child_path("", path);
     const int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return folder < 0 ? -1 : flock(folder, LOCK_EX);
+    return folder < 0 || flock(folder, LOCK_EX) != 0 ? -1 : link_child(name);
 }
 
 #endif
