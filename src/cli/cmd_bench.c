@@ -166,7 +166,7 @@ static size_t sum_kinds(const mq_bench *bench, double pictures, mq_measure kinds
 
 /* Of one core's peak. */
 static double share_of_peak(const mq_bench *bench, const mq_measure *m) {
-    return m->seconds > 0 ? m->work.flops / m->seconds / bench->peak.flops * mq_par_threads() : 0;
+    return m->seconds > 0 ? m->work.flops / m->seconds / bench->peak_flops * mq_par_threads() : 0;
 }
 
 static void print_columns(const mq_bench *bench, const mq_measure *m, double pictures) {
@@ -187,7 +187,7 @@ static void print_text(const bench_input *in, const bench_options *o, const mq_b
     mq_measure kinds[KINDS_MAX], all = {.seconds = 0};
     printf("%s %u px, %s, %s weights, %d threads; peak %.1f GFLOP/s, memory %.1f GB/s\n", p->arch->name,
            p->imgsz, mq_dtype_name(p->dtype), in->seeded ? "made-up" : "the model's", mq_par_threads(),
-           bench->peak.flops / 1e9, bench->peak.bandwidth / 1e9);
+           bench->peak_flops / 1e9, bench->bandwidth / 1e9);
     printf(p->train ? "training %s, --bn %s, batch %zu: " : "inference%.0s%.0s, batch %zu: ", o->thaw,
            p->batch_statistics ? "train" : "stored", p->batch);
     printf("%.2f img/s (%d steps of %.0f to %.0f ms)\n", bench->img_s, MQ_BENCH_STEPS,
@@ -195,7 +195,7 @@ static void print_text(const bench_input *in, const bench_options *o, const mq_b
     printf(
         "%.2f GFLOP a picture, %.0f %% of the peak, %.0f %% of the limit (%.2f img/s); planned memory %.2f "
         "GB\n",
-        flops / 1e9, 100 * flops * bench->img_s / bench->peak.flops, 100 * bench->img_s / bench->limit_img_s,
+        flops / 1e9, 100 * flops * bench->img_s / bench->peak_flops, 100 * bench->img_s / bench->limit_img_s,
         bench->limit_img_s, (double)bench->memory / 1e9);
     printf("\nof one picture on one core:\n%-26s" COLUMNS, "work");
     const size_t count = sum_kinds(bench, pictures, kinds);
@@ -259,7 +259,7 @@ static mq_status print_bench_json(mq_err *err, const bench_input *in, const benc
         p->train ? "train" : "infer", "imgsz", (int)p->imgsz, "dtype", mq_dtype_name(p->dtype), "batch",
         (int)p->batch, "threads", mq_par_threads(), "best_s", bench->seconds[0], "median_s",
         bench->seconds[MQ_BENCH_STEPS / 2], "memory", (long long)bench->memory, "peak_flops",
-        bench->peak.flops, "bandwidth", bench->peak.bandwidth, "flops", bench->picture.flops, "limit_img_s",
+        bench->peak_flops, "bandwidth", bench->bandwidth, "flops", bench->picture.flops, "limit_img_s",
         bench->limit_img_s, "work", kinds, "layers", layers));
     if (p->train) {
         MQ_TRY(mq_json_set(err, all, "thaw", mq_json_text(o->thaw)));

@@ -1,4 +1,4 @@
-/* depthwise.h: depthwise convolutions for use (training has oneDNN's): every channel filtered by itself, on
+/* depthwise.h: depthwise convolutions for use (training has mapped.h): every channel filtered by itself, on
  * one picture whose channels lie last.
  *
  * Numbers are f32 or bf16 in memory; weights, and the sums over the window, are f32. The result is rounded to
@@ -30,22 +30,8 @@ mq_depthwise_fn mq_depthwise_of(mq_dtype dtype, const mq_window *window);
 
 enum { MQ_DEPTHWISE_SIDE = 3 };
 
-/* A row of the result where the window is Xception's: 3x3 by steps of 1, zeros around. All memory is
- * borrowed. */
-typedef struct {
-    const void *rows[MQ_DEPTHWISE_SIDE]; /* [w, c] above, at and below it; NULL: outside */
-    void *out;                           /* [w, c] */
-    size_t w, c;
-    const float *weights, *zero; /* as above */
-    bool relu;
-    bool back; /* the window turned about: the gradient by data from rows of the result's gradient */
-} mq_depthwise_row;
-typedef void (*mq_depthwise_row_fn)(const mq_depthwise_row *r);
-
+/* Whether a window is Xception's: 3x3 by steps of 1, zeros around. */
 bool mq_depthwise_slides(const mq_window *window);
-
-/* From f32 or bf16 to f32, or to bf16, as above; static. */
-mq_depthwise_row_fn mq_depthwise_row_of(mq_dtype from, mq_dtype to, size_t channels);
 
 /* The plain loop, which all others are held against. */
 mq_depthwise_fn mq_depthwise_plain(mq_dtype dtype);

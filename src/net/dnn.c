@@ -3,6 +3,7 @@
  * Invariant: a call runs only with all its slots bound, scratch included, so
  * that oneDNN never allocates while a program runs. */
 #include "net/dnn_impl.h"
+#include "net/windows.h"
 
 #include "base/mem.h"
 #include "base/par.h"
@@ -153,6 +154,24 @@ mq_status mq_layout_nhwc(mq_err *err, mq_dtype dtype, const size_t nhwc[4], mq_l
     return layout_make(err, dtype, 4, dims, strides, layout);
 }
 
+mq_status mq_layout_blocks(mq_err *err, mq_dtype dtype, const size_t nhwc[4], size_t block,
+                           mq_layout **layout) {
+    mq_status status = MQ_OK;
+    const size_t h = nhwc[1], w = nhwc[2], c = nhwc[3];
+    const dnnl_dims_t dims = {(dnnl_dim_t)nhwc[0], (dnnl_dim_t)c, (dnnl_dim_t)h, (dnnl_dim_t)w};
+    mq_layout *l = NULL;
+    if (block == c) return mq_layout_nhwc(err, dtype, nhwc, layout);
+    MQ_TRY(layout_new(err, &l));
+    MQ_TRY(mq_dnn_check(err,
+                        mq_md_tagged(&l->md, dims, mq_dnn_dtype(dtype), block == 1 ? dnnl_abcd : dnnl_aBcd8b),
+                        "a memory descriptor"));
+    *layout = l;
+    l = NULL;
+cleanup:
+    free(l); /* without descriptor here */
+    return status;
+}
+
 mq_status mq_layout_copy(mq_err *err, const mq_layout *other, mq_layout **layout) {
     mq_status status = MQ_OK;
     mq_layout *l = NULL;
@@ -240,6 +259,16 @@ static void run_items(void *ctx, size_t begin, size_t end) {
     mq_pointwise_run(ctx, begin, end);
 }
 
+/* A pool's blocks of channels. */
+static void pool_blocks(void *ctx, size_t begin, size_t end) {
+    const mq_pointwise *p = ctx;
+    mq_window w = p->window;
+    w.c = MQ_BLOCK;
+    for (size_t i = begin; i < end; i++)
+        mq_window_kernels_of(MQ_F32)->max_pool(&w, p->source + i * w.h * w.w * MQ_BLOCK,
+                                               p->result + i * w.out_h * w.out_w * MQ_BLOCK, NULL);
+}
+
 static void run_own(const mq_call *call) {
     const mq_kernel *k = call->kernel;
     mq_pointwise p = k->own;
@@ -247,11 +276,13 @@ static void run_own(const mq_call *call) {
     p.result = call->places[p.back ? MQ_SLOT_SRC : MQ_SLOT_DST];
     p.weights = call->places[MQ_SLOT_WEIGHTS];
     p.bias = call->places[MQ_SLOT_BIAS];
-    mq_pointwise_clear(&p);
+    const mq_par_fn fn = p.filters ? run_items : pool_blocks;
+    const size_t items = p.filters ? mq_pointwise_items(&p) : p.window.c / MQ_BLOCK;
+    if (p.filters) mq_pointwise_clear(&p);
     if (k->shared)
-        mq_parallel_for(mq_pointwise_items(&p), run_items, &p);
+        mq_parallel_for(items, fn, &p);
     else
-        mq_pointwise_run(&p, 0, mq_pointwise_items(&p));
+        fn(&p, 0, items);
 }
 
 mq_status mq_call_run(mq_err *err, const mq_dnn *dnn, const mq_call *call) {

@@ -35,6 +35,11 @@ MQ_MUST_USE mq_status mq_layout_create(mq_err *err, mq_dtype dtype, size_t rank,
 
 /* n pictures of h x w x c, channels last; nhwc holds these four. */
 MQ_MUST_USE mq_status mq_layout_nhwc(mq_err *err, mq_dtype dtype, const size_t nhwc[4], mq_layout **layout);
+
+/* The same with channels in blocks: [n][c / block][h][w][block]; block is c (channels last), 1 or MQ_BLOCK.
+ */
+MQ_MUST_USE mq_status mq_layout_blocks(mq_err *err, mq_dtype dtype, const size_t nhwc[4], size_t block,
+                                       mq_layout **layout);
 MQ_MUST_USE mq_status mq_layout_copy(mq_err *err, const mq_layout *other, mq_layout **layout);
 void mq_layout_free(mq_layout **layout);
 size_t mq_layout_bytes(const mq_layout *layout); /* padding of blocked layouts included */
@@ -113,8 +118,8 @@ MQ_MUST_USE mq_status mq_call_bind(mq_err *err, mq_call *call, mq_slot slot, con
 /* Runs it to the end. */
 MQ_MUST_USE mq_status mq_call_run(mq_err *err, const mq_dnn *dnn, const mq_call *call);
 
-/* oneDNN's name of the implementation, such as "jit:avx512_core_bf16"; "own" where it is pointwise.h's.
- * Borrowed. */
+/* oneDNN's name of the implementation, such as "jit:avx512_core_bf16"; "own" where it is pointwise.h's or
+ * windows.h's. Borrowed. */
 const char *mq_kernel_name(const mq_kernel *kernel);
 
 /* What one run of it is: the products of a convolution (padding counts), and its tensors without scratch. */

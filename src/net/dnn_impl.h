@@ -18,8 +18,8 @@ struct mq_layout {
 };
 
 struct mq_kernel {
-    dnnl_primitive_t primitive; /* NULL: pointwise.h's */
-    mq_pointwise own;           /* without tensors */
+    dnnl_primitive_t primitive; /* NULL: pointwise.h's, or windows.h's */
+    mq_pointwise own;           /* without tensors; no filters: a pool */
     bool shared;                /* own work goes to all threads */
     mq_pass pass;               /* decides what oneDNN calls the slots */
     bool turned;                /* a gradient by data as a forward convolution: so is what it calls them */
@@ -61,8 +61,8 @@ MQ_MUST_USE mq_status mq_layout_any(mq_err *err, mq_dtype dtype, size_t rank, co
 /* strides NULL: any order. */
 dnnl_status_t mq_md_init(dnnl_memory_desc_t *md, int rank, const dnnl_dims_t dims, dnnl_data_type_t dtype,
                          const dnnl_dim_t *strides);
-/* Of dims O I 1 1, f32: panels of 8 columns O. */
-dnnl_status_t mq_md_panels(dnnl_memory_desc_t *md, const dnnl_dims_t dims);
+dnnl_status_t mq_md_tagged(dnnl_memory_desc_t *md, const dnnl_dims_t dims, dnnl_data_type_t dtype,
+                           dnnl_format_tag_t tag);
 dnnl_status_t mq_md_copy(dnnl_memory_desc_t *md, mq_md other);
 dnnl_data_type_t mq_md_dtype(mq_md md);
 void mq_md_free(dnnl_memory_desc_t *md);

@@ -14,8 +14,9 @@ dnnl_status_t mq_md_init(dnnl_memory_desc_t *md, int rank, const dnnl_dims_t dim
                    : dnnl_memory_desc_create_with_tag(md, rank, dims, dtype, dnnl_format_tag_any);
 }
 
-dnnl_status_t mq_md_panels(dnnl_memory_desc_t *md, const dnnl_dims_t dims) {
-    return dnnl_memory_desc_create_with_tag(md, 4, dims, dnnl_f32, dnnl_Acdb8a);
+dnnl_status_t mq_md_tagged(dnnl_memory_desc_t *md, const dnnl_dims_t dims, dnnl_data_type_t dtype,
+                           dnnl_format_tag_t tag) {
+    return dnnl_memory_desc_create_with_tag(md, 4, dims, dtype, tag);
 }
 
 dnnl_status_t mq_md_copy(dnnl_memory_desc_t *md, mq_md other) {
@@ -40,8 +41,9 @@ dnnl_status_t mq_md_init(dnnl_memory_desc_t *md, int rank, const dnnl_dims_t dim
                    : dnnl_memory_desc_init_by_tag(md, rank, dims, dtype, dnnl_format_tag_any);
 }
 
-dnnl_status_t mq_md_panels(dnnl_memory_desc_t *md, const dnnl_dims_t dims) {
-    return dnnl_memory_desc_init_by_tag(md, 4, dims, dnnl_f32, dnnl_Acdb8a);
+dnnl_status_t mq_md_tagged(dnnl_memory_desc_t *md, const dnnl_dims_t dims, dnnl_data_type_t dtype,
+                           dnnl_format_tag_t tag) {
+    return dnnl_memory_desc_init_by_tag(md, 4, dims, dtype, tag);
 }
 
 dnnl_status_t mq_md_copy(dnnl_memory_desc_t *md, mq_md other) {
@@ -280,13 +282,13 @@ cleanup:
     return status;
 }
 
-static bool is_nhwc(const mq_layout *layout, mq_shape s) {
+/* Whether it is a picture of that shape in whole blocks. */
+static bool is_blocked(const mq_layout *layout, mq_shape s) {
     const dnnl_dims_t dims = {1, (dnnl_dim_t)s.c, (dnnl_dim_t)s.h, (dnnl_dim_t)s.w};
-    const dnnl_dims_t by = {dims[1] * dims[2] * dims[3], 1, dims[3] * dims[1], dims[1]};
     dnnl_memory_desc_t md;
-    if (mq_md_init(&md, 4, dims, dnnl_f32, by) != dnnl_success) return false;
-    const mq_layout plain = {md};
-    const bool equal = mq_layout_equal(layout, &plain);
+    if (s.c % MQ_BLOCK || mq_md_tagged(&md, dims, dnnl_f32, dnnl_aBcd8b) != dnnl_success) return false;
+    const mq_layout blocks = {md};
+    const bool equal = mq_layout_equal(layout, &blocks);
     mq_md_free(&md);
     return equal;
 }
@@ -297,13 +299,13 @@ static double conv_flops(const mq_conv_plan *p) {
            (p->depthwise ? 1.0 : (double)w->c);
 }
 
-/* Whether the plan is one that pointwise.h computes faster: with a stride, where channels lie last. */
+/* Whether the plan is one that pointwise.h computes faster: with a stride, where channels lie in blocks. */
 static bool is_own(const mq_conv_plan *p) {
     const mq_window *w = &p->window;
     return mq_pointwise_suits() && p->dtype == MQ_F32 && !p->scales && !p->depthwise && p->src && p->dst &&
            w->n == 1 && w->kernel == 1 && w->stride > 1 && !w->top && !w->left &&
-           is_nhwc(p->src, (mq_shape){w->h, w->w, w->c}) &&
-           is_nhwc(p->dst, (mq_shape){w->out_h, w->out_w, p->filters});
+           is_blocked(p->src, (mq_shape){w->h, w->w, w->c}) &&
+           is_blocked(p->dst, (mq_shape){w->out_h, w->out_w, p->filters});
 }
 
 MQ_MUST_USE static mq_status own_kernel(mq_err *err, const mq_conv_plan *p, mq_kernel **kernel) {
@@ -324,7 +326,8 @@ MQ_MUST_USE static mq_status own_kernel(mq_err *err, const mq_conv_plan *p, mq_k
         MQ_TRY(mq_layout_create(err, MQ_F32, 1, &p->filters, &(size_t){1}, &k->layouts[MQ_SLOT_BIAS]));
     MQ_TRY(mq_calloc(err, 1, sizeof *weights, "a layout", &weights));
     MQ_TRY(mq_dnn_check(err,
-                        mq_md_panels(&weights->md, (dnnl_dims_t){back ? in : out, back ? out : in, 1, 1}),
+                        mq_md_tagged(&weights->md, (dnnl_dims_t){back ? in : out, back ? out : in, 1, 1},
+                                     dnnl_f32, dnnl_Acdb8a),
                         "a memory descriptor"));
     k->layouts[MQ_SLOT_WEIGHTS] = weights;
     weights = NULL;
@@ -392,6 +395,23 @@ cleanup:
     return status;
 }
 
+/* A largest of each window in whole blocks: oneDNN takes twice as long for it. */
+MQ_MUST_USE static mq_status own_pool(mq_err *err, const mq_window *w, const mq_layout *src,
+                                      mq_kernel **kernel) {
+    mq_status status = MQ_OK;
+    mq_kernel *k = NULL;
+    const size_t nhwc[] = {w->n, w->out_h, w->out_w, w->c};
+    MQ_TRY(mq_calloc(err, 1, sizeof *k, "a kernel", &k));
+    *k = (mq_kernel){.own = {.window = *w}, .shared = mq_par_threads() > 1, .name = "own"};
+    MQ_TRY(mq_layout_copy(err, src, &k->layouts[MQ_SLOT_SRC]));
+    MQ_TRY(mq_layout_blocks(err, MQ_F32, nhwc, MQ_BLOCK, &k->layouts[MQ_SLOT_DST]));
+    *kernel = k;
+    k = NULL;
+cleanup:
+    mq_kernel_free(&k);
+    return status;
+}
+
 mq_status mq_kernel_pool(mq_err *err, const mq_dnn *dnn, mq_pool pool, const mq_window *w,
                          const mq_layout *src, mq_kernel **kernel) {
     mq_status status = MQ_OK;
@@ -399,6 +419,8 @@ mq_status mq_kernel_pool(mq_err *err, const mq_dnn *dnn, mq_pool pool, const mq_
     dnnl_primitive_attr_t attr = NULL;
     dnnl_primitive_desc_t pd = NULL;
     const size_t dims[] = {w->n, w->c, w->out_h, w->out_w};
+    if (pool == MQ_POOL_MAX && mq_pointwise_suits() && is_blocked(src, (mq_shape){w->h, w->w, w->c}))
+        return own_pool(err, w, src, kernel);
     MQ_TRY(mq_layout_any(err, mq_layout_dtype(src), 4, dims, &dst));
     MQ_TRY(mq_dnn_check(err, attributes(NULL, &attr), "a pool"));
     MQ_TRY(mq_dnn_check(err, pool_pd(dnn, pool, w, (const mq_md[2]){mq_md_of(src), mq_md_of(dst)}, attr, &pd),

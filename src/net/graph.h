@@ -95,6 +95,10 @@ typedef struct {
     size_t bottom, right;  /* padding behind */
 } mq_window;
 
+/* Channels that lie together where tensors are blocked: [c / 8][h][w][8]. A block is a tensor of 8 channels
+ * by itself. */
+enum { MQ_BLOCK = 8 };
+
 /* That of a node's kernel, stride and padding over one picture of a shape. */
 mq_window mq_window_over(mq_shape in, const mq_node *node);
 

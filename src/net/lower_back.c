@@ -6,6 +6,9 @@
 
 #include "base/mem.h"
 
+/* Parts of a product for each worker. */
+enum { FINER = 8 };
+
 /* The node whose gradient a reader of node j adds to: batch norm and ReLU of a map are passed on the way. */
 static size_t target_of(const mq_train_lowering *l, size_t j) {
     const mq_value *v = &l->values[j];
@@ -142,12 +145,13 @@ MQ_MUST_USE static mq_status outer_step(mq_train_lowering *l, const mq_product *
                                         mq_train_step *step) {
     const mq_conv *c = &l->t->convs[product->conv];
     *step = mq_lower_step(MQ_STEP_OUTER, c->node);
+    const size_t bytes = l->t->blocked ? mq_outer_blocks_scratch(&c->window, parts)
+                                       : mq_outer_scratch(&c->window, c->filters, parts);
     step->window = c->window;
     step->channels = c->filters;
     step->buffers[MQ_SLOT_SRC] = product->source;
     step->buffers[MQ_SLOT_SRC2] = product->gradient;
-    return mq_lower_tensor(l, MQ_EACH_WORKER, mq_outer_scratch(&c->window, c->filters, parts), c->node->name,
-                           &step->buffers[MQ_SLOT_SCRATCH]);
+    return mq_lower_tensor(l, MQ_EACH_WORKER, bytes, c->node->name, &step->buffers[MQ_SLOT_SCRATCH]);
 }
 
 /* Whether a picture's own gradient of weights is smaller than the tensors it comes from: then it is made
@@ -287,12 +291,14 @@ cleanup:
     return status;
 }
 
-/* One product over all pictures, in as many parts as there are workers. */
+/* One product over all pictures, in as many parts as there are workers; in more where that costs nothing, as
+ * then none of them waits long for the others. */
 MQ_MUST_USE static mq_status outer_loop(mq_train_lowering *l, const mq_product *product) {
     mq_status status = MQ_OK;
     mq_trainable *t = l->t;
     const mq_conv *c = &t->convs[product->conv];
-    const size_t most = mq_outer_parts(&c->window), parts = most < t->worker_count ? most : t->worker_count;
+    const size_t most = mq_outer_parts(&c->window), wanted = (t->blocked ? FINER : 1) * t->worker_count;
+    const size_t parts = most < wanted ? most : wanted;
     mq_train_step step;
     MQ_TRY(mq_lower_loop(l, MQ_EACH_PART));
     t->loops[t->loop_count - 1].parts = parts;

@@ -2,6 +2,7 @@
  * residual sum done by the convolution before them, separable convolutions in
  * two kernels, layouts as oneDNN likes them. Called by program.c. Invariant: a
  * step stands where the last node it covers stands, so its inputs are ready. */
+#include "net/pointwise.h"
 #include "net/program_impl.h"
 #include "net/tensors.h"
 
@@ -11,6 +12,10 @@
 #include <string.h>
 
 enum { NOT_FOUND = -1 };
+
+/* Channels from which on pointwise.h is ahead of the layouts that oneDNN would choose (of Xception: 256 and
+ * 728 by 1.3 and 2, 64 and 128 are behind by as much). */
+enum { DEEP = 256 };
 
 /* A convolution and what it absorbs; indexed by the convolution's node. */
 typedef struct {
@@ -291,6 +296,7 @@ MQ_MUST_USE static mq_status emit_last(lowering *l, size_t head, const mq_quant 
         MQ_TRY(plain_layout(l, l->dtype, node->shape, &plan.dst));
     }
     if (c->sum) plan.dst = dst.layout;
+    if (c->sum && !l->plain && mq_pointwise_suits() && plan.window.c >= DEEP) plan.src = src.layout;
     if (quantised) {
         mq_lower_scales(l->plan, &step, quant, l->scales);
         plan.scales = l->scales;

@@ -1,8 +1,11 @@
 /* lower_train.c: graph -> phases of a forward pass that keeps what the backward
  * pass needs. Called by trainable.c. Invariant: only results of convolutions
  * (but cheap ones), sums and pools are kept; all else is computed where it is
- * read. Layouts are channels last throughout, for one picture and one thread. */
+ * read. Kernels are for one picture and one thread; how channels lie is decided once
+ * for all (trainable_impl.h). */
 #include "net/lower_train.h"
+
+#include "net/pointwise.h"
 
 #include "base/mem.h"
 #include "base/par.h"
@@ -99,10 +102,21 @@ MQ_MUST_USE static mq_status begin_phase(mq_train_lowering *l) {
     return MQ_OK;
 }
 
+/* What pictures do, which is written last, comes first: parts of products are smaller, and fill the time of
+ * workers that would wait for the last picture. */
+static void pictures_first(const mq_trainable *t, const mq_train_phase *phase) {
+    if (!phase->loops) return;
+    mq_train_loop *loops = t->loops + phase->first_loop, last = loops[phase->loops - 1];
+    if (last.each != MQ_EACH_PICTURE) return;
+    memmove(loops + 1, loops, (phase->loops - 1) * sizeof *loops);
+    loops[0] = last;
+}
+
 mq_status mq_lower_next_phase(mq_train_lowering *l) {
     mq_status status = MQ_OK;
     mq_trainable *t = l->t;
     const size_t ended = l->phase;
+    pictures_first(t, &t->phases[ended]);
     MQ_TRY(begin_phase(l));
     for (size_t i = 0; i < t->norm_count; i++) {
         if (l->summed[i] != ended) continue;
@@ -140,9 +154,10 @@ MQ_MUST_USE static mq_status make_kernel(mq_train_lowering *l, size_t conv, mq_p
                          .depthwise = c->depthwise,
                          .dtype = l->t->dtype};
     const mq_window *w = &plan.window;
-    MQ_TRY(mq_layout_nhwc(l->err, plan.dtype, (const size_t[4]){w->n, w->h, w->w, w->c}, &src));
-    MQ_TRY(
-        mq_layout_nhwc(l->err, plan.dtype, (const size_t[4]){w->n, w->out_h, w->out_w, plan.filters}, &dst));
+    MQ_TRY(mq_layout_blocks(l->err, plan.dtype, (const size_t[4]){w->n, w->h, w->w, w->c},
+                            mq_train_block(l->t, w->c), &src));
+    MQ_TRY(mq_layout_blocks(l->err, plan.dtype, (const size_t[4]){w->n, w->out_h, w->out_w, plan.filters},
+                            mq_train_block(l->t, plan.filters), &dst));
     plan.src = src;
     plan.dst = dst;
     MQ_TRY(mq_kernel_conv(l->err, l->t->dnn, &plan, &c->kernels[pass]));
@@ -231,7 +246,7 @@ mq_status mq_lower_mapped(mq_train_lowering *l, size_t conv, mq_step_kind kind, 
     step->window = c->window;
     step->pixels = c->window.h * c->window.w;
     step->channels = c->window.c;
-    MQ_TRY(mq_lower_tensor(l, MQ_EACH_WORKER, mq_mapped_scratch(&c->window), c->node->name,
+    MQ_TRY(mq_lower_tensor(l, MQ_EACH_WORKER, mq_mapped_scratch(), c->node->name,
                            &step->buffers[MQ_SLOT_SCRATCH]));
 cleanup:
     return status;
@@ -423,7 +438,7 @@ MQ_MUST_USE static mq_status forward_input(mq_train_lowering *l) {
     mq_layout *from = NULL, *to = NULL;
     mq_kernel *kernel = NULL;
     MQ_TRY(mq_layout_nhwc(l->err, MQ_F32, nhwc, &from));
-    MQ_TRY(mq_layout_nhwc(l->err, t->dtype, nhwc, &to));
+    MQ_TRY(mq_layout_blocks(l->err, t->dtype, nhwc, mq_train_block(t, node->shape.c), &to));
     MQ_TRY(mq_kernel_reorder(l->err, t->dnn, from, to, &kernel));
     MQ_TRY(mq_grow(l->err, &t->kernels, &t->kernel_capacity, t->kernel_count + 1, sizeof *t->kernels));
     step.kernel = t->kernels[t->kernel_count++] = kernel;
@@ -436,6 +451,17 @@ cleanup:
     mq_layout_free(&from);
     mq_layout_free(&to);
     return status;
+}
+
+/* Whether all channels fill blocks; a picture's need not, as only convolutions read it. */
+static bool fills_blocks(const mq_train_lowering *l) {
+    for (size_t i = l->t->boundary + 1; i < l->nodes; i++) {
+        const mq_node *node = mq_graph_node(l->graph, i);
+        if (node->shape.c % MQ_BLOCK) return false;
+        for (size_t k = 0; node->op != MQ_OP_CONV && k < node->input_count; k++)
+            if (mq_graph_node(l->graph, node->inputs[k])->shape.c % MQ_BLOCK) return false;
+    }
+    return true;
 }
 
 /* A gradient is wanted where a thawed parameter lies at or below the node. */
@@ -455,6 +481,7 @@ MQ_MUST_USE static mq_status lower_all(mq_train_lowering *l) {
     mq_trainable *t = l->t;
     size_t fixed;
     t->backward = MQ_NONE;
+    t->blocked = t->dtype == MQ_F32 && mq_pointwise_suits() && fills_blocks(l);
     MQ_TRY(begin_phase(l));
     for (size_t i = 0; i < MQ_TENSORS_FIXED; i++) MQ_TRY(mq_lower_tensor(l, MQ_EACH_PICTURE, 0, "", &fixed));
     t->tensors[MQ_TENSOR_GRADS].each = MQ_ONCE;
@@ -467,7 +494,6 @@ cleanup:
 }
 
 mq_status mq_lower_train(mq_err *err, mq_trainable *t) {
-
     mq_status status = MQ_OK;
     mq_train_lowering l = {.err = err, .graph = t->graph, .t = t, .nodes = mq_graph_size(t->graph)};
     const int threads = mq_par_threads();

@@ -1,207 +1,388 @@
-/* mapped.c: the passes of mapped.h. Called by trainable.c. Owns nothing. Row y of the map lies in slot y % 3
- * of the ring from when row y - 1 of the result is computed until row y + 1 has been. Invariant: pixels
- * outside the picture are never read, and count as zeros behind the map. */
+/* mapped.c: the passes of mapped.h. Called by trainable.c. Owns nothing.
+ *
+ * A picture is cut into strips of some columns and channels, and each strip is done from its first
+ * row to its last: row y of the map, and of the gradient, lie in slots y % 3 of two rings that stay in the
+ * first cache, with a pixel more on either side. Memory is read and written once. Invariant: pixels outside
+ * the picture are never read, and count as zeros behind the map. */
 #include "net/mapped.h"
 
 #include "net/depthwise.h"
 #include "net/simd.h"
 #include "net/vec.h"
 
+#include <math.h>
 #include <string.h>
 
-enum { SIDE = MQ_DEPTHWISE_SIDE, TILE_MAX = 8 };
+/* RING floats hold a row of a strip and a pixel on either side: 82 columns of 8 channels, or 19 of 32. Two
+ * rings take 16 kB. */
+enum { SIDE = MQ_DEPTHWISE_SIDE, TAPS = SIDE * SIDE, RING = 1216, WIDEST = 32, LINE = 64, FEW = 40 };
 
-/* A few pixels of a row of the result's gradient, and the rows of the map that its window saw. */
+/* What a strip keeps, all in f32. What lies behind its channels is of no meaning. */
 typedef struct {
-    const float *rows[SIDE]; /* at the first pixel; NULL: outside */
-    const uint8_t *gradient; /* at the first pixel */
-    size_t count, channels;  /* pixels */
-    bool first, last;        /* the tile begins, ends the row */
-    float *weights;          /* [3, 3, channels], added to */
-} weights_tile;
-typedef void (*weights_fn)(const weights_tile *t);
+    float map[SIDE][RING], gradient[SIDE][RING];     /* [slot][1 + columns + 1][block] */
+    float weights[TAPS][WIDEST], sums[TAPS][WIDEST]; /* sums: the gradient of weights */
+    float scale[WIDEST], shift[WIDEST], mean[WIDEST];
+    float below[2][WIDEST]; /* of mq_rows: sums of some rows */
+} strip_space;
 
-/* The plain loop over channels from `from` on. */
-static void plain_weights(const weights_tile *t, size_t from, number_format format) {
-    for (size_t k = 0; k < SIDE * SIDE; k++) {
-        if (!t->rows[k / SIDE]) continue;
-        for (size_t x = 0; x < t->count; x++) {
-            if ((t->first && x + k % SIDE == 0) || (t->last && x + k % SIDE == t->count + 1)) continue;
-            const float *a = t->rows[k / SIDE] + (x + k % SIDE) * t->channels - t->channels;
-            for (size_t c = from; c < t->channels; c++)
-                t->weights[k * t->channels + c] += a[c] * number(t->gradient, x * t->channels + c, format);
-        }
-    }
-}
+/* How a strip's rows of a tensor go into a ring. */
+typedef struct {
+    size_t count, channels, pixel; /* pixels; bytes from one to the next */
+    size_t ahead;                  /* bytes to the row behind it, which is fetched */
+    const float *scale, *shift;
+    float least; /* of the map */
+} packing;
+typedef void (*pack_fn)(const packing *p, const uint8_t *from, float *to);
+
+/* A row of a strip: the rings' rows around it, from the pixel before the strip on, and tensors at the first
+ * of its own. */
+typedef struct {
+    float *map[SIDE], *gradient[SIDE];
+    size_t columns, channels, pixel, ahead;
+    float (*weights)[WIDEST]; /* [TAPS]: of the convolution, or their gradient, which is added to */
+    uint8_t *out;
+    const uint8_t *source, *old; /* old NULL: none */
+    float above;                 /* where the map lies above it a gradient passes; NaN: everywhere */
+    const float *mean;           /* NULL: no sums are wanted */
+    float (*sums)[WIDEST];       /* of out, and of out (source - mean): added to */
+} strip_row;
+typedef void (*row_fn)(const strip_row *r);
+
+/* What one instruction set gives for a format of tensors. */
+typedef struct {
+    size_t block; /* channels of a strip */
+    pack_fn widen, map;
+    row_fn forward, below, weights;
+} kernels;
 
 #define UNROLLED _Pragma("GCC unroll 10")
 
-/* Column j of the map met pixel j with the window's first place, pixel j - 1 with its second, j - 2 with its
- * third. A tile's sums are added to those of the tiles before it. */
-#define WEIGHTS(name, features, isa, from, format, COUNT)                                                    \
-    WITH(features) static void name##_##COUNT(const weights_tile *t) {                                       \
-        enum { LANES_OF = sizeof(VEC_##isa) / sizeof(float) };                                               \
-        size_t c = 0;                                                                                        \
-        for (; c + LANES_OF <= t->channels; c += LANES_OF) {                                                 \
-            VEC_##isa g[COUNT];                                                                              \
-            UNROLLED for (size_t x = 0; x < COUNT; x++)                                                      \
-                g[x] = GET_##from##_##isa(t->gradient + (x * t->channels + c) * BYTES_##from);               \
-            for (size_t y = 0; y < SIDE; y++) {                                                              \
-                if (!t->rows[y]) continue;                                                                   \
-                const float *row = t->rows[y] + c;                                                           \
-                VEC_##isa s0 = ZERO_##isa, s1 = ZERO_##isa, s2 = ZERO_##isa;                                 \
-                UNROLLED for (size_t j = 0; j < COUNT + 2; j++) {                                            \
-                    if ((j == 0 && t->first) || (j == COUNT + 1 && t->last)) continue;                       \
-                    const VEC_##isa a = LOAD_##isa(row + j * t->channels - t->channels);                     \
-                    if (j < COUNT) s0 = MADD_##isa(a, g[j < COUNT ? j : 0], s0);                             \
-                    if (j >= 1 && j <= COUNT) s1 = MADD_##isa(a, g[j >= 1 && j <= COUNT ? j - 1 : 0], s1);   \
-                    if (j >= 2) s2 = MADD_##isa(a, g[j >= 2 ? j - 2 : 0], s2);                               \
-                }                                                                                            \
-                float *to = t->weights + y * SIDE * t->channels + c;                                         \
-                STORE_##isa(to, ADD_##isa(LOAD_##isa(to), s0));                                              \
-                STORE_##isa(to + t->channels, ADD_##isa(LOAD_##isa(to + t->channels), s1));                  \
-                STORE_##isa(to + 2 * t->channels, ADD_##isa(LOAD_##isa(to + 2 * t->channels), s2));          \
-            }                                                                                                \
+/* Sums over the window of COUNT pixels from x on, of the weights by[0] to by[8] or back from there. Column j
+ * of the ring meets the results of pixels j, j - 1 and j - 2. */
+#define WINDOWS(isa, block, rows, by, back, x, c, COUNT)                                                     \
+    VEC_##isa sums[COUNT];                                                                                   \
+    UNROLLED for (size_t k = 0; k < COUNT; k++) sums[k] = ZERO_##isa;                                        \
+    for (size_t y = 0; y < SIDE; y++) {                                                                      \
+        const float *const line = (rows)[y] + (x)*block + (c);                                               \
+        VEC_##isa w[SIDE];                                                                                   \
+        UNROLLED for (size_t k = 0; k < SIDE; k++)                                                           \
+            w[k] = LOAD_##isa((by)[back ? TAPS - 1 - y * SIDE - k : y * SIDE + k] + (c));                    \
+        UNROLLED for (size_t j = 0; j < COUNT + 2; j++) {                                                    \
+            const VEC_##isa a = LOAD_##isa(line + j * block);                                                \
+            UNROLLED for (size_t k = 0; k < SIDE; k++) if (j >= k && j < COUNT + k)                          \
+                sums[j >= k ? j - k : 0] = MADD_##isa(a, w[k], sums[j >= k ? j - k : 0]);                    \
         }                                                                                                    \
-        if (c < t->channels) plain_weights(t, c, format);                                                    \
-    }
-#define WEIGHTS_SET(name, features, isa, from, format)                                                       \
-    UP_TO_8(WEIGHTS, name, features, isa, from, format)                                                      \
-    static void name(const weights_tile *t) {                                                                \
-        static const weights_fn tiles[TILE_MAX] = {NAMES_UP_TO_8(name)};                                     \
-        tiles[t->count - 1](t);                                                                              \
     }
 
-static void weights_f32(const weights_tile *t) {
-    plain_weights(t, 0, F32);
-}
+#define FORWARD(isa, format, block, COUNT)                                                                   \
+    {                                                                                                        \
+        WINDOWS(isa, block, r->map, r->weights, false, x, c, COUNT)                                          \
+        UNROLLED for (size_t k = 0; k < COUNT; k++) {                                                        \
+            uint8_t *const out = r->out + (x + k) * pixel + c * BYTES_##format;                              \
+            if (c * BYTES_##format % LINE == 0) __builtin_prefetch(out + r->ahead, 1);                       \
+            PUT_SOME_##format##_##isa(out, sums[k], n);                                                      \
+        }                                                                                                    \
+    }
 
-static void weights_bf16(const weights_tile *t) {
-    plain_weights(t, 0, BF16);
-}
+#define BELOW(isa, format, block, COUNT)                                                                     \
+    {                                                                                                        \
+        WINDOWS(isa, block, r->gradient, r->weights, true, x, c, COUNT)                                      \
+        UNROLLED for (size_t k = 0; k < COUNT; k++) {                                                        \
+            const size_t at = (x + k) * pixel + c * BYTES_##format;                                          \
+            const VEC_##isa map = LOAD_##isa(r->map[1] + (x + k + 1) * block + c);                           \
+            VEC_##isa g = PASS_##isa(map, above, sums[k]);                                                   \
+            if (old) g = ADD_##isa(g, SOME_##format##_##isa(r->old + at, n));                                \
+            g = ROUND_##format##_##isa(g); /* as the next pass will read it */                               \
+            if (c * BYTES_##format % LINE == 0) __builtin_prefetch(r->out + at + r->ahead, 1);               \
+            PUT_SOME_##format##_##isa(r->out + at, g, n);                                                    \
+            if (!summed) continue;                                                                           \
+            s0 = ADD_##isa(s0, g);                                                                           \
+            s1 = MADD_##isa(g, SUB_##isa(SOME_##format##_##isa(r->source + at, n), mean), s1);               \
+        }                                                                                                    \
+    }
 
+/* A row in tiles of 8 pixels, and what is left. */
+#define TILES(TILE, isa, format, block)                                                                      \
+    for (; x + 8 <= r->columns; x += 8) TILE(isa, format, block, 8)                                          \
+    if (x + 4 <= r->columns) {                                                                               \
+        TILE(isa, format, block, 4)                                                                          \
+        x += 4;                                                                                              \
+    }                                                                                                        \
+    for (; x < r->columns; x++) TILE(isa, format, block, 1)
+
+/* COUNT pixels' part in the gradient of weights. */
+#define WEIGHTS(isa, block, COUNT)                                                                           \
+    {                                                                                                        \
+        VEC_##isa g[COUNT];                                                                                  \
+        UNROLLED for (size_t k = 0; k < COUNT; k++) g[k] = LOAD_##isa(gradient + (x + k + 1) * block);       \
+        UNROLLED for (size_t y = 0; y < SIDE; y++) UNROLLED for (size_t j = 0; j < COUNT + 2; j++) {         \
+            const VEC_##isa a = LOAD_##isa(map[y] + (x + j) * block);                                        \
+            UNROLLED for (size_t k = 0; k < SIDE; k++) if (j >= k && j < COUNT + k)                          \
+                sums[y * SIDE + k] = MADD_##isa(a, g[j >= k ? j - k : 0], sums[y * SIDE + k]);               \
+        }                                                                                                    \
+    }
+
+/* Arguments are copied, as a store could change them as far as the compiler knows; flags are constants where
+ * it costs time. */
+#define KERNELS(name, features, isa, format, block)                                                          \
+    features static void widen_##name(const packing *args, const uint8_t *from, float *to) {                 \
+        const packing p = *args;                                                                             \
+        for (size_t x = 0; x < p.count; x++, from += p.pixel, to += block)                                   \
+            for (size_t c = 0; c < p.channels; c += LANES_##isa) {                                           \
+                if (c * BYTES_##format % LINE == 0) __builtin_prefetch(from + c * BYTES_##format + p.ahead); \
+                STORE_##isa(to + c, SOME_##format##_##isa(from + c * BYTES_##format, p.channels - c));       \
+            }                                                                                                \
+    }                                                                                                        \
+    features static void map_##name(const packing *args, const uint8_t *from, float *to) {                   \
+        const packing p = *args;                                                                             \
+        const VEC_##isa least = SPREAD_##isa(p.least);                                                       \
+        for (size_t x = 0; x < p.count; x++, from += p.pixel, to += block)                                   \
+            for (size_t c = 0; c < p.channels; c += LANES_##isa) {                                           \
+                if (c * BYTES_##format % LINE == 0) __builtin_prefetch(from + c * BYTES_##format + p.ahead); \
+                VEC_##isa v = SOME_##format##_##isa(from + c * BYTES_##format, p.channels - c);              \
+                v = ADD_##isa(MUL_##isa(v, LOAD_##isa(p.scale + c)),                                         \
+                              LOAD_##isa(p.shift + c)); /* as rows.h does */                                 \
+                STORE_##isa(to + c, MAX_##isa(least, v));                                                    \
+            }                                                                                                \
+    }                                                                                                        \
+    features BODY void forward_body_##name(const strip_row *row, size_t channels, size_t pixel) {            \
+        const strip_row own = *row, *const r = &own;                                                         \
+        for (size_t c = 0; c < channels; c += LANES_##isa) {                                                 \
+            const size_t n = channels - c;                                                                   \
+            size_t x = 0;                                                                                    \
+            TILES(FORWARD, isa, format, block)                                                               \
+        }                                                                                                    \
+    }                                                                                                        \
+    features static void forward_##name(const strip_row *r) {                                                \
+        if (r->channels == block && r->pixel == block * BYTES_##format)                                      \
+            forward_body_##name(r, block, block *BYTES_##format);                                            \
+        else                                                                                                 \
+            forward_body_##name(r, r->channels, r->pixel);                                                   \
+    }                                                                                                        \
+    features BODY void below_body_##name(const strip_row *row, size_t channels, size_t pixel, bool old,      \
+                                         bool summed) {                                                      \
+        const strip_row own = *row, *const r = &own;                                                         \
+        const VEC_##isa above = SPREAD_##isa(r->above);                                                      \
+        for (size_t c = 0; c < channels; c += LANES_##isa) {                                                 \
+            const size_t n = channels - c;                                                                   \
+            const VEC_##isa mean = summed ? LOAD_##isa(r->mean + c) : ZERO_##isa;                            \
+            VEC_##isa s0 = LOAD_##isa(r->sums[0] + c), s1 = LOAD_##isa(r->sums[1] + c);                      \
+            size_t x = 0;                                                                                    \
+            TILES(BELOW, isa, format, block)                                                                 \
+            STORE_##isa(r->sums[0] + c, s0);                                                                 \
+            STORE_##isa(r->sums[1] + c, s1);                                                                 \
+        }                                                                                                    \
+    }                                                                                                        \
+    features static void below_##name(const strip_row *r) {                                                  \
+        if (r->channels == block && r->pixel == block * BYTES_##format && !r->old && r->mean)                \
+            below_body_##name(r, block, block *BYTES_##format, false, true);                                 \
+        else if (r->channels == block && r->pixel == block * BYTES_##format && !r->mean)                     \
+            below_body_##name(r, block, block *BYTES_##format, r->old, false);                               \
+        else                                                                                                 \
+            below_body_##name(r, r->channels, r->pixel, r->old, r->mean);                                    \
+    }                                                                                                        \
+    features static void weights_##name(const strip_row *row) {                                              \
+        const strip_row own = *row, *const r = &own;                                                         \
+        for (size_t c = 0; c < r->channels; c += LANES_##isa) {                                              \
+            const float *const map[SIDE] = {r->map[0] + c, r->map[1] + c, r->map[2] + c};                    \
+            const float *const gradient = r->gradient[1] + c;                                                \
+            VEC_##isa sums[TAPS];                                                                            \
+            UNROLLED for (size_t k = 0; k < TAPS; k++) sums[k] = LOAD_##isa(r->weights[k] + c);              \
+            size_t x = 0;                                                                                    \
+            for (; x + 2 <= r->columns; x += 2) WEIGHTS(isa, block, 2)                                       \
+            for (; x < r->columns; x++) WEIGHTS(isa, block, 1)                                               \
+            UNROLLED for (size_t k = 0; k < TAPS; k++) STORE_##isa(r->weights[k] + c, sums[k]);              \
+        }                                                                                                    \
+    }                                                                                                        \
+    static const kernels kernels_##name = {block,          widen_##name, map_##name,                         \
+                                           forward_##name, below_##name, weights_##name};
+
+KERNELS(f32_any, , any, f32, 8)
+KERNELS(bf16_any, , any, bf16, 8)
 #ifdef __x86_64__
-WEIGHTS_SET(weights_f32_256, "avx2,fma", 256, f32, F32)
-WEIGHTS_SET(weights_f32_512, "avx512f", 512, f32, F32)
-WEIGHTS_SET(weights_bf16_512, "avx512f,avx512bw,avx512bf16", 512, bf16, BF16)
+KERNELS(f32_256, WITH("avx2,fma"), 256, f32, 8)
+KERNELS(f32_512, WITH("avx512f"), 512, f32, 32)
+KERNELS(bf16_512, WITH("avx512f,avx512bw,avx512vl,avx512bf16"), 512, bf16, 32)
 #endif
 
-static weights_fn weights_of(mq_dtype dtype) {
+static const kernels *kernels_of(mq_dtype dtype) {
 #ifdef __x86_64__
     const char *isa = mq_dnn_isa();
-    if (dtype == MQ_BF16 && mq_dtype_auto() == MQ_BF16) return weights_bf16_512;
-    if (dtype == MQ_F32 && strncmp(isa, "avx512", 6) == 0) return weights_f32_512;
-    if (dtype == MQ_F32 && strncmp(isa, "avx2", 4) == 0) return weights_f32_256;
+    if (dtype == MQ_BF16 && mq_dtype_auto() == MQ_BF16) return &kernels_bf16_512;
+    if (dtype == MQ_F32 && strncmp(isa, "avx512", 6) == 0) return &kernels_f32_512;
+    if (dtype == MQ_F32 && strncmp(isa, "avx2", 4) == 0) return &kernels_f32_256;
 #endif
-    return dtype == MQ_BF16 ? weights_bf16 : weights_f32;
+    return dtype == MQ_BF16 ? &kernels_bf16_any : &kernels_f32_any;
 }
 
-/* A pass in work: which rows of the map are in the ring. */
+/* A strip in work. */
 typedef struct {
     const mq_mapped *m;
-    const mq_rows_kernels *kernels;
-    mq_depthwise_row_fn depthwise; /* of the map, or back of the gradient */
-    size_t row;                    /* numbers */
-    size_t number;                 /* bytes of a tensor's number */
-    size_t ready;                  /* rows of the map that have been computed */
-} ring_state;
+    const mq_mapped_back *back; /* NULL: forward */
+    const kernels *kernels;
+    strip_space *space;
+    size_t number;          /* bytes of a tensor's number */
+    size_t x, columns;      /* its first, how many */
+    size_t first, channels; /* the same */
+    size_t line;            /* bytes of a row of a tensor */
+    strip_row row;
+    packing packing;
+} strip;
 
-static float *slot(const ring_state *s, size_t y) {
-    return (float *)s->m->scratch + y % SIDE * s->row;
+/* Of the strip's first pixel in a tensor. */
+static size_t offset(const strip *s) {
+    return (s->x * s->m->window.c + s->first) * s->number;
 }
 
-static ring_state begin(mq_dtype from, mq_dtype dtype, const mq_mapped *m) {
-    return (ring_state){.m = m,
-                        .kernels = mq_rows_kernels_of(dtype),
-                        .depthwise = mq_depthwise_row_of(from, dtype, m->window.c),
-                        .row = m->window.w * m->window.c,
-                        .number = mq_dtype_size(dtype)};
+/* Of a row of a ring that are used. */
+static size_t ring_bytes(const strip *s) {
+    return (s->columns + 2) * s->kernels->block * sizeof(float);
 }
 
-/* Makes sure of the rows around row y: those below it are computed now. */
-static void advance(ring_state *s, size_t y, const float *rows[SIDE]) {
-    const mq_mapped *m = s->m;
-    for (; s->ready < m->window.h && s->ready <= y + 1; s->ready++)
-        s->kernels->to_f32(&(mq_rows){.pixels = m->window.w,
-                                      .channels = m->window.c,
-                                      .out = slot(s, s->ready),
-                                      .a = (const uint8_t *)m->source + s->ready * s->row * s->number,
-                                      .scale = m->scale,
-                                      .shift = m->shift,
-                                      .relu = m->relu});
+/* Row y into the last rows of the rings, with the pixels on either side of the strip that the picture has; a
+ * row outside is zero. */
+static void load(const strip *s, size_t y) {
+    const size_t left = s->x ? 1 : 0, skipped = (1 - left) * s->kernels->block;
+    const size_t at = offset(s) + y * s->line - left * s->row.pixel;
+    const size_t used = ring_bytes(s);
+    float *const map = s->row.map[SIDE - 1], *const gradient = s->row.gradient[SIDE - 1];
+    if (y >= s->m->window.h) {
+        memset(map, 0, used);
+        if (s->back) memset(gradient, 0, used);
+        return;
+    }
+    s->kernels->map(&s->packing, (const uint8_t *)s->m->source + at, map + skipped);
+    if (s->back) s->kernels->widen(&s->packing, (const uint8_t *)s->back->gradient + at, gradient + skipped);
+}
+
+/* The rings go on by a row. */
+static void advance(strip_row *r) {
+    float *const map = r->map[0], *const gradient = r->gradient[0];
+    for (size_t k = 0; k + 1 < SIDE; k++) r->map[k] = r->map[k + 1], r->gradient[k] = r->gradient[k + 1];
+    r->map[SIDE - 1] = map;
+    r->gradient[SIDE - 1] = gradient;
+}
+
+/* What the strip's channels take. */
+static void take_channels(const strip *s) {
+    strip_space *space = s->space;
+    const size_t size = s->channels * sizeof(float);
+    for (size_t k = 0; k < TAPS; k++)
+        memcpy(space->weights[k], s->m->weights + k * s->m->apart + s->first, size);
+    for (size_t c = 0; c < s->channels; c++) {
+        space->scale[c] = s->m->scale ? s->m->scale[s->first + c] : 1.0f;
+        space->shift[c] = s->m->scale ? s->m->shift[s->first + c] : 0.0f;
+    }
+    if (!s->back) return;
+    memset(space->sums, 0, sizeof space->sums);
+    memset(space->below, 0, sizeof space->below);
+    if (s->row.mean) memcpy(space->mean, s->back->below->mean + s->first, size);
+}
+
+/* Row -1, which is zero like the pixels left and right of the picture, and rows 0 and 1. */
+static void begin(strip *s) {
+    const mq_window *w = &s->m->window;
+    const mq_rows *below = s->back ? s->back->below : NULL;
+    const size_t left = s->x ? 1 : 0, right = s->x + s->columns < w->w ? 1 : 0, pixel = w->c * s->number;
+    s->row = (strip_row){.columns = s->columns,
+                         .channels = s->channels,
+                         .pixel = pixel,
+                         .ahead = s->line,
+                         .above = s->m->relu ? 0.0f : NAN,
+                         .mean = below && below->sums ? s->space->mean : NULL,
+                         .sums = s->space->below};
     for (size_t k = 0; k < SIDE; k++) {
-        const size_t at = y + k - 1; /* wraps above the edge */
-        rows[k] = at < m->window.h ? slot(s, at) : NULL;
+        s->row.map[k] = s->space->map[k];
+        s->row.gradient[k] = s->space->gradient[k];
+        memset(s->row.map[k], 0, ring_bytes(s));
+        if (s->back) memset(s->row.gradient[k], 0, ring_bytes(s));
+    }
+    s->packing = (packing){
+        left + s->columns + right,    s->channels, pixel, s->line, s->space->scale, s->space->shift,
+        s->m->relu ? 0.0f : -INFINITY};
+    take_channels(s);
+    for (size_t y = 0; y < 2; y++) {
+        advance(&s->row);
+        load(s, y);
     }
 }
 
-size_t mq_mapped_scratch(const mq_window *window) {
-    return (SIDE + 1) * window->w * window->c * sizeof(float);
-}
-
-void mq_mapped_forward(mq_dtype dtype, const mq_mapped *m, void *out) {
-    ring_state s = begin(MQ_F32, dtype, m);
-    for (size_t y = 0; y < m->window.h; y++) {
-        const float *rows[SIDE];
-        advance(&s, y, rows);
-        s.depthwise(&(mq_depthwise_row){.rows = {rows[0], rows[1], rows[2]},
-                                        .out = (uint8_t *)out + y * s.row * s.number,
-                                        .w = m->window.w,
-                                        .c = m->window.c,
-                                        .weights = m->weights});
+static void forward_strip(strip *s, void *out) {
+    begin(s);
+    s->row.weights = s->space->weights;
+    s->row.out = (uint8_t *)out + offset(s);
+    for (size_t y = 0; y < s->m->window.h; y++, s->row.out += s->line) {
+        s->kernels->forward(&s->row);
+        advance(&s->row);
+        load(s, y + 2);
     }
 }
 
-/* Adds what row y of the result gives, in tiles of nearly one size. */
-static void add_weights(const ring_state *s, const mq_mapped_back *back, size_t y, const float *const *rows,
-                        weights_fn fn) {
-    const size_t w = s->m->window.w, channels = s->m->window.c, tiles = (w + TILE_MAX - 1) / TILE_MAX;
-    const uint8_t *gradient = (const uint8_t *)back->gradient + y * s->row * s->number;
-    for (size_t i = 0; i < tiles; i++) {
-        const size_t x = w * i / tiles, end = w * (i + 1) / tiles;
-        weights_tile t = {.gradient = gradient + x * channels * s->number,
-                          .count = end - x,
-                          .channels = channels,
-                          .first = i == 0,
-                          .last = i + 1 == tiles,
-                          .weights = back->weights};
-        for (size_t k = 0; k < SIDE; k++) t.rows[k] = rows[k] ? rows[k] + x * channels : NULL;
-        fn(&t);
-    }
+/* Adds the sums of some rows to those of all. */
+static void flush(const strip *s) {
+    for (size_t i = 0; i < 2; i++)
+        for (size_t c = 0; c < s->channels; c++) {
+            s->back->below->sums[i * s->m->window.c + s->first + c] += (double)s->space->below[i][c];
+            s->space->below[i][c] = 0;
+        }
 }
 
 /* Row y of the map's gradient, and what becomes of it. */
-static void back_row(const ring_state *s, const mq_mapped_back *back, size_t y) {
-    const mq_mapped *m = s->m;
-    const size_t stride = s->row * s->number;
-    const uint8_t *at = (const uint8_t *)back->gradient + y * stride;
-    mq_depthwise_row row = {.rows = {y ? at - stride : NULL, at, y + 1 < m->window.h ? at + stride : NULL},
-                            .out = (float *)m->scratch + SIDE * s->row,
-                            .w = m->window.w,
-                            .c = m->window.c,
-                            .weights = m->weights,
-                            .back = true};
-    mq_rows r = *back->below;
-    s->depthwise(&row);
-    r.pixels = m->window.w;
-    r.a = row.out;
-    r.b = (const uint8_t *)m->source + y * stride;
-    r.old = r.old ? (const uint8_t *)r.old + y * stride : NULL;
-    r.out = (uint8_t *)r.out + y * stride;
-    s->kernels->grad(&r);
+static void below_row(strip *s, size_t y) {
+    const mq_rows *below = s->back->below;
+    const size_t at = offset(s) + y * s->line, some = FEW / s->columns + 1;
+    s->row.weights = s->space->weights;
+    s->row.out = (uint8_t *)below->out + at;
+    s->row.source = (const uint8_t *)s->m->source + at;
+    s->row.old = below->old ? (const uint8_t *)below->old + at : NULL;
+    s->kernels->below(&s->row);
+    if (below->sums && ((y + 1) % some == 0 || y + 1 == s->m->window.h)) flush(s);
+}
+
+static void back_strip(strip *s) {
+    begin(s);
+    for (size_t y = 0; y < s->m->window.h; y++) {
+        if (s->back->below) below_row(s, y);
+        s->row.weights = s->space->sums;
+        if (s->back->weights) s->kernels->weights(&s->row);
+        advance(&s->row);
+        load(s, y + 2);
+    }
+    for (size_t k = 0; s->back->weights && k < TAPS; k++)
+        for (size_t c = 0; c < s->channels; c++)
+            s->back->weights[k * s->m->apart + s->first + c] += s->space->sums[k][c];
+}
+
+/* All strips, of nearly one width; out: forward. */
+static void run(mq_dtype dtype, const mq_mapped *m, const mq_mapped_back *back, void *out) {
+    const kernels *const set = kernels_of(dtype);
+    const size_t w = m->window.w, most = RING / set->block - 2, cuts = (w + most - 1) / most;
+    strip s = {.m = m, .back = back, .kernels = set, .space = m->scratch, .number = mq_dtype_size(dtype)};
+    s.line = w * m->window.c * s.number;
+    for (size_t i = 0; i < cuts; i++)
+        for (s.first = 0; s.first < m->window.c; s.first += set->block) {
+            s.x = w * i / cuts;
+            s.columns = w * (i + 1) / cuts - s.x;
+            s.channels = least(m->window.c - s.first, set->block);
+            if (back)
+                back_strip(&s);
+            else
+                forward_strip(&s, out);
+        }
+}
+
+size_t mq_mapped_scratch(void) {
+    return sizeof(strip_space);
+}
+
+void mq_mapped_forward(mq_dtype dtype, const mq_mapped *m, void *out) {
+    run(dtype, m, NULL, out);
 }
 
 void mq_mapped_backward(mq_dtype dtype, const mq_mapped *m, const mq_mapped_back *back) {
     const size_t channels = m->window.c;
-    const weights_fn weights = weights_of(dtype);
-    ring_state s = begin(dtype, dtype, m);
-    if (back->weights) memset(back->weights, 0, SIDE * SIDE * channels * sizeof *back->weights);
+    for (size_t k = 0; back->weights && k < TAPS; k++)
+        memset(back->weights + k * m->apart, 0, channels * sizeof *back->weights);
     if (back->below && back->below->sums) memset(back->below->sums, 0, 2 * channels * sizeof(double));
-    for (size_t y = 0; y < m->window.h; y++) {
-        const float *rows[SIDE];
-        if (back->below) back_row(&s, back, y); /* reads the gradient's next row, in order */
-        if (!back->weights) continue;
-        advance(&s, y, rows);
-        add_weights(&s, back, y, rows, weights);
-    }
+    run(dtype, m, back, NULL);
 }

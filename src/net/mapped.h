@@ -1,5 +1,5 @@
 /* mapped.h: batch norm (as a map), ReLU and a depthwise convolution in one go while a network trains, and
- * their gradients. The map is computed row by row into a ring of three rows, which stays in the second cache,
+ * their gradients. The map is computed row by row into a ring of three rows, which stays in the first cache,
  * so that no tensor stands between them.
  *
  * One picture at a time, NHWC; tensors are f32 or bf16 in memory, the ring, weights and sums f32. Numbers
@@ -19,7 +19,8 @@ typedef struct {
         *shift;           /* [c], see rows.h: the map is ReLU(scale source + shift); NULL: ReLU(source) */
     bool relu;            /* false: without */
     const float *weights; /* [3, 3, c] */
-    void *scratch;        /* mq_mapped_scratch */
+    size_t apart;  /* floats from one place of the window to the next, here and in the weights' gradient */
+    void *scratch; /* mq_mapped_scratch */
 } mq_mapped;
 
 /* What the way back makes. */
@@ -30,7 +31,7 @@ typedef struct {
                              NULL) and source as its b; NULL: not wanted */
 } mq_mapped_back;
 
-size_t mq_mapped_scratch(const mq_window *window);
+size_t mq_mapped_scratch(void);
 
 /* out [h, w, c] in dtype (MQ_F32 or MQ_BF16). */
 void mq_mapped_forward(mq_dtype dtype, const mq_mapped *m, void *out);

@@ -53,9 +53,9 @@ void mq_norm_stored(mq_norm *n) {
 static void total(const mq_norm *norm, size_t n, size_t c, double sum[2]) {
     sum[0] = sum[1] = 0;
     for (size_t i = 0; i < n; i++) {
-        const double *own = norm->sums + 2 * norm->channels * i;
-        sum[0] += own[c];
-        sum[1] += own[norm->channels + c];
+        const double *own = norm->sums + 2 * (norm->channels * i + c / norm->block * norm->block);
+        sum[0] += own[c % norm->block];
+        sum[1] += own[norm->block + c % norm->block];
     }
 }
 

@@ -79,15 +79,7 @@ static void pack_f32(const packing *p) {
     }
 }
 
-typedef float VEC_any __attribute__((vector_size(16), aligned(4), may_alias));
-#define ZERO_any ((VEC_any){0})
-#define GET_f32_any(p) (*(const VEC_any *)(const void *)(p))
-#define LOAD_any(p) GET_f32_any(p)
-#define STORE_any(p, v) (*(VEC_any *)(void *)(p) = (v))
-#define FLOAT_any(p) (*(const float *)(const void *)(p))
-#define BITS_any(p) ((VEC_any){FLOAT_any(p), FLOAT_any(p), FLOAT_any(p), FLOAT_any(p)})
-#define ADD_any(a, b) ((a) + (b))
-#define MADD_any(a, b, s) ((s) + (a) * (b))
+#define BITS_any(p) SPREAD_any(*(const float *)(const void *)(p))
 TILE(f32_any, , any, MADD_any, 4, 1)
 TILE(f32_any, , any, MADD_any, 4, 2)
 TILE(f32_any, , any, MADD_any, 4, 3)

@@ -13,7 +13,7 @@
 #endif
 
 /* CHAINS independent accumulators hide the latency of a multiply-add. */
-enum { CHAINS = 12, TURNS = 1 << 22, ROUNDS = 5, FLOATS = 16 << 20 };
+enum { CHAINS = 12, TURNS = 1 << 20, ROUNDS = 5, FLOATS = 16 << 20 };
 
 /* TURNS times CHAINS multiply-adds; returns the operations of one of them. */
 typedef double (*peak_loop)(void);
@@ -96,20 +96,27 @@ static double fastest(size_t count, mq_par_fn fn, peak_state *state, double unit
     return best;
 }
 
-mq_status mq_peak_measure(mq_err *err, mq_dtype dtype, mq_peak *peak) {
+mq_status mq_peak_flops(mq_err *err, mq_dtype dtype, double *flops) {
     mq_status status = MQ_OK;
     const size_t threads = (size_t)mq_par_threads();
     peak_state s = {.loop = loop_of(dtype)};
     MQ_REQUIRE(dtype == MQ_F32 || (dtype == MQ_I8 ? mq_dnn_has_int8() : mq_dtype_auto() == MQ_BF16), err,
                MQ_UNAVAILABLE, "this processor has no instructions for %s", mq_dtype_name(dtype));
     MQ_TRY(mq_calloc(err, threads, sizeof *s.ops, "a measurement", &s.ops));
+    *flops = fastest(threads, run_loop, &s, s.loop() * TURNS * CHAINS * (double)threads);
+cleanup:
+    free(s.ops);
+    return status;
+}
+
+mq_status mq_peak_bandwidth(mq_err *err, double *bandwidth) {
+    mq_status status = MQ_OK;
+    peak_state s = {.a = NULL};
     MQ_TRY(mq_calloc(err, FLOATS, sizeof *s.a, "a measurement", &s.a));
     MQ_TRY(mq_calloc(err, FLOATS, sizeof *s.b, "a measurement", &s.b));
     mq_parallel_for(FLOATS, fill_arrays, &s);
-    peak->bandwidth = fastest(FLOATS, add_arrays, &s, 3.0 * FLOATS * sizeof(float));
-    peak->flops = fastest(threads, run_loop, &s, s.loop() * TURNS * CHAINS * (double)threads);
+    *bandwidth = fastest(FLOATS, add_arrays, &s, 3.0 * FLOATS * sizeof(float));
 cleanup:
-    free(s.ops);
     free(s.a);
     free(s.b);
     return status;

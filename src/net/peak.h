@@ -5,13 +5,12 @@
 
 #include "net/bundle.h"
 
-typedef struct {
-    double flops;     /* a second: multiply-adds in registers, as two; all compute threads together */
-    double bandwidth; /* bytes a second: a += b over arrays that no cache holds, three transfers an element */
-} mq_peak;
+/* Operations a second: multiply-adds in registers, as two; all compute threads together, the fastest of a few
+ * rounds, for products in dtype (MQ_F32, MQ_BF16 or MQ_I8) with the instructions that the network may use
+ * here. Takes a hundredth of a second and no memory. Matrix tiles (AMX) are not counted. */
+MQ_MUST_USE mq_status mq_peak_flops(mq_err *err, mq_dtype dtype, double *flops);
 
-/* For products in dtype (MQ_F32, MQ_BF16 or MQ_I8) with the instructions that the network may use here; takes
- * about a second. Matrix tiles (AMX) are not counted. */
-MQ_MUST_USE mq_status mq_peak_measure(mq_err *err, mq_dtype dtype, mq_peak *peak);
+/* Bytes a second: a += b over arrays that no cache holds, three transfers an element. */
+MQ_MUST_USE mq_status mq_peak_bandwidth(mq_err *err, double *bandwidth);
 
 #endif

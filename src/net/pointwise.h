@@ -1,5 +1,6 @@
-/* pointwise.h: 1x1 convolutions and their gradients by data in f32 with AVX2, for where there is a stride and
- * channels lie last: oneDNN's kernels reach a tenth to a third of the processor's peak there. One picture.
+/* pointwise.h: 1x1 convolutions and their gradients by data in f32 with AVX2, for where there is a stride:
+ * oneDNN's kernels reach a tenth to two thirds of the processor's peak there. One picture, whose channels lie
+ * in blocks ([c / 8][h][w][8]).
  *
  * Forward: result[pixel, f] = sum over c of source[pixel, c] weights[c, f] (+ bias[f]) (+ what it held), then
  * ReLU. Back: result[pixel, c] = sum over f of source[pixel, f] weights[c, f], where source is the gradient
@@ -10,18 +11,15 @@
 
 #include "net/graph.h"
 
-/* Numbers of a panel: weights lie in panels of as many columns, [outer / 8][inner][8], zeros behind the last.
- */
-enum { MQ_POINTWISE_PANEL = 8 };
-
 /* All memory is borrowed. */
 typedef struct {
-    mq_window window; /* n and kernel are 1, no padding */
+    mq_window window; /* n and kernel are 1, no padding; channels and filters fill blocks */
     size_t filters;
     bool back;
-    const float *source, *weights;
-    const float *bias; /* [filters]; NULL: none */
-    bool sum, relu;    /* forward only: result += what it held before, ahead of ReLU */
+    const float *source;
+    const float *weights; /* in panels of 8 columns: [outer / 8][inner][8] */
+    const float *bias;    /* [filters]; NULL: none */
+    bool sum, relu;       /* forward only: result += what it held before, ahead of ReLU */
     float *result;
 } mq_pointwise;
 

@@ -4,7 +4,8 @@
 
 #include "net/vec.h"
 
-/* FEW pixels are read side by side, so that memory is still read in order. */
+/* FEW pixels are read side by side, so that memory is still read in order; a tensor of no more than a
+ * vector's channels is read in order anyway. */
 enum { FEW = 4, BLOCK = 64, PANEL = 1024 };
 _Static_assert((int)MQ_ROWS_PAD == (int)LANES, "arrays of channels are read in whole vectors");
 
@@ -22,16 +23,31 @@ BODY void mask(vec *v, const vec *x) {
     *v = (vec)((words)*v & ~blocked);
 }
 
+/* How many channels there are: whole vectors of them, or one vector, of which the compiler can make more. */
+typedef enum { ANY, WHOLE, ONE } extent;
+
+BODY extent extent_of(size_t channels) {
+    return channels == LANES ? ONE : is_whole(channels) ? WHOLE : ANY;
+}
+
+/* The arguments by value: a store may alias them, but not these. */
+BODY mq_rows own_rows(const mq_rows *args, extent channels) {
+    mq_rows own = *args;
+    if (channels == ONE) own.channels = LANES;
+    return own;
+}
+
 /* What apply has to do. */
 typedef struct {
-    bool whole, scaled, two, scaled_b, relu;
+    extent channels;
+    bool scaled, two, scaled_b, relu;
 } apply_flags;
 
-BODY void apply_rows(const mq_rows *args, number_format format, number_format to, apply_flags f) {
-    const mq_rows own = *args, *const r = &own; /* a store may alias args, but not these */
+BODY void apply_rows(const mq_rows *args, number_format format, apply_flags f) {
+    const mq_rows own = own_rows(args, f.channels), *const r = &own;
     for (size_t p = 0; p < r->pixels; p++)
         for (size_t c = 0; c < r->channels; c += LANES) {
-            const size_t i = p * r->channels + c, n = lanes_at(c, r->channels, f.whole);
+            const size_t i = p * r->channels + c, n = lanes_at(c, r->channels, f.channels != ANY);
             vec a, b;
             get(&a, r->a, i, n, format);
             if (f.scaled) affine(&a, r->scale, r->shift, c);
@@ -41,25 +57,37 @@ BODY void apply_rows(const mq_rows *args, number_format format, number_format to
                 a += b;
             }
             if (f.relu) a = (vec)((words)a & ~(words)(a < (vec){0}));
-            put(&a, r->out, i, n, to);
+            put(&a, r->out, i, n, format);
         }
 }
 
 /* The kinds that networks have get loops of their own. */
-BODY void apply_body(const mq_rows *r, number_format format, number_format to) {
-    const bool whole = is_whole(r->channels);
-    if (whole && !r->b && r->relu && r->scale)
-        apply_rows(r, format, to, (apply_flags){true, true, false, false, true});
-    else if (whole && !r->b && r->relu)
-        apply_rows(r, format, to, (apply_flags){true, false, false, false, true});
-    else if (whole && !r->b && r->scale)
-        apply_rows(r, format, to, (apply_flags){true, true, false, false, false});
-    else if (whole && r->b && !r->relu && r->scale && r->scale_b)
-        apply_rows(r, format, to, (apply_flags){true, true, true, true, false});
-    else if (whole && r->b && !r->relu && r->scale)
-        apply_rows(r, format, to, (apply_flags){true, true, true, false, false});
+BODY void apply_kinds(const mq_rows *r, number_format format, extent channels) {
+    if (channels != ANY && !r->b && r->relu && r->scale)
+        apply_rows(r, format, (apply_flags){channels, true, false, false, true});
+    else if (channels != ANY && !r->b && r->relu)
+        apply_rows(r, format, (apply_flags){channels, false, false, false, true});
+    else if (channels != ANY && !r->b && r->scale)
+        apply_rows(r, format, (apply_flags){channels, true, false, false, false});
+    else if (channels != ANY && r->b && !r->relu && r->scale && r->scale_b)
+        apply_rows(r, format, (apply_flags){channels, true, true, true, false});
+    else if (channels != ANY && r->b && !r->relu && r->scale)
+        apply_rows(r, format, (apply_flags){channels, true, true, false, false});
     else
-        apply_rows(r, format, to, (apply_flags){whole, r->scale, r->b, r->scale_b, r->relu});
+        apply_rows(r, format, (apply_flags){channels, r->scale, r->b, r->scale_b, r->relu});
+}
+
+BODY void apply_body(const mq_rows *r, number_format format) {
+    switch (extent_of(r->channels)) {
+    case ONE:
+        apply_kinds(r, format, ONE);
+        return;
+    case WHOLE:
+        apply_kinds(r, format, WHOLE);
+        return;
+    default:
+        apply_kinds(r, format, ANY);
+    }
 }
 
 /* Sums of up to PANEL channels from first on over BLOCK pixels: short enough for f32, then added up in
@@ -69,20 +97,32 @@ typedef struct {
     size_t first;
 } panel_sums;
 
+/* Empties it, from channel first on of so many. */
+BODY void begin(panel_sums *panel, size_t first, size_t channels) {
+    const size_t whole = (least(channels - first, PANEL) + LANES - 1) / LANES * LANES;
+    panel->first = first;
+    for (size_t i = 0; i < 2; i++) memset(panel->s[i], 0, whole * sizeof *panel->s[i]);
+}
+
 /* Adds what the panel holds to the sums of its channels and empties it. */
 BODY void flush(panel_sums *panel, double *sums, size_t channels) {
     for (size_t c = panel->first; c < channels && c < panel->first + PANEL; c++) {
         sums[c] += (double)panel->s[0][c - panel->first];
         sums[channels + c] += (double)panel->s[1][c - panel->first];
     }
-    memset(panel->s, 0, sizeof panel->s);
+    begin(panel, panel->first, channels);
 }
 
-/* FEW pixels from p on. */
-BODY void stats_few(const mq_rows *r, panel_sums *panel, size_t p, number_format format, bool whole) {
-    const size_t first = panel->first, end = least(r->pixels, p + FEW);
+/* Pixels that are summed at once. */
+BODY size_t few_of(extent channels) {
+    return channels == ONE ? BLOCK : FEW;
+}
+
+/* A few pixels from p on. */
+BODY void stats_few(const mq_rows *r, panel_sums *panel, size_t p, number_format format, extent channels) {
+    const size_t first = panel->first, end = least(r->pixels, p + few_of(channels));
     for (size_t c = first; c < r->channels && c < first + PANEL; c += LANES) {
-        const size_t n = lanes_at(c, r->channels, whole);
+        const size_t n = lanes_at(c, r->channels, channels != ANY);
         vec s0, s1, x, mean;
         channel(&s0, panel->s[0], c - first);
         channel(&s1, panel->s[1], c - first);
@@ -98,29 +138,38 @@ BODY void stats_few(const mq_rows *r, panel_sums *panel, size_t p, number_format
     }
 }
 
-BODY void stats_rows(const mq_rows *args, number_format format, bool whole) {
-    const mq_rows own = *args, *const r = &own;
-    panel_sums panel = {.first = 0};
+BODY void stats_rows(const mq_rows *args, number_format format, extent channels) {
+    const mq_rows own = own_rows(args, channels), *const r = &own;
+    const size_t few = few_of(channels);
+    panel_sums panel;
     memset(r->sums, 0, 2 * r->channels * sizeof *r->sums);
-    for (; panel.first < r->channels; panel.first += PANEL)
-        for (size_t p = 0; p < r->pixels; p += FEW) {
-            stats_few(r, &panel, p, format, whole);
-            if ((p + FEW) % BLOCK == 0 || p + FEW >= r->pixels) flush(&panel, r->sums, r->channels);
+    for (size_t first = 0; first < r->channels; first += PANEL) {
+        begin(&panel, first, r->channels);
+        for (size_t p = 0; p < r->pixels; p += few) {
+            stats_few(r, &panel, p, format, channels);
+            if ((p + few) % BLOCK == 0 || p + few >= r->pixels) flush(&panel, r->sums, r->channels);
         }
+    }
 }
 
 BODY void stats_body(const mq_rows *r, number_format format) {
-    if (is_whole(r->channels))
-        stats_rows(r, format, true);
-    else
-        stats_rows(r, format, false);
+    switch (extent_of(r->channels)) {
+    case ONE:
+        stats_rows(r, format, ONE);
+        return;
+    case WHOLE:
+        stats_rows(r, format, WHOLE);
+        return;
+    default:
+        stats_rows(r, format, ANY);
+    }
 }
 
-BODY void norm_back_rows(const mq_rows *args, number_format format, bool whole, bool batch) {
-    const mq_rows own = *args, *const r = &own; /* a store may alias args, but not these */
+BODY void norm_back_rows(const mq_rows *args, number_format format, extent channels, bool batch) {
+    const mq_rows own = own_rows(args, channels), *const r = &own;
     for (size_t p = 0; p < r->pixels; p++)
         for (size_t c = 0; c < r->channels; c += LANES) {
-            const size_t i = p * r->channels + c, n = lanes_at(c, r->channels, whole);
+            const size_t i = p * r->channels + c, n = lanes_at(c, r->channels, channels != ANY);
             vec g, x, scale, mean_grad, mean, factor;
             get(&g, r->a, i, n, format);
             channel(&scale, r->scale, c);
@@ -137,13 +186,15 @@ BODY void norm_back_rows(const mq_rows *args, number_format format, bool whole, 
 }
 
 BODY void norm_back_body(const mq_rows *r, number_format format) {
-    const bool whole = is_whole(r->channels);
-    if (whole && r->mean_grad)
-        norm_back_rows(r, format, true, true);
-    else if (whole)
-        norm_back_rows(r, format, true, false);
+    const extent channels = extent_of(r->channels);
+    if (channels == ONE && r->mean_grad)
+        norm_back_rows(r, format, ONE, true);
+    else if (channels != ANY && r->mean_grad)
+        norm_back_rows(r, format, WHOLE, true);
+    else if (channels != ANY)
+        norm_back_rows(r, format, WHOLE, false);
     else
-        norm_back_rows(r, format, false, r->mean_grad);
+        norm_back_rows(r, format, ANY, r->mean_grad);
 }
 
 /* A gradient and the forward pass's number that goes with it. */
@@ -153,12 +204,13 @@ typedef struct {
 
 /* What grad has to do; scaled: the ReLU's input is B(b), else b. */
 typedef struct {
-    bool whole, relu, scaled, old, sums;
+    extent channels;
+    bool relu, scaled, old, sums;
 } grad_flags;
 
 BODY void grad_vector(const mq_rows *r, size_t pixel, size_t c, number_format format, grad_flags f,
                       grad_pair *out) {
-    const size_t i = pixel * r->channels + c, n = lanes_at(c, r->channels, f.whole);
+    const size_t i = pixel * r->channels + c, n = lanes_at(c, r->channels, f.channels != ANY);
     vec *g = &out->g, *x = &out->x;
     get(g, r->a, i, n, format);
     if (f.relu || f.sums) get(x, r->b, i, n, format);
@@ -176,10 +228,10 @@ BODY void grad_vector(const mq_rows *r, size_t pixel, size_t c, number_format fo
 }
 
 BODY void grad_few(const mq_rows *r, panel_sums *panel, size_t p, number_format format, grad_flags f) {
-    const size_t first = panel->first, end = least(r->pixels, p + FEW);
+    const size_t first = panel->first, end = least(r->pixels, p + few_of(f.channels));
     for (size_t c = first; c < r->channels && c < first + PANEL; c += LANES) {
         vec s0, s1, mean;
-        grad_pair v;
+        grad_pair v = {0};
         channel(&s0, panel->s[0], c - first);
         channel(&s1, panel->s[1], c - first);
         channel(&mean, r->mean, c);
@@ -195,33 +247,48 @@ BODY void grad_few(const mq_rows *r, panel_sums *panel, size_t p, number_format 
 }
 
 BODY void grad_rows(const mq_rows *args, number_format format, grad_flags f) {
-    const mq_rows own = *args, *const r = &own;
-    panel_sums panel = {.first = 0};
-    grad_pair v;
+    const mq_rows own = own_rows(args, f.channels), *const r = &own;
+    const size_t few = few_of(f.channels);
+    panel_sums panel;
+    grad_pair v = {0};
     f.sums = false;
     for (size_t p = 0; p < r->pixels && !r->sums; p++)
         for (size_t c = 0; c < r->channels; c += LANES) grad_vector(r, p, c, format, f, &v);
     if (!r->sums) return;
     f.sums = true;
-    for (; panel.first < r->channels; panel.first += PANEL)
-        for (size_t p = 0; p < r->pixels; p += FEW) {
+    for (size_t first = 0; first < r->channels; first += PANEL) {
+        begin(&panel, first, r->channels);
+        for (size_t p = 0; p < r->pixels; p += few) {
             grad_few(r, &panel, p, format, f);
-            if ((p + FEW) % BLOCK == 0 || p + FEW >= r->pixels) flush(&panel, r->sums, r->channels);
+            if ((p + few) % BLOCK == 0 || p + few >= r->pixels) flush(&panel, r->sums, r->channels);
         }
+    }
+}
+
+BODY void grad_kinds(const mq_rows *r, number_format format, extent channels) {
+    if (channels != ANY && r->relu && r->scale_b && !r->old)
+        grad_rows(r, format, (grad_flags){channels, true, true, false, false});
+    else if (channels != ANY && r->relu && !r->scale_b && r->old)
+        grad_rows(r, format, (grad_flags){channels, true, false, true, false});
+    else if (channels != ANY && r->relu && !r->scale_b)
+        grad_rows(r, format, (grad_flags){channels, true, false, false, false});
+    else if (channels != ANY && !r->relu && !r->old)
+        grad_rows(r, format, (grad_flags){channels, false, false, false, false});
+    else
+        grad_rows(r, format, (grad_flags){channels, r->relu, r->scale_b, r->old, false});
 }
 
 BODY void grad_body(const mq_rows *r, number_format format) {
-    const bool whole = is_whole(r->channels);
-    if (whole && r->relu && r->scale_b && !r->old)
-        grad_rows(r, format, (grad_flags){true, true, true, false, false});
-    else if (whole && r->relu && !r->scale_b && r->old)
-        grad_rows(r, format, (grad_flags){true, true, false, true, false});
-    else if (whole && r->relu && !r->scale_b)
-        grad_rows(r, format, (grad_flags){true, true, false, false, false});
-    else if (whole && !r->relu && !r->old)
-        grad_rows(r, format, (grad_flags){true, false, false, false, false});
-    else
-        grad_rows(r, format, (grad_flags){whole, r->relu, r->scale_b, r->old, false});
+    switch (extent_of(r->channels)) {
+    case ONE:
+        grad_kinds(r, format, ONE);
+        return;
+    case WHOLE:
+        grad_kinds(r, format, WHOLE);
+        return;
+    default:
+        grad_kinds(r, format, ANY);
+    }
 }
 
 BODY void mean_body(const mq_rows *r, float *means, number_format format) {
@@ -251,10 +318,7 @@ BODY void mean_back_body(const mq_rows *r, const float *gradient, number_format 
 /* All kernels for one instruction set and number format, and their table. */
 #define KERNELS(name, target, format)                                                                        \
     target static void apply_##name(const mq_rows *r) {                                                      \
-        apply_body(r, format, format);                                                                       \
-    }                                                                                                        \
-    target static void to_f32_##name(const mq_rows *r) {                                                     \
-        apply_body(r, format, F32);                                                                          \
+        apply_body(r, format);                                                                               \
     }                                                                                                        \
     target static void stats_##name(const mq_rows *r) {                                                      \
         stats_body(r, format);                                                                               \
@@ -272,8 +336,7 @@ BODY void mean_back_body(const mq_rows *r, const float *gradient, number_format 
         mean_back_body(r, gradient, format);                                                                 \
     }                                                                                                        \
     static const mq_rows_kernels kernels_##name = {                                                          \
-        apply_##name, to_f32_##name, stats_##name,     norm_back_##name,                                     \
-        grad_##name,  mean_##name,   mean_back_##name,                                                       \
+        apply_##name, stats_##name, norm_back_##name, grad_##name, mean_##name, mean_back_##name,            \
     };
 VEC_VARIANTS(KERNELS)
 

@@ -29,8 +29,6 @@ typedef struct {
 typedef struct {
     /* out = A(a) + B(b), then the ReLU; A(x) = scale x + shift. */
     void (*apply)(const mq_rows *r);
-    /* The same, out in f32. */
-    void (*to_f32)(const mq_rows *r);
     /* sums = sum of (a - mean), sum of its square, over pixels. mean keeps the numbers small: it may be
      * anything. */
     void (*stats)(const mq_rows *r);

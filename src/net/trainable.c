@@ -22,17 +22,49 @@ static size_t copies(const mq_trainable *t, mq_each each) {
     return each == MQ_EACH_PICTURE ? t->batch : 1;
 }
 
-/* Places of all buffers: those of the batch by phases, those of a worker by steps. */
+static bool by_channels(const mq_train_step *s) {
+    return s->kind != MQ_STEP_KERNEL && s->kind != MQ_STEP_REDUCE && s->kind != MQ_STEP_OUTER;
+}
+
+size_t mq_train_run(const mq_trainable *t, const mq_train_loop *loop, size_t first) {
+    const mq_train_step *s = &t->steps[first];
+    const size_t left = loop->first + loop->count - first;
+    size_t count = 1;
+    while (t->blocked && by_channels(s) && count < left && count < MQ_RUN_MAX && by_channels(&s[count]) &&
+           s[count].channels == s->channels)
+        count++;
+    return count;
+}
+
+/* The first step of each step's run. */
+static void find_runs(const mq_trainable *t, size_t *run_of) {
+    for (size_t i = 0; i < t->loop_count; i++) {
+        const mq_train_loop *loop = &t->loops[i];
+        for (size_t first = loop->first, count; first < loop->first + loop->count; first += count) {
+            count = mq_train_run(t, loop, first);
+            for (size_t k = 0; k < count; k++) run_of[first + k] = first;
+        }
+    }
+}
+
+/* Places of all buffers: those of the batch by phases, those of a worker by runs of steps. */
 MQ_MUST_USE static mq_status place_tensors(mq_err *err, mq_trainable *t) {
     mq_status status = MQ_OK;
     mq_lifetime *items = NULL;
+    size_t *run_of = NULL;
     MQ_TRY(mq_calloc(err, t->tensor_count, sizeof *items, "the memory plan", &items));
+    MQ_TRY(mq_calloc(err, t->step_count, sizeof *run_of, "the memory plan", &run_of));
+    find_runs(t, run_of);
     for (int worker = 0; worker < 2; worker++) {
         size_t count = 0;
         for (size_t i = 0; i < t->tensor_count; i++) {
             mq_tensor_place *p = &t->tensors[i];
             if ((p->each == MQ_EACH_WORKER) != (worker == 1)) continue;
             items[count] = p->lifetime;
+            if (worker) {
+                items[count].first = run_of[p->lifetime.first];
+                items[count].last = run_of[p->lifetime.last];
+            }
             MQ_REQUIRE(mq_mul(p->bytes, copies(t, p->each), &items[count++].bytes), err, MQ_NO_MEMORY,
                        "a batch of %zu pictures", t->batch);
         }
@@ -44,6 +76,7 @@ MQ_MUST_USE static mq_status place_tensors(mq_err *err, mq_trainable *t) {
     }
 cleanup:
     free(items);
+    free(run_of);
     return status;
 }
 
@@ -83,6 +116,8 @@ MQ_MUST_USE static mq_status build(mq_err *err, const mq_trainable_plan *plan, m
     MQ_TRY(mq_graph_boundary(err, t->graph, lowest, &t->boundary));
     MQ_TRY(mq_masters_create(err, plan, t));
     MQ_TRY(mq_lower_train(err, t));
+    t->outer = t->blocked ? mq_outer_blocks : mq_outer_of(t->dtype);
+    for (size_t i = 0; i < t->norm_count; i++) t->norms[i].block = mq_train_block(t, t->norms[i].channels);
     MQ_TRY(place_tensors(err, t));
     MQ_TRY(mq_alloc_aligned(err, 1, t->weights_bytes, "the weights", &t->weights));
     MQ_TRY(mq_alloc_aligned(err, 1, t->arena_bytes, "the batch's tensors", &t->arena));
@@ -107,7 +142,6 @@ mq_status mq_trainable_create(mq_err *err, const mq_trainable_plan *plan, mq_tra
     t->dtype = plan->dtype;
     t->rows = mq_rows_kernels_of(plan->dtype);
     t->windows = mq_window_kernels_of(plan->dtype);
-    t->outer = mq_outer_of(plan->dtype);
     t->batch_statistics = plan->batch_statistics;
     t->features = plan->arch->features;
     t->batch = mq_trainable_rows_of(plan);
@@ -191,57 +225,90 @@ static void run_outer(const run_state *run, const mq_train_step *s, uint8_t *con
     t->outer(&outer, part, parts);
 }
 
-/* The arguments of a rows.h function; picture decides whose sums. */
-static mq_rows rows_of(const run_state *run, const mq_train_step *s, uint8_t *const m[MQ_SLOTS],
-                       size_t picture) {
-    const mq_norm *a = s->norm == MQ_NONE ? NULL : &run->t->norms[s->norm];
-    const mq_norm *b = s->norm_b == MQ_NONE ? NULL : &run->t->norms[s->norm_b];
-    mq_rows r = {.pixels = s->pixels,
+/* A step on the channels from first on that lie together: a tensor by itself. */
+typedef struct {
+    const run_state *run;
+    const mq_train_step *step;
+    uint8_t *const *m; /* [MQ_SLOTS], of all channels */
+    size_t first, channels, picture;
+} share;
+
+/* Its part of a tensor of so many pixels, whose numbers have so many bytes; NULL stays. */
+static uint8_t *part_of(const share *s, mq_slot slot, size_t pixels, size_t bytes) {
+    return s->m[slot] ? s->m[slot] + s->first * pixels * bytes : NULL;
+}
+
+/* The arguments of a rows.h function; the picture decides whose sums. */
+static mq_rows rows_of(const share *s) {
+    const mq_train_step *step = s->step;
+    const size_t bytes = mq_dtype_size(s->run->t->dtype);
+    const mq_norm *a = step->norm == MQ_NONE ? NULL : &s->run->t->norms[step->norm];
+    const mq_norm *b = step->norm_b == MQ_NONE ? NULL : &s->run->t->norms[step->norm_b];
+    mq_rows r = {.pixels = step->pixels,
                  .channels = s->channels,
-                 .out = m[MQ_SLOT_DST],
-                 .a = m[MQ_SLOT_SRC],
-                 .b = m[MQ_SLOT_SRC2],
-                 .old = m[MQ_SLOT_BIAS],
-                 .relu = s->relu};
+                 .out = part_of(s, MQ_SLOT_DST, step->pixels, bytes),
+                 .a = part_of(s, MQ_SLOT_SRC, step->pixels, bytes),
+                 .b = part_of(s, MQ_SLOT_SRC2, step->pixels, bytes),
+                 .old = part_of(s, MQ_SLOT_BIAS, step->pixels, bytes),
+                 .relu = step->relu};
     if (a) {
-        r.scale = a->scale;
-        r.shift = a->shift;
-        r.mean = s->kind == MQ_STEP_STATS ? a->moving_mean : a->mean;
-        if (a->batch) r.mean_grad = a->mean_grad, r.factor = a->factor;
-        if (s->kind == MQ_STEP_STATS || s->sums) r.sums = a->sums + 2 * a->channels * picture;
+        r.scale = a->scale + s->first;
+        r.shift = a->shift + s->first;
+        r.mean = (step->kind == MQ_STEP_STATS ? a->moving_mean : a->mean) + s->first;
+        if (a->batch) r.mean_grad = a->mean_grad + s->first, r.factor = a->factor + s->first;
+        if (step->kind == MQ_STEP_STATS || step->sums)
+            r.sums = a->sums + 2 * (a->channels * s->picture + s->first);
     }
-    if (b) r.scale_b = b->scale, r.shift_b = b->shift;
+    if (b) r.scale_b = b->scale + s->first, r.shift_b = b->shift + s->first;
     return r;
 }
 
 /* r: the arguments of the share below. */
-static void run_mapped(const run_state *run, const mq_train_step *s, uint8_t *const m[MQ_SLOTS],
-                       const mq_rows *r) {
-    const mq_trainable *t = run->t;
-    const bool back = s->kind == MQ_STEP_MAPPED_BACK;
-    const mq_mapped mapped = {.window = s->window,
-                              .source = m[back ? MQ_SLOT_SRC2 : MQ_SLOT_SRC],
-                              .scale = r->scale,
-                              .shift = r->shift,
-                              .relu = s->relu,
-                              .weights = (const float *)(const void *)(t->weights + t->laid[s->laid].at),
-                              .scratch = m[MQ_SLOT_SCRATCH]};
+static void run_mapped(const share *s, const mq_rows *r) {
+    const mq_trainable *t = s->run->t;
+    const mq_train_step *step = s->step;
+    const bool back = step->kind == MQ_STEP_MAPPED_BACK;
+    const float *weights = (const float *)(const void *)(t->weights + t->laid[step->laid].at);
+    mq_mapped mapped = {.window = step->window,
+                        .source = back ? r->b : r->a,
+                        .scale = r->scale,
+                        .shift = r->shift,
+                        .relu = step->relu,
+                        .weights = weights + s->first,
+                        .apart = step->channels,
+                        .scratch = s->m[MQ_SLOT_SCRATCH]};
+    mapped.window.c = s->channels;
     if (!back) {
-        mq_mapped_forward(t->dtype, &mapped, m[MQ_SLOT_DST]);
+        mq_mapped_forward(t->dtype, &mapped, r->out);
         return;
     }
-    mq_mapped_backward(t->dtype, &mapped,
-                       &(mq_mapped_back){.gradient = m[MQ_SLOT_SRC],
-                                         .weights = (float *)(void *)m[MQ_SLOT_WEIGHTS],
-                                         .below = m[MQ_SLOT_DST] ? r : NULL});
+    mq_mapped_backward(
+        t->dtype, &mapped,
+        &(mq_mapped_back){.gradient = r->a,
+                          .weights = (float *)(void *)part_of(s, MQ_SLOT_WEIGHTS, 1, sizeof(float)),
+                          .below = r->out ? r : NULL});
 }
 
-static void run_rows(const run_state *run, const mq_train_step *s, uint8_t *const m[MQ_SLOTS],
-                     size_t picture) {
-    const mq_rows_kernels *k = run->t->rows;
-    const mq_window_kernels *windows = run->t->windows;
-    const mq_rows r = rows_of(run, s, m, picture);
-    switch (s->kind) {
+static void run_pool(const share *s) {
+    const mq_trainable *t = s->run->t;
+    const size_t bytes = mq_dtype_size(t->dtype);
+    const bool back = s->step->kind == MQ_STEP_POOL_BACK;
+    mq_window w = s->step->window;
+    w.c = s->channels;
+    const size_t large = w.h * w.w, small = w.out_h * w.out_w;
+    uint8_t *const source = part_of(s, MQ_SLOT_SRC, back ? small : large, bytes);
+    uint8_t *const result = part_of(s, MQ_SLOT_DST, back ? large : small, bytes);
+    uint8_t *const places = part_of(s, MQ_SLOT_BIAS, small, 1);
+    if (back)
+        t->windows->max_pool_back(&w, source, places, result);
+    else
+        t->windows->max_pool(&w, source, result, places);
+}
+
+static void run_share(const share *s) {
+    const mq_rows_kernels *k = s->run->t->rows;
+    const mq_rows r = rows_of(s);
+    switch (s->step->kind) {
     case MQ_STEP_APPLY:
         k->apply(&r);
         return;
@@ -256,21 +323,34 @@ static void run_rows(const run_state *run, const mq_train_step *s, uint8_t *cons
         k->grad(&r);
         return;
     case MQ_STEP_POOL:
-        windows->max_pool(&s->window, m[MQ_SLOT_SRC], m[MQ_SLOT_DST], m[MQ_SLOT_BIAS]);
-        return;
     case MQ_STEP_POOL_BACK:
-        windows->max_pool_back(&s->window, m[MQ_SLOT_SRC], m[MQ_SLOT_BIAS], m[MQ_SLOT_DST]);
+        run_pool(s);
         return;
     case MQ_STEP_MAPPED:
     case MQ_STEP_MAPPED_BACK:
-        run_mapped(run, s, m, &r);
+        run_mapped(s, &r);
         return;
     case MQ_STEP_MEAN:
-        k->mean(&r, (float *)(void *)m[MQ_SLOT_DST]);
+        k->mean(&r, (float *)(void *)s->m[MQ_SLOT_DST] + s->first);
         return;
     default:
-        k->mean_back(&r, (const float *)(const void *)m[MQ_SLOT_SRC]);
+        k->mean_back(&r, (const float *)(const void *)s->m[MQ_SLOT_SRC] + s->first);
     }
+}
+
+/* count steps on the same channels, block by block, so that a block stays in the caches between them; seconds
+ * [count]: how long each of them took; NULL: not wanted. */
+static void run_rows(const run_state *run, const mq_train_step *steps, size_t count, uint8_t *(*m)[MQ_SLOTS],
+                     size_t picture, double *seconds) {
+    share s = {.run = run, .channels = mq_train_block(run->t, steps->channels), .picture = picture};
+    for (; s.first < steps->channels; s.first += s.channels)
+        for (size_t i = 0; i < count; i++) {
+            const double start = seconds ? mq_seconds() : 0;
+            s.step = &steps[i];
+            s.m = m[i];
+            run_share(&s);
+            if (seconds) seconds[i] += mq_seconds() - start;
+        }
 }
 
 MQ_MUST_USE static mq_status run_kernel(mq_err *err, const run_state *run, const mq_train_worker *w,
@@ -285,31 +365,53 @@ cleanup:
     return status;
 }
 
+/* Where the tensors of a step lie; item: the loop's. */
+static void find_tensors(const run_state *run, const mq_train_worker *w, const mq_train_loop *loop,
+                         size_t item, const mq_train_step *s, uint8_t *m[MQ_SLOTS]) {
+    for (size_t slot = 0; slot < MQ_SLOTS; slot++)
+        m[slot] = s->buffers[slot] == MQ_NONE
+                      ? NULL
+                      : address(run, w, s->buffers[slot], loop->each == MQ_EACH_PICTURE ? item : 0);
+    if (s->grads_at != MQ_NONE) m[MQ_SLOT_DST] = (uint8_t *)(run->t->grads + s->grads_at);
+}
+
+/* Steps of a run took so much of the processor's time in all, shared out by the time of each. */
+static void note_times(const run_state *run, const mq_train_worker *w, size_t first, size_t count,
+                       const double *seconds, double took) {
+    double *times = run->t->times + (size_t)(w - run->t->workers) * run->t->step_count + first, all = 0;
+    for (size_t i = 0; i < count; i++) all += seconds[i];
+    for (size_t i = 0; i < count; i++) times[i] += all > 0 ? took * seconds[i] / all : 0;
+}
+
+/* count steps from `first` on: one, or some on the same channels. */
+MQ_MUST_USE static mq_status run_steps(mq_err *err, const run_state *run, const mq_train_worker *w,
+                                       const mq_train_loop *loop, size_t item, size_t first) {
+    mq_status status = MQ_OK;
+    const mq_train_step *s = &run->t->steps[first];
+    const size_t count = mq_train_run(run->t, loop, first);
+    const double start = run->t->times ? mq_thread_seconds() : 0;
+    double seconds[MQ_RUN_MAX] = {count == 1 ? 1.0 : 0.0};
+    uint8_t *m[MQ_RUN_MAX][MQ_SLOTS];
+    for (size_t i = 0; i < count; i++) find_tensors(run, w, loop, item, &s[i], m[i]);
+    if (s->kind == MQ_STEP_KERNEL)
+        MQ_TRY(run_kernel(err, run, w, first, m[0]));
+    else if (s->kind == MQ_STEP_REDUCE)
+        reduce(run, s, m[0]);
+    else if (s->kind == MQ_STEP_OUTER)
+        run_outer(run, s, m[0], loop->each == MQ_EACH_PART ? run->n : 1, loop->parts ? item : 0,
+                  loop->parts ? loop->parts : 1);
+    else
+        run_rows(run, s, count, m, item, run->t->times && count > 1 ? seconds : NULL);
+    if (run->t->times) note_times(run, w, first, count, seconds, mq_thread_seconds() - start);
+cleanup:
+    return status;
+}
+
 MQ_MUST_USE static mq_status run_loop(mq_err *err, const run_state *run, const mq_train_worker *w,
                                       const mq_train_loop *loop, size_t item) {
     mq_status status = MQ_OK;
-    for (size_t i = loop->first; i < loop->first + loop->count; i++) {
-        const mq_train_step *s = &run->t->steps[i];
-        uint8_t *m[MQ_SLOTS];
-        for (size_t slot = 0; slot < MQ_SLOTS; slot++)
-            m[slot] = s->buffers[slot] == MQ_NONE
-                          ? NULL
-                          : address(run, w, s->buffers[slot], loop->each == MQ_EACH_PICTURE ? item : 0);
-        if (s->grads_at != MQ_NONE) m[MQ_SLOT_DST] = (uint8_t *)(run->t->grads + s->grads_at);
-        const double start = run->t->times ? mq_thread_seconds() : 0;
-        if (s->kind == MQ_STEP_KERNEL)
-            MQ_TRY(run_kernel(err, run, w, i, m));
-        else if (s->kind == MQ_STEP_REDUCE)
-            reduce(run, s, m);
-        else if (s->kind == MQ_STEP_OUTER)
-            run_outer(run, s, m, loop->each == MQ_EACH_PART ? run->n : 1, loop->parts ? item : 0,
-                      loop->parts ? loop->parts : 1);
-        else
-            run_rows(run, s, m, item);
-        if (run->t->times)
-            run->t->times[(size_t)(w - run->t->workers) * run->t->step_count + i] += mq_thread_seconds() -
-                                                                                     start;
-    }
+    for (size_t i = loop->first; i < loop->first + loop->count; i += mq_train_run(run->t, loop, i))
+        MQ_TRY(run_steps(err, run, w, loop, item, i));
 cleanup:
     return status;
 }

@@ -10,7 +10,7 @@
 #include "net/depthwise.h"
 #include "net/dnn.h"
 #include "net/mapped.h"
-#include "net/outer.h"
+#include "net/outer_blocks.h"
 #include "net/plan.h"
 #include "net/rows.h"
 #include "net/trainable.h"
@@ -89,7 +89,8 @@ typedef struct {
     float *mean, *inverse;     /* of the pass; 1 / sqrt(variance + epsilon) */
     float *scale, *shift;      /* the affine map of the pass */
     float *mean_grad, *factor; /* see rows.h */
-    double *sums;              /* [batch, 2, channels], owned */
+    double *sums;              /* [batch, channels / block, 2, block], owned */
+    size_t block;              /* mq_train_block */
 } mq_norm;
 
 /* One of oneDNN's convolutions: a plain one, or either half of a separable one. */
@@ -128,6 +129,7 @@ struct mq_trainable {
     mq_outer_fn outer;
     mq_dtype dtype;
     bool batch_statistics;
+    bool blocked;              /* channels lie in blocks of MQ_BLOCK; else last */
     size_t boundary, features; /* node; numbers of a result */
     size_t batch;              /* pictures of a pass: of the whole step, or of a slice */
     mq_tensor_place *tensors;
@@ -159,6 +161,16 @@ struct mq_trainable {
     size_t n;      /* pictures of the last forward pass; 0: none yet */
     double *times; /* [workers, steps] seconds; NULL: not measured. Owned */
 };
+
+/* Channels that lie together in a tensor of so many. */
+static inline size_t mq_train_block(const mq_trainable *t, size_t channels) {
+    return !t->blocked ? channels : channels % MQ_BLOCK ? 1 : MQ_BLOCK;
+}
+
+/* Steps from `first` on that a picture takes block by block: they only go through channels, as many of them.
+ */
+enum { MQ_RUN_MAX = 8 };
+size_t mq_train_run(const mq_trainable *t, const mq_train_loop *loop, size_t first);
 
 /* How often the work of a loop is done for n pictures. */
 size_t mq_train_items(const mq_train_loop *loop, size_t n);

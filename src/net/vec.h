@@ -1,12 +1,11 @@
-/* vec.h: numbers in f32 or bf16 memory, and vectors of them for rows.c and windows.c, which compile one body
+/* vec.h: vectors of numbers in f32 or bf16 memory for rows.c and windows.c, which compile one body
  * of each kernel for three instruction sets and two number formats. Every variant rounds at the same places,
  * so all give the same bytes. */
 #ifndef MQ_VEC_H
 #define MQ_VEC_H
 
+#include "net/number.h"
 #include "net/program.h"
-
-#include <string.h>
 
 /* Vectors go by pointer: by value their calling convention would depend on the instruction set. */
 enum { LANES = 8 };
@@ -15,33 +14,11 @@ typedef uint32_t words __attribute__((vector_size(4 * LANES), aligned(4), may_al
 typedef uint8_t bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
 typedef uint16_t halves __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
 
-#define BODY __attribute__((always_inline)) static inline
-
-/* Of numbers in memory; BF16_FAST: by the processor's own instructions, to the same bits. */
-typedef enum { F32, BF16, BF16_FAST } number_format;
 /* Where the compiler drops the variants that have no such instructions before it looks at their operands. */
 #if defined __x86_64__ && defined __OPTIMIZE__ && !defined __clang__ && !defined __SANITIZE_ADDRESS__ &&     \
     !defined __SANITIZE_THREAD__
 #define FAST
 #endif
-
-BODY float number(const void *p, size_t i, number_format format) {
-    float value;
-    if (format == F32) return ((const float *)p)[i];
-    const uint32_t bits = (uint32_t)((const uint16_t *)p)[i] << 16;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-/* To the nearest bf16, ties to even, as vcvtneps2bf16 does: what is too small for a normal number is a zero,
- * NaNs become quiet and keep their upper bits. */
-BODY uint16_t half_of(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    if (value != value) return (uint16_t)(bits >> 16 | 0x40);
-    if (!(bits & 0x7F800000)) return (uint16_t)(bits >> 16 & 0x8000);
-    return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
-}
 
 /* The same of LANES numbers. */
 BODY void halves_of(const vec *v, halves *out, number_format format) {
@@ -111,10 +88,6 @@ BODY void round_to(vec *v, number_format format) {
 
 BODY void channel(vec *v, const float *p, size_t c) {
     *v = *(const vec *)(p + c);
-}
-
-BODY size_t least(size_t a, size_t b) {
-    return a < b ? a : b;
 }
 
 /* whole: channels are a multiple of LANES. Like all flags below it is a constant wherever it costs time. */

@@ -4,112 +4,142 @@
 
 #include "net/vec.h"
 
-enum { PLACES = 256 };
-
+/* By way of 16 bits, for which there are instructions. */
 BODY void get_places(words *place, const uint8_t *p, size_t n) {
     if (n == LANES)
-        *place = __builtin_convertvector(*(const bytes *)p, words);
+        *place = __builtin_convertvector(__builtin_convertvector(*(const bytes *)p, halves), words);
     else
         for (size_t k = 0; k < n; k++) (*place)[k] = p[k];
 }
 
 BODY void put_places(const words *place, uint8_t *p, size_t n) {
     if (n == LANES)
-        *(bytes *)p = __builtin_convertvector(*place, bytes);
+        *(bytes *)p = __builtin_convertvector(__builtin_convertvector(*place, halves), bytes);
     else
         for (size_t k = 0; k < n; k++) p[k] = (uint8_t)(*place)[k];
 }
 
-/* What meets at one pixel: offsets of the other side's rows, and places in the window. */
+/* Neighbours along one side. */
 typedef struct {
-    size_t count, offset[PLACES];
-    uint32_t place[PLACES];
-} pool_meeting;
+    size_t first, end;
+} span;
 
-/* The pixels that window `at` reads, those outside left out. */
-BODY void meet_window(const mq_window *w, size_t at, pool_meeting *m) {
-    const size_t y = at / w->out_w * w->stride, x = at % w->out_w * w->stride;
-    m->count = 0;
-    for (size_t k = 0; k < w->kernel * w->kernel; k++) {
-        const size_t sy = y + k / w->kernel - w->top,
-                     sx = x + k % w->kernel - w->left; /* wrap above the edge */
-        if (sy >= w->h || sx >= w->w) continue;
-        m->offset[m->count] = (sy * w->w + sx) * w->c;
-        m->place[m->count++] = (uint32_t)k;
-    }
+/* Places of window `at` inside a side of so many pixels. */
+BODY span inside(const mq_window *w, size_t at, size_t before, size_t pixels) {
+    const size_t begin = at * w->stride;
+    return (span){begin < before ? before - begin : 0, least(w->kernel, pixels + before - begin)};
 }
 
-/* The windows that read a pixel, in order: their corners lie at most kernel - 1 before it. */
-BODY void meet_pixel(const mq_window *w, size_t pixel, pool_meeting *m) {
-    const size_t y = pixel / w->w + w->top, x = pixel % w->w + w->left;
-    const size_t y0 = y < w->kernel ? 0 : (y - w->kernel) / w->stride + 1;
-    const size_t x0 = x < w->kernel ? 0 : (x - w->kernel) / w->stride + 1;
-    m->count = 0;
-    for (size_t wy = y0; wy * w->stride <= y && wy < w->out_h; wy++)
-        for (size_t wx = x0; wx * w->stride <= x && wx < w->out_w; wx++) {
-            m->offset[m->count] = (wy * w->out_w + wx) * w->c;
-            m->place[m->count++] = (uint32_t)((y - wy * w->stride) * w->kernel + (x - wx * w->stride));
+/* The windows that read pixel `at`, which only goes up; their corners lie at most kernel - 1 before it. */
+BODY void follow(const mq_window *w, size_t at, size_t windows, span *s) {
+    while (s->first * w->stride + w->kernel <= at) s->first++;
+    while (s->end < windows && s->end * w->stride <= at) s->end++;
+}
+
+/* Channels are whole vectors of them, or one vector; places are wanted. */
+typedef struct {
+    bool whole, one, placed;
+} pool_flags;
+
+/* The window by value: a store may alias it, but not this. */
+BODY mq_window own_window(const mq_window *window, pool_flags f) {
+    mq_window own = *window;
+    if (f.one) own.c = LANES;
+    return own;
+}
+
+/* n channels of the pixels that a window sees: number i of a is the first, at the window's places y and x. */
+typedef struct {
+    const void *a;
+    size_t i, n;
+    span y, x;
+} sight;
+
+/* The largest of them, and where it stood. */
+BODY void largest(const mq_window *w, const sight *s, number_format format, vec *best, words *place) {
+    size_t row = s->i;
+    vec v;
+    get(best, s->a, row, s->n, format);
+    *place = (words){0} + (uint32_t)(s->y.first * w->kernel + s->x.first);
+    for (size_t ky = s->y.first; ky < s->y.end; ky++, row += w->w * w->c)
+        for (size_t kx = s->x.first, at = row; kx < s->x.end; kx++, at += w->c) {
+            get(&v, s->a, at, s->n, format);
+            const words more = (words)(v > *best) | (words)(v != v);
+            const words here = (words){0} + (uint32_t)(ky * w->kernel + kx);
+            *best = (vec)(((words)v & more) | ((words)*best & ~more));
+            *place = (here & more) | (*place & ~more);
         }
 }
 
 BODY void max_pool_rows(const mq_window *window, const void *a, void *out, uint8_t *places,
-                        number_format format, bool whole) {
-    const mq_window own = *window, *const w = &own;
-    pool_meeting m;
-    for (size_t at = 0; at < w->out_h * w->out_w; at++) {
-        meet_window(w, at, &m);
-        for (size_t c = 0; c < w->c; c += LANES) {
-            const size_t n = lanes_at(c, w->c, whole);
-            words place = (words){0} + m.place[0];
-            vec best, v;
-            get(&best, a, m.offset[0] + c, n, format);
-            for (size_t k = 1; k < m.count; k++) {
-                get(&v, a, m.offset[k] + c, n, format);
-                const words more = (words)(v > best) | (words)(v != v), here = (words){0} + m.place[k];
-                best = (vec)(((words)v & more) | ((words)best & ~more));
-                place = (here & more) | (place & ~more);
+                        number_format format, pool_flags f) {
+    const mq_window own = own_window(window, f), *const w = &own;
+    for (size_t row = 0, to = 0; row < w->out_h; row++) {
+        const span y = inside(w, row, w->top, w->h);
+        for (size_t column = 0; column < w->out_w; column++, to += w->c) {
+            const span x = inside(w, column, w->left, w->w);
+            const size_t at_y = row * w->stride + y.first - w->top,
+                         at_x = column * w->stride + x.first - w->left;
+            for (size_t c = 0; c < w->c; c += LANES) {
+                const sight s = {a, (at_y * w->w + at_x) * w->c + c, lanes_at(c, w->c, f.whole), y, x};
+                vec best;
+                words place;
+                largest(w, &s, format, &best, &place);
+                put(&best, out, to + c, s.n, format);
+                if (f.placed) put_places(&place, places + to + c, s.n);
             }
-            put(&best, out, at * w->c + c, n, format);
-            put_places(&place, places + at * w->c + c, n);
         }
     }
 }
 
 BODY void max_pool_body(const mq_window *window, const void *a, void *out, uint8_t *places,
                         number_format format) {
-    if (is_whole(window->c))
-        max_pool_rows(window, a, out, places, format, true);
+    if (window->c == LANES && !places)
+        max_pool_rows(window, a, out, places, format, (pool_flags){true, true, false});
+    else if (window->c == LANES)
+        max_pool_rows(window, a, out, places, format, (pool_flags){true, true, true});
+    else if (is_whole(window->c))
+        max_pool_rows(window, a, out, places, format, (pool_flags){true, false, places});
     else
-        max_pool_rows(window, a, out, places, format, false);
+        max_pool_rows(window, a, out, places, format, (pool_flags){false, false, places});
 }
 
 /* A pixel gets the gradients of the windows that chose it, added in the order of windows. */
 BODY void max_pool_back_rows(const mq_window *window, const void *a, const uint8_t *places, void *out,
-                             number_format format, bool whole) {
-    const mq_window own = *window, *const w = &own;
-    pool_meeting m;
-    for (size_t pixel = 0; pixel < w->h * w->w; pixel++) {
-        meet_pixel(w, pixel, &m);
-        for (size_t c = 0; c < w->c; c += LANES) {
-            const size_t n = lanes_at(c, w->c, whole);
-            vec sum = {0}, g;
-            for (size_t k = 0; k < m.count; k++) {
-                words place = {0};
-                get(&g, a, m.offset[k] + c, n, format);
-                get_places(&place, places + m.offset[k] + c, n);
-                sum += (vec)((words)g & (words)(place == m.place[k]));
+                             number_format format, pool_flags f) {
+    const mq_window own = own_window(window, f), *const w = &own;
+    span wy = {0, 0};
+    for (size_t y = w->top, to = 0; y < w->h + w->top; y++) {
+        span wx = {0, 0};
+        follow(w, y, w->out_h, &wy);
+        for (size_t x = w->left; x < w->w + w->left; x++, to += w->c) {
+            follow(w, x, w->out_w, &wx);
+            for (size_t c = 0; c < w->c; c += LANES) {
+                const size_t n = lanes_at(c, w->c, f.whole);
+                vec sum = {0}, g;
+                for (size_t i = wy.first; i < wy.end; i++)
+                    for (size_t k = wx.first; k < wx.end; k++) {
+                        const size_t at = (i * w->out_w + k) * w->c + c;
+                        words place = {0};
+                        get(&g, a, at, n, format);
+                        get_places(&place, places + at, n);
+                        sum += (vec)((words)g & (words)(place == (uint32_t)((y - i * w->stride) * w->kernel +
+                                                                            x - k * w->stride)));
+                    }
+                put(&sum, out, to + c, n, format);
             }
-            put(&sum, out, pixel * w->c + c, n, format);
         }
     }
 }
 
 BODY void max_pool_back_body(const mq_window *window, const void *a, const uint8_t *places, void *out,
                              number_format format) {
-    if (is_whole(window->c))
-        max_pool_back_rows(window, a, places, out, format, true);
+    if (window->c == LANES)
+        max_pool_back_rows(window, a, places, out, format, (pool_flags){true, true, true});
+    else if (is_whole(window->c))
+        max_pool_back_rows(window, a, places, out, format, (pool_flags){true, false, true});
     else
-        max_pool_back_rows(window, a, places, out, format, false);
+        max_pool_back_rows(window, a, places, out, format, (pool_flags){false, false, true});
 }
 
 /* All kernels for one instruction set and number format, and their table. */

@@ -1,7 +1,6 @@
-/* windows.h: what slides a window over a picture while a network trains, beside convolutions: pools.
- * Pictures are NHWC, one at a time; numbers are f32 or bf16 in memory
- * and f32 in between. A result depends neither on the instruction set nor on threads: channels never mix and
- * pixels are added in order. */
+/* windows.h: what slides a window over a picture beside convolutions: pools. Pictures are NHWC, one at a
+ * time; numbers are f32 or bf16 in memory and f32 in between. A result depends neither on the instruction set
+ * nor on threads: channels never mix and pixels are added in order. */
 #ifndef MQ_WINDOWS_H
 #define MQ_WINDOWS_H
 
@@ -9,8 +8,8 @@
 #include "net/graph.h"
 
 typedef struct {
-    /* Largest of each window of a, and where it stood in the window (the first of equals), [out_h, out_w, c].
-     */
+    /* Largest of each window of a, and where it stood in the window (the first of equals), [out_h, out_w, c];
+     * places NULL: not wanted. */
     void (*max_pool)(const mq_window *w, const void *a, void *out, uint8_t *places);
     /* Its gradient: a [out_h, out_w, c] -> out [h, w, c]. */
     void (*max_pool_back)(const mq_window *w, const void *a, const uint8_t *places, void *out);

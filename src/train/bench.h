@@ -30,10 +30,11 @@ typedef struct {
     double seconds[MQ_BENCH_STEPS]; /* of a batch each, sorted */
     double img_s;                   /* by their median */
     size_t memory;                  /* bytes planned for the network, with Adam's state where it trains */
-    mq_peak peak;                   /* measured just before */
+    double peak_flops;              /* mq_peak_flops: the median of what it was before and after each step */
+    double bandwidth;               /* mq_peak_bandwidth, measured before */
     mq_work picture;                /* of all passes over one picture, what is done again left out of flops */
-    double limit_img_s; /* what peak allows: all products at its pace; in training on batch statistics also
-                           six passes to memory over what each batch norm takes in: written, read to be
+    double limit_img_s; /* what both allow: all products at the peak's pace; in training on batch statistics
+                           also six passes to memory over what each batch norm takes in: written, read to be
                            normalised, read again for either gradient, and its gradient written and read */
     mq_measure *layers; /* [layer_count]; owned */
     size_t layer_count, layer_capacity;

@@ -110,7 +110,7 @@ static void check(const example *e) {
     void *source = tensor(e, SOURCE), *gradient = tensor(e, GRADIENT), *old = tensor(e, OLD),
          *out = tensor(e, 7);
     float *scale = floats(SCALE, e->c), *shift = floats(SHIFT, e->c), *weights = floats(WEIGHTS, 9 * e->c),
-          *back = floats(8, 9 * e->c), *scratch = malloc(mq_mapped_scratch(&window));
+          *back = floats(8, 9 * e->c), *scratch = malloc(mq_mapped_scratch());
     double sums[2 * 64];
     const double mark = number_at(e, out, count), mark_back = (double)back[9 * e->c];
     const mq_mapped m = {.window = window,
@@ -119,6 +119,7 @@ static void check(const example *e) {
                          .shift = e->scaled ? shift : NULL,
                          .relu = e->relu,
                          .weights = weights,
+                         .apart = e->c,
                          .scratch = scratch};
     const mq_rows below = {.pixels = e->h * e->w,
                            .channels = e->c,
@@ -161,6 +162,22 @@ static void test_widths(void **state) {
                              .below = true});
 }
 
+/* Rows too long for one strip. */
+static void test_strips(void **state) {
+    (void)state;
+    for (size_t width = 151; width <= 321; width += 85)
+        for (int bf16 = 0; bf16 < 2; bf16++)
+            check(&(example){.h = 3,
+                             .w = width,
+                             .c = 9,
+                             .dtype = bf16 ? MQ_BF16 : MQ_F32,
+                             .scaled = true,
+                             .relu = true,
+                             .sums = true,
+                             .weights = true,
+                             .below = true});
+}
+
 /* All that may be there or not; pictures of one row and of two. */
 static void test_kinds(void **state) {
     (void)state;
@@ -178,6 +195,7 @@ static void test_kinds(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_widths), cmocka_unit_test(test_kinds)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_widths), cmocka_unit_test(test_strips),
+                                       cmocka_unit_test(test_kinds)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,9 +1,10 @@
-/* test_outer.c: gradients of weights in the instruction set that ONEDNN_MAX_CPU_ISA leaves, against sums of
- * doubles: windows of all kinds, odd sizes, gaps between pictures, and any number of parts. */
+/* test_outer.c: gradients of weights in the instruction set that ONEDNN_MAX_CPU_ISA leaves, and of tensors in
+ * blocks of channels, against sums of doubles: windows of all kinds, odd sizes, gaps between pictures, and
+ * any number of parts. */
 #include "unit/unit.h"
 
 #include "base/rng.h"
-#include "net/outer.h"
+#include "net/outer_blocks.h"
 #include "net/program.h"
 
 #include <math.h>
@@ -16,6 +17,15 @@ typedef struct {
     size_t n, side, c, filters, kernel, stride;
     bool same;
 } shape;
+
+/* How channels lie. */
+typedef enum { LAST, BLOCKS } order;
+
+/* Where number c of a pixel lies. */
+static size_t place(order o, size_t pixels, size_t channels, size_t pixel, size_t c) {
+    const size_t block = o == LAST ? channels : channels % MQ_BLOCK ? 1 : MQ_BLOCK;
+    return (c / block * pixels + pixel) * block + c % block;
+}
 
 static mq_window window_of(const shape *s) {
     const mq_node node = {.kernel = s->kernel, .stride = s->stride, .same = s->same};
@@ -50,63 +60,70 @@ static uint8_t *pictures(size_t n, size_t numbers, uint64_t seed, mq_dtype dtype
 }
 
 /* One number of the sum, and the sum of its terms' sizes. */
-static double wanted(const mq_window *w, const shape *s, size_t row, size_t f, mq_dtype dtype, double *size) {
+static double wanted(const shape *s, order o, size_t at_sum, mq_dtype dtype, double *size) {
+    const mq_window own = window_of(s), *const w = &own;
+    const size_t row = at_sum / s->filters, f = at_sum % s->filters, pixels = w->out_h * w->out_w;
     const size_t tap = row / s->c, c = row % s->c, ky = tap / s->kernel, kx = tap % s->kernel;
     double sum = 0;
     *size = 0;
-    for (size_t i = 0; i < s->n * w->out_h * w->out_w; i++) {
-        const size_t picture = i / (w->out_h * w->out_w), at = i % (w->out_h * w->out_w);
+    for (size_t i = 0; i < s->n * pixels; i++) {
+        const size_t picture = i / pixels, at = i % pixels;
         const size_t y = at / w->out_w * s->stride + ky - w->top,
                      x = at % w->out_w * s->stride + kx - w->left;
         if (y >= w->h || x >= w->w) continue;
-        const double a = (double)draw(((picture * w->h + y) * w->w + x) * s->c + c, dtype);
-        const double g = (double)draw(1000000 + i * s->filters + f, dtype);
+        const size_t seen = place(o, w->h * w->w, s->c, y * w->w + x, c);
+        const size_t made = place(o, pixels, s->filters, at, f);
+        const double a = (double)draw(picture * w->h * w->w * s->c + seen, dtype);
+        const double g = (double)draw(1000000 + picture * pixels * s->filters + made, dtype);
         sum += a * g;
         *size += fabs(a * g);
     }
     return sum;
 }
 
-static float *run(const shape *s, mq_dtype dtype, const uint8_t *source, const uint8_t *gradient,
+static float *run(const shape *s, order o, mq_dtype dtype, const uint8_t *source, const uint8_t *gradient,
                   size_t parts) {
     const mq_window w = window_of(s);
+    const size_t room = o == LAST ? mq_outer_scratch(&w, s->filters, parts)
+                                  : mq_outer_blocks_scratch(&w, parts);
     const size_t count = s->kernel * s->kernel * s->c * s->filters, bytes = mq_dtype_size(dtype);
     float *sum = malloc((count + 1) * sizeof *sum);
-    void *scratch = aligned_alloc(64, (mq_outer_scratch(&w, s->filters, parts) + 63) / 64 * 64);
+    void *scratch = aligned_alloc(64, (room + 64) / 64 * 64);
     assert_non_null(sum);
     assert_non_null(scratch);
     for (size_t i = 0; i <= count; i++) sum[i] = NAN; /* whatever was there is no part of it */
     for (size_t part = 0; part < parts; part++) {
-        memset(scratch, 0xFF, mq_outer_scratch(&w, s->filters, parts));
-        mq_outer_of(dtype)(&(mq_outer){.window = w,
-                                       .filters = s->filters,
-                                       .source = source,
-                                       .gradient = gradient,
-                                       .source_bytes = (w.h * w.w * w.c + GAP) * bytes,
-                                       .gradient_bytes = (w.out_h * w.out_w * s->filters + GAP) * bytes,
-                                       .sum = sum,
-                                       .scratch = scratch},
-                           part, parts);
+        memset(scratch, 0xFF, room);
+        const mq_outer_fn fn = o == LAST ? mq_outer_of(dtype) : mq_outer_blocks;
+        fn(&(mq_outer){.window = w,
+                       .filters = s->filters,
+                       .source = source,
+                       .gradient = gradient,
+                       .source_bytes = (w.h * w.w * w.c + GAP) * bytes,
+                       .gradient_bytes = (w.out_h * w.out_w * s->filters + GAP) * bytes,
+                       .sum = sum,
+                       .scratch = scratch},
+           part, parts);
     }
     assert_true(isnan(sum[count])); /* nothing behind the end */
     free(scratch);
     return sum;
 }
 
-static void check(const shape *s, mq_dtype dtype) {
+static void check(const shape *s, order o, mq_dtype dtype) {
     const mq_window w = window_of(s);
     const size_t rows = s->kernel * s->kernel * s->c, count = rows * s->filters;
     uint8_t *source = pictures(s->n, w.h * w.w * w.c, 0, dtype);
     uint8_t *gradient = pictures(s->n, w.out_h * w.out_w * s->filters, 1000000, dtype);
-    float *sum = run(s, dtype, source, gradient, 1);
+    float *sum = run(s, o, dtype, source, gradient, 1);
     for (size_t i = 0; i < count; i++) {
         double size;
-        const double want = wanted(&w, s, i / s->filters, i % s->filters, dtype, &size);
+        const double want = wanted(s, o, i, dtype, &size);
         if (!(fabs((double)sum[i] - want) <= 1e-6 * size + 1e-30))
             fail_msg("number %zu: %g instead of %g", i, (double)sum[i], want);
     }
     for (size_t parts = 2; parts <= mq_outer_parts(&w) && parts < 6; parts++) {
-        float *cut = run(s, dtype, source, gradient, parts);
+        float *cut = run(s, o, dtype, source, gradient, parts);
         assert_memory_equal(cut, sum, count * sizeof *sum);
         free(cut);
     }
@@ -126,16 +143,40 @@ static const shape shapes[] = {
 
 static void test_f32(void **state) {
     (void)state;
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) check(&shapes[i], MQ_F32);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) check(&shapes[i], LAST, MQ_F32);
 }
 
 static void test_bf16(void **state) {
     (void)state;
     if (mq_dtype_auto() != MQ_BF16) skip();
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) check(&shapes[i], MQ_BF16);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) check(&shapes[i], LAST, MQ_BF16);
+}
+
+/* Tensors in blocks: one to four blocks of filters, pixels for several stretches, windows at the edges. */
+static const shape block_shapes[] = {
+    {3, 5, 64, 96, 1, 1, false},  {2, 29, 24, 8, 1, 1, false}, {1, 3, 16, 16, 1, 1, false},
+    {3, 7, 8, 104, 1, 1, false},  {2, 1, 8, 8, 1, 1, true},    {2, 9, 16, 24, 1, 2, true},
+    {2, 11, 3, 32, 3, 2, false},  {2, 6, 8, 16, 3, 1, true},   {1, 8, 5, 8, 3, 2, true},
+    {1, 20, 32, 64, 3, 1, false}, {1, 40, 16, 8, 1, 2, true},  {1, 3, 1, 8, 1, 1, false},
+};
+
+static bool has_avx2(void) {
+#ifdef __x86_64__
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#else
+    return true;
+#endif
+}
+
+static void test_blocks(void **state) {
+    (void)state;
+    if (!has_avx2()) skip();
+    for (size_t i = 0; i < sizeof block_shapes / sizeof *block_shapes; i++)
+        check(&block_shapes[i], BLOCKS, MQ_F32);
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_f32), cmocka_unit_test(test_bf16)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_f32), cmocka_unit_test(test_bf16),
+                                       cmocka_unit_test(test_blocks)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

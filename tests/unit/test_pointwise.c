@@ -15,12 +15,12 @@ typedef struct {
 } shape;
 
 static const shape shapes[] = {
-    {1, 1, 1, 1, false, false, false, false},    {5, 3, 7, 1, false, true, false, false},
-    {9, 40, 24, 1, false, false, false, true},   {9, 17, 33, 1, false, true, true, true},
-    {7, 600, 25, 1, false, true, true, true},    {9, 8, 16, 2, false, true, true, false},
-    {10, 300, 26, 2, false, false, false, true}, {5, 3, 7, 1, true, false, false, false},
-    {9, 24, 40, 1, true, false, false, false},   {9, 33, 17, 2, true, false, false, false},
-    {10, 26, 300, 2, true, false, false, false}, {4, 25, 600, 1, true, false, false, false},
+    {1, 8, 8, 1, false, false, false, false},    {5, 8, 16, 1, false, true, false, false},
+    {9, 40, 24, 1, false, false, false, true},   {9, 16, 32, 1, false, true, true, true},
+    {7, 600, 24, 1, false, true, true, true},    {9, 8, 16, 2, false, true, true, false},
+    {10, 304, 56, 2, false, false, false, true}, {5, 8, 16, 1, true, false, false, false},
+    {9, 24, 40, 1, true, false, false, false},   {9, 32, 16, 2, true, false, false, false},
+    {10, 24, 304, 2, true, false, false, false}, {4, 40, 600, 1, true, false, false, false},
 };
 
 static float draw(uint32_t what, size_t i) {
@@ -36,30 +36,37 @@ static float *drawn(uint32_t what, size_t count) {
     return p;
 }
 
+/* Tensors of so many pixels and channels in blocks: where number c of a pixel lies. */
+static size_t place(size_t pixels, size_t pixel, size_t c) {
+    return (c / MQ_BLOCK * pixels + pixel) * MQ_BLOCK + c % MQ_BLOCK;
+}
+
 /* Weights drawn as [c, filters], in panels. */
 static float *panels(const shape *s) {
     const size_t inner = s->back ? s->filters : s->c, outer = s->back ? s->c : s->filters;
-    const size_t count = (outer + MQ_POINTWISE_PANEL - 1) / MQ_POINTWISE_PANEL * inner * MQ_POINTWISE_PANEL;
+    const size_t count = (outer + MQ_BLOCK - 1) / MQ_BLOCK * inner * MQ_BLOCK;
     float *p = calloc(count, sizeof *p);
     assert_non_null(p);
     for (size_t i = 0; i < inner; i++)
         for (size_t o = 0; o < outer; o++)
-            p[(o / MQ_POINTWISE_PANEL * inner + i) * MQ_POINTWISE_PANEL + o % MQ_POINTWISE_PANEL] = draw(
+            p[(o / MQ_BLOCK * inner + i) * MQ_BLOCK + o % MQ_BLOCK] = draw(
                 WEIGHTS, s->back ? o * s->filters + i : i * s->filters + o);
     return p;
 }
 
 /* Number o of the pixel at (y, x) of the result; *size: the sum of its terms' sizes. */
 static double wanted(const shape *s, const mq_pointwise *p, size_t y, size_t x, size_t o, double *size) {
-    const size_t inner = s->back ? s->filters : s->c, outer = s->back ? s->c : s->filters, t = s->stride;
-    const size_t width = s->back ? p->window.w : p->window.out_w, at = (y * width + x) * outer + o;
+    const size_t inner = s->back ? s->filters : s->c, t = s->stride;
+    const size_t width = s->back ? p->window.w : p->window.out_w, large = p->window.h * p->window.w,
+                 small = p->window.out_h * p->window.out_w;
+    const size_t at = place(s->back ? large : small, y * width + x, o);
     double sum = s->sum ? (double)draw(OLD, at) : 0;
     *size = fabs(sum);
     if (s->back && (y % t || x % t)) return 0;
     const size_t pixel = s->back ? y / t * p->window.out_w + x / t : y * t * p->window.w + x * t;
     for (size_t i = 0; i < inner; i++) {
         const double w = (double)draw(WEIGHTS, s->back ? o * s->filters + i : i * s->filters + o);
-        const double term = w * (double)draw(SOURCE, pixel * inner + i);
+        const double term = w * (double)draw(SOURCE, place(s->back ? small : large, pixel, i));
         sum += term;
         *size += fabs(term);
     }
@@ -87,7 +94,8 @@ static void check(const shape *s, size_t cut) {
     for (size_t i = 0; i < count; i++) {
         double size;
         const double want = wanted(s, &p, i / outer / side, i / outer % side, i % outer, &size);
-        assert_true(fabs((double)result[i] - want) <= 1e-6 * size + 1e-7);
+        const double got = (double)result[place(side * side, i / outer, i % outer)];
+        assert_true(fabs(got - want) <= 1e-6 * size + 1e-7);
     }
     assert_true(result[count] == draw(OLD, count)); /* nothing is written behind the end */
     free(source);
@@ -115,16 +123,16 @@ static void test_shapes(void **state) {
 static void test_nan(void **state) {
     (void)state;
     if (!can_run()) skip();
-    const float source = NAN;
-    float weights[MQ_POINTWISE_PANEL] = {1}, result = 0;
-    const mq_pointwise p = {.window = {1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0},
-                            .filters = 1,
-                            .source = &source,
+    const float source[MQ_BLOCK] = {NAN};
+    float weights[MQ_BLOCK * MQ_BLOCK] = {1}, result[MQ_BLOCK] = {0};
+    const mq_pointwise p = {.window = {1, 1, 1, MQ_BLOCK, 1, 1, 1, 1, 0, 0, 0, 0},
+                            .filters = MQ_BLOCK,
+                            .source = source,
                             .weights = weights,
                             .relu = true,
-                            .result = &result};
+                            .result = result};
     mq_pointwise_run(&p, 0, mq_pointwise_items(&p));
-    assert_true(isnan(result));
+    assert_true(isnan(result[0]));
 }
 
 int main(void) {
