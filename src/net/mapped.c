@@ -13,8 +13,8 @@
 #include <math.h>
 #include <string.h>
 
-/* RING floats hold a row of a strip and a pixel on either side: 82 columns of 8 channels, or 19 of 32. Two
- * rings take 16 kB. */
+/* RING floats hold a row of a strip and a pixel on either side: 150 columns of 8 channels, or 36 of 32. Two
+ * rings take 29 kB. Sums of FEW pixels and what is left of their row are short enough for f32. */
 enum { SIDE = MQ_DEPTHWISE_SIDE, TAPS = SIDE * SIDE, RING = 1216, WIDEST = 32, LINE = 64, FEW = 40 };
 
 /* What a strip keeps, all in f32. What lies behind its channels is of no meaning. */

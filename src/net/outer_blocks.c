@@ -82,11 +82,12 @@ static bool is_blocked(const mq_window *w) {
     return w->c % BLOCK == 0;
 }
 
-/* Whether a panel's pixels lie as its window's, all of them or those of a row. */
+/* Whether a panel is a block of the source as it lies, through all its pixels. */
 static bool is_plain(const mq_window *w) {
     return is_blocked(w) && w->kernel == 1 && w->stride == 1;
 }
 
+/* Whether panels must be packed; else those of a row of pixels lie in the source at least. */
 static bool is_packed(const mq_window *w) {
     return !is_blocked(w) || w->stride != 1 || w->top || w->left || w->bottom || w->right;
 }
@@ -165,13 +166,14 @@ void mq_outer_blocks(const mq_outer *o, size_t part, size_t parts) {
     const mq_window *w = &o->window;
     const size_t panels = mq_outer_parts(w), pixels = w->out_h * w->out_w;
     /* A stretch of a packed or plain source goes on in the next row of pixels. */
-    const size_t whole = is_packed(w) || is_plain(w) ? pixels : w->out_w, cuts = pieces_of(whole, DEPTH);
+    const size_t whole = is_packed(w) || is_plain(w) ? pixels : w->out_w, cuts = pieces_of(whole, DEPTH),
+                 runs = pixels / whole;
     const job j = {.o = o,
                    .first = panels * part / parts * BLOCK,
                    .last = least(panels * (part + 1) / parts * BLOCK, rows_of(w)),
                    .packed = o->scratch};
-    for (size_t i = 0; i < w->n * (pixels / whole) * cuts; i++) {
-        const size_t run = i / cuts, cut = i % cuts, runs = pixels / whole;
+    for (size_t i = 0; i < w->n * runs * cuts; i++) {
+        const size_t run = i / cuts, cut = i % cuts;
         const size_t begin = whole * cut / cuts, end = whole * (cut + 1) / cuts;
         const stretch s = {run / runs, run % runs * whole + begin, end - begin};
         for (size_t row = j.first; is_packed(w) && row < j.last; row += BLOCK)

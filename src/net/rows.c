@@ -30,6 +30,19 @@ BODY extent extent_of(size_t channels) {
     return channels == LANES ? ONE : is_whole(channels) ? WHOLE : ANY;
 }
 
+/* Calls kernel with the extent as a constant. */
+#define BY_EXTENT(kernel, r, format)                                                                         \
+    switch (extent_of((r)->channels)) {                                                                      \
+    case ONE:                                                                                                \
+        kernel(r, format, ONE);                                                                              \
+        return;                                                                                              \
+    case WHOLE:                                                                                              \
+        kernel(r, format, WHOLE);                                                                            \
+        return;                                                                                              \
+    default:                                                                                                 \
+        kernel(r, format, ANY);                                                                              \
+    }
+
 /* The arguments by value: a store may alias them, but not these. */
 BODY mq_rows own_rows(const mq_rows *args, extent channels) {
     mq_rows own = *args;
@@ -78,16 +91,7 @@ BODY void apply_kinds(const mq_rows *r, number_format format, extent channels) {
 }
 
 BODY void apply_body(const mq_rows *r, number_format format) {
-    switch (extent_of(r->channels)) {
-    case ONE:
-        apply_kinds(r, format, ONE);
-        return;
-    case WHOLE:
-        apply_kinds(r, format, WHOLE);
-        return;
-    default:
-        apply_kinds(r, format, ANY);
-    }
+    BY_EXTENT(apply_kinds, r, format)
 }
 
 /* Sums of up to PANEL channels from first on over BLOCK pixels: short enough for f32, then added up in
@@ -152,18 +156,7 @@ BODY void stats_rows(const mq_rows *args, number_format format, extent channels)
     }
 }
 
-BODY void stats_body(const mq_rows *r, number_format format) {
-    switch (extent_of(r->channels)) {
-    case ONE:
-        stats_rows(r, format, ONE);
-        return;
-    case WHOLE:
-        stats_rows(r, format, WHOLE);
-        return;
-    default:
-        stats_rows(r, format, ANY);
-    }
-}
+BODY void stats_body(const mq_rows *r, number_format format){BY_EXTENT(stats_rows, r, format)}
 
 BODY void norm_back_rows(const mq_rows *args, number_format format, extent channels, bool batch) {
     const mq_rows own = own_rows(args, channels), *const r = &own;
@@ -278,18 +271,7 @@ BODY void grad_kinds(const mq_rows *r, number_format format, extent channels) {
         grad_rows(r, format, (grad_flags){channels, r->relu, r->scale_b, r->old, false});
 }
 
-BODY void grad_body(const mq_rows *r, number_format format) {
-    switch (extent_of(r->channels)) {
-    case ONE:
-        grad_kinds(r, format, ONE);
-        return;
-    case WHOLE:
-        grad_kinds(r, format, WHOLE);
-        return;
-    default:
-        grad_kinds(r, format, ANY);
-    }
-}
+BODY void grad_body(const mq_rows *r, number_format format){BY_EXTENT(grad_kinds, r, format)}
 
 BODY void mean_body(const mq_rows *r, float *means, number_format format) {
     for (size_t c = 0; c < r->channels; c += LANES) {

@@ -383,12 +383,12 @@ static void note_times(const run_state *run, const mq_train_worker *w, size_t fi
     for (size_t i = 0; i < count; i++) times[i] += all > 0 ? took * seconds[i] / all : 0;
 }
 
-/* count steps from `first` on: one, or some on the same channels. */
+/* The steps of a loop that are one run. */
 MQ_MUST_USE static mq_status run_steps(mq_err *err, const run_state *run, const mq_train_worker *w,
-                                       const mq_train_loop *loop, size_t item, size_t first) {
+                                       const mq_train_loop *loop, size_t item) {
     mq_status status = MQ_OK;
+    const size_t first = loop->first, count = loop->count;
     const mq_train_step *s = &run->t->steps[first];
-    const size_t count = mq_train_run(run->t, loop, first);
     const double start = run->t->times ? mq_thread_seconds() : 0;
     double seconds[MQ_RUN_MAX] = {count == 1 ? 1.0 : 0.0};
     uint8_t *m[MQ_RUN_MAX][MQ_SLOTS];
@@ -410,8 +410,11 @@ cleanup:
 MQ_MUST_USE static mq_status run_loop(mq_err *err, const run_state *run, const mq_train_worker *w,
                                       const mq_train_loop *loop, size_t item) {
     mq_status status = MQ_OK;
-    for (size_t i = loop->first; i < loop->first + loop->count; i += mq_train_run(run->t, loop, i))
-        MQ_TRY(run_steps(err, run, w, loop, item, i));
+    mq_train_loop now = *loop;
+    for (; now.first < loop->first + loop->count; now.first += now.count) {
+        now.count = mq_train_run(run->t, loop, now.first);
+        MQ_TRY(run_steps(err, run, w, &now, item));
+    }
 cleanup:
     return status;
 }
