@@ -49,11 +49,11 @@ typedef struct {
 typedef void (*row_fn)(const strip_row *r);
 
 /* What one instruction set gives for a format of tensors. */
-typedef struct {
-    size_t block; /* channels of a strip */
+struct mq_mapped_kernels {
+    size_t block, number; /* channels of a strip; bytes of a tensor's number */
     pack_fn widen, map;
     row_fn forward, below, weights;
-} kernels;
+};
 
 #define UNROLLED _Pragma("GCC unroll 10")
 
@@ -108,7 +108,16 @@ typedef struct {
         TILE(isa, format, block, 4)                                                                          \
         x += 4;                                                                                              \
     }                                                                                                        \
-    for (; x < r->columns; x++) TILE(isa, format, block, 1)
+    switch (r->columns - x) {                                                                                \
+    case 3:                                                                                                  \
+        TILE(isa, format, block, 3)                                                                          \
+        break;                                                                                               \
+    case 2:                                                                                                  \
+        TILE(isa, format, block, 2)                                                                          \
+        break;                                                                                               \
+    case 1:                                                                                                  \
+        TILE(isa, format, block, 1)                                                                          \
+    }
 
 /* COUNT pixels' part in the gradient of weights. */
 #define WEIGHTS(isa, block, COUNT)                                                                           \
@@ -122,28 +131,47 @@ typedef struct {
         }                                                                                                    \
     }
 
+/* Vector k of each pixel into a row of a ring. */
+#define PACK(isa, format, block, NUMBERS)                                                                    \
+    for (size_t x = 0; x < p.count; x++, from += pixel, to += block)                                         \
+        UNROLLED for (size_t k = 0; k < block / LANES_##isa; k++) {                                          \
+            const size_t c = k * LANES_##isa;                                                                \
+            if (c >= channels) break;                                                                        \
+            if (c * BYTES_##format % LINE == 0) __builtin_prefetch(from + c * BYTES_##format + p.ahead);     \
+            const VEC_##isa v = SOME_##format##_##isa(from + c * BYTES_##format, channels - c);              \
+            STORE_##isa(to + c, NUMBERS);                                                                    \
+        }
+
 /* Arguments are copied, as a store could change them as far as the compiler knows; flags are constants where
- * it costs time. */
+ * it costs time. The map is that of rows.h. */
 #define KERNELS(name, features, isa, format, block)                                                          \
-    features static void widen_##name(const packing *args, const uint8_t *from, float *to) {                 \
+    features BODY void widen_body_##name(const packing *args, const uint8_t *from, float *to,                \
+                                         size_t channels, size_t pixel) {                                    \
         const packing p = *args;                                                                             \
-        for (size_t x = 0; x < p.count; x++, from += p.pixel, to += block)                                   \
-            for (size_t c = 0; c < p.channels; c += LANES_##isa) {                                           \
-                if (c * BYTES_##format % LINE == 0) __builtin_prefetch(from + c * BYTES_##format + p.ahead); \
-                STORE_##isa(to + c, SOME_##format##_##isa(from + c * BYTES_##format, p.channels - c));       \
-            }                                                                                                \
+        PACK(isa, format, block, v)                                                                          \
     }                                                                                                        \
-    features static void map_##name(const packing *args, const uint8_t *from, float *to) {                   \
+    features static void widen_##name(const packing *p, const uint8_t *from, float *to) {                    \
+        if (p->channels == block && p->pixel == block * BYTES_##format)                                      \
+            widen_body_##name(p, from, to, block, block *BYTES_##format);                                    \
+        else                                                                                                 \
+            widen_body_##name(p, from, to, p->channels, p->pixel);                                           \
+    }                                                                                                        \
+    features BODY void map_body_##name(const packing *args, const uint8_t *from, float *to, size_t channels, \
+                                       size_t pixel) {                                                       \
         const packing p = *args;                                                                             \
         const VEC_##isa least = SPREAD_##isa(p.least);                                                       \
-        for (size_t x = 0; x < p.count; x++, from += p.pixel, to += block)                                   \
-            for (size_t c = 0; c < p.channels; c += LANES_##isa) {                                           \
-                if (c * BYTES_##format % LINE == 0) __builtin_prefetch(from + c * BYTES_##format + p.ahead); \
-                VEC_##isa v = SOME_##format##_##isa(from + c * BYTES_##format, p.channels - c);              \
-                v = ADD_##isa(MUL_##isa(v, LOAD_##isa(p.scale + c)),                                         \
-                              LOAD_##isa(p.shift + c)); /* as rows.h does */                                 \
-                STORE_##isa(to + c, MAX_##isa(least, v));                                                    \
-            }                                                                                                \
+        VEC_##isa scale[block / LANES_##isa], shift[block / LANES_##isa];                                    \
+        UNROLLED for (size_t k = 0; k < block / LANES_##isa; k++) {                                          \
+            scale[k] = LOAD_##isa(p.scale + k * LANES_##isa);                                                \
+            shift[k] = LOAD_##isa(p.shift + k * LANES_##isa);                                                \
+        }                                                                                                    \
+        PACK(isa, format, block, MAX_##isa(least, ADD_##isa(MUL_##isa(v, scale[k]), shift[k])))              \
+    }                                                                                                        \
+    features static void map_##name(const packing *p, const uint8_t *from, float *to) {                      \
+        if (p->channels == block && p->pixel == block * BYTES_##format)                                      \
+            map_body_##name(p, from, to, block, block *BYTES_##format);                                      \
+        else                                                                                                 \
+            map_body_##name(p, from, to, p->channels, p->pixel);                                             \
     }                                                                                                        \
     features BODY void forward_body_##name(const strip_row *row, size_t channels, size_t pixel) {            \
         const strip_row own = *row, *const r = &own;                                                         \
@@ -194,8 +222,8 @@ typedef struct {
             UNROLLED for (size_t k = 0; k < TAPS; k++) STORE_##isa(r->weights[k] + c, sums[k]);              \
         }                                                                                                    \
     }                                                                                                        \
-    static const kernels kernels_##name = {block,          widen_##name, map_##name,                         \
-                                           forward_##name, below_##name, weights_##name};
+    static const mq_mapped_kernels kernels_##name = {                                                        \
+        block, BYTES_##format, widen_##name, map_##name, forward_##name, below_##name, weights_##name};
 
 KERNELS(f32_any, , any, f32, 8)
 KERNELS(bf16_any, , any, bf16, 8)
@@ -205,7 +233,7 @@ KERNELS(f32_512, WITH("avx512f"), 512, f32, 32)
 KERNELS(bf16_512, WITH("avx512f,avx512bw,avx512vl,avx512bf16"), 512, bf16, 32)
 #endif
 
-static const kernels *kernels_of(mq_dtype dtype) {
+const mq_mapped_kernels *mq_mapped_kernels_of(mq_dtype dtype) {
 #ifdef __x86_64__
     const char *isa = mq_dnn_isa();
     if (dtype == MQ_BF16 && mq_dtype_auto() == MQ_BF16) return &kernels_bf16_512;
@@ -219,9 +247,8 @@ static const kernels *kernels_of(mq_dtype dtype) {
 typedef struct {
     const mq_mapped *m;
     const mq_mapped_back *back; /* NULL: forward */
-    const kernels *kernels;
+    const mq_mapped_kernels *kernels;
     strip_space *space;
-    size_t number;          /* bytes of a tensor's number */
     size_t x, columns;      /* its first, how many */
     size_t first, channels; /* the same */
     size_t line;            /* bytes of a row of a tensor */
@@ -231,7 +258,7 @@ typedef struct {
 
 /* Of the strip's first pixel in a tensor. */
 static size_t offset(const strip *s) {
-    return (s->x * s->m->window.c + s->first) * s->number;
+    return (s->x * s->m->window.c + s->first) * s->kernels->number;
 }
 
 /* Of a row of a ring that are used. */
@@ -283,7 +310,8 @@ static void take_channels(const strip *s) {
 static void begin(strip *s) {
     const mq_window *w = &s->m->window;
     const mq_rows *below = s->back ? s->back->below : NULL;
-    const size_t left = s->x ? 1 : 0, right = s->x + s->columns < w->w ? 1 : 0, pixel = w->c * s->number;
+    const size_t left = s->x ? 1 : 0, right = s->x + s->columns < w->w ? 1 : 0,
+                 pixel = w->c * s->kernels->number;
     s->row = (strip_row){.columns = s->columns,
                          .channels = s->channels,
                          .pixel = pixel,
@@ -354,16 +382,15 @@ static void back_strip(strip *s) {
 }
 
 /* All strips, of nearly one width; out: forward. */
-static void run(mq_dtype dtype, const mq_mapped *m, const mq_mapped_back *back, void *out) {
-    const kernels *const set = kernels_of(dtype);
-    const size_t w = m->window.w, most = RING / set->block - 2, cuts = (w + most - 1) / most;
-    strip s = {.m = m, .back = back, .kernels = set, .space = m->scratch, .number = mq_dtype_size(dtype)};
-    s.line = w * m->window.c * s.number;
+static void run(const mq_mapped_kernels *kernels, const mq_mapped *m, const mq_mapped_back *back, void *out) {
+    const size_t w = m->window.w, most = RING / kernels->block - 2, cuts = (w + most - 1) / most;
+    strip s = {.m = m, .back = back, .kernels = kernels, .space = m->scratch};
+    s.line = w * m->window.c * kernels->number;
     for (size_t i = 0; i < cuts; i++)
-        for (s.first = 0; s.first < m->window.c; s.first += set->block) {
+        for (s.first = 0; s.first < m->window.c; s.first += kernels->block) {
             s.x = w * i / cuts;
             s.columns = w * (i + 1) / cuts - s.x;
-            s.channels = least(m->window.c - s.first, set->block);
+            s.channels = least(m->window.c - s.first, kernels->block);
             if (back)
                 back_strip(&s);
             else
@@ -375,14 +402,14 @@ size_t mq_mapped_scratch(void) {
     return sizeof(strip_space);
 }
 
-void mq_mapped_forward(mq_dtype dtype, const mq_mapped *m, void *out) {
-    run(dtype, m, NULL, out);
+void mq_mapped_forward(const mq_mapped_kernels *kernels, const mq_mapped *m, void *out) {
+    run(kernels, m, NULL, out);
 }
 
-void mq_mapped_backward(mq_dtype dtype, const mq_mapped *m, const mq_mapped_back *back) {
+void mq_mapped_backward(const mq_mapped_kernels *kernels, const mq_mapped *m, const mq_mapped_back *back) {
     const size_t channels = m->window.c;
     for (size_t k = 0; back->weights && k < TAPS; k++)
         memset(back->weights + k * m->apart, 0, channels * sizeof *back->weights);
     if (back->below && back->below->sums) memset(back->below->sums, 0, 2 * channels * sizeof(double));
-    run(dtype, m, back, NULL);
+    run(kernels, m, back, NULL);
 }

@@ -33,8 +33,13 @@ typedef struct {
 
 size_t mq_mapped_scratch(void);
 
-/* out [h, w, c] in dtype (MQ_F32 or MQ_BF16). */
-void mq_mapped_forward(mq_dtype dtype, const mq_mapped *m, void *out);
-void mq_mapped_backward(mq_dtype dtype, const mq_mapped *m, const mq_mapped_back *back);
+/* Those for tensors in dtype (MQ_F32 or MQ_BF16), in the widest instruction set that the network may use
+ * here; static. */
+typedef struct mq_mapped_kernels mq_mapped_kernels;
+const mq_mapped_kernels *mq_mapped_kernels_of(mq_dtype dtype);
+
+/* out [h, w, c]. */
+void mq_mapped_forward(const mq_mapped_kernels *kernels, const mq_mapped *m, void *out);
+void mq_mapped_backward(const mq_mapped_kernels *kernels, const mq_mapped *m, const mq_mapped_back *back);
 
 #endif

@@ -1,8 +1,8 @@
 /* outer_blocks.c: multiplies panels of 8 channels of the source by up to three blocks of the gradient, some
- * pixels of one picture at a time, in registers (see outer.c). Called by trainable.c. Owns nothing. A panel
- * is what the window sees of a block at one of its places: a block itself where the window takes every pixel
- * as it is, else it is packed. Invariant: a number is summed pixel by pixel in an order that the window alone
- * decides. */
+ * pixels of a picture or of several small ones at a time, in registers (see outer.c). Called by trainable.c.
+ * Owns nothing. A panel is what the window sees of a block at one of its places: a block itself where the
+ * window takes every pixel as it is, else it is packed. Invariant: a number is summed pixel by pixel in an
+ * order that the window alone decides. */
 #include "net/outer_blocks.h"
 
 #include "net/simd.h"
@@ -14,11 +14,12 @@
 enum { BLOCK = MQ_BLOCK, ROWS = 4, BLOCKS = 3, DEPTH = 256 };
 
 typedef struct {
-    const float *source, *gradient; /* [depth][BLOCK] */
-    size_t depth, plane;            /* plane: floats from one block of the gradient to the next */
-    float *sum;                     /* [BLOCK, blocks * BLOCK], of which rows are wanted */
-    size_t stride, rows;            /* stride: floats from one row to the next */
-    bool first;                     /* sums are overwritten, else added to */
+    const float *source, *gradient;              /* of each picture [depth][BLOCK] */
+    size_t pictures, source_step, gradient_step; /* floats from one picture to the next */
+    size_t depth, plane; /* plane: floats from one block of the gradient to the next */
+    float *sum;          /* [BLOCK, blocks * BLOCK], of which rows are wanted */
+    size_t stride, rows; /* stride: floats from one row to the next */
+    bool first;          /* sums are overwritten, else added to */
 } tile;
 typedef void (*tile_fn)(const tile *t);
 
@@ -35,16 +36,17 @@ typedef void (*tile_fn)(const tile *t);
                 __builtin_prefetch(sum + r * t->stride, 1);                                                  \
                 __builtin_prefetch(sum + r * t->stride + count * BLOCK - 1, 1);                              \
             }                                                                                                \
-            _Pragma("GCC unroll 4") for (size_t k = 0; k < depth; k++) {                                     \
-                VEC_8 row[count];                                                                            \
-                _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++)                                   \
-                    row[v] = *(const MEMORY_8 *)(g + v * plane + k * BLOCK);                                 \
-                _Pragma("GCC unroll 4") for (size_t r = 0; r < ROWS; r++) {                                  \
-                    const VEC_8 one = SPREAD_8(x[k * BLOCK + r]);                                            \
+            for (size_t i = 0; i < t->pictures; i++, x += t->source_step, g += t->gradient_step)             \
+                _Pragma("GCC unroll 4") for (size_t k = 0; k < depth; k++) {                                 \
+                    VEC_8 row[count];                                                                        \
                     _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++)                               \
-                        sums[r][v] = MADD_8(one, row[v], sums[r][v]);                                        \
+                        row[v] = *(const MEMORY_8 *)(g + v * plane + k * BLOCK);                             \
+                    _Pragma("GCC unroll 4") for (size_t r = 0; r < ROWS; r++) {                              \
+                        const VEC_8 one = SPREAD_8(x[k * BLOCK + r]);                                        \
+                        _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++)                           \
+                            sums[r][v] = MADD_8(one, row[v], sums[r][v]);                                    \
+                    }                                                                                        \
                 }                                                                                            \
-            }                                                                                                \
             _Pragma("GCC unroll 4") for (size_t r = 0; r < ROWS; r++) {                                      \
                 if (half + r >= t->rows) break;                                                              \
                 _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++) {                                 \
@@ -69,9 +71,9 @@ typedef struct {
     float *packed; /* [panels][DEPTH][BLOCK] */
 } job;
 
-/* Neighbouring pixels of a picture. */
+/* The same neighbouring pixels of some pictures, DEPTH in all at most. */
 typedef struct {
-    size_t picture, first, count;
+    size_t picture, pictures, first, count;
 } stretch;
 
 static size_t rows_of(const mq_window *w) {
@@ -98,7 +100,8 @@ static const float *plane(const mq_outer *o, size_t picture, size_t c, size_t bl
     return source + c / block * o->window.h * o->window.w * block;
 }
 
-/* Where the source lies that the windows of a stretch see as the rows of sum from row on; not packed. */
+/* Where the source of a stretch's first picture lies that its windows see as the rows of sum from row on; not
+ * packed. */
 static const float *seen(const mq_outer *o, const stretch *s, size_t row) {
     const mq_window *w = &o->window;
     const size_t tap = row / w->c, y = s->first / w->out_w + tap / w->kernel,
@@ -106,9 +109,10 @@ static const float *seen(const mq_outer *o, const stretch *s, size_t row) {
     return plane(o, s->picture, row % w->c, BLOCK) + (y * w->w + x) * BLOCK;
 }
 
-/* What the window of a stretch sees as the rows of sum from row on that lie together: block numbers of each
- * pixel, to the panel's column at `to`. */
-static void pack_block(const mq_outer *o, const stretch *s, size_t row, size_t block, float *to) {
+/* What the window of a stretch sees of a picture as the rows of sum from row on that lie together: block
+ * numbers of each pixel, to the panel's column at `to`. */
+static void pack_block(const mq_outer *o, const stretch *s, size_t picture, size_t row, size_t block,
+                       float *to) {
     const mq_window *w = &o->window;
     const size_t tap_x = row / w->c % w->kernel;
     for (size_t done = 0, n; done < s->count; done += n, to += n * BLOCK) {
@@ -116,7 +120,7 @@ static void pack_block(const mq_outer *o, const stretch *s, size_t row, size_t b
         const size_t tap_y = y * w->stride + row / w->c / w->kernel - w->top; /* may wrap */
         n = least(w->out_w - x, s->count - done);
         if (tap_y >= w->h) continue;
-        const float *source = plane(o, s->picture, row % w->c, block) + tap_y * w->w * block;
+        const float *source = plane(o, picture, row % w->c, block) + tap_y * w->w * block;
         for (size_t i = 0; i < n; i++) {
             const size_t at = (x + i) * w->stride + tap_x - w->left;
             for (size_t k = 0; k < block && at < w->w; k++) to[i * BLOCK + k] = source[at * block + k];
@@ -127,11 +131,12 @@ static void pack_block(const mq_outer *o, const stretch *s, size_t row, size_t b
 /* The panel of the rows from row on. */
 static void pack_panel(const job *j, const stretch *s, size_t row, float *to) {
     const size_t rows = least(BLOCK, rows_of(&j->o->window) - row);
-    memset(to, 0, s->count * BLOCK * sizeof *to);
-    if (is_blocked(&j->o->window))
-        pack_block(j->o, s, row, BLOCK, to);
-    else
-        for (size_t r = 0; r < rows; r++) pack_block(j->o, s, row + r, 1, to + r);
+    memset(to, 0, s->pictures * s->count * BLOCK * sizeof *to);
+    for (size_t i = 0; i < s->pictures; i++, to += s->count * BLOCK)
+        if (is_blocked(&j->o->window))
+            pack_block(j->o, s, s->picture + i, row, BLOCK, to);
+        else
+            for (size_t r = 0; r < rows; r++) pack_block(j->o, s, s->picture + i, row + r, 1, to + r);
 }
 
 /* All tiles of the job over a stretch; first: nothing has been summed yet. */
@@ -140,7 +145,8 @@ static void multiply(const job *j, const stretch *s, bool first) {
     const mq_outer *o = j->o;
     const mq_window *w = &o->window;
     const size_t pixels = w->out_h * w->out_w, blocks = o->filters / BLOCK,
-                 groups = pieces_of(blocks, BLOCKS);
+                 groups = pieces_of(blocks, BLOCKS),
+                 source_step = is_packed(w) ? s->count * BLOCK : o->source_bytes / sizeof(float);
     const float *gradient = (const float *)(const void *)(o->gradient + s->picture * o->gradient_bytes);
     for (size_t group = 0; group < groups; group++) {
         const size_t begin = blocks * group / groups, count = blocks * (group + 1) / groups - begin;
@@ -148,6 +154,9 @@ static void multiply(const job *j, const stretch *s, bool first) {
             const float *source = is_packed(w) ? j->packed + (row - j->first) * DEPTH : seen(o, s, row);
             tiles[count - 1](&(tile){.source = source,
                                      .gradient = gradient + (begin * pixels + s->first) * BLOCK,
+                                     .pictures = s->pictures,
+                                     .source_step = source_step,
+                                     .gradient_step = o->gradient_bytes / sizeof(float),
                                      .depth = s->count,
                                      .plane = pixels * BLOCK,
                                      .sum = o->sum + row * o->filters + begin * BLOCK,
@@ -172,10 +181,11 @@ void mq_outer_blocks(const mq_outer *o, size_t part, size_t parts) {
                    .first = panels * part / parts * BLOCK,
                    .last = least(panels * (part + 1) / parts * BLOCK, rows_of(w)),
                    .packed = o->scratch};
-    for (size_t i = 0; i < w->n * runs * cuts; i++) {
-        const size_t run = i / cuts, cut = i % cuts;
+    const size_t together = least(w->n, DEPTH / pieces_of(whole, cuts));
+    for (size_t i = 0; i < pieces_of(w->n, together) * runs * cuts; i++) {
+        const size_t run = i / cuts, cut = i % cuts, picture = run / runs * together;
         const size_t begin = whole * cut / cuts, end = whole * (cut + 1) / cuts;
-        const stretch s = {run / runs, run % runs * whole + begin, end - begin};
+        const stretch s = {picture, least(together, w->n - picture), run % runs * whole + begin, end - begin};
         for (size_t row = j.first; is_packed(w) && row < j.last; row += BLOCK)
             pack_panel(&j, &s, row, j.packed + (row - j.first) * DEPTH);
         multiply(&j, &s, i == 0 && !o->add);

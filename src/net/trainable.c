@@ -142,6 +142,7 @@ mq_status mq_trainable_create(mq_err *err, const mq_trainable_plan *plan, mq_tra
     t->dtype = plan->dtype;
     t->rows = mq_rows_kernels_of(plan->dtype);
     t->windows = mq_window_kernels_of(plan->dtype);
+    t->mapped = mq_mapped_kernels_of(plan->dtype);
     t->batch_statistics = plan->batch_statistics;
     t->features = plan->arch->features;
     t->batch = mq_trainable_rows_of(plan);
@@ -279,11 +280,11 @@ static void run_mapped(const share *s, const mq_rows *r) {
                         .scratch = s->m[MQ_SLOT_SCRATCH]};
     mapped.window.c = s->channels;
     if (!back) {
-        mq_mapped_forward(t->dtype, &mapped, r->out);
+        mq_mapped_forward(t->mapped, &mapped, r->out);
         return;
     }
     mq_mapped_backward(
-        t->dtype, &mapped,
+        t->mapped, &mapped,
         &(mq_mapped_back){.gradient = r->a,
                           .weights = (float *)(void *)part_of(s, MQ_SLOT_WEIGHTS, 1, sizeof(float)),
                           .below = r->out ? r : NULL});

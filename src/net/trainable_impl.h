@@ -126,6 +126,7 @@ struct mq_trainable {
     mq_dnn *dnn;
     const mq_rows_kernels *rows;
     const mq_window_kernels *windows;
+    const mq_mapped_kernels *mapped;
     mq_outer_fn outer;
     mq_dtype dtype;
     bool batch_statistics;

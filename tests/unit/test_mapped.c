@@ -131,9 +131,9 @@ static void check(const example *e) {
                            .relu = e->relu,
                            .sums = e->sums ? sums : NULL};
     for (size_t i = 0; i < 2 * 64; i++) sums[i] = NAN; /* whatever was there is no part of them */
-    mq_mapped_forward(e->dtype, &m, out);
+    mq_mapped_forward(mq_mapped_kernels_of(e->dtype), &m, out);
     for (size_t i = 0; i < count; i++) near(e, "forward", i, number_at(e, out, i), forward_at(e, i), 1);
-    mq_mapped_backward(e->dtype, &m,
+    mq_mapped_backward(mq_mapped_kernels_of(e->dtype), &m,
                        &(mq_mapped_back){gradient, e->weights ? back : NULL, e->below ? &below : NULL});
     for (size_t i = 0; e->below && i < count; i++)
         near(e, "below", i, number_at(e, out, i), below_at(e, i), 2);
