@@ -36,15 +36,20 @@ BODY void follow(const mq_window *w, size_t at, size_t windows, span *s) {
     while (s->end < windows && s->end * w->stride <= at) s->end++;
 }
 
-/* Channels are whole vectors of them, or one vector; places are wanted. */
+/* Channels are whole vectors of them; they are one vector, with windows of 3 x 3 pixels every second pixel;
+ * places are wanted. */
 typedef struct {
-    bool whole, one, placed;
+    bool whole, usual, placed;
 } pool_flags;
+
+BODY bool is_usual(const mq_window *w) {
+    return w->c == LANES && w->kernel == 3 && w->stride == 2;
+}
 
 /* The window by value: a store may alias it, but not this. */
 BODY mq_window own_window(const mq_window *window, pool_flags f) {
     mq_window own = *window;
-    if (f.one) own.c = LANES;
+    if (f.usual) own.c = LANES, own.kernel = 3, own.stride = 2;
     return own;
 }
 
@@ -94,9 +99,9 @@ BODY void max_pool_rows(const mq_window *window, const void *a, void *out, uint8
 
 BODY void max_pool_body(const mq_window *window, const void *a, void *out, uint8_t *places,
                         number_format format) {
-    if (window->c == LANES && !places)
+    if (is_usual(window) && !places)
         max_pool_rows(window, a, out, places, format, (pool_flags){true, true, false});
-    else if (window->c == LANES)
+    else if (is_usual(window))
         max_pool_rows(window, a, out, places, format, (pool_flags){true, true, true});
     else if (is_whole(window->c))
         max_pool_rows(window, a, out, places, format, (pool_flags){true, false, places});
@@ -134,7 +139,7 @@ BODY void max_pool_back_rows(const mq_window *window, const void *a, const uint8
 
 BODY void max_pool_back_body(const mq_window *window, const void *a, const uint8_t *places, void *out,
                              number_format format) {
-    if (window->c == LANES)
+    if (is_usual(window))
         max_pool_back_rows(window, a, places, out, format, (pool_flags){true, true, true});
     else if (is_whole(window->c))
         max_pool_back_rows(window, a, places, out, format, (pool_flags){true, false, true});
