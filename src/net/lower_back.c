@@ -182,8 +182,9 @@ cleanup:
 }
 
 /* A depthwise convolution backwards, from the gradient of its result: its weights' by one picture, and the
- * share of what it read. */
-MQ_MUST_USE static mq_status back_depthwise(mq_train_lowering *l, size_t conv, size_t gradient) {
+ * share of what it read. result: the tensor where that goes once more; MQ_NONE: it is not wanted. */
+MQ_MUST_USE static mq_status back_depthwise(mq_train_lowering *l, size_t conv, size_t gradient,
+                                            size_t result) {
     mq_status status = MQ_OK;
     const mq_conv *c = &l->t->convs[conv];
     const size_t input = c->node->inputs[0], target = target_of(l, input);
@@ -196,6 +197,7 @@ MQ_MUST_USE static mq_status back_depthwise(mq_train_lowering *l, size_t conv, s
     }
     MQ_TRY(mq_lower_source(l, input, MQ_SLOT_SRC2, &step));
     step.buffers[MQ_SLOT_SRC] = gradient;
+    step.buffers[MQ_SLOT_SCALES] = result;
     if (c->thawed)
         MQ_TRY(mq_lower_tensor(l, MQ_EACH_PICTURE, mq_param_numbers(&c->param) * sizeof(float), c->node->name,
                                &product.partial));
@@ -211,14 +213,15 @@ MQ_MUST_USE static mq_status back_sepconv(mq_train_lowering *l, size_t index) {
     mq_status status = MQ_OK;
     const mq_node *node = mq_graph_node(l->graph, index);
     const size_t depth = mq_lower_conv_of(l, node), point = depth + 1, gradient = l->grads[index].buffer;
-    size_t between, between_grad;
-    if (l->t->convs[point].thawed) {
-        const bool now = by_picture(l, &l->t->convs[point]);
-        MQ_TRY(mq_lower_depthwise(l, depth, now ? MQ_EACH_WORKER : MQ_EACH_PICTURE, &between));
-        MQ_TRY(weights_product(l, (mq_product){point, between, gradient, MQ_NONE}));
-    }
+    const mq_conv *c = &l->t->convs[point];
+    size_t between = MQ_NONE, between_grad;
     MQ_TRY(back_data(l, point, gradient, &between_grad));
-    MQ_TRY(back_depthwise(l, depth, between_grad));
+    if (c->thawed)
+        MQ_TRY(mq_lower_tensor(l, by_picture(l, c) ? MQ_EACH_WORKER : MQ_EACH_PICTURE,
+                               c->window.h * c->window.w * c->window.c * mq_dtype_size(l->t->dtype),
+                               node->name, &between));
+    MQ_TRY(back_depthwise(l, depth, between_grad, between));
+    if (c->thawed) MQ_TRY(weights_product(l, (mq_product){point, between, gradient, MQ_NONE}));
 cleanup:
     return status;
 }

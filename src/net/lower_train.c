@@ -252,14 +252,15 @@ cleanup:
     return status;
 }
 
-mq_status mq_lower_depthwise(mq_train_lowering *l, size_t conv, mq_each each, size_t *to) {
+/* A depthwise convolution, forward, of what its node reads; *to is a new buffer of the worker. */
+MQ_MUST_USE static mq_status forward_depthwise(mq_train_lowering *l, size_t conv, size_t *to) {
     mq_status status = MQ_OK;
     const mq_node *node = l->t->convs[conv].node;
     const size_t size = mq_dtype_size(l->t->dtype);
     mq_train_step step;
     MQ_TRY(mq_lower_mapped(l, conv, MQ_STEP_MAPPED, &step));
     MQ_TRY(mq_lower_source(l, node->inputs[0], MQ_SLOT_SRC, &step));
-    MQ_TRY(mq_lower_tensor(l, each, step.pixels * step.channels * size, node->name, to));
+    MQ_TRY(mq_lower_tensor(l, MQ_EACH_WORKER, step.pixels * step.channels * size, node->name, to));
     step.buffers[MQ_SLOT_DST] = *to;
     MQ_TRY(mq_lower_emit(l, step));
 cleanup:
@@ -287,7 +288,7 @@ MQ_MUST_USE static mq_status forward_conv(mq_train_lowering *l, size_t index) {
     size_t src, dst;
     mq_train_step step = mq_lower_step(MQ_STEP_KERNEL, node);
     if (node->op == MQ_OP_SEPCONV)
-        MQ_TRY(mq_lower_depthwise(l, conv, MQ_EACH_WORKER, &src));
+        MQ_TRY(forward_depthwise(l, conv, &src));
     else
         MQ_TRY(mq_lower_read(l, node->inputs[0], MQ_EACH_WORKER, &src));
     MQ_TRY(store(l, index, &dst));

@@ -80,9 +80,6 @@ MQ_MUST_USE mq_status mq_lower_source(mq_train_lowering *l, size_t node, mq_slot
 MQ_MUST_USE mq_status mq_lower_mapped(mq_train_lowering *l, size_t conv, mq_step_kind kind,
                                       mq_train_step *step);
 
-/* A depthwise convolution, forward, of what its node reads; *to is a new buffer. */
-MQ_MUST_USE mq_status mq_lower_depthwise(mq_train_lowering *l, size_t conv, mq_each each, size_t *to);
-
 /* The buffer of a node that lies in memory; in the backward pass, of one that was given up too. */
 MQ_MUST_USE mq_status mq_lower_stored(mq_train_lowering *l, size_t node, size_t *buffer);
 

@@ -335,12 +335,16 @@ static void begin(strip *s) {
     }
 }
 
+static void forward_row(strip *s, size_t y, void *out) {
+    s->row.weights = s->space->weights;
+    s->row.out = (uint8_t *)out + offset(s) + y * s->line;
+    s->kernels->forward(&s->row);
+}
+
 static void forward_strip(strip *s, void *out) {
     begin(s);
-    s->row.weights = s->space->weights;
-    s->row.out = (uint8_t *)out + offset(s);
-    for (size_t y = 0; y < s->m->window.h; y++, s->row.out += s->line) {
-        s->kernels->forward(&s->row);
+    for (size_t y = 0; y < s->m->window.h; y++) {
+        forward_row(s, y, out);
         advance(&s->row);
         load(s, y + 2);
     }
@@ -370,6 +374,7 @@ static void below_row(strip *s, size_t y) {
 static void back_strip(strip *s) {
     begin(s);
     for (size_t y = 0; y < s->m->window.h; y++) {
+        if (s->back->result) forward_row(s, y, s->back->result);
         if (s->back->below) below_row(s, y);
         s->row.weights = s->space->sums;
         if (s->back->weights) s->kernels->weights(&s->row);

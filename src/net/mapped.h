@@ -26,6 +26,7 @@ typedef struct {
 /* What the way back makes. */
 typedef struct {
     const void *gradient; /* [h, w, c] of the convolution's result */
+    void *result;         /* [h, w, c]: that result once more; NULL: not wanted */
     float *weights;       /* [3, 3, c]: the gradient of weights, written; NULL: not wanted */
     const mq_rows *below; /* of rows.h, for the whole picture: grad takes the map's gradient as its a (here
                              NULL) and source as its b; NULL: not wanted */

@@ -286,6 +286,7 @@ static void run_mapped(const share *s, const mq_rows *r) {
     mq_mapped_backward(
         t->mapped, &mapped,
         &(mq_mapped_back){.gradient = r->a,
+                          .result = part_of(s, MQ_SLOT_SCALES, step->pixels, mq_dtype_size(t->dtype)),
                           .weights = (float *)(void *)part_of(s, MQ_SLOT_WEIGHTS, 1, sizeof(float)),
                           .below = r->out ? r : NULL});
 }

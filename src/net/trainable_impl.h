@@ -43,7 +43,8 @@ typedef enum {
     MQ_STEP_MEAN,
     MQ_STEP_MEAN_BACK,
     MQ_STEP_MAPPED,      /* mapped.h; the window's source is SRC */
-    MQ_STEP_MAPPED_BACK, /* the same; it is SRC2, SRC the gradient, and WEIGHTS where that of weights goes */
+    MQ_STEP_MAPPED_BACK, /* the same; it is SRC2, SRC the gradient, WEIGHTS where that of weights goes, SCALES
+                            where the result goes once more */
     MQ_STEP_REDUCE,      /* sums the pictures' gradients */
     MQ_STEP_OUTER,       /* a part of a gradient of weights: outer.h */
 } mq_step_kind;

@@ -108,11 +108,12 @@ static void check(const example *e) {
     const mq_window window = mq_window_over((mq_shape){e->h, e->w, e->c}, &node);
     const size_t count = e->h * e->w * e->c;
     void *source = tensor(e, SOURCE), *gradient = tensor(e, GRADIENT), *old = tensor(e, OLD),
-         *out = tensor(e, 7);
+         *out = tensor(e, 7), *result = tensor(e, 9);
     float *scale = floats(SCALE, e->c), *shift = floats(SHIFT, e->c), *weights = floats(WEIGHTS, 9 * e->c),
           *back = floats(8, 9 * e->c), *scratch = malloc(mq_mapped_scratch());
     double sums[2 * 64];
-    const double mark = number_at(e, out, count), mark_back = (double)back[9 * e->c];
+    const double mark = number_at(e, out, count), mark_back = (double)back[9 * e->c],
+                 mark_result = number_at(e, result, count);
     const mq_mapped m = {.window = window,
                          .source = source,
                          .scale = e->scaled ? scale : NULL,
@@ -134,14 +135,20 @@ static void check(const example *e) {
     mq_mapped_forward(mq_mapped_kernels_of(e->dtype), &m, out);
     for (size_t i = 0; i < count; i++) near(e, "forward", i, number_at(e, out, i), forward_at(e, i), 1);
     mq_mapped_backward(mq_mapped_kernels_of(e->dtype), &m,
-                       &(mq_mapped_back){gradient, e->weights ? back : NULL, e->below ? &below : NULL});
+                       &(mq_mapped_back){.gradient = gradient,
+                                         .result = e->weights ? result : NULL,
+                                         .weights = e->weights ? back : NULL,
+                                         .below = e->below ? &below : NULL});
     for (size_t i = 0; e->below && i < count; i++)
         near(e, "below", i, number_at(e, out, i), below_at(e, i), 2);
     if (e->below && e->sums) check_sums(e, out, sums);
+    for (size_t i = 0; e->weights && i < count; i++)
+        near(e, "result", i, number_at(e, result, i), forward_at(e, i), 1);
     for (size_t i = 0; e->weights && i < 9 * e->c; i++)
         near(e, "by weights", i, (double)back[i], weight_at(e, i), 0);
     assert_true(number_at(e, out, count) == mark && (double)back[9 * e->c] == mark_back);
-    free(source), free(gradient), free(old), free(out), free(scratch);
+    assert_true(number_at(e, result, count) == mark_result);
+    free(source), free(gradient), free(old), free(out), free(result), free(scratch);
     free(scale), free(shift), free(weights), free(back);
 }
 
