@@ -112,12 +112,12 @@ static mq_work outer_work(const mq_trainable *t, const mq_train_step *step, size
                          sizeof(float) * products};
 }
 
-/* Each product of the window once forward; back once for each of the two gradients and for the result. */
+/* Each product of the window once forward; back once for each of the two gradients. A result made again does
+ * not count. */
 static double depthwise_flops(const mq_train_step *step) {
     const mq_window *w = &step->window;
     const int products = step->kind == MQ_STEP_MAPPED ? 1
                                                       : (step->buffers[MQ_SLOT_DST] != MQ_NONE) +
-                                                            (step->buffers[MQ_SLOT_SCALES] != MQ_NONE) +
                                                             (step->buffers[MQ_SLOT_WEIGHTS] != MQ_NONE);
     return 2.0 * products * (double)(w->out_h * w->out_w * w->kernel * w->kernel * w->c);
 }
