@@ -152,12 +152,14 @@ static void test_bf16(void **state) {
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) check(&shapes[i], LAST, MQ_BF16);
 }
 
-/* Tensors in blocks: one to four blocks of filters, pixels for several stretches, windows at the edges. */
+/* Tensors in blocks: one to four blocks of filters, pixels for several stretches, windows at the edges, three
+ * pictures of which two make a stretch. */
 static const shape block_shapes[] = {
     {3, 5, 64, 96, 1, 1, false},  {2, 29, 24, 8, 1, 1, false}, {1, 3, 16, 16, 1, 1, false},
     {3, 7, 8, 104, 1, 1, false},  {2, 1, 8, 8, 1, 1, true},    {2, 9, 16, 24, 1, 2, true},
     {2, 11, 3, 32, 3, 2, false},  {2, 6, 8, 16, 3, 1, true},   {1, 8, 5, 8, 3, 2, true},
     {1, 20, 32, 64, 3, 1, false}, {1, 40, 16, 8, 1, 2, true},  {1, 3, 1, 8, 1, 1, false},
+    {3, 10, 16, 32, 1, 1, false}, {3, 21, 8, 8, 1, 2, true},
 };
 
 static bool has_avx2(void) {
