@@ -335,6 +335,7 @@ static void begin(strip *s) {
     }
 }
 
+/* Row y of the result, to its place in out. */
 static void forward_row(strip *s, size_t y, void *out) {
     s->row.weights = s->space->weights;
     s->row.out = (uint8_t *)out + offset(s) + y * s->line;
