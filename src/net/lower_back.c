@@ -125,14 +125,17 @@ MQ_MUST_USE static mq_status add_product(mq_train_lowering *l, mq_product produc
     return MQ_OK;
 }
 
+/* Of what a convolution reads of a picture. */
+static size_t read_bytes(const mq_train_lowering *l, const mq_conv *c) {
+    return c->window.h * c->window.w * c->window.c * mq_dtype_size(l->t->dtype);
+}
+
 /* A convolution's gradient by data, in a new buffer of the worker. */
 MQ_MUST_USE static mq_status back_data(mq_train_lowering *l, size_t conv, size_t gradient, size_t *to) {
     mq_status status = MQ_OK;
     const mq_conv *c = &l->t->convs[conv];
-    const mq_window *w = &c->window;
     mq_train_step step = mq_lower_step(MQ_STEP_KERNEL, c->node);
-    MQ_TRY(mq_lower_tensor(l, MQ_EACH_WORKER, w->h * w->w * w->c * mq_dtype_size(l->t->dtype), c->node->name,
-                           to));
+    MQ_TRY(mq_lower_tensor(l, MQ_EACH_WORKER, read_bytes(l, c), c->node->name, to));
     step.buffers[MQ_SLOT_SRC] = *to;
     step.buffers[MQ_SLOT_DST] = gradient;
     MQ_TRY(mq_lower_conv(l, conv, MQ_BACKWARD_DATA, step));
@@ -217,8 +220,7 @@ MQ_MUST_USE static mq_status back_sepconv(mq_train_lowering *l, size_t index) {
     size_t between = MQ_NONE, between_grad;
     MQ_TRY(back_data(l, point, gradient, &between_grad));
     if (c->thawed)
-        MQ_TRY(mq_lower_tensor(l, by_picture(l, c) ? MQ_EACH_WORKER : MQ_EACH_PICTURE,
-                               c->window.h * c->window.w * c->window.c * mq_dtype_size(l->t->dtype),
+        MQ_TRY(mq_lower_tensor(l, by_picture(l, c) ? MQ_EACH_WORKER : MQ_EACH_PICTURE, read_bytes(l, c),
                                node->name, &between));
     MQ_TRY(back_depthwise(l, depth, between_grad, between));
     if (c->thawed) MQ_TRY(weights_product(l, (mq_product){point, between, gradient, MQ_NONE}));

@@ -142,6 +142,9 @@ struct mq_mapped_kernels {
             STORE_##isa(to + c, NUMBERS);                                                                    \
         }
 
+/* Whether a strip is a tensor of one block: then its channels and pixels are constants. */
+#define FILLS(x, format, block) ((x)->channels == block && (x)->pixel == block * BYTES_##format)
+
 /* Arguments are copied, as a store could change them as far as the compiler knows; flags are constants where
  * it costs time. The map is that of rows.h. */
 #define KERNELS(name, features, isa, format, block)                                                          \
@@ -151,7 +154,7 @@ struct mq_mapped_kernels {
         PACK(isa, format, block, v)                                                                          \
     }                                                                                                        \
     features static void widen_##name(const packing *p, const uint8_t *from, float *to) {                    \
-        if (p->channels == block && p->pixel == block * BYTES_##format)                                      \
+        if (FILLS(p, format, block))                                                                         \
             widen_body_##name(p, from, to, block, block *BYTES_##format);                                    \
         else                                                                                                 \
             widen_body_##name(p, from, to, p->channels, p->pixel);                                           \
@@ -168,7 +171,7 @@ struct mq_mapped_kernels {
         PACK(isa, format, block, MAX_##isa(least, ADD_##isa(MUL_##isa(v, scale[k]), shift[k])))              \
     }                                                                                                        \
     features static void map_##name(const packing *p, const uint8_t *from, float *to) {                      \
-        if (p->channels == block && p->pixel == block * BYTES_##format)                                      \
+        if (FILLS(p, format, block))                                                                         \
             map_body_##name(p, from, to, block, block *BYTES_##format);                                      \
         else                                                                                                 \
             map_body_##name(p, from, to, p->channels, p->pixel);                                             \
@@ -182,7 +185,7 @@ struct mq_mapped_kernels {
         }                                                                                                    \
     }                                                                                                        \
     features static void forward_##name(const strip_row *r) {                                                \
-        if (r->channels == block && r->pixel == block * BYTES_##format)                                      \
+        if (FILLS(r, format, block))                                                                         \
             forward_body_##name(r, block, block *BYTES_##format);                                            \
         else                                                                                                 \
             forward_body_##name(r, r->channels, r->pixel);                                                   \
@@ -202,9 +205,9 @@ struct mq_mapped_kernels {
         }                                                                                                    \
     }                                                                                                        \
     features static void below_##name(const strip_row *r) {                                                  \
-        if (r->channels == block && r->pixel == block * BYTES_##format && !r->old && r->mean)                \
+        if (FILLS(r, format, block) && !r->old && r->mean)                                                   \
             below_body_##name(r, block, block *BYTES_##format, false, true);                                 \
-        else if (r->channels == block && r->pixel == block * BYTES_##format && !r->mean)                     \
+        else if (FILLS(r, format, block) && !r->mean)                                                        \
             below_body_##name(r, block, block *BYTES_##format, r->old, false);                               \
         else                                                                                                 \
             below_body_##name(r, r->channels, r->pixel, r->old, r->mean);                                    \
