@@ -13,10 +13,6 @@
 
 enum { NOT_FOUND = -1 };
 
-/* Channels from which on pointwise.h is ahead of the layouts that oneDNN would choose (of Xception: 256 and
- * 728 by 1.3 and 2, 64 and 128 are behind by as much). */
-enum { DEEP = 256 };
-
 /* A convolution and what it absorbs; indexed by the convolution's node. */
 typedef struct {
     size_t tail; /* the last node covered; the step stands here */
@@ -296,7 +292,7 @@ MQ_MUST_USE static mq_status emit_last(lowering *l, size_t head, const mq_quant 
         MQ_TRY(plain_layout(l, l->dtype, node->shape, &plan.dst));
     }
     if (c->sum) plan.dst = dst.layout;
-    if (c->sum && !l->plain && mq_pointwise_suits() && plan.window.c >= DEEP) plan.src = src.layout;
+    if (c->sum && !l->plain && mq_pointwise_suits()) plan.src = src.layout;
     if (quantised) {
         mq_lower_scales(l->plan, &step, quant, l->scales);
         plan.scales = l->scales;

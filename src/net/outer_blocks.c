@@ -44,7 +44,7 @@ typedef void (*tile_fn)(const tile *t);
                     _Pragma("GCC unroll 4") for (size_t r = 0; r < ROWS; r++) {                              \
                         const VEC_8 one = SPREAD_8(x[k * BLOCK + r]);                                        \
                         _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++)                           \
-                            sums[r][v] = MADD_8(one, row[v], sums[r][v]);                                    \
+                            MADD_TO_8(sums[r][v], one, row[v]);                                              \
                     }                                                                                        \
                 }                                                                                            \
             _Pragma("GCC unroll 4") for (size_t r = 0; r < ROWS; r++) {                                      \

@@ -10,61 +10,64 @@
 #include <string.h>
 
 /* A tile is ROWS pixels by up to PANELS panels: 12 sums in registers. DEPTH numbers of its panels stay in the
- * first cache (24 kB), those of PIXELS pixels in the second. */
-enum { LANES = MQ_BLOCK, ROWS = 4, PANELS = 3, DEPTH = 256, PIXELS = 64 };
+ * first cache (18 kB) beside its sums of PIXELS pixels, and the source of those in the second. */
+enum { LANES = MQ_BLOCK, ROWS = 4, PANELS = 3, DEPTH = 192, PIXELS = 96 };
 
 typedef struct {
     const float *x[ROWS];
-    float *y[ROWS];          /* NULL: there is none */
-    const float *weights;    /* of the first panel */
-    size_t panel;            /* floats from one panel to the next */
-    size_t plane, out_plane; /* and from one block of the source and of the result */
+    const float *weights; /* of the first panel: [depth][LANES] */
+    size_t panel;         /* floats from one panel to the next */
+    size_t plane;         /* floats from one block of the source to the next */
     size_t depth;
-    const float *bias; /* NULL: none */
-    bool add, relu;    /* y += */
+    float *sums; /* [ROWS][panels][LANES] */
+    bool add;    /* to sums, else they are overwritten */
 } tile;
+typedef void (*tile_fn)(const tile *t);
+
+#define EACH_ROW _Pragma("GCC unroll 4") for (size_t r = 0; r < ROWS; r++)
+#define EACH_PANEL(count) _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++)
+
+/* Where pixel r of a tile lies: behind the one before it (then only the first is asked for), or anywhere. */
+#define NEXT_TO(r) (x0 + r * LANES)
+#define APART(r) x##r
 
 /* Number j of a block of pixel r. */
-#define ROW(r, x, count)                                                                                     \
+#define ROW(r, count, PLACE)                                                                                 \
     {                                                                                                        \
-        const VEC_8 one = SPREAD_8(x[j]);                                                                    \
-        _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++)                                           \
-            sums[r][v] = MADD_8(one, row[v], sums[r][v]);                                                    \
+        const VEC_8 one = SPREAD_8(PLACE(r)[j]);                                                             \
+        EACH_PANEL(count) MADD_TO_8(sums[r][v], one, row[v]);                                                \
     }
 
 /* A tile of count panels. */
-#define TILE(count)                                                                                          \
-    TARGET_8 static void tile_##count(const tile *t) {                                                       \
+#define TILE(name, count, PLACE)                                                                             \
+    TARGET_8 static void name##_##count(const tile *t) {                                                     \
         VEC_8 sums[ROWS][count];                                                                             \
-        const float *x0 = t->x[0], *x1 = t->x[1], *x2 = t->x[2], *x3 = t->x[3], *w = t->weights;             \
-        const size_t depth = t->depth, apart = t->panel, plane = t->plane;                                   \
-        _Pragma("GCC unroll 4") for (size_t r = 0; r < ROWS; r++)                                            \
-            _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++) sums[r][v] = (VEC_8){0};              \
-        for (size_t k = 0; k < depth; k += LANES, x0 += plane, x1 += plane, x2 += plane, x3 += plane)        \
+        const float *x0 = t->x[0], *x1 = t->x[1], *x2 = t->x[2], *x3 = t->x[3];                              \
+        const float *w = t->weights, *const end = w + t->depth * LANES;                                      \
+        const size_t plane = t->plane, panel = t->panel;                                                     \
+        float *const out = t->sums;                                                                          \
+        if (t->add)                                                                                          \
+            EACH_ROW EACH_PANEL(count) sums[r][v] = *(const MEMORY_8 *)(out + (r * count + v) * LANES);      \
+        else                                                                                                 \
+            EACH_ROW EACH_PANEL(count) sums[r][v] = (VEC_8){0};                                              \
+        for (; w < end; x0 += plane, x1 += plane, x2 += plane, x3 += plane)                                  \
             _Pragma("GCC unroll 8") for (size_t j = 0; j < LANES; j++, w += LANES) {                         \
                 VEC_8 row[count];                                                                            \
-                _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++)                                   \
-                    row[v] = *(const MEMORY_8 *)(w + v * apart);                                             \
-                ROW(0, x0, count)                                                                            \
-                ROW(1, x1, count)                                                                            \
-                ROW(2, x2, count)                                                                            \
-                ROW(3, x3, count)                                                                            \
+                EACH_PANEL(count) row[v] = *(const MEMORY_8 *)(w + v * panel);                               \
+                ROW(0, count, PLACE)                                                                         \
+                ROW(1, count, PLACE)                                                                         \
+                ROW(2, count, PLACE)                                                                         \
+                ROW(3, count, PLACE)                                                                         \
             }                                                                                                \
-        _Pragma("GCC unroll 4") for (size_t r = 0; r < ROWS; r++)                                            \
-            _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++) {                                     \
-            if (!t->y[r]) continue;                                                                          \
-            MEMORY_8 *const y = (MEMORY_8 *)(t->y[r] + v * t->out_plane);                                    \
-            VEC_8 sum = sums[r][v];                                                                          \
-            if (t->add) sum += *y;                                                                           \
-            if (t->bias) sum += *(const MEMORY_8 *)(t->bias + v * LANES);                                    \
-            if (t->relu) sum = (VEC_8)((WORDS_8)sum & ~(WORDS_8)(sum < (VEC_8){0})); /* a NaN stays */       \
-            *y = sum;                                                                                        \
-        }                                                                                                    \
+        EACH_ROW EACH_PANEL(count) * (MEMORY_8 *)(out + (r * count + v) * LANES) = sums[r][v];               \
     }
 
-TILE(1)
-TILE(2)
-TILE(3)
+TILE(next_to, 1, NEXT_TO)
+TILE(next_to, 2, NEXT_TO)
+TILE(next_to, 3, NEXT_TO)
+TILE(apart, 1, APART)
+TILE(apart, 2, APART)
+TILE(apart, 3, APART)
 
 /* Numbers of a pixel of the source, and of the result. */
 static size_t inner_of(const mq_pointwise *p) {
@@ -84,11 +87,6 @@ static size_t place(const mq_window *w, size_t i, bool large) {
     return !large || w->stride == 1 ? i : i / w->out_w * w->stride * w->w + i % w->out_w * w->stride;
 }
 
-/* The numbers of the source that are multiplied now. */
-typedef struct {
-    size_t first, count;
-} share;
-
 /* Panels of the result, and groups of them: up to PANELS each, and as even as can be, as few sums hide less
  * of a multiply-add's latency. */
 static size_t panels_of(const mq_pointwise *p) {
@@ -99,26 +97,51 @@ static size_t groups_of(const mq_pointwise *p) {
     return (panels_of(p) + PANELS - 1) / PANELS;
 }
 
-static void run_tile(const mq_pointwise *p, size_t pixel, size_t end, size_t group, share k) {
-    static void (*const runs[PANELS])(const tile *t) = {tile_1, tile_2, tile_3};
-    const size_t inner = inner_of(p), groups = groups_of(p), large = p->window.h * p->window.w;
-    const size_t first = panels_of(p) * group / groups, panels = panels_of(p) * (group + 1) / groups - first;
-    const size_t rows = least(ROWS, end - pixel);
-    const bool last = k.first + k.count == inner;
-    tile t = {.weights = p->weights + (first * inner + k.first) * LANES,
-              .panel = inner * LANES,
-              .plane = (p->back ? pixels_of(p) : large) * LANES,
-              .out_plane = (p->back ? large : pixels_of(p)) * LANES,
-              .depth = k.count,
-              .bias = last && p->bias ? p->bias + first * LANES : NULL,
-              .add = k.first || p->sum,
-              .relu = last && p->relu};
-    for (size_t r = 0; r < ROWS; r++) {
-        const size_t i = pixel + (r < rows ? r : 0);
-        t.x[r] = p->source + place(&p->window, i, !p->back) * LANES + k.first / LANES * t.plane;
-        if (r < rows) t.y[r] = p->result + place(&p->window, i, p->back) * LANES + first * t.out_plane;
+/* The pixels from begin to end, and the panels of a group. */
+typedef struct {
+    size_t begin, end, first, panels;
+} piece;
+
+/* The result of a tile of some rows. */
+TARGET_8 static void finish(const mq_pointwise *p, const piece *of, size_t pixel, size_t rows,
+                            const float *sums) {
+    const size_t plane = (p->back ? p->window.h * p->window.w : pixels_of(p)) * LANES, panels = of->panels;
+    const bool add = p->sum;
+    WORDS_8 kept = {0};
+    if (!p->relu) kept = ~kept;
+    for (size_t r = 0; r < rows; r++) {
+        float *const y = p->result + of->first * plane + place(&p->window, pixel + r, p->back) * LANES;
+        for (size_t v = 0; v < panels; v++) {
+            MEMORY_8 *const to = (MEMORY_8 *)(y + v * plane);
+            VEC_8 sum = *(const MEMORY_8 *)(sums + (r * panels + v) * LANES);
+            if (p->bias) sum += *(const MEMORY_8 *)(p->bias + (of->first + v) * LANES);
+            if (add) sum += *to;
+            *to = (VEC_8)((WORDS_8)sum & (~(WORDS_8)(sum < (VEC_8){0}) | kept)); /* a NaN stays */
+        }
     }
-    runs[panels - 1](&t);
+}
+
+/* sums [pixels][panels][LANES] of a piece, or their part from number k of the source's pixels on. What is
+ * done is written at once: a tile's products hide the way to memory. */
+static void multiply(const mq_pointwise *p, const piece *of, size_t k, size_t depth, float *sums) {
+    static const tile_fn next[PANELS] = {next_to_1, next_to_2, next_to_3},
+                         any[PANELS] = {apart_1, apart_2, apart_3};
+    const bool large = !p->back, dense = p->back || p->window.stride == 1, last = k + depth == inner_of(p);
+    tile t = {.weights = p->weights + (of->first * inner_of(p) + k) * LANES,
+              .panel = inner_of(p) * LANES,
+              .plane = (large ? p->window.h * p->window.w : pixels_of(p)) * LANES,
+              .depth = depth,
+              .sums = sums,
+              .add = k > 0};
+    const float *const x = p->source + k / LANES * t.plane;
+    for (size_t i = of->begin; i < of->end; i += ROWS) {
+        const size_t rows = least(ROWS, of->end - i), asked = dense && rows == ROWS ? 1 : ROWS;
+        for (size_t r = 0; r < asked; r++)
+            t.x[r] = x + place(&p->window, i + (r < rows ? r : 0), large) * LANES;
+        (asked == 1 ? next : any)[of->panels - 1](&t);
+        if (last) finish(p, of, i, rows, t.sums);
+        t.sums += ROWS * of->panels * LANES;
+    }
 }
 
 size_t mq_pointwise_items(const mq_pointwise *p) {
@@ -126,13 +149,17 @@ size_t mq_pointwise_items(const mq_pointwise *p) {
 }
 
 void mq_pointwise_run(const mq_pointwise *p, size_t from, size_t to) {
-    const size_t groups = groups_of(p), inner = inner_of(p), parts = (inner + DEPTH - 1) / DEPTH;
+    const size_t groups = groups_of(p), blocks = inner_of(p) / LANES,
+                 parts = (inner_of(p) + DEPTH - 1) / DEPTH;
+    float sums[PIXELS * PANELS * LANES] __attribute__((aligned(64)));
     for (size_t item = from; item < to; item++) {
-        const size_t begin = item / groups * PIXELS, end = least(begin + PIXELS, pixels_of(p));
+        const size_t begin = item / groups * PIXELS, group = item % groups;
+        const size_t first = panels_of(p) * group / groups;
+        const piece of = {begin, least(begin + PIXELS, pixels_of(p)), first,
+                          panels_of(p) * (group + 1) / groups - first};
         for (size_t part = 0; part < parts; part++) {
-            const size_t blocks = inner / LANES, first = blocks * part / parts * LANES;
-            const share k = {first, blocks * (part + 1) / parts * LANES - first};
-            for (size_t pixel = begin; pixel < end; pixel += ROWS) run_tile(p, pixel, end, item % groups, k);
+            const size_t k = blocks * part / parts * LANES;
+            multiply(p, &of, k, blocks * (part + 1) / parts * LANES - k, sums);
         }
     }
 }

@@ -72,14 +72,16 @@ BODY VEC_any mq_round_any(VEC_any v) {
 typedef float VEC_8 __attribute__((vector_size(32)));
 typedef float MEMORY_8 __attribute__((vector_size(32), aligned(4), may_alias));
 typedef uint32_t WORDS_8 __attribute__((vector_size(32)));
-/* A sum with zero would not do: it makes -0 a 0, and is not optimised away. */
+/* MADD_TO_8 adds in place: left to itself, GCC moves many sums from register to register and reads a factor
+ * again for each use, which costs a sixth where another thread shares the core.
+ * SPREAD_8: a sum with zero would not do: it makes -0 a 0, and is not optimised away. */
 #define SPREAD_8(x) ((VEC_8){x, x, x, x, x, x, x, x})
 #ifdef __x86_64__
 #define TARGET_8 __attribute__((target("avx2,fma")))
-#define MADD_8(a, b, sum) ((VEC_8)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(sum)))
+#define MADD_TO_8(sum, a, b) __asm__("vfmadd231ps %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b))
 #else
 #define TARGET_8
-#define MADD_8(a, b, sum) ((a) * (b) + (sum))
+#define MADD_TO_8(sum, a, b) ((sum) += (a) * (b))
 #endif
 
 #ifdef __x86_64__
