@@ -428,11 +428,49 @@ cleanup:
     return status;
 }
 
+/* Whether steps differ in nothing but the threads that their kernels are for. */
+static bool is_same(const mq_step *a, const mq_step *b) {
+    if (!a->kernel != !b->kernel || memcmp(a->buffers, b->buffers, sizeof a->buffers) != 0) return false;
+    for (mq_slot slot = 0; a->kernel && slot < MQ_SLOTS; slot++) {
+        const mq_layout *of_a = mq_kernel_layout(a->kernel, slot), *of_b = mq_kernel_layout(b->kernel, slot);
+        if (slot == MQ_SLOT_SCRATCH) continue;
+        if (!of_a != !of_b || (of_a && !mq_layout_equal(of_a, of_b))) return false;
+    }
+    return true;
+}
+
+/* Joint kernels of all steps; none where oneDNN lays out any tensor in another way for all threads. */
+MQ_MUST_USE static mq_status lower_joint(lowering *l) {
+    mq_status status = MQ_OK;
+    mq_program *const p = l->p, *other = NULL;
+    MQ_TRY(mq_calloc(l->err, 1, sizeof *other, "a program", &other));
+    other->dnn = p->dnn;
+    l->p = other;
+    MQ_TRY(lower_all(l));
+    p->joint = p->step_count == other->step_count && p->buffer_count == other->buffer_count;
+    for (size_t i = 0; i < p->step_count && p->joint; i++) p->joint = is_same(&p->steps[i], &other->steps[i]);
+    for (size_t i = 0; i < p->step_count && p->joint; i++) {
+        p->steps[i].joint = other->steps[i].kernel;
+        other->steps[i].kernel = NULL;
+    }
+    for (size_t i = 0; i < p->buffer_count && p->joint; i++) /* scratch */
+        if (other->buffers[i].bytes > p->buffers[i].bytes) p->buffers[i].bytes = other->buffers[i].bytes;
+cleanup:
+    l->p = p;
+    if (other) other->dnn = NULL;
+    mq_program_free(&other);
+    return status;
+}
+
 /* Kernels for one thread, or for all where there is one picture at a time: see program.c. */
 MQ_MUST_USE static mq_status lower_for_threads(lowering *l) {
+    mq_status status = MQ_OK;
     const int threads = mq_par_threads();
     if (l->plan->batch > 1) mq_par_set_threads(1);
-    const mq_status status = lower_all(l);
+    MQ_TRY(lower_all(l));
+    mq_par_set_threads(threads);
+    if (l->plan->batch > 1 && threads > 1) MQ_TRY(lower_joint(l));
+cleanup:
     mq_par_set_threads(threads);
     return status;
 }

@@ -1,8 +1,9 @@
 /* program.c: runs what lower_*.c made. Called by inference, feature extraction
  * and bench. Owns a program's memory. Each thread takes a picture and runs all
  * steps on it alone: no thread waits for another within a network, which
- * matters where the loader or other programs want the processor too.
- * A program for one picture at a time gives each step to all threads instead.
+ * matters where the loader or other programs want the processor too. When one
+ * finds no picture any more, all meet, and finish the begun ones together.
+ * A program for one picture at a time gives each step to all threads.
  * Invariant: every step is for one picture, and none sums across threads, so that
  * numbers depend on neither the other pictures nor the threads. */
 #include "net/program_impl.h"
@@ -12,27 +13,38 @@
 #include "base/mem.h"
 #include "base/par.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
-/* An arena, and for every step a call bound to its places in it and to the weights. */
+/* A call of a kernel, bound to the step's places in the worker's arena and to the weights. */
+MQ_MUST_USE static mq_status make_call(mq_err *err, const mq_program *p, const mq_worker *w,
+                                       const mq_step *step, const mq_kernel *kernel, mq_call **call) {
+    mq_status status = MQ_OK;
+    if (!kernel) return MQ_OK;
+    MQ_TRY(mq_call_create(err, w->dnn, kernel, call));
+    for (mq_slot slot = 0; slot < MQ_SLOTS; slot++)
+        if (step->buffers[slot] >= MQ_BUFFERS_FIXED)
+            MQ_TRY(mq_call_bind(err, *call, slot, w->arena + p->buffers[step->buffers[slot]].offset));
+    if (step->weights == MQ_WEIGHTS_NONE) return MQ_OK;
+    MQ_TRY(mq_call_bind(err, *call, MQ_SLOT_WEIGHTS, p->weights + step->weights_at));
+    MQ_TRY(mq_call_bind(err, *call, MQ_SLOT_BIAS, p->weights + step->bias_at));
+    MQ_TRY(mq_call_bind(err, *call, MQ_SLOT_SCALES, p->weights + step->scales_at));
+cleanup:
+    return status;
+}
+
+/* An arena, and calls for every step. */
 MQ_MUST_USE static mq_status make_worker(mq_err *err, const mq_program *p, mq_worker *w) {
     mq_status status = MQ_OK;
     MQ_TRY(mq_dnn_beside(err, p->dnn, &w->dnn));
     MQ_TRY(mq_alloc_aligned(err, 1, p->arena_bytes, "the activations", &w->arena));
     MQ_TRY(mq_calloc(err, p->step_count, sizeof *w->calls, "a program", &w->calls));
+    MQ_TRY(mq_calloc(err, p->step_count, sizeof *w->joint, "a program", &w->joint));
     for (size_t i = 0; i < p->step_count; i++) {
         const mq_step *step = &p->steps[i];
-        if (!step->kernel) continue;
-        MQ_TRY(mq_call_create(err, w->dnn, step->kernel, &w->calls[i]));
-        for (mq_slot slot = 0; slot < MQ_SLOTS; slot++)
-            if (step->buffers[slot] >= MQ_BUFFERS_FIXED)
-                MQ_TRY(
-                    mq_call_bind(err, w->calls[i], slot, w->arena + p->buffers[step->buffers[slot]].offset));
-        if (step->weights == MQ_WEIGHTS_NONE) continue;
-        MQ_TRY(mq_call_bind(err, w->calls[i], MQ_SLOT_WEIGHTS, p->weights + step->weights_at));
-        MQ_TRY(mq_call_bind(err, w->calls[i], MQ_SLOT_BIAS, p->weights + step->bias_at));
-        MQ_TRY(mq_call_bind(err, w->calls[i], MQ_SLOT_SCALES, p->weights + step->scales_at));
+        MQ_TRY(make_call(err, p, w, step, step->kernel, &w->calls[i]));
+        MQ_TRY(make_call(err, p, w, step, step->joint, &w->joint[i]));
     }
 cleanup:
     return status;
@@ -84,7 +96,9 @@ mq_status mq_program_update(mq_err *err, mq_program *p, const mq_bundle *weights
 
 static void free_worker(mq_worker *w, size_t calls) {
     for (size_t i = 0; w->calls && i < calls; i++) mq_call_free(&w->calls[i]);
+    for (size_t i = 0; w->joint && i < calls; i++) mq_call_free(&w->joint[i]);
     free(w->calls);
+    free(w->joint);
     free(w->arena);
     mq_dnn_free(&w->dnn);
 }
@@ -93,7 +107,10 @@ void mq_program_free(mq_program **program) {
     mq_program *p = *program;
     if (!p) return;
     for (size_t i = 0; p->workers && i < p->worker_count; i++) free_worker(&p->workers[i], p->step_count);
-    for (size_t i = 0; i < p->step_count; i++) mq_kernel_free(&p->steps[i].kernel);
+    for (size_t i = 0; i < p->step_count; i++) {
+        mq_kernel_free(&p->steps[i].kernel);
+        mq_kernel_free(&p->steps[i].joint);
+    }
     free(p->workers);
     free(p->steps);
     free(p->buffers);
@@ -112,8 +129,10 @@ MQ_MUST_USE static mq_status bind_ends(mq_err *err, const mq_program *p, const m
     for (size_t i = 0; i < p->step_count; i++)
         for (mq_slot slot = 0; p->steps[i].kernel && slot < MQ_SLOTS; slot++) {
             const size_t buffer = p->steps[i].buffers[slot];
-            if (buffer == MQ_BUFFER_INPUT) MQ_TRY(mq_call_bind(err, w->calls[i], slot, in));
-            if (buffer == MQ_BUFFER_OUTPUT) MQ_TRY(mq_call_bind(err, w->calls[i], slot, out));
+            if (buffer != MQ_BUFFER_INPUT && buffer != MQ_BUFFER_OUTPUT) continue;
+            const void *const end = buffer == MQ_BUFFER_INPUT ? (const void *)in : out;
+            MQ_TRY(mq_call_bind(err, w->calls[i], slot, end));
+            if (w->joint[i]) MQ_TRY(mq_call_bind(err, w->joint[i], slot, end));
         }
 cleanup:
     return status;
@@ -136,7 +155,8 @@ static const void *source_of(const mq_program *p, const mq_worker *w, const mq_s
     return buffer == MQ_BUFFER_INPUT ? (const void *)in : w->arena + p->buffers[buffer].offset;
 }
 
-static void run_depth(const mq_program *p, const mq_worker *w, const mq_step *step, const float *in) {
+static void run_depth(const mq_program *p, const mq_worker *w, const mq_step *step, const float *in,
+                      bool together) {
     const mq_depth_step *depth = &step->depth;
     depth_run r = {.run = depth->run,
                    .args = {.window = depth->window,
@@ -145,24 +165,18 @@ static void run_depth(const mq_program *p, const mq_worker *w, const mq_step *st
                             .weights = (const float *)(const void *)(p->weights + step->weights_at),
                             .relu = depth->relu}};
     if (depth->quantised) r.args.zero = (const float *)(const void *)(p->weights + step->bias_at);
-    if (p->shared)
+    if (together)
         mq_parallel_for(depth->window.out_h, depth_rows, &r);
     else
         depth_rows(&r, 0, depth->window.out_h);
 }
 
+/* together: by all threads. */
 MQ_MUST_USE static mq_status run_step(mq_err *err, const mq_program *p, const mq_worker *w, size_t i,
-                                      const float *in) {
-    if (p->steps[i].kernel) return mq_call_run(err, w->dnn, w->calls[i]);
-    run_depth(p, w, &p->steps[i], in);
+                                      const float *in, bool together) {
+    if (p->steps[i].kernel) return mq_call_run(err, w->dnn, together && p->joint ? w->joint[i] : w->calls[i]);
+    run_depth(p, w, &p->steps[i], in, together);
     return MQ_OK;
-}
-
-MQ_MUST_USE static mq_status run_picture(mq_err *err, const mq_program *p, const mq_worker *w,
-                                         const float *in, float *out) {
-    mq_status status = bind_ends(err, p, w, in, out);
-    for (size_t i = 0; i < p->step_count && status == MQ_OK; i++) status = run_step(err, p, w, i, in);
-    return status;
 }
 
 static size_t result_size(const mq_program *p) {
@@ -174,17 +188,53 @@ typedef struct {
     const mq_program *program;
     const float *in;
     float *out;
+    size_t count;        /* of pictures that workers take */
+    atomic_size_t begun; /* of those */
+    atomic_bool idle;    /* a worker found none any more: the others leave what they have begun */
 } run_state;
 
-static mq_status run_item(mq_err *err, void *ctx, size_t item, size_t worker) {
-    const run_state *run = ctx;
+/* The worker's picture from the step on to which it has come. */
+MQ_MUST_USE static mq_status go_on(mq_err *err, run_state *run, mq_worker *w, bool together) {
     const mq_program *p = run->program;
-    return run_picture(err, p, &p->workers[worker], run->in + item * p->in_size,
-                       run->out + item * result_size(p));
+    const float *const in = run->in + w->item * p->in_size;
+    mq_status status = bind_ends(err, p, w, in, run->out + w->item * result_size(p));
+    for (; w->step < p->step_count && status == MQ_OK && (together || !run->idle); w->step++)
+        status = run_step(err, p, w, w->step, in, together);
+    return status;
 }
 
+static void begin(mq_worker *w, size_t item) {
+    w->item = item;
+    w->step = 0;
+}
+
+static mq_status run_item(mq_err *err, void *ctx, size_t item, size_t worker) {
+    run_state *run = ctx;
+    mq_worker *w = &run->program->workers[worker];
+    begin(w, item);
+    run->begun++;
+    const mq_status status = go_on(err, run, w, run->program->shared);
+    if (run->program->joint && run->begun == run->count) run->idle = true;
+    return status;
+}
+
+/* What is left over when every thread has had as many pictures is for all of them together, unless it keeps
+ * most of them busy. */
 mq_status mq_program_run(mq_err *err, mq_program *p, const float *pixels, size_t count, float *features) {
-    return mq_parallel_each(err, p->worker_count, count, run_item, &(run_state){p, pixels, features});
+    mq_status status = MQ_OK;
+    const size_t threads = (size_t)mq_par_threads(), over = count % threads;
+    run_state run = {.program = p, .in = pixels, .out = features, .count = count};
+    if (p->joint && 2 * over <= threads) run.count -= over;
+    for (size_t i = 0; i < p->worker_count; i++) p->workers[i].step = p->step_count;
+    MQ_TRY(mq_parallel_each(err, p->worker_count, run.count, run_item, &run));
+    for (size_t i = 0; i < p->worker_count; i++)
+        if (p->workers[i].step < p->step_count) MQ_TRY(go_on(err, &run, &p->workers[i], true));
+    for (size_t item = run.count; item < count; item++) {
+        begin(&p->workers[0], item);
+        MQ_TRY(go_on(err, &run, &p->workers[0], true));
+    }
+cleanup:
+    return status;
 }
 
 static mq_work depth_work(const mq_step *step) {
@@ -200,16 +250,17 @@ static mq_work depth_work(const mq_step *step) {
 mq_status mq_program_profile(mq_err *err, mq_program *p, size_t reps, mq_measure_visit visit, void *user) {
     mq_status status = MQ_OK;
     static const char *const kinds[] = {"rest", "forward", "depthwise forward", "forward"};
-    const mq_worker *w = p->workers;
+    mq_worker *w = p->workers;
     float *in = NULL, *out = NULL;
     MQ_TRY(mq_calloc(err, p->in_size, sizeof *in, "a picture", &in));
     MQ_TRY(mq_calloc(err, result_size(p), sizeof *out, "features", &out));
-    MQ_TRY(run_picture(err, p, w, in, out));
+    MQ_TRY(mq_program_run(err, p, in, 1, out)); /* so that what the steps read is there */
+    MQ_TRY(bind_ends(err, p, w, in, out));
     for (size_t i = 0; i < p->step_count; i++) {
         double best = 0.0;
         for (size_t r = 0; r < reps; r++) {
             const double start = mq_seconds();
-            MQ_TRY(run_step(err, p, w, i, in));
+            MQ_TRY(run_step(err, p, w, i, in, p->shared));
             const double took = mq_seconds() - start;
             if (r == 0 || took < best) best = took;
         }
@@ -248,7 +299,7 @@ mq_status mq_program_observe(mq_err *err, mq_program *p, const float *pixels, mq
     MQ_TRY(bind_ends(err, p, w, pixels, out));
     for (size_t i = 0; i < p->step_count; i++) {
         const mq_step *step = &p->steps[i];
-        MQ_TRY(run_step(err, p, w, i, pixels));
+        MQ_TRY(run_step(err, p, w, i, pixels, p->shared));
         if (step->kernel || step->depth.quantised) continue;
         const size_t pixels_out = step->depth.window.out_h * step->depth.window.out_w;
         widen(step, w->arena + p->buffers[step->buffers[MQ_SLOT_DST]].offset,

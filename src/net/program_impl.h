@@ -30,6 +30,7 @@ typedef struct {
 
 typedef struct {
     mq_kernel *kernel; /* owned; NULL: depth */
+    mq_kernel *joint;  /* the same for all threads at once, owned; NULL: there is none */
     mq_depth_step depth;
     size_t buffers[MQ_SLOTS]; /* of the slots that hold activations or scratch; else MQ_BUFFER_NONE */
     mq_weights_kind weights;
@@ -42,7 +43,9 @@ typedef struct {
 typedef struct {
     mq_dnn *dnn;
     mq_call **calls; /* one for each step */
+    mq_call **joint; /* and one for its joint kernel */
     uint8_t *arena;
+    size_t item, step; /* the picture it took last, and how far it came with that */
 } mq_worker;
 
 struct mq_program {
@@ -57,6 +60,7 @@ struct mq_program {
     mq_worker *workers;
     size_t worker_count;
     bool shared;     /* all threads work on one picture */
+    bool joint;      /* or may go on with it at any step */
     size_t in_size;  /* numbers of one picture */
     mq_shape output; /* of one result */
     char key[192];

@@ -257,19 +257,21 @@ static void check_places(const mq_bundle *weights, mq_dtype dtype) {
     free(x), free(mixed), free(want), free(y);
 }
 
-/* The real widths, a picture at a time, by one thread and by several. */
+/* The real widths, one picture, by one thread and by several: in a program for one, and left over in one for
+ * more. */
 static void check_one_picture(const mq_bundle *weights, mq_dtype dtype) {
     enum { NUMBERS = 2048 };
     mq_err err = {0};
     mq_program_plan plan = plan_of(&whole_arch, weights, 107, 1);
     plan.dtype = dtype;
-    float *x = draws(0, 107 * 107 * 3), *y = malloc(4 * NUMBERS * sizeof *y);
-    for (int threads = 1; threads <= 4; threads++) {
+    float *x = draws(0, 107 * 107 * 3), *y = malloc(8 * NUMBERS * sizeof *y);
+    for (int i = 0; i < 8; i++) {
         mq_program *program = NULL;
-        mq_par_set_threads(threads);
+        plan.batch = i < 4 ? 1 : 5;
+        mq_par_set_threads(1 + i % 4);
         assert_ok(err, mq_program_create(&err, &plan, &program));
-        assert_ok(err, mq_program_run(&err, program, x, 1, y + (threads - 1) * NUMBERS));
-        assert_memory_equal(y, y + (threads - 1) * NUMBERS, NUMBERS * sizeof *y);
+        assert_ok(err, mq_program_run(&err, program, x, 1, y + i * NUMBERS));
+        assert_memory_equal(y, y + i * NUMBERS, NUMBERS * sizeof *y);
         mq_program_free(&program);
     }
     mq_par_set_threads(0);
