@@ -27,7 +27,7 @@ typedef void (*tile_fn)(const tile *t);
 #define EACH_ROW _Pragma("GCC unroll 4") for (size_t r = 0; r < ROWS; r++)
 #define EACH_PANEL(count) _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++)
 
-/* Where pixel r of a tile lies: behind the one before it (then only the first is asked for), or anywhere. */
+/* Where pixel r of a tile lies: behind the one before it, which needs one pointer, or anywhere. */
 #define NEXT_TO(r) (x0 + r * LANES)
 #define APART(r) x##r
 
@@ -135,10 +135,10 @@ static void multiply(const mq_pointwise *p, const piece *of, size_t k, size_t de
               .add = k > 0};
     const float *const x = p->source + k / LANES * t.plane;
     for (size_t i = of->begin; i < of->end; i += ROWS) {
-        const size_t rows = least(ROWS, of->end - i), asked = dense && rows == ROWS ? 1 : ROWS;
-        for (size_t r = 0; r < asked; r++)
+        const size_t rows = least(ROWS, of->end - i);
+        for (size_t r = 0; r < ROWS; r++)
             t.x[r] = x + place(&p->window, i + (r < rows ? r : 0), large) * LANES;
-        (asked == 1 ? next : any)[of->panels - 1](&t);
+        (dense && rows == ROWS ? next : any)[of->panels - 1](&t);
         if (last) finish(p, of, i, rows, t.sums);
         t.sums += ROWS * of->panels * LANES;
     }

@@ -15,7 +15,7 @@ typedef struct {
         *weights;       /* borrowed during creation: tensors under Keras' names; behind a prefix in models */
     const char *prefix; /* such as "trunk/"; "" for plain weights */
     uint32_t imgsz;
-    size_t batch;   /* pictures in a run: more threads than these never work; 1: all work on one */
+    size_t batch;   /* pictures in a run: no more threads than these take one each; 1: all work on one */
     mq_dtype dtype; /* MQ_F32, MQ_BF16, or MQ_I8: layers that the weights have in 8 bits (quant.h) compute in
                        8, all others in mq_dtype_auto's format */
     const char *input;  /* the node whose tensor comes in, such as "add_7"; NULL: pictures */
