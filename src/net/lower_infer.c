@@ -464,15 +464,11 @@ cleanup:
 
 /* Kernels for one thread, or for all where there is one picture at a time: see program.c. */
 MQ_MUST_USE static mq_status lower_for_threads(lowering *l) {
-    mq_status status = MQ_OK;
     const int threads = mq_par_threads();
     if (l->plan->batch > 1) mq_par_set_threads(1);
-    MQ_TRY(lower_all(l));
+    const mq_status status = lower_all(l);
     mq_par_set_threads(threads);
-    if (l->plan->batch > 1 && threads > 1) MQ_TRY(lower_joint(l));
-cleanup:
-    mq_par_set_threads(threads);
-    return status;
+    return status == MQ_OK && l->plan->batch > 1 && threads > 1 ? lower_joint(l) : status;
 }
 
 /* Where a layer stands; nothing changes for NULL. */

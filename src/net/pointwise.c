@@ -87,6 +87,11 @@ static size_t place(const mq_window *w, size_t i, bool large) {
     return !large || w->stride == 1 ? i : i / w->out_w * w->stride * w->w + i % w->out_w * w->stride;
 }
 
+/* Floats from one block of the small or the large grid to the next. */
+static size_t plane_of(const mq_pointwise *p, bool large) {
+    return (large ? p->window.h * p->window.w : pixels_of(p)) * LANES;
+}
+
 /* Panels of the result, and groups of them: up to PANELS each, and as even as can be, as few sums hide less
  * of a multiply-add's latency. */
 static size_t panels_of(const mq_pointwise *p) {
@@ -105,8 +110,7 @@ typedef struct {
 /* The result of a tile of some rows. */
 TARGET_8 static void finish(const mq_pointwise *p, const piece *of, size_t pixel, size_t rows,
                             const float *sums) {
-    const size_t plane = (p->back ? p->window.h * p->window.w : pixels_of(p)) * LANES, panels = of->panels;
-    const bool add = p->sum;
+    const size_t plane = plane_of(p, p->back), panels = of->panels;
     WORDS_8 kept = {0};
     if (!p->relu) kept = ~kept;
     for (size_t r = 0; r < rows; r++) {
@@ -115,7 +119,7 @@ TARGET_8 static void finish(const mq_pointwise *p, const piece *of, size_t pixel
             MEMORY_8 *const to = (MEMORY_8 *)(y + v * plane);
             VEC_8 sum = *(const MEMORY_8 *)(sums + (r * panels + v) * LANES);
             if (p->bias) sum += *(const MEMORY_8 *)(p->bias + (of->first + v) * LANES);
-            if (add) sum += *to;
+            if (p->sum) sum += *to;
             *to = (VEC_8)((WORDS_8)sum & (~(WORDS_8)(sum < (VEC_8){0}) | kept)); /* a NaN stays */
         }
     }
@@ -129,7 +133,7 @@ static void multiply(const mq_pointwise *p, const piece *of, size_t k, size_t de
     const bool large = !p->back, dense = p->back || p->window.stride == 1, last = k + depth == inner_of(p);
     tile t = {.weights = p->weights + (of->first * inner_of(p) + k) * LANES,
               .panel = inner_of(p) * LANES,
-              .plane = (large ? p->window.h * p->window.w : pixels_of(p)) * LANES,
+              .plane = plane_of(p, large),
               .depth = depth,
               .sums = sums,
               .add = k > 0};

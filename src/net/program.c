@@ -174,7 +174,8 @@ static void run_depth(const mq_program *p, const mq_worker *w, const mq_step *st
 /* together: by all threads. */
 MQ_MUST_USE static mq_status run_step(mq_err *err, const mq_program *p, const mq_worker *w, size_t i,
                                       const float *in, bool together) {
-    if (p->steps[i].kernel) return mq_call_run(err, w->dnn, together && p->joint ? w->joint[i] : w->calls[i]);
+    if (p->steps[i].kernel)
+        return mq_call_run(err, w->dnn, together && w->joint[i] ? w->joint[i] : w->calls[i]);
     run_depth(p, w, &p->steps[i], in, together);
     return MQ_OK;
 }
@@ -254,8 +255,8 @@ mq_status mq_program_profile(mq_err *err, mq_program *p, size_t reps, mq_measure
     float *in = NULL, *out = NULL;
     MQ_TRY(mq_calloc(err, p->in_size, sizeof *in, "a picture", &in));
     MQ_TRY(mq_calloc(err, result_size(p), sizeof *out, "features", &out));
-    MQ_TRY(mq_program_run(err, p, in, 1, out)); /* so that what the steps read is there */
-    MQ_TRY(bind_ends(err, p, w, in, out));
+    begin(w, 0); /* so that what the steps read is there */
+    MQ_TRY(go_on(err, &(run_state){.program = p, .in = in, .out = out}, w, p->shared));
     for (size_t i = 0; i < p->step_count; i++) {
         double best = 0.0;
         for (size_t r = 0; r < reps; r++) {
