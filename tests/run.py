@@ -15,7 +15,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent / "mutants"))
 
-from runner import ROOT, Result, run_all, run_program, run_tap  # noqa: E402
+from runner import ROOT, Result, available_memory, run_all, run_program, run_tap  # noqa: E402
 
 BUILD = ROOT / "build"
 PYTHON = sys.executable
@@ -259,7 +259,8 @@ def main():
         if report.passed + report.failed == before:
             report.add([Result(name, failed=1, output="this stage ran no test\n")])
         print(f"   {report.passed + report.failed - before} tests in {time.monotonic() - start:.0f} s, "
-              f"{processor_seconds() - worked:.0f} s of processor", flush=True)
+              f"{processor_seconds() - worked:.0f} s of processor; {available_memory() / 1e9:.1f} GB of memory are left",
+              flush=True)
     print(f"{time.monotonic() - begin:.0f} s in all")
     print(report.total(), flush=True)
     return 1 if report.failed or not report.passed else 0

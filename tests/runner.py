@@ -31,6 +31,11 @@ class Result:
     output: str = ""
 
 
+def available_memory():
+    """Bytes that programs can still have; what lies in /dev/shm is already taken off."""
+    return int(re.search(r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.M).group(1)) << 10
+
+
 def verdict(line):
     """"pass", "fail" or "skip" where a line tells of a test, else None."""
     outcome = RESULT.match(line)
