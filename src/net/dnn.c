@@ -163,7 +163,10 @@ mq_status mq_layout_blocks(mq_err *err, mq_dtype dtype, const size_t nhwc[4], si
     if (block == c) return mq_layout_nhwc(err, dtype, nhwc, layout);
     MQ_TRY(layout_new(err, &l));
     MQ_TRY(mq_dnn_check(err,
-                        mq_md_tagged(&l->md, dims, mq_dnn_dtype(dtype), block == 1 ? dnnl_abcd : dnnl_aBcd8b),
+                        mq_md_tagged(&l->md, dims, mq_dnn_dtype(dtype),
+                                     block == 1          ? dnnl_abcd
+                                     : block == MQ_BLOCK ? dnnl_aBcd8b
+                                                         : dnnl_aBcd16b),
                         "a memory descriptor"));
     *layout = l;
     l = NULL;

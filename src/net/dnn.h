@@ -36,8 +36,8 @@ MQ_MUST_USE mq_status mq_layout_create(mq_err *err, mq_dtype dtype, size_t rank,
 /* n pictures of h x w x c, channels last; nhwc holds these four. */
 MQ_MUST_USE mq_status mq_layout_nhwc(mq_err *err, mq_dtype dtype, const size_t nhwc[4], mq_layout **layout);
 
-/* The same with channels in blocks: [n][c / block][h][w][block]; block is c (channels last), 1 or MQ_BLOCK.
- */
+/* The same with channels in blocks: [n][c / block][h][w][block]; block is c (channels last), 1,
+ * MQ_BLOCK or twice that. */
 MQ_MUST_USE mq_status mq_layout_blocks(mq_err *err, mq_dtype dtype, const size_t nhwc[4], size_t block,
                                        mq_layout **layout);
 MQ_MUST_USE mq_status mq_layout_copy(mq_err *err, const mq_layout *other, mq_layout **layout);

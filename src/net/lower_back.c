@@ -6,9 +6,6 @@
 
 #include "base/mem.h"
 
-/* Parts of a product for each worker. */
-enum { FINER = 8 };
-
 /* The node whose gradient a reader of node j adds to: batch norm and ReLU of a map are passed on the way. */
 static size_t target_of(const mq_train_lowering *l, size_t j) {
     const mq_value *v = &l->values[j];
@@ -80,7 +77,7 @@ MQ_MUST_USE static mq_status end_share(mq_train_lowering *l, const mq_train_step
 MQ_MUST_USE static mq_status push(mq_train_lowering *l, size_t j, size_t share) {
     mq_status status = MQ_OK;
     const size_t target = target_of(l, j);
-    mq_train_step step = mq_lower_step(MQ_STEP_GRAD, mq_graph_node(l->graph, target));
+    mq_train_step step = mq_lower_step(l, MQ_STEP_GRAD, mq_graph_node(l->graph, target));
     if (!l->wants[target]) return MQ_OK;
     MQ_TRY(begin_share(l, j, &step));
     step.buffers[MQ_SLOT_SRC] = share;
@@ -101,7 +98,7 @@ MQ_MUST_USE static mq_status back_norm(mq_train_lowering *l, size_t index) {
     const mq_value *v = &l->values[index];
     const size_t source = v->source, own = l->grads[index].buffer;
     const mq_norm *n = &l->t->norms[v->norm];
-    mq_train_step step = mq_lower_step(MQ_STEP_NORM_BACK, n->node);
+    mq_train_step step = mq_lower_step(l, MQ_STEP_NORM_BACK, n->node);
     if (!l->wants[target_of(l, source)]) return MQ_OK;
     if (n->batch && l->summed[v->norm] == l->phase) MQ_TRY(mq_lower_next_phase(l));
     step.norm = v->norm;
@@ -127,14 +124,14 @@ MQ_MUST_USE static mq_status add_product(mq_train_lowering *l, mq_product produc
 
 /* Of what a convolution reads of a picture. */
 static size_t read_bytes(const mq_train_lowering *l, const mq_conv *c) {
-    return c->window.h * c->window.w * c->window.c * mq_dtype_size(l->t->dtype);
+    return c->window.h * c->window.w * mq_train_padded(l->t, c->window.c) * mq_dtype_size(l->t->dtype);
 }
 
 /* A convolution's gradient by data, in a new buffer of the worker. */
 MQ_MUST_USE static mq_status back_data(mq_train_lowering *l, size_t conv, size_t gradient, size_t *to) {
     mq_status status = MQ_OK;
     const mq_conv *c = &l->t->convs[conv];
-    mq_train_step step = mq_lower_step(MQ_STEP_KERNEL, c->node);
+    mq_train_step step = mq_lower_step(l, MQ_STEP_KERNEL, c->node);
     MQ_TRY(mq_lower_tensor(l, MQ_EACH_WORKER, read_bytes(l, c), c->node->name, to));
     step.buffers[MQ_SLOT_SRC] = *to;
     step.buffers[MQ_SLOT_DST] = gradient;
@@ -147,9 +144,9 @@ cleanup:
 MQ_MUST_USE static mq_status outer_step(mq_train_lowering *l, const mq_product *product, size_t parts,
                                         mq_train_step *step) {
     const mq_conv *c = &l->t->convs[product->conv];
-    *step = mq_lower_step(MQ_STEP_OUTER, c->node);
-    const size_t bytes = l->t->blocked ? mq_outer_blocks_scratch(&c->window, parts)
-                                       : mq_outer_scratch(&c->window, c->filters, parts);
+    *step = mq_lower_step(l, MQ_STEP_OUTER, c->node);
+    const size_t bytes = l->t->blocks ? mq_outer_blocks_scratch(l->t->blocks, &c->window, c->filters, parts)
+                                      : mq_outer_scratch(&c->window, c->filters, parts);
     step->window = c->window;
     step->channels = c->filters;
     step->buffers[MQ_SLOT_SRC] = product->source;
@@ -202,7 +199,7 @@ MQ_MUST_USE static mq_status back_depthwise(mq_train_lowering *l, size_t conv, s
     step.buffers[MQ_SLOT_SRC] = gradient;
     step.buffers[MQ_SLOT_SCALES] = result;
     if (c->thawed)
-        MQ_TRY(mq_lower_tensor(l, MQ_EACH_PICTURE, mq_param_numbers(&c->param) * sizeof(float), c->node->name,
+        MQ_TRY(mq_lower_tensor(l, MQ_EACH_PICTURE, mq_lower_depthwise_bytes(l, c), c->node->name,
                                &product.partial));
     step.buffers[MQ_SLOT_WEIGHTS] = product.partial;
     MQ_TRY(end_share(l, &step));
@@ -251,7 +248,7 @@ cleanup:
 MQ_MUST_USE static mq_status back_pool(mq_train_lowering *l, size_t index) {
     mq_status status = MQ_OK;
     const mq_node *node = mq_graph_node(l->graph, index), *in = mq_graph_node(l->graph, node->inputs[0]);
-    mq_train_step step = mq_lower_step(MQ_STEP_POOL_BACK, in);
+    mq_train_step step = mq_lower_step(l, MQ_STEP_POOL_BACK, in);
     step.window = mq_node_window(l->graph, node);
     step.buffers[MQ_SLOT_SRC] = l->grads[index].buffer;
     step.buffers[MQ_SLOT_BIAS] = l->places[index];
@@ -266,7 +263,7 @@ MQ_MUST_USE static mq_status back_mean(mq_train_lowering *l, size_t index) {
     mq_status status = MQ_OK;
     const size_t input = mq_graph_node(l->graph, index)->inputs[0];
     const mq_node *in = mq_graph_node(l->graph, input);
-    mq_train_step step = mq_lower_step(MQ_STEP_MEAN_BACK, in);
+    mq_train_step step = mq_lower_step(l, MQ_STEP_MEAN_BACK, in);
     step.buffers[MQ_SLOT_SRC] = MQ_TENSOR_FEATURES_GRAD;
     MQ_TRY(mq_lower_tensor(l, MQ_EACH_WORKER, mq_lower_bytes(l, in), in->name, &step.buffers[MQ_SLOT_DST]));
     MQ_TRY(mq_lower_emit(l, step));
@@ -302,7 +299,8 @@ MQ_MUST_USE static mq_status outer_loop(mq_train_lowering *l, const mq_product *
     mq_status status = MQ_OK;
     mq_trainable *t = l->t;
     const mq_conv *c = &t->convs[product->conv];
-    const size_t most = mq_outer_parts(&c->window), wanted = (t->blocked ? FINER : 1) * t->worker_count;
+    const size_t most = t->blocks ? mq_outer_blocks_parts(t->blocks, &c->window) : mq_outer_parts(&c->window);
+    const size_t wanted = t->blocks ? mq_outer_blocks_worth(t->blocks, t->worker_count) : t->worker_count;
     const size_t parts = most < wanted ? most : wanted;
     mq_train_step step;
     MQ_TRY(mq_lower_loop(l, MQ_EACH_PART));
@@ -318,8 +316,10 @@ cleanup:
 /* The sum of the pictures' gradients, in its place among all. */
 MQ_MUST_USE static mq_status reduce_step(mq_train_lowering *l, const mq_product *product) {
     const mq_conv *c = &l->t->convs[product->conv];
-    mq_train_step sum = mq_lower_step(MQ_STEP_REDUCE, c->node);
-    sum.channels = mq_param_numbers(&c->param);
+    mq_train_step sum = mq_lower_step(l, MQ_STEP_REDUCE, c->node);
+    sum.pixels = c->depthwise ? c->window.kernel * c->window.kernel : 1;
+    sum.channels = mq_param_numbers(&c->param) / sum.pixels;
+    sum.apart = c->depthwise ? mq_train_padded(l->t, c->window.c) : sum.channels;
     sum.buffers[MQ_SLOT_SRC] = product->partial;
     sum.buffers[MQ_SLOT_DST] = MQ_TENSOR_GRADS;
     sum.grads_at = c->param_at;

@@ -5,8 +5,6 @@
  * for all (trainable_impl.h). */
 #include "net/lower_train.h"
 
-#include "net/pointwise.h"
-
 #include "base/mem.h"
 #include "base/par.h"
 
@@ -30,7 +28,7 @@ size_t mq_lower_norm_of(const mq_train_lowering *l, const mq_node *node) {
 }
 
 size_t mq_lower_bytes(const mq_train_lowering *l, const mq_node *node) {
-    return node->shape.h * node->shape.w * node->shape.c * mq_dtype_size(l->t->dtype);
+    return node->shape.h * node->shape.w * mq_train_padded(l->t, node->shape.c) * mq_dtype_size(l->t->dtype);
 }
 
 mq_status mq_lower_tensor(mq_train_lowering *l, mq_each each, size_t bytes, const char *name,
@@ -47,14 +45,14 @@ cleanup:
     return status;
 }
 
-mq_train_step mq_lower_step(mq_step_kind kind, const mq_node *node) {
+mq_train_step mq_lower_step(const mq_train_lowering *l, mq_step_kind kind, const mq_node *node) {
     mq_train_step s = {.kind = kind,
                        .laid = MQ_NONE,
                        .grads_at = MQ_NONE,
                        .norm = MQ_NONE,
                        .norm_b = MQ_NONE,
                        .pixels = node->shape.h * node->shape.w,
-                       .channels = node->shape.c,
+                       .channels = mq_train_padded(l->t, node->shape.c),
                        .name = node->name};
     for (size_t i = 0; i < MQ_SLOTS; i++) s.buffers[i] = MQ_NONE;
     return s;
@@ -209,7 +207,7 @@ mq_status mq_lower_read(mq_train_lowering *l, size_t node, mq_each each, size_t 
         *buffer = v->scratch;
         return MQ_OK;
     }
-    mq_train_step step = mq_lower_step(MQ_STEP_APPLY, n);
+    mq_train_step step = mq_lower_step(l, MQ_STEP_APPLY, n);
     MQ_TRY(mq_lower_source(l, node, MQ_SLOT_SRC, &step));
     step.norm_b = MQ_NONE;
     MQ_TRY(mq_lower_tensor(l, each, mq_lower_bytes(l, n), n->name, buffer));
@@ -221,7 +219,12 @@ cleanup:
     return status;
 }
 
-/* A depthwise convolution's weights as Keras keeps them, for kernels of our own. */
+size_t mq_lower_depthwise_bytes(const mq_train_lowering *l, const mq_conv *c) {
+    const mq_window *w = &c->window;
+    return w->kernel * w->kernel * mq_train_padded(l->t, w->c) * sizeof(float);
+}
+
+/* A depthwise convolution's weights as Keras keeps them but for padding, for kernels of our own. */
 MQ_MUST_USE static mq_status lay_out_plain(mq_train_lowering *l, size_t conv) {
     mq_status status = MQ_OK;
     mq_trainable *t = l->t;
@@ -230,7 +233,7 @@ MQ_MUST_USE static mq_status lay_out_plain(mq_train_lowering *l, size_t conv) {
     MQ_TRY(mq_grow(l->err, &t->laid, &t->laid_capacity, t->laid_count + 1, sizeof *t->laid));
     c->laid[MQ_FORWARD] = t->laid_count;
     t->laid[t->laid_count++] = (mq_laid){conv, NULL, false, t->weights_bytes};
-    t->weights_bytes += (mq_param_numbers(&c->param) * sizeof(float) + 63) / 64 * 64;
+    t->weights_bytes += (mq_lower_depthwise_bytes(l, c) + 63) / 64 * 64;
 cleanup:
     return status;
 }
@@ -238,14 +241,14 @@ cleanup:
 mq_status mq_lower_mapped(mq_train_lowering *l, size_t conv, mq_step_kind kind, mq_train_step *step) {
     mq_status status = MQ_OK;
     const mq_conv *c = &l->t->convs[conv];
-    *step = mq_lower_step(kind, c->node);
+    *step = mq_lower_step(l, kind, c->node);
     MQ_REQUIRE(mq_depthwise_slides(&c->window), l->err, MQ_UNAVAILABLE,
                "layer %s: only depthwise windows of 3 x 3 by steps of 1 can be trained", c->node->name);
     MQ_TRY(lay_out_plain(l, conv));
     step->laid = c->laid[MQ_FORWARD];
     step->window = c->window;
     step->pixels = c->window.h * c->window.w;
-    step->channels = c->window.c;
+    step->channels = mq_train_padded(l->t, c->window.c);
     MQ_TRY(mq_lower_tensor(l, MQ_EACH_WORKER, mq_mapped_scratch(), c->node->name,
                            &step->buffers[MQ_SLOT_SCRATCH]));
 cleanup:
@@ -286,7 +289,7 @@ MQ_MUST_USE static mq_status forward_conv(mq_train_lowering *l, size_t index) {
     const mq_node *node = mq_graph_node(l->graph, index);
     const size_t conv = mq_lower_conv_of(l, node);
     size_t src, dst;
-    mq_train_step step = mq_lower_step(MQ_STEP_KERNEL, node);
+    mq_train_step step = mq_lower_step(l, MQ_STEP_KERNEL, node);
     if (node->op == MQ_OP_SEPCONV)
         MQ_TRY(forward_depthwise(l, conv, &src));
     else
@@ -328,7 +331,7 @@ MQ_MUST_USE static mq_status forward_norm(mq_train_lowering *l, size_t index) {
     v->source = node->inputs[0];
     v->norm = norm;
     if (!l->t->norms[norm].batch) return MQ_OK;
-    mq_train_step step = mq_lower_step(MQ_STEP_STATS, node);
+    mq_train_step step = mq_lower_step(l, MQ_STEP_STATS, node);
     step.buffers[MQ_SLOT_SRC] = l->values[v->source].stored;
     step.norm = norm;
     MQ_TRY(mq_lower_emit(l, step));
@@ -354,14 +357,14 @@ MQ_MUST_USE static mq_status forward_pool(mq_train_lowering *l, size_t index) {
     mq_status status = MQ_OK;
     const mq_node *node = mq_graph_node(l->graph, index);
     const mq_shape out = node->shape;
-    mq_train_step step = mq_lower_step(MQ_STEP_POOL, node);
+    mq_train_step step = mq_lower_step(l, MQ_STEP_POOL, node);
     MQ_REQUIRE(node->kernel * node->kernel <= 256, l->err, MQ_UNAVAILABLE, "layer %s: a pool of %zu x %zu",
                node->name, node->kernel, node->kernel);
     step.window = mq_node_window(l->graph, node);
     MQ_TRY(mq_lower_read(l, node->inputs[0], MQ_EACH_WORKER, &step.buffers[MQ_SLOT_SRC]));
     MQ_TRY(store(l, index, &step.buffers[MQ_SLOT_DST]));
-    MQ_TRY(mq_lower_tensor(l, l->wants[index] ? MQ_EACH_PICTURE : MQ_EACH_WORKER, out.h * out.w * out.c,
-                           node->name, &l->places[index]));
+    MQ_TRY(mq_lower_tensor(l, l->wants[index] ? MQ_EACH_PICTURE : MQ_EACH_WORKER,
+                           out.h * out.w * step.channels, node->name, &l->places[index]));
     step.buffers[MQ_SLOT_BIAS] = l->places[index];
     MQ_TRY(mq_lower_emit(l, step));
 cleanup:
@@ -380,7 +383,7 @@ MQ_MUST_USE static mq_status operand(mq_train_lowering *l, size_t node, size_t *
 MQ_MUST_USE static mq_status forward_add(mq_train_lowering *l, size_t index) {
     mq_status status = MQ_OK;
     const mq_node *node = mq_graph_node(l->graph, index);
-    mq_train_step step = mq_lower_step(MQ_STEP_APPLY, node);
+    mq_train_step step = mq_lower_step(l, MQ_STEP_APPLY, node);
     for (size_t k = 0; k < 2; k++) { /* the sums of both must be complete before either is read */
         const mq_value *v = &l->values[node->inputs[k]];
         if (v->stored == MQ_NONE && v->norm != MQ_NONE && l->t->norms[v->norm].batch &&
@@ -398,7 +401,7 @@ cleanup:
 MQ_MUST_USE static mq_status forward_mean(mq_train_lowering *l, size_t index) {
     mq_status status = MQ_OK;
     const mq_node *node = mq_graph_node(l->graph, index), *in = mq_graph_node(l->graph, node->inputs[0]);
-    mq_train_step step = mq_lower_step(MQ_STEP_MEAN, in);
+    mq_train_step step = mq_lower_step(l, MQ_STEP_MEAN, in);
     MQ_REQUIRE(index + 1 == l->nodes, l->err, MQ_UNAVAILABLE,
                "layer %s: only the last layer may pool all pixels", node->name);
     MQ_TRY(mq_lower_read(l, node->inputs[0], MQ_EACH_WORKER, &step.buffers[MQ_SLOT_SRC]));
@@ -435,7 +438,7 @@ MQ_MUST_USE static mq_status forward_input(mq_train_lowering *l) {
     mq_trainable *t = l->t;
     const mq_node *node = mq_graph_node(l->graph, t->boundary);
     const size_t nhwc[] = {1, node->shape.h, node->shape.w, node->shape.c};
-    mq_train_step step = mq_lower_step(MQ_STEP_KERNEL, node);
+    mq_train_step step = mq_lower_step(l, MQ_STEP_KERNEL, node);
     mq_layout *from = NULL, *to = NULL;
     mq_kernel *kernel = NULL;
     MQ_TRY(mq_layout_nhwc(l->err, MQ_F32, nhwc, &from));
@@ -454,8 +457,12 @@ cleanup:
     return status;
 }
 
-/* Whether all channels fill blocks; a picture's need not, as only convolutions read it. */
-static bool fills_blocks(const mq_train_lowering *l) {
+/* Whether all channels fill blocks of MQ_BLOCK at least; a picture's need not, as only convolutions read it,
+ * and the features' fill theirs. */
+static bool fills_blocks(const mq_train_lowering *l, const mq_outer_blocks *blocks) {
+    if (l->t->features % mq_outer_blocks_size(blocks)) return false;
+    for (size_t i = 0; i < l->t->conv_count; i++)
+        if (!l->t->convs[i].depthwise && !mq_outer_blocks_suits(blocks, &l->t->convs[i].window)) return false;
     for (size_t i = l->t->boundary + 1; i < l->nodes; i++) {
         const mq_node *node = mq_graph_node(l->graph, i);
         if (node->shape.c % MQ_BLOCK) return false;
@@ -482,7 +489,8 @@ MQ_MUST_USE static mq_status lower_all(mq_train_lowering *l) {
     mq_trainable *t = l->t;
     size_t fixed;
     t->backward = MQ_NONE;
-    t->blocked = t->dtype == MQ_F32 && mq_pointwise_suits() && fills_blocks(l);
+    t->blocks = mq_outer_blocks_of(t->dtype);
+    if (t->blocks && !fills_blocks(l, t->blocks)) t->blocks = NULL;
     MQ_TRY(begin_phase(l));
     for (size_t i = 0; i < MQ_TENSORS_FIXED; i++) MQ_TRY(mq_lower_tensor(l, MQ_EACH_PICTURE, 0, "", &fixed));
     t->tensors[MQ_TENSOR_GRADS].each = MQ_ONCE;

@@ -54,8 +54,11 @@ MQ_MUST_USE mq_status mq_lower_tensor(mq_train_lowering *l, mq_each each, size_t
 /* Bytes of a node's tensor for one picture. */
 size_t mq_lower_bytes(const mq_train_lowering *l, const mq_node *node);
 
+/* Bytes of a depthwise convolution's weights, or their gradient: [kernel, kernel, padded channels] in f32. */
+size_t mq_lower_depthwise_bytes(const mq_train_lowering *l, const mq_conv *conv);
+
 /* A step that touches nothing yet. */
-mq_train_step mq_lower_step(mq_step_kind kind, const mq_node *node);
+mq_train_step mq_lower_step(const mq_train_lowering *l, mq_step_kind kind, const mq_node *node);
 
 /* Opens a loop of the present phase; a loop over pictures opens by itself. */
 MQ_MUST_USE mq_status mq_lower_loop(mq_train_lowering *l, mq_each each);

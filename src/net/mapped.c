@@ -13,9 +13,9 @@
 #include <math.h>
 #include <string.h>
 
-/* RING floats hold a row of a strip and a pixel on either side: 150 columns of 8 channels, or 36 of 32. Two
+/* RING floats hold a row of a strip and a pixel on either side: 150 columns of 8 channels, or 74 of 16. Two
  * rings take 29 kB. Sums of FEW pixels and what is left of their row are short enough for f32. */
-enum { SIDE = MQ_DEPTHWISE_SIDE, TAPS = SIDE * SIDE, RING = 1216, WIDEST = 32, LINE = 64, FEW = 40 };
+enum { SIDE = MQ_DEPTHWISE_SIDE, TAPS = SIDE * SIDE, RING = 1216, WIDEST = 16, LINE = 64, FEW = 40 };
 
 /* What a strip keeps, all in f32. What lies behind its channels is of no meaning. */
 typedef struct {
@@ -232,8 +232,8 @@ KERNELS(f32_any, , any, f32, 8)
 KERNELS(bf16_any, , any, bf16, 8)
 #ifdef __x86_64__
 KERNELS(f32_256, WITH("avx2,fma"), 256, f32, 8)
-KERNELS(f32_512, WITH("avx512f"), 512, f32, 32)
-KERNELS(bf16_512, WITH("avx512f,avx512bw,avx512vl,avx512bf16"), 512, bf16, 32)
+KERNELS(f32_512, WITH("avx512f"), 512, f32, 16)
+KERNELS(bf16_512, WITH("avx512f,avx512bw,avx512vl,avx512bf16"), 512, bf16, 16)
 #endif
 
 const mq_mapped_kernels *mq_mapped_kernels_of(mq_dtype dtype) {

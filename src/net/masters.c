@@ -160,13 +160,22 @@ typedef struct {
     bool thawed_only;
 } lay_state;
 
+/* [kernel, kernel, padded channels]. */
+static void lay_depthwise(const mq_trainable *t, const mq_conv *c, float *to) {
+    const size_t channels = c->window.c, padded = mq_train_padded(t, channels);
+    for (size_t k = 0; k < c->window.kernel * c->window.kernel; k++, to += padded) {
+        memcpy(to, c->values + k * channels, channels * sizeof *to);
+        memset(to + channels, 0, (padded - channels) * sizeof *to);
+    }
+}
+
 static mq_status lay_item(mq_err *err, void *ctx, size_t item, size_t worker) {
     const lay_state *s = ctx;
     const mq_laid *laid = &s->t->laid[item];
     const mq_conv *c = &s->t->convs[laid->conv];
     if (s->thawed_only && !c->thawed) return MQ_OK;
     if (!laid->layout) {
-        memcpy(s->t->weights + laid->at, c->values, mq_param_numbers(&c->param) * sizeof *c->values);
+        lay_depthwise(s->t, c, (float *)(void *)(s->t->weights + laid->at));
         return MQ_OK;
     }
     const mq_keras_weights weights = {&c->param, c->depthwise, c->values, MQ_F32, laid->exchanged};

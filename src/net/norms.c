@@ -25,7 +25,7 @@ mq_status mq_norm_create(mq_err *err, size_t batch, mq_norm *n) {
                                     &n->inverse, &n->scale, &n->shift,       &n->mean_grad,       &n->factor};
     MQ_TRY(mq_calloc(err, ARRAYS * size, sizeof *n->gamma, "a batch norm", &n->gamma));
     for (size_t i = 1; i < ARRAYS; i++) *arrays[i] = n->gamma + i * size;
-    MQ_TRY(mq_calloc(err, 2 * n->channels * batch, sizeof *n->sums, "a batch norm", &n->sums));
+    MQ_TRY(mq_calloc(err, 2 * size * batch, sizeof *n->sums, "a batch norm", &n->sums));
 cleanup:
     return status;
 }
@@ -53,7 +53,7 @@ void mq_norm_stored(mq_norm *n) {
 static void total(const mq_norm *norm, size_t n, size_t c, double sum[2]) {
     sum[0] = sum[1] = 0;
     for (size_t i = 0; i < n; i++) {
-        const double *own = norm->sums + 2 * (norm->channels * i + c / norm->block * norm->block);
+        const double *own = norm->sums + 2 * (norm->padded * i + c / norm->block * norm->block);
         sum[0] += own[c % norm->block];
         sum[1] += own[norm->block + c % norm->block];
     }

@@ -94,7 +94,6 @@ TILE(f32_256, WITH("avx2,fma"), 256, MADD_256, 4, 3)
 static const tile_set set_f32_256 = {{f32_256_1, f32_256_2, f32_256_3}, 3, 8, pack_f32};
 
 #define BITS_512(p) _mm512_castsi512_ps(_mm512_set1_epi32((int)*(p)))
-#define DOT_512(a, b, s) _mm512_dpbf16_ps(s, (__m512bh)(a), (__m512bh)(b))
 TILE(f32_512, WITH("avx512f"), 512, MADD_512, ROWS, 1)
 TILE(f32_512, WITH("avx512f"), 512, MADD_512, ROWS, 2)
 TILE(f32_512, WITH("avx512f"), 512, MADD_512, ROWS, 3)

@@ -1,64 +1,125 @@
-/* outer_blocks.c: multiplies panels of 8 channels of the source by up to three blocks of the gradient, some
+/* outer_blocks.c: multiplies panels of a block of the source by up to three blocks of the gradient, some
  * pixels of a picture or of several small ones at a time, in registers (see outer.c). Called by trainable.c.
- * Owns nothing. A panel is what the window sees of a block at one of its places: a block itself where the
- * window takes every pixel as it is, else it is packed. Invariant: a number is summed pixel by pixel in an
- * order that the window alone decides. */
+ * Owns nothing. A word of a panel is one f32, or two bf16 of neighbouring pixels. A panel is what the window
+ * sees of a block at one of its places: in f32 a block itself where the window takes every pixel as it is,
+ * else it is packed. Invariant: a number is summed pixel by pixel in an order that the window alone decides.
+ */
 #include "net/outer_blocks.h"
 
+#include "net/program.h"
 #include "net/simd.h"
 
 #include <string.h>
 
-/* A tile of sums is 4 channels by up to 3 blocks, 12 vectors. DEPTH pixels of a panel and three blocks stay
- * in the first cache (8 and 24 kB). */
-enum { BLOCK = MQ_BLOCK, ROWS = 4, BLOCKS = 3, DEPTH = 256 };
+enum { BLOCKS = 3, LINE = 64, FINER = 8, FINER_PACKED = 2 };
 
 typedef struct {
-    const float *source, *gradient;              /* of each picture [depth][BLOCK] */
-    size_t pictures, source_step, gradient_step; /* floats from one picture to the next */
-    size_t depth, plane; /* plane: floats from one block of the gradient to the next */
-    float *sum;          /* [BLOCK, blocks * BLOCK], of which rows are wanted */
-    size_t stride, rows; /* stride: floats from one row to the next */
-    bool first;          /* sums are overwritten, else added to */
+    const float *source, *gradient;              /* words, of each picture [depth][block] */
+    size_t pictures, source_step, gradient_step; /* words from one picture to the next */
+    size_t depth, plane;                         /* plane: words from one block of the gradient to the next */
+    float *sum;                                  /* [block, columns], of which rows are wanted */
+    size_t stride, rows;                         /* stride: floats from one row to the next */
+    size_t columns;
+    bool first; /* sums are overwritten, else added to */
 } tile;
 typedef void (*tile_fn)(const tile *t);
 
-#define TILE(count)                                                                                          \
-    TARGET_8 static void tile_##count(const tile *t) {                                                       \
-        for (size_t half = 0; half < t->rows; half += ROWS) {                                                \
-            const float *x = t->source + half, *g = t->gradient;                                             \
+/* count pixels of a block as words; an odd pixel at the end is followed by a zero. */
+typedef void (*pair_fn)(const uint8_t *from, size_t count, float *to);
+
+struct mq_outer_blocks {
+    size_t block, number;  /* channels; bytes of a tensor's number */
+    size_t depth;          /* words of a panel: those of a tile stay in the first cache */
+    tile_fn tiles[BLOCKS]; /* of 1, 2, ... blocks */
+    pair_fn pair;          /* NULL: a word is a number */
+};
+
+/* Sums of at_once channels by count blocks: as many as the registers hold. */
+#define TILE(name, target, isa, madd, block, at_once, count)                                                 \
+    target static void name##_##count(const tile *t) {                                                       \
+        for (size_t part = 0; part < t->rows; part += at_once) {                                             \
+            const float *x = t->source + part, *g = t->gradient;                                             \
             const size_t plane = t->plane, depth = t->depth;                                                 \
-            float *const sum = t->sum + half * t->stride;                                                    \
-            VEC_8 sums[ROWS][count];                                                                         \
-            _Pragma("GCC unroll 4") for (size_t r = 0; r < ROWS; r++)                                        \
-                _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++) sums[r][v] = (VEC_8){0};          \
-            for (size_t r = 0; r < ROWS && half + r < t->rows; r++) {                                        \
+            float *const sum = t->sum + part * t->stride;                                                    \
+            VEC_##isa sums[at_once][count];                                                                  \
+            _Pragma("GCC unroll 8") for (size_t r = 0; r < at_once; r++)                                     \
+                _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++) sums[r][v] = (VEC_##isa){0};      \
+            for (size_t r = 0; r < at_once && part + r < t->rows; r++) {                                     \
                 __builtin_prefetch(sum + r * t->stride, 1);                                                  \
-                __builtin_prefetch(sum + r * t->stride + count * BLOCK - 1, 1);                              \
+                __builtin_prefetch(sum + r * t->stride + count * block - 1, 1);                              \
             }                                                                                                \
             for (size_t i = 0; i < t->pictures; i++, x += t->source_step, g += t->gradient_step)             \
                 _Pragma("GCC unroll 4") for (size_t k = 0; k < depth; k++) {                                 \
-                    VEC_8 row[count];                                                                        \
+                    VEC_##isa row[count];                                                                    \
                     _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++)                               \
-                        row[v] = *(const MEMORY_8 *)(g + v * plane + k * BLOCK);                             \
-                    _Pragma("GCC unroll 4") for (size_t r = 0; r < ROWS; r++) {                              \
-                        const VEC_8 one = SPREAD_8(x[k * BLOCK + r]);                                        \
+                        row[v] = READ_##isa(g + v * plane + k * block);                                      \
+                    _Pragma("GCC unroll 8") for (size_t r = 0; r < at_once; r++) {                           \
+                        const VEC_##isa one = SPREAD_##isa(x[k * block + r]);                                \
                         _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++)                           \
-                            MADD_TO_8(sums[r][v], one, row[v]);                                              \
+                            madd(sums[r][v], one, row[v]);                                                   \
                     }                                                                                        \
                 }                                                                                            \
-            _Pragma("GCC unroll 4") for (size_t r = 0; r < ROWS; r++) {                                      \
-                if (half + r >= t->rows) break;                                                              \
+            _Pragma("GCC unroll 8") for (size_t r = 0; r < at_once; r++) {                                   \
+                if (part + r >= t->rows) break;                                                              \
                 _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++) {                                 \
-                    MEMORY_8 *const to = (MEMORY_8 *)(sum + r * t->stride + v * BLOCK);                      \
-                    *to = t->first ? sums[r][v] : sums[r][v] + *to;                                          \
+                    float *const to = sum + r * t->stride + v * block;                                       \
+                    const size_t n = t->columns - v * block;                                                 \
+                    if (!t->first) sums[r][v] += READ_SOME_##isa(to, n);                                     \
+                    WRITE_##isa(to, sums[r][v], n);                                                          \
                 }                                                                                            \
             }                                                                                                \
         }                                                                                                    \
     }
-TILE(1)
-TILE(2)
-TILE(3)
+
+/* Filters fill blocks of 8. */
+#define READ_8(p) (*(const MEMORY_8 *)(p))
+#define READ_SOME_8(p, n) ((void)(n), READ_8(p))
+#define WRITE_8(p, v, n) (*(MEMORY_8 *)(p) = (v))
+TILE(f32_8, TARGET_8, 8, MADD_TO_8, 8, 4, 1)
+TILE(f32_8, TARGET_8, 8, MADD_TO_8, 8, 4, 2)
+TILE(f32_8, TARGET_8, 8, MADD_TO_8, 8, 4, 3)
+static const mq_outer_blocks blocks_f32_8 = {8, sizeof(float), 256, {f32_8_1, f32_8_2, f32_8_3}, NULL};
+
+#ifdef __x86_64__
+#define READ_512(p) LOAD_512(p)
+#define READ_SOME_512(p, n) SOME_f32_512(p, n)
+#define WRITE_512(p, v, n) PUT_SOME_f32_512(p, v, n)
+#define MADD_TO_512(sum, a, b) ((sum) = MADD_512(a, b, sum))
+#define DOT_TO_512(sum, a, b) ((sum) = DOT_512(a, b, sum))
+TILE(f32_16, WITH("avx512f"), 512, MADD_TO_512, 16, 8, 1)
+TILE(f32_16, WITH("avx512f"), 512, MADD_TO_512, 16, 8, 2)
+TILE(f32_16, WITH("avx512f"), 512, MADD_TO_512, 16, 8, 3)
+static const mq_outer_blocks blocks_f32_16 = {16, sizeof(float), 128, {f32_16_1, f32_16_2, f32_16_3}, NULL};
+
+WITH("avx512f,avx512bw") static void pair_bf16(const uint8_t *from, size_t count, float *to) {
+    enum { PIXEL = 32, NUMBERS = 32 };
+    uint16_t order[NUMBERS];
+    for (size_t i = 0; i < NUMBERS; i++) order[i] = (uint16_t)(i / 2 + i % 2 * (NUMBERS / 2));
+    const __m512i both = _mm512_loadu_si512(order);
+    for (; count > 1; count -= 2, from += 2 * PIXEL, to += LANES_512)
+        _mm512_storeu_si512(to, _mm512_permutexvar_epi16(both, _mm512_loadu_si512(from)));
+    if (count) _mm512_storeu_si512(to, _mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)from)));
+}
+
+TILE(bf16_16, WITH("avx512f,avx512bf16"), 512, DOT_TO_512, 16, 8, 1)
+TILE(bf16_16, WITH("avx512f,avx512bf16"), 512, DOT_TO_512, 16, 8, 2)
+TILE(bf16_16, WITH("avx512f,avx512bf16"), 512, DOT_TO_512, 16, 8, 3)
+static const mq_outer_blocks blocks_bf16_16 = {
+    16, sizeof(uint16_t), 96, {bf16_16_1, bf16_16_2, bf16_16_3}, pair_bf16};
+#endif
+
+const mq_outer_blocks *mq_outer_blocks_of(mq_dtype dtype) {
+    const char *isa = mq_dnn_isa();
+#ifdef __x86_64__
+    if (dtype == MQ_BF16) return mq_dtype_auto() == MQ_BF16 ? &blocks_bf16_16 : NULL;
+    if (strncmp(isa, "avx512", 6) == 0) return &blocks_f32_16;
+#endif
+    return dtype == MQ_F32 && strncmp(isa, "avx2", 4) == 0 ? &blocks_f32_8 : NULL;
+}
+
+size_t mq_outer_blocks_size(const mq_outer_blocks *blocks) {
+    return blocks->block;
+}
 
 static size_t pieces_of(size_t count, size_t size) {
     return (count + size - 1) / size;
@@ -67,13 +128,15 @@ static size_t pieces_of(size_t count, size_t size) {
 /* The rows of sum from first to last. */
 typedef struct {
     const mq_outer *o;
+    const mq_outer_blocks *b;
     size_t first, last;
-    float *packed; /* [panels][DEPTH][BLOCK] */
+    float *source, *gradient; /* [panels][depth][block] */
+    uint8_t *seen;            /* what a panel's window sees, before it is paired */
 } job;
 
-/* The same neighbouring pixels of some pictures, DEPTH in all at most. */
+/* The same neighbouring pixels of some pictures, in words of a panel's depth at most. */
 typedef struct {
-    size_t picture, pictures, first, count;
+    size_t picture, pictures, first, count, words; /* words: of each picture */
 } stretch;
 
 static size_t rows_of(const mq_window *w) {
@@ -81,7 +144,7 @@ static size_t rows_of(const mq_window *w) {
 }
 
 static bool is_blocked(const mq_window *w) {
-    return w->c % BLOCK == 0;
+    return w->c % MQ_BLOCK == 0;
 }
 
 /* Whether a panel is a block of the source as it lies, through all its pixels. */
@@ -89,105 +152,201 @@ static bool is_plain(const mq_window *w) {
     return is_blocked(w) && w->kernel == 1 && w->stride == 1;
 }
 
-/* Whether panels must be packed; else those of a row of pixels lie in the source at least. */
-static bool is_packed(const mq_window *w) {
+/* Whether what a panel sees must be gathered; else that of a row of pixels lies in the source at least. */
+static bool is_gathered(const mq_window *w) {
     return !is_blocked(w) || w->stride != 1 || w->top || w->left || w->bottom || w->right;
 }
 
-/* Where a picture's channel c begins, which is the first of its block. */
-static const float *plane(const mq_outer *o, size_t picture, size_t c, size_t block) {
-    const float *source = (const float *)(const void *)(o->source + picture * o->source_bytes);
-    return source + c / block * o->window.h * o->window.w * block;
+static bool is_packed(const mq_outer_blocks *b, const mq_window *w) {
+    return b->pair || is_gathered(w);
 }
 
-/* Where the source of a stretch's first picture lies that its windows see as the rows of sum from row on; not
- * packed. */
-static const float *seen(const mq_outer *o, const stretch *s, size_t row) {
-    const mq_window *w = &o->window;
+/* Words of a panel. */
+static size_t panel_of(const mq_outer_blocks *b) {
+    return b->depth * b->block;
+}
+
+/* Where a picture's channel c begins, which is the first of its block. */
+static const uint8_t *plane(const job *j, size_t picture, size_t c, size_t block) {
+    const mq_window *w = &j->o->window;
+    return j->o->source + picture * j->o->source_bytes + c / block * w->h * w->w * block * j->b->number;
+}
+
+/* Where the source of a stretch's picture lies that its windows see as the rows of sum from row on; not
+ * gathered. */
+static const uint8_t *seen(const job *j, const stretch *s, size_t picture, size_t row) {
+    const mq_window *w = &j->o->window;
     const size_t tap = row / w->c, y = s->first / w->out_w + tap / w->kernel,
                  x = s->first % w->out_w + tap % w->kernel;
-    return plane(o, s->picture, row % w->c, BLOCK) + (y * w->w + x) * BLOCK;
+    return plane(j, picture, row % w->c, j->b->block) + (y * w->w + x) * j->b->block * j->b->number;
+}
+
+/* A pixel of a block, or one number of it. */
+static void copy_pixel(uint8_t *to, const uint8_t *from, size_t bytes) {
+    switch (bytes) {
+    case 2:
+        memcpy(to, from, 2);
+        break;
+    case 4:
+        memcpy(to, from, 4);
+        break;
+    case 32:
+        memcpy(to, from, 32);
+        break;
+    default:
+        memcpy(to, from, 64);
+    }
 }
 
 /* What the window of a stretch sees of a picture as the rows of sum from row on that lie together: block
  * numbers of each pixel, to the panel's column at `to`. */
-static void pack_block(const mq_outer *o, const stretch *s, size_t picture, size_t row, size_t block,
-                       float *to) {
-    const mq_window *w = &o->window;
-    const size_t tap_x = row / w->c % w->kernel;
-    for (size_t done = 0, n; done < s->count; done += n, to += n * BLOCK) {
+static void gather_block(const job *j, const stretch *s, size_t picture, size_t row, size_t block,
+                         uint8_t *to) {
+    const mq_window *w = &j->o->window;
+    const size_t tap_x = row / w->c % w->kernel, bytes = block * j->b->number,
+                 pixel = j->b->block * j->b->number;
+    for (size_t done = 0, n; done < s->count; done += n, to += n * pixel) {
         const size_t y = (s->first + done) / w->out_w, x = (s->first + done) % w->out_w;
         const size_t tap_y = y * w->stride + row / w->c / w->kernel - w->top; /* may wrap */
         n = least(w->out_w - x, s->count - done);
         if (tap_y >= w->h) continue;
-        const float *source = plane(o, picture, row % w->c, block) + tap_y * w->w * block;
+        const uint8_t *source = plane(j, picture, row % w->c, block) + tap_y * w->w * bytes;
         for (size_t i = 0; i < n; i++) {
             const size_t at = (x + i) * w->stride + tap_x - w->left;
-            for (size_t k = 0; k < block && at < w->w; k++) to[i * BLOCK + k] = source[at * block + k];
+            if (at < w->w) copy_pixel(to + i * pixel, source + at * bytes, bytes);
         }
     }
 }
 
+/* The rows from row on of a picture's pixels, zero where the window sees none. */
+static void gather(const job *j, const stretch *s, size_t picture, size_t row, void *to) {
+    const size_t block = j->b->block, rows = least(block, rows_of(&j->o->window) - row);
+    memset(to, 0, s->count * block * j->b->number);
+    if (is_blocked(&j->o->window))
+        gather_block(j, s, picture, row, block, to);
+    else
+        for (size_t r = 0; r < rows; r++)
+            gather_block(j, s, picture, row + r, 1, (uint8_t *)to + r * j->b->number);
+}
+
 /* The panel of the rows from row on. */
-static void pack_panel(const job *j, const stretch *s, size_t row, float *to) {
-    const size_t rows = least(BLOCK, rows_of(&j->o->window) - row);
-    memset(to, 0, s->pictures * s->count * BLOCK * sizeof *to);
-    for (size_t i = 0; i < s->pictures; i++, to += s->count * BLOCK)
-        if (is_blocked(&j->o->window))
-            pack_block(j->o, s, s->picture + i, row, BLOCK, to);
+static void pack_source(const job *j, const stretch *s, size_t row, float *to) {
+    for (size_t i = 0; i < s->pictures; i++, to += s->words * j->b->block) {
+        const uint8_t *from = j->seen;
+        if (!j->b->pair) {
+            gather(j, s, s->picture + i, row, to);
+            continue;
+        }
+        if (is_gathered(&j->o->window))
+            gather(j, s, s->picture + i, row, j->seen);
         else
-            for (size_t r = 0; r < rows; r++) pack_block(j->o, s, s->picture + i, row + r, 1, to + r);
+            from = seen(j, s, s->picture + i, row);
+        j->b->pair(from, s->count, to);
+    }
+}
+
+/* Where a picture's part of the stretch begins in a block of its gradient. */
+static const uint8_t *gradient_at(const job *j, const stretch *s, size_t picture, size_t block) {
+    const size_t pixels = j->o->window.out_h * j->o->window.out_w;
+    return j->o->gradient + picture * j->o->gradient_bytes +
+           (block * pixels + s->first) * j->b->block * j->b->number;
+}
+
+static void pack_gradient(const job *j, const stretch *s, size_t block, float *to) {
+    for (size_t i = 0; i < s->pictures; i++, to += s->words * j->b->block)
+        j->b->pair(gradient_at(j, s, s->picture + i, block), s->count, to);
+}
+
+static void pack(const job *j, const stretch *s) {
+    const size_t block = j->b->block, panel = panel_of(j->b);
+    for (size_t row = j->first; is_packed(j->b, &j->o->window) && row < j->last; row += block)
+        pack_source(j, s, row, j->source + (row - j->first) / block * panel);
+    for (size_t i = 0; j->b->pair && i < pieces_of(j->o->filters, block); i++)
+        pack_gradient(j, s, i, j->gradient + i * panel);
 }
 
 /* All tiles of the job over a stretch; first: nothing has been summed yet. */
 static void multiply(const job *j, const stretch *s, bool first) {
-    static const tile_fn tiles[BLOCKS] = {tile_1, tile_2, tile_3};
     const mq_outer *o = j->o;
     const mq_window *w = &o->window;
-    const size_t pixels = w->out_h * w->out_w, blocks = o->filters / BLOCK,
-                 groups = pieces_of(blocks, BLOCKS),
-                 source_step = is_packed(w) ? s->count * BLOCK : o->source_bytes / sizeof(float);
-    const float *gradient = (const float *)(const void *)(o->gradient + s->picture * o->gradient_bytes);
+    const size_t block = j->b->block, panel = panel_of(j->b), blocks = pieces_of(o->filters, block),
+                 groups = pieces_of(blocks, BLOCKS), packed = s->words * block;
+    const bool own = is_packed(j->b, w), pair = j->b->pair;
     for (size_t group = 0; group < groups; group++) {
         const size_t begin = blocks * group / groups, count = blocks * (group + 1) / groups - begin;
-        for (size_t row = j->first; row < j->last; row += BLOCK) {
-            const float *source = is_packed(w) ? j->packed + (row - j->first) * DEPTH : seen(o, s, row);
-            tiles[count - 1](&(tile){.source = source,
-                                     .gradient = gradient + (begin * pixels + s->first) * BLOCK,
-                                     .pictures = s->pictures,
-                                     .source_step = source_step,
-                                     .gradient_step = o->gradient_bytes / sizeof(float),
-                                     .depth = s->count,
-                                     .plane = pixels * BLOCK,
-                                     .sum = o->sum + row * o->filters + begin * BLOCK,
-                                     .stride = o->filters,
-                                     .rows = least(BLOCK, j->last - row),
-                                     .first = first});
+        const void *gradient = gradient_at(j, s, s->picture, begin);
+        for (size_t row = j->first; row < j->last; row += block) {
+            const void *source = own ? (const void *)(j->source + (row - j->first) / block * panel)
+                                     : (const void *)seen(j, s, s->picture, row);
+            j->b->tiles[count - 1](
+                &(tile){.source = source,
+                        .gradient = pair ? j->gradient + begin * panel : (const float *)gradient,
+                        .pictures = s->pictures,
+                        .source_step = own ? packed : o->source_bytes / sizeof(float),
+                        .gradient_step = pair ? packed : o->gradient_bytes / sizeof(float),
+                        .depth = s->words,
+                        .plane = pair ? panel : w->out_h * w->out_w * block,
+                        .sum = o->sum + row * o->filters + begin * block,
+                        .stride = o->filters,
+                        .rows = least(block, j->last - row),
+                        .columns = o->filters - begin * block,
+                        .first = first});
         }
     }
 }
 
-size_t mq_outer_blocks_scratch(const mq_window *window, size_t parts) {
-    return is_packed(window) ? pieces_of(mq_outer_parts(window), parts) * BLOCK * DEPTH * sizeof(float) : 0;
+bool mq_outer_blocks_suits(const mq_outer_blocks *blocks, const mq_window *w) {
+    return !is_blocked(w) || w->kernel == 1 || w->c % blocks->block == 0;
 }
 
-void mq_outer_blocks(const mq_outer *o, size_t part, size_t parts) {
+size_t mq_outer_blocks_parts(const mq_outer_blocks *blocks, const mq_window *window) {
+    return pieces_of(rows_of(window), blocks->block);
+}
+
+size_t mq_outer_blocks_worth(const mq_outer_blocks *blocks, size_t threads) {
+    return threads * (blocks->pair ? FINER_PACKED : FINER);
+}
+
+/* Panels of a part's source, and of the gradient. */
+static size_t source_panels(const mq_outer_blocks *b, const mq_window *w, size_t parts) {
+    return is_packed(b, w) ? pieces_of(mq_outer_blocks_parts(b, w), parts) : 0;
+}
+
+static size_t gradient_panels(const mq_outer_blocks *b, size_t filters) {
+    return b->pair ? pieces_of(filters, b->block) : 0;
+}
+
+size_t mq_outer_blocks_scratch(const mq_outer_blocks *b, const mq_window *window, size_t filters,
+                               size_t parts) {
+    const size_t panels = source_panels(b, window, parts) + gradient_panels(b, filters);
+    return (panels + (b->pair ? 1 : 0)) * panel_of(b) * sizeof(float);
+}
+
+void mq_outer_blocks_run(const mq_outer_blocks *b, const mq_outer *o, size_t part, size_t parts) {
     const mq_window *w = &o->window;
-    const size_t panels = mq_outer_parts(w), pixels = w->out_h * w->out_w;
-    /* A stretch of a packed or plain source goes on in the next row of pixels. */
-    const size_t whole = is_packed(w) || is_plain(w) ? pixels : w->out_w, cuts = pieces_of(whole, DEPTH),
-                 runs = pixels / whole;
-    const job j = {.o = o,
-                   .first = panels * part / parts * BLOCK,
-                   .last = least(panels * (part + 1) / parts * BLOCK, rows_of(w)),
-                   .packed = o->scratch};
-    const size_t together = least(w->n, DEPTH / pieces_of(whole, cuts));
+    const size_t panels = mq_outer_blocks_parts(b, w), pixels = w->out_h * w->out_w,
+                 in_word = sizeof(float) / b->number;
+    /* A stretch of a gathered or plain source goes on in the next row of pixels. */
+    const size_t whole = is_gathered(w) || is_plain(w) ? pixels : w->out_w, words = pieces_of(whole, in_word),
+                 cuts = pieces_of(words, b->depth), runs = pixels / whole;
+    float *const scratch = o->scratch;
+    job j = {.o = o,
+             .b = b,
+             .first = panels * part / parts * b->block,
+             .last = least(panels * (part + 1) / parts * b->block, rows_of(w)),
+             .source = scratch};
+    if (b->pair) {
+        j.gradient = scratch + source_panels(b, w, parts) * panel_of(b);
+        j.seen = (uint8_t *)(j.gradient + gradient_panels(b, o->filters) * panel_of(b));
+    }
+    const size_t together = least(w->n, b->depth / pieces_of(words, cuts));
     for (size_t i = 0; i < pieces_of(w->n, together) * runs * cuts; i++) {
         const size_t run = i / cuts, cut = i % cuts, picture = run / runs * together;
-        const size_t begin = whole * cut / cuts, end = whole * (cut + 1) / cuts;
-        const stretch s = {picture, least(together, w->n - picture), run % runs * whole + begin, end - begin};
-        for (size_t row = j.first; is_packed(w) && row < j.last; row += BLOCK)
-            pack_panel(&j, &s, row, j.packed + (row - j.first) * DEPTH);
+        const size_t begin = words * cut / cuts * in_word,
+                     end = least(words * (cut + 1) / cuts * in_word, whole);
+        const stretch s = {picture, least(together, w->n - picture), run % runs * whole + begin, end - begin,
+                           pieces_of(end - begin, in_word)};
+        pack(&j, &s);
         multiply(&j, &s, i == 0 && !o->add);
     }
 }

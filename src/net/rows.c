@@ -7,7 +7,7 @@
 /* FEW pixels are read side by side, so that memory is still read in order; a tensor of no more than a
  * vector's channels is read in order anyway. */
 enum { FEW = 4, BLOCK = 64, PANEL = 1024 };
-_Static_assert((int)MQ_ROWS_PAD == (int)LANES, "arrays of channels are read in whole vectors");
+_Static_assert((int)MQ_ROWS_PAD % (int)LANES == 0, "arrays of channels are read in whole vectors");
 
 /* v = scale v + shift at channel c. */
 BODY void affine(vec *v, const float *scale, const float *shift, size_t c) {

@@ -10,7 +10,7 @@
 #include "net/bundle.h"
 #include "net/graph.h"
 
-enum { MQ_ROWS_PAD = 8 };
+enum { MQ_ROWS_PAD = 16 };
 
 /* The arguments of every function below; all memory is borrowed. out may be a, b or old: a number is read
  * before its place is written. */

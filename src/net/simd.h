@@ -136,6 +136,8 @@ WITH("avx2") static inline void mq_put_u8_256(uint8_t *p, __m256 v) {
 #define MUL_512(a, b) _mm512_mul_ps(a, b)
 #define MAX_512(a, b) _mm512_max_ps(a, b)
 #define MADD_512(a, b, s) _mm512_fmadd_ps(a, b, s)
+/* s plus the products of two pairs of bf16. */
+#define DOT_512(a, b, s) _mm512_dpbf16_ps(s, (__m512bh)(a), (__m512bh)(b))
 #define GET_f32_512(p) _mm512_loadu_ps(p)
 #define PUT_f32_512(p, v) _mm512_storeu_ps(p, v)
 #define WIDE_512(halves) _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16))

@@ -30,7 +30,7 @@ size_t mq_train_run(const mq_trainable *t, const mq_train_loop *loop, size_t fir
     const mq_train_step *s = &t->steps[first];
     const size_t left = loop->first + loop->count - first;
     size_t count = 1;
-    while (t->blocked && by_channels(s) && count < left && count < MQ_RUN_MAX && by_channels(&s[count]) &&
+    while (t->blocks && by_channels(s) && count < left && count < MQ_RUN_MAX && by_channels(&s[count]) &&
            s[count].channels == s->channels)
         count++;
     return count;
@@ -116,8 +116,11 @@ MQ_MUST_USE static mq_status build(mq_err *err, const mq_trainable_plan *plan, m
     MQ_TRY(mq_graph_boundary(err, t->graph, lowest, &t->boundary));
     MQ_TRY(mq_masters_create(err, plan, t));
     MQ_TRY(mq_lower_train(err, t));
-    t->outer = t->blocked ? mq_outer_blocks : mq_outer_of(t->dtype);
-    for (size_t i = 0; i < t->norm_count; i++) t->norms[i].block = mq_train_block(t, t->norms[i].channels);
+    for (size_t i = 0; i < t->norm_count; i++) {
+        mq_norm *n = &t->norms[i];
+        n->block = mq_train_block(t, n->channels);
+        n->padded = mq_train_padded(t, n->channels);
+    }
     MQ_TRY(place_tensors(err, t));
     MQ_TRY(mq_alloc_aligned(err, 1, t->weights_bytes, "the weights", &t->weights));
     MQ_TRY(mq_alloc_aligned(err, 1, t->arena_bytes, "the batch's tensors", &t->arena));
@@ -204,9 +207,10 @@ static uint8_t *address(const run_state *run, const mq_train_worker *w, size_t b
 static void reduce(const run_state *run, const mq_train_step *step, uint8_t *const m[MQ_SLOTS]) {
     const float *one = (const float *)(const void *)m[MQ_SLOT_SRC];
     float *sum = (float *)(void *)m[MQ_SLOT_DST];
-    if (!run->add) memset(sum, 0, step->channels * sizeof *sum);
-    for (size_t picture = 0; picture < run->n; picture++, one += step->channels)
-        for (size_t i = 0; i < step->channels; i++) sum[i] += one[i];
+    if (!run->add) memset(sum, 0, step->pixels * step->channels * sizeof *sum);
+    for (size_t picture = 0; picture < run->n; picture++)
+        for (size_t k = 0; k < step->pixels; k++, one += step->apart)
+            for (size_t i = 0; i < step->channels; i++) sum[k * step->channels + i] += one[i];
 }
 
 /* Over the first n pictures from those of m on. */
@@ -223,7 +227,10 @@ static void run_outer(const run_state *run, const mq_train_step *s, uint8_t *con
                       .add = run->add && s->grads_at != MQ_NONE,
                       .scratch = m[MQ_SLOT_SCRATCH]};
     outer.window.n = n;
-    t->outer(&outer, part, parts);
+    if (t->blocks)
+        mq_outer_blocks_run(t->blocks, &outer, part, parts);
+    else
+        mq_outer_of(t->dtype)(&outer, part, parts);
 }
 
 /* A step on the channels from first on that lie together: a tensor by itself. */
@@ -258,7 +265,7 @@ static mq_rows rows_of(const share *s) {
         r.mean = (step->kind == MQ_STEP_STATS ? a->moving_mean : a->mean) + s->first;
         if (a->batch) r.mean_grad = a->mean_grad + s->first, r.factor = a->factor + s->first;
         if (step->kind == MQ_STEP_STATS || step->sums)
-            r.sums = a->sums + 2 * (a->channels * s->picture + s->first);
+            r.sums = a->sums + 2 * (a->padded * s->picture + s->first);
     }
     if (b) r.scale_b = b->scale + s->first, r.shift_b = b->shift + s->first;
     return r;

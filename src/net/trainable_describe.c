@@ -69,7 +69,10 @@ mq_status mq_trainable_describe(mq_err *err, const mq_trainable *t, mq_buf *text
         mq_trainable_boundary(t), t->phase_count, t->batch, t->worker_count, (double)t->arena_bytes / 1e6,
         (double)t->worker_bytes / 1e6, (double)t->weights_bytes / 1e6,
         (double)(2 * t->count + t->moving_count) * 4e-6,
-        t->blocked ? "in blocks of 8 channels (NCHW8c)" : "channels last (NHWC)", mq_dtype_name(t->dtype)));
+        !t->blocks                                    ? "channels last (NHWC)"
+        : mq_outer_blocks_size(t->blocks) == MQ_BLOCK ? "in blocks of 8 channels (NCHW8c)"
+                                                      : "in blocks of 16 channels (NCHW16c)",
+        mq_dtype_name(t->dtype)));
     for (size_t i = 0; i < t->phase_count; i++) MQ_TRY(describe_phase(err, t, i, text));
     MQ_TRY(mq_buf_add_text(
         err, text, "buffer  for each    bytes of one      at byte  alive (phases; a worker's: steps)\n"));

@@ -57,9 +57,10 @@ typedef struct {
     size_t grads_at;          /* where a gradient goes; MQ_NONE */
     size_t norm, norm_b;      /* of a and b; MQ_NONE */
     bool relu, sums;
-    size_t pixels, channels;
-    mq_window window; /* of a pool, or of the convolution with channels filters */
-    const char *name; /* of the node; borrowed */
+    size_t pixels, channels; /* channels: padded; of a gradient of weights its filters */
+    size_t apart;            /* reduce: numbers from one of a picture's pixels of weights to the next */
+    mq_window window;        /* of a pool, or of the convolution with channels filters */
+    const char *name;        /* of the node; borrowed */
 } mq_train_step;
 
 typedef struct {
@@ -81,7 +82,8 @@ typedef struct {
 /* A batch norm. */
 typedef struct {
     const mq_node *node;
-    size_t channels, pixels;  /* pixels of one picture */
+    size_t channels, padded;  /* padded: mq_train_padded */
+    size_t pixels;            /* of one picture */
     bool thawed, batch;       /* batch: on the statistics of the batch */
     size_t gamma_at, beta_at; /* in params and grads, thawed only */
     size_t moving_at;         /* mean, then variance, in moving; batch only */
@@ -90,7 +92,7 @@ typedef struct {
     float *mean, *inverse;     /* of the pass; 1 / sqrt(variance + epsilon) */
     float *scale, *shift;      /* the affine map of the pass */
     float *mean_grad, *factor; /* see rows.h */
-    double *sums;              /* [batch, channels / block, 2, block], owned */
+    double *sums;              /* [batch, padded / block, 2, block], owned */
     size_t block;              /* mq_train_block */
 } mq_norm;
 
@@ -128,12 +130,11 @@ struct mq_trainable {
     const mq_rows_kernels *rows;
     const mq_window_kernels *windows;
     const mq_mapped_kernels *mapped;
-    mq_outer_fn outer;
     mq_dtype dtype;
     bool batch_statistics;
-    bool blocked;              /* channels lie in blocks of MQ_BLOCK; else last */
-    size_t boundary, features; /* node; numbers of a result */
-    size_t batch;              /* pictures of a pass: of the whole step, or of a slice */
+    const mq_outer_blocks *blocks; /* channels lie in its blocks; NULL: last */
+    size_t boundary, features;     /* node; numbers of a result */
+    size_t batch;                  /* pictures of a pass: of the whole step, or of a slice */
     mq_tensor_place *tensors;
     size_t tensor_count, tensor_capacity;
     mq_train_step *steps;
@@ -166,7 +167,14 @@ struct mq_trainable {
 
 /* Channels that lie together in a tensor of so many. */
 static inline size_t mq_train_block(const mq_trainable *t, size_t channels) {
-    return !t->blocked ? channels : channels % MQ_BLOCK ? 1 : MQ_BLOCK;
+    return !t->blocks ? channels : channels % MQ_BLOCK ? 1 : mq_outer_blocks_size(t->blocks);
+}
+
+/* So many channels with those that fill the last block. These have zeros for weights, scale and shift, so
+ * that all that is computed of them is zero. */
+static inline size_t mq_train_padded(const mq_trainable *t, size_t channels) {
+    const size_t block = mq_train_block(t, channels);
+    return (channels + block - 1) / block * block;
 }
 
 /* Steps from `first` on that a picture takes block by block: they only go through channels, as many of them.

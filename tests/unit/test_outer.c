@@ -21,10 +21,20 @@ typedef struct {
 /* How channels lie. */
 typedef enum { LAST, BLOCKS } order;
 
+/* Channels that lie together. */
+static size_t block_of(order o, size_t channels, mq_dtype dtype) {
+    return o == LAST ? channels : channels % MQ_BLOCK ? 1 : mq_outer_blocks_size(mq_outer_blocks_of(dtype));
+}
+
 /* Where number c of a pixel lies. */
-static size_t place(order o, size_t pixels, size_t channels, size_t pixel, size_t c) {
-    const size_t block = o == LAST ? channels : channels % MQ_BLOCK ? 1 : MQ_BLOCK;
+static size_t place(size_t block, size_t pixels, size_t pixel, size_t c) {
     return (c / block * pixels + pixel) * block + c % block;
+}
+
+/* Numbers of a picture of so many pixels and channels. */
+static size_t numbers_of(order o, size_t pixels, size_t channels, mq_dtype dtype) {
+    const size_t block = block_of(o, channels, dtype);
+    return pixels * ((channels + block - 1) / block * block);
 }
 
 static mq_window window_of(const shape *s) {
@@ -64,6 +74,9 @@ static double wanted(const shape *s, order o, size_t at_sum, mq_dtype dtype, dou
     const mq_window own = window_of(s), *const w = &own;
     const size_t row = at_sum / s->filters, f = at_sum % s->filters, pixels = w->out_h * w->out_w;
     const size_t tap = row / s->c, c = row % s->c, ky = tap / s->kernel, kx = tap % s->kernel;
+    const size_t in = block_of(o, s->c, dtype), out = block_of(o, s->filters, dtype);
+    const size_t source = numbers_of(o, w->h * w->w, s->c, dtype),
+                 gradient = numbers_of(o, pixels, s->filters, dtype);
     double sum = 0;
     *size = 0;
     for (size_t i = 0; i < s->n * pixels; i++) {
@@ -71,21 +84,26 @@ static double wanted(const shape *s, order o, size_t at_sum, mq_dtype dtype, dou
         const size_t y = at / w->out_w * s->stride + ky - w->top,
                      x = at % w->out_w * s->stride + kx - w->left;
         if (y >= w->h || x >= w->w) continue;
-        const size_t seen = place(o, w->h * w->w, s->c, y * w->w + x, c);
-        const size_t made = place(o, pixels, s->filters, at, f);
-        const double a = (double)draw(picture * w->h * w->w * s->c + seen, dtype);
-        const double g = (double)draw(1000000 + picture * pixels * s->filters + made, dtype);
+        const size_t seen = place(in, w->h * w->w, y * w->w + x, c);
+        const size_t made = place(out, pixels, at, f);
+        const double a = (double)draw(picture * source + seen, dtype);
+        const double g = (double)draw(1000000 + picture * gradient + made, dtype);
         sum += a * g;
         *size += fabs(a * g);
     }
     return sum;
 }
 
+static size_t scratch_of(const shape *s, order o, mq_dtype dtype, size_t parts) {
+    const mq_window w = window_of(s);
+    return o == LAST ? mq_outer_scratch(&w, s->filters, parts)
+                     : mq_outer_blocks_scratch(mq_outer_blocks_of(dtype), &w, s->filters, parts);
+}
+
 static float *run(const shape *s, order o, mq_dtype dtype, const uint8_t *source, const uint8_t *gradient,
                   size_t parts) {
     const mq_window w = window_of(s);
-    const size_t room = o == LAST ? mq_outer_scratch(&w, s->filters, parts)
-                                  : mq_outer_blocks_scratch(&w, parts);
+    const size_t room = scratch_of(s, o, dtype, parts);
     const size_t count = s->kernel * s->kernel * s->c * s->filters, bytes = mq_dtype_size(dtype);
     float *sum = malloc((count + 1) * sizeof *sum);
     void *scratch = aligned_alloc(64, (room + 64) / 64 * 64);
@@ -94,16 +112,19 @@ static float *run(const shape *s, order o, mq_dtype dtype, const uint8_t *source
     for (size_t i = 0; i <= count; i++) sum[i] = NAN; /* whatever was there is no part of it */
     for (size_t part = 0; part < parts; part++) {
         memset(scratch, 0xFF, room);
-        const mq_outer_fn fn = o == LAST ? mq_outer_of(dtype) : mq_outer_blocks;
-        fn(&(mq_outer){.window = w,
-                       .filters = s->filters,
-                       .source = source,
-                       .gradient = gradient,
-                       .source_bytes = (w.h * w.w * w.c + GAP) * bytes,
-                       .gradient_bytes = (w.out_h * w.out_w * s->filters + GAP) * bytes,
-                       .sum = sum,
-                       .scratch = scratch},
-           part, parts);
+        const mq_outer outer = {
+            .window = w,
+            .filters = s->filters,
+            .source = source,
+            .gradient = gradient,
+            .source_bytes = (numbers_of(o, w.h * w.w, w.c, dtype) + GAP) * bytes,
+            .gradient_bytes = (numbers_of(o, w.out_h * w.out_w, s->filters, dtype) + GAP) * bytes,
+            .sum = sum,
+            .scratch = scratch};
+        if (o == LAST)
+            mq_outer_of(dtype)(&outer, part, parts);
+        else
+            mq_outer_blocks_run(mq_outer_blocks_of(dtype), &outer, part, parts);
     }
     assert_true(isnan(sum[count])); /* nothing behind the end */
     free(scratch);
@@ -113,8 +134,9 @@ static float *run(const shape *s, order o, mq_dtype dtype, const uint8_t *source
 static void check(const shape *s, order o, mq_dtype dtype) {
     const mq_window w = window_of(s);
     const size_t rows = s->kernel * s->kernel * s->c, count = rows * s->filters;
-    uint8_t *source = pictures(s->n, w.h * w.w * w.c, 0, dtype);
-    uint8_t *gradient = pictures(s->n, w.out_h * w.out_w * s->filters, 1000000, dtype);
+    uint8_t *source = pictures(s->n, numbers_of(o, w.h * w.w, w.c, dtype), 0, dtype);
+    uint8_t *gradient = pictures(s->n, numbers_of(o, w.out_h * w.out_w, s->filters, dtype), 1000000, dtype);
+    const size_t most = o == LAST ? mq_outer_parts(&w) : mq_outer_blocks_parts(mq_outer_blocks_of(dtype), &w);
     float *sum = run(s, o, dtype, source, gradient, 1);
     for (size_t i = 0; i < count; i++) {
         double size;
@@ -122,7 +144,7 @@ static void check(const shape *s, order o, mq_dtype dtype) {
         if (!(fabs((double)sum[i] - want) <= 1e-6 * size + 1e-30))
             fail_msg("number %zu: %g instead of %g", i, (double)sum[i], want);
     }
-    for (size_t parts = 2; parts <= mq_outer_parts(&w) && parts < 6; parts++) {
+    for (size_t parts = 2; parts <= most && parts < 6; parts++) {
         float *cut = run(s, o, dtype, source, gradient, parts);
         assert_memory_equal(cut, sum, count * sizeof *sum);
         free(cut);
@@ -162,23 +184,27 @@ static const shape block_shapes[] = {
     {3, 10, 16, 32, 1, 1, false}, {3, 21, 8, 8, 1, 2, true},
 };
 
-static bool has_avx2(void) {
-#ifdef __x86_64__
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#else
-    return true;
-#endif
+static void check_blocks(mq_dtype dtype) {
+    const mq_outer_blocks *blocks = mq_outer_blocks_of(dtype);
+    if (!blocks) skip();
+    for (size_t i = 0; i < sizeof block_shapes / sizeof *block_shapes; i++) {
+        const mq_window w = window_of(&block_shapes[i]);
+        if (mq_outer_blocks_suits(blocks, &w)) check(&block_shapes[i], BLOCKS, dtype);
+    }
 }
 
 static void test_blocks(void **state) {
     (void)state;
-    if (!has_avx2()) skip();
-    for (size_t i = 0; i < sizeof block_shapes / sizeof *block_shapes; i++)
-        check(&block_shapes[i], BLOCKS, MQ_F32);
+    check_blocks(MQ_F32);
+}
+
+static void test_blocks_bf16(void **state) {
+    (void)state;
+    check_blocks(MQ_BF16);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_f32), cmocka_unit_test(test_bf16),
-                                       cmocka_unit_test(test_blocks)};
+                                       cmocka_unit_test(test_blocks), cmocka_unit_test(test_blocks_bf16)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
