@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-enum { BLOCKS = 3, LINE = 64, FINER = 8, FINER_PACKED = 2 };
+enum { BLOCKS = 3, LINE = 64, FINER = 4, FINER_PACKED = 2 };
 
 typedef struct {
     const float *source, *gradient;              /* words, of each picture [depth][block] */
@@ -32,6 +32,7 @@ struct mq_outer_blocks {
     size_t depth;          /* words of a panel: those of a tile stay in the first cache */
     tile_fn tiles[BLOCKS]; /* of 1, 2, ... blocks */
     pair_fn pair;          /* NULL: a word is a number */
+    const mq_outer_blocks *paired;
 };
 
 /* Sums of at_once channels by count blocks: as many as the registers hold. */
@@ -78,7 +79,7 @@ struct mq_outer_blocks {
 TILE(f32_8, TARGET_8, 8, MADD_TO_8, 8, 4, 1)
 TILE(f32_8, TARGET_8, 8, MADD_TO_8, 8, 4, 2)
 TILE(f32_8, TARGET_8, 8, MADD_TO_8, 8, 4, 3)
-static const mq_outer_blocks blocks_f32_8 = {8, sizeof(float), 256, {f32_8_1, f32_8_2, f32_8_3}, NULL};
+static const mq_outer_blocks blocks_f32_8 = {8, sizeof(float), 256, {f32_8_1, f32_8_2, f32_8_3}, NULL, NULL};
 
 #ifdef __x86_64__
 #define READ_512(p) LOAD_512(p)
@@ -89,7 +90,8 @@ static const mq_outer_blocks blocks_f32_8 = {8, sizeof(float), 256, {f32_8_1, f3
 TILE(f32_16, WITH("avx512f"), 512, MADD_TO_512, 16, 8, 1)
 TILE(f32_16, WITH("avx512f"), 512, MADD_TO_512, 16, 8, 2)
 TILE(f32_16, WITH("avx512f"), 512, MADD_TO_512, 16, 8, 3)
-static const mq_outer_blocks blocks_f32_16 = {16, sizeof(float), 128, {f32_16_1, f32_16_2, f32_16_3}, NULL};
+static const mq_outer_blocks blocks_f32_16 = {16,   sizeof(float), 128, {f32_16_1, f32_16_2, f32_16_3},
+                                              NULL, NULL};
 
 WITH("avx512f,avx512bw") static void pair_bf16(const uint8_t *from, size_t count, float *to) {
     enum { PIXEL = 32, NUMBERS = 32 };
@@ -104,8 +106,10 @@ WITH("avx512f,avx512bw") static void pair_bf16(const uint8_t *from, size_t count
 TILE(bf16_16, WITH("avx512f,avx512bf16"), 512, DOT_TO_512, 16, 8, 1)
 TILE(bf16_16, WITH("avx512f,avx512bf16"), 512, DOT_TO_512, 16, 8, 2)
 TILE(bf16_16, WITH("avx512f,avx512bf16"), 512, DOT_TO_512, 16, 8, 3)
+static const mq_outer_blocks blocks_pairs_16 = {16,   sizeof(float), 128, {bf16_16_1, bf16_16_2, bf16_16_3},
+                                                NULL, NULL};
 static const mq_outer_blocks blocks_bf16_16 = {
-    16, sizeof(uint16_t), 96, {bf16_16_1, bf16_16_2, bf16_16_3}, pair_bf16};
+    16, sizeof(uint16_t), 96, {bf16_16_1, bf16_16_2, bf16_16_3}, pair_bf16, &blocks_pairs_16};
 #endif
 
 const mq_outer_blocks *mq_outer_blocks_of(mq_dtype dtype) {
@@ -117,6 +121,14 @@ const mq_outer_blocks *mq_outer_blocks_of(mq_dtype dtype) {
     return dtype == MQ_F32 && strncmp(isa, "avx2", 4) == 0 ? &blocks_f32_8 : NULL;
 }
 
+const mq_outer_blocks *mq_outer_blocks_paired(const mq_outer_blocks *blocks) {
+    return blocks->paired;
+}
+
+void mq_outer_blocks_pair(const mq_outer_blocks *blocks, const void *from, size_t pixels, void *to) {
+    blocks->pair(from, pixels, to);
+}
+
 size_t mq_outer_blocks_size(const mq_outer_blocks *blocks) {
     return blocks->block;
 }
@@ -125,11 +137,11 @@ static size_t pieces_of(size_t count, size_t size) {
     return (count + size - 1) / size;
 }
 
-/* The rows of sum from first to last. */
+/* The rows of sum from first to last, of the blocks of filters from begin to end. */
 typedef struct {
     const mq_outer *o;
     const mq_outer_blocks *b;
-    size_t first, last;
+    size_t first, last, begin, end;
     float *source, *gradient; /* [panels][depth][block] */
     uint8_t *seen;            /* what a panel's window sees, before it is paired */
 } job;
@@ -261,26 +273,27 @@ static void pack(const job *j, const stretch *s) {
     const size_t block = j->b->block, panel = panel_of(j->b);
     for (size_t row = j->first; is_packed(j->b, &j->o->window) && row < j->last; row += block)
         pack_source(j, s, row, j->source + (row - j->first) / block * panel);
-    for (size_t i = 0; j->b->pair && i < pieces_of(j->o->filters, block); i++)
-        pack_gradient(j, s, i, j->gradient + i * panel);
+    for (size_t i = j->begin; j->b->pair && i < j->end; i++)
+        pack_gradient(j, s, i, j->gradient + (i - j->begin) * panel);
 }
 
 /* All tiles of the job over a stretch; first: nothing has been summed yet. */
 static void multiply(const job *j, const stretch *s, bool first) {
     const mq_outer *o = j->o;
     const mq_window *w = &o->window;
-    const size_t block = j->b->block, panel = panel_of(j->b), blocks = pieces_of(o->filters, block),
+    const size_t block = j->b->block, panel = panel_of(j->b), blocks = j->end - j->begin,
                  groups = pieces_of(blocks, BLOCKS), packed = s->words * block;
     const bool own = is_packed(j->b, w), pair = j->b->pair;
     for (size_t group = 0; group < groups; group++) {
-        const size_t begin = blocks * group / groups, count = blocks * (group + 1) / groups - begin;
+        const size_t skipped = blocks * group / groups, begin = j->begin + skipped,
+                     count = blocks * (group + 1) / groups - skipped;
         const void *gradient = gradient_at(j, s, s->picture, begin);
         for (size_t row = j->first; row < j->last; row += block) {
             const void *source = own ? (const void *)(j->source + (row - j->first) / block * panel)
                                      : (const void *)seen(j, s, s->picture, row);
             j->b->tiles[count - 1](
                 &(tile){.source = source,
-                        .gradient = pair ? j->gradient + begin * panel : (const float *)gradient,
+                        .gradient = pair ? j->gradient + skipped * panel : (const float *)gradient,
                         .pictures = s->pictures,
                         .source_step = own ? packed : o->source_bytes / sizeof(float),
                         .gradient_step = pair ? packed : o->gradient_bytes / sizeof(float),
@@ -312,13 +325,23 @@ static size_t source_panels(const mq_outer_blocks *b, const mq_window *w, size_t
     return is_packed(b, w) ? pieces_of(mq_outer_blocks_parts(b, w), parts) : 0;
 }
 
-static size_t gradient_panels(const mq_outer_blocks *b, size_t filters) {
-    return b->pair ? pieces_of(filters, b->block) : 0;
+static size_t gradient_panels(const mq_outer_blocks *b, size_t filters, size_t across) {
+    return b->pair ? pieces_of(pieces_of(filters, b->block), across) : 0;
+}
+
+/* Parts side by side: all in all they read the least where they are about as many as one below the other. */
+static size_t across_of(const mq_outer_blocks *b, size_t filters, size_t parts) {
+    size_t across = 1;
+    while (parts % (2 * across) == 0 && 4 * across * across <= parts &&
+           2 * across * BLOCKS * b->block <= filters)
+        across *= 2;
+    return across;
 }
 
 size_t mq_outer_blocks_scratch(const mq_outer_blocks *b, const mq_window *window, size_t filters,
                                size_t parts) {
-    const size_t panels = source_panels(b, window, parts) + gradient_panels(b, filters);
+    const size_t across = across_of(b, filters, parts);
+    const size_t panels = source_panels(b, window, parts / across) + gradient_panels(b, filters, across);
     return (panels + (b->pair ? 1 : 0)) * panel_of(b) * sizeof(float);
 }
 
@@ -330,14 +353,18 @@ void mq_outer_blocks_run(const mq_outer_blocks *b, const mq_outer *o, size_t par
     const size_t whole = is_gathered(w) || is_plain(w) ? pixels : w->out_w, words = pieces_of(whole, in_word),
                  cuts = pieces_of(words, b->depth), runs = pixels / whole;
     float *const scratch = o->scratch;
+    const size_t blocks = pieces_of(o->filters, b->block), across = across_of(b, o->filters, parts),
+                 down = parts / across, y = part / across, x = part % across;
     job j = {.o = o,
              .b = b,
-             .first = panels * part / parts * b->block,
-             .last = least(panels * (part + 1) / parts * b->block, rows_of(w)),
+             .first = panels * y / down * b->block,
+             .last = least(panels * (y + 1) / down * b->block, rows_of(w)),
+             .begin = blocks * x / across,
+             .end = blocks * (x + 1) / across,
              .source = scratch};
     if (b->pair) {
-        j.gradient = scratch + source_panels(b, w, parts) * panel_of(b);
-        j.seen = (uint8_t *)(j.gradient + gradient_panels(b, o->filters) * panel_of(b));
+        j.gradient = scratch + source_panels(b, w, down) * panel_of(b);
+        j.seen = (uint8_t *)(j.gradient + gradient_panels(b, o->filters, across) * panel_of(b));
     }
     const size_t together = least(w->n, b->depth / pieces_of(words, cuts));
     for (size_t i = 0; i < pieces_of(w->n, together) * runs * cuts; i++) {

@@ -22,6 +22,7 @@ const char *mq_train_step_name(const mq_trainable *t, const mq_train_step *step)
         [MQ_STEP_MEAN_BACK] = "mean back",
         [MQ_STEP_MAPPED] = "depthwise forward",
         [MQ_STEP_MAPPED_BACK] = "depthwise back",
+        [MQ_STEP_PAIR] = "pairs",
         [MQ_STEP_REDUCE] = "sum of parts",
         [MQ_STEP_OUTER] = "by weights",
     };
@@ -109,7 +110,7 @@ const char *mq_trainable_bad_layer(const mq_trainable *t) {
 static mq_work outer_work(const mq_trainable *t, const mq_train_step *step, size_t n) {
     const mq_window *w = &step->window;
     const double pictures = (double)n, products = (double)(w->kernel * w->kernel * w->c * step->channels);
-    return (mq_work){2 * pictures * (double)(w->out_h * w->out_w) * products,
+    return (mq_work){2 * pictures * (double)step->pixels * products,
                      pictures * (double)(t->tensors[step->buffers[MQ_SLOT_SRC]].bytes +
                                          t->tensors[step->buffers[MQ_SLOT_SRC2]].bytes) +
                          sizeof(float) * products};
