@@ -90,7 +90,7 @@ static const mq_outer_blocks blocks_f32_8 = {8, sizeof(float), 256, {f32_8_1, f3
 TILE(f32_16, WITH("avx512f"), 512, MADD_TO_512, 16, 8, 1)
 TILE(f32_16, WITH("avx512f"), 512, MADD_TO_512, 16, 8, 2)
 TILE(f32_16, WITH("avx512f"), 512, MADD_TO_512, 16, 8, 3)
-static const mq_outer_blocks blocks_f32_16 = {16,   sizeof(float), 128, {f32_16_1, f32_16_2, f32_16_3},
+static const mq_outer_blocks blocks_f32_16 = {16,   sizeof(float), 256, {f32_16_1, f32_16_2, f32_16_3},
                                               NULL, NULL};
 
 WITH("avx512f,avx512bw") static void pair_bf16(const uint8_t *from, size_t count, float *to) {
@@ -106,10 +106,10 @@ WITH("avx512f,avx512bw") static void pair_bf16(const uint8_t *from, size_t count
 TILE(bf16_16, WITH("avx512f,avx512bf16"), 512, DOT_TO_512, 16, 8, 1)
 TILE(bf16_16, WITH("avx512f,avx512bf16"), 512, DOT_TO_512, 16, 8, 2)
 TILE(bf16_16, WITH("avx512f,avx512bf16"), 512, DOT_TO_512, 16, 8, 3)
-static const mq_outer_blocks blocks_pairs_16 = {16,   sizeof(float), 128, {bf16_16_1, bf16_16_2, bf16_16_3},
+static const mq_outer_blocks blocks_pairs_16 = {16,   sizeof(float), 192, {bf16_16_1, bf16_16_2, bf16_16_3},
                                                 NULL, NULL};
 static const mq_outer_blocks blocks_bf16_16 = {
-    16, sizeof(uint16_t), 96, {bf16_16_1, bf16_16_2, bf16_16_3}, pair_bf16, &blocks_pairs_16};
+    16, sizeof(uint16_t), 192, {bf16_16_1, bf16_16_2, bf16_16_3}, pair_bf16, &blocks_pairs_16};
 #endif
 
 const mq_outer_blocks *mq_outer_blocks_of(mq_dtype dtype) {
