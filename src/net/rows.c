@@ -23,11 +23,12 @@ BODY void mask(vec *v, const vec *x) {
     *v = (vec)((words)*v & ~blocked);
 }
 
-/* How many channels there are: whole vectors of them, or one vector, of which the compiler can make more. */
-typedef enum { ANY, WHOLE, ONE } extent;
+/* How many channels there are: whole vectors of them, or the one or two of a block, of which the compiler can
+ * make more. */
+typedef enum { ANY, WHOLE, ONE, TWO } extent;
 
 BODY extent extent_of(size_t channels) {
-    return channels == LANES ? ONE : is_whole(channels) ? WHOLE : ANY;
+    return channels == LANES ? ONE : channels == 2 * LANES ? TWO : is_whole(channels) ? WHOLE : ANY;
 }
 
 /* Calls kernel with the extent as a constant. */
@@ -35,6 +36,9 @@ BODY extent extent_of(size_t channels) {
     switch (extent_of((r)->channels)) {                                                                      \
     case ONE:                                                                                                \
         kernel(r, format, ONE);                                                                              \
+        return;                                                                                              \
+    case TWO:                                                                                                \
+        kernel(r, format, TWO);                                                                              \
         return;                                                                                              \
     case WHOLE:                                                                                              \
         kernel(r, format, WHOLE);                                                                            \
@@ -47,6 +51,7 @@ BODY extent extent_of(size_t channels) {
 BODY mq_rows own_rows(const mq_rows *args, extent channels) {
     mq_rows own = *args;
     if (channels == ONE) own.channels = LANES;
+    if (channels == TWO) own.channels = 2 * LANES;
     return own;
 }
 
@@ -119,7 +124,7 @@ BODY void flush(panel_sums *panel, double *sums, size_t channels) {
 
 /* Pixels that are summed at once. */
 BODY size_t few_of(extent channels) {
-    return channels == ONE ? BLOCK : FEW;
+    return channels == ONE || channels == TWO ? BLOCK : FEW;
 }
 
 /* A few pixels from p on. */
@@ -182,6 +187,8 @@ BODY void norm_back_body(const mq_rows *r, number_format format) {
     const extent channels = extent_of(r->channels);
     if (channels == ONE && r->mean_grad)
         norm_back_rows(r, format, ONE, true);
+    else if (channels == TWO && r->mean_grad)
+        norm_back_rows(r, format, TWO, true);
     else if (channels != ANY && r->mean_grad)
         norm_back_rows(r, format, WHOLE, true);
     else if (channels != ANY)

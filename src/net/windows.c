@@ -36,20 +36,21 @@ BODY void follow(const mq_window *w, size_t at, size_t windows, span *s) {
     while (s->end < windows && s->end * w->stride <= at) s->end++;
 }
 
-/* Channels are whole vectors of them; they are one vector, with windows of 3 x 3 pixels every second pixel;
- * places are wanted. */
+/* Channels are whole vectors of them; places are wanted; usual: channels of a block, with windows of 3 x 3
+ * pixels every second pixel, or 0. */
 typedef struct {
-    bool whole, usual, placed;
+    bool whole, placed;
+    size_t usual;
 } pool_flags;
 
-BODY bool is_usual(const mq_window *w) {
-    return w->c == LANES && w->kernel == 3 && w->stride == 2;
+BODY bool is_usual(const mq_window *w, size_t channels) {
+    return w->c == channels && w->kernel == 3 && w->stride == 2;
 }
 
 /* The window by value: a store may alias it, but not this. */
 BODY mq_window own_window(const mq_window *window, pool_flags f) {
     mq_window own = *window;
-    if (f.usual) own.c = LANES, own.kernel = 3, own.stride = 2;
+    if (f.usual) own.c = f.usual, own.kernel = 3, own.stride = 2;
     return own;
 }
 
@@ -99,14 +100,16 @@ BODY void max_pool_rows(const mq_window *window, const void *a, void *out, uint8
 
 BODY void max_pool_body(const mq_window *window, const void *a, void *out, uint8_t *places,
                         number_format format) {
-    if (is_usual(window) && !places)
-        max_pool_rows(window, a, out, places, format, (pool_flags){true, true, false});
-    else if (is_usual(window))
-        max_pool_rows(window, a, out, places, format, (pool_flags){true, true, true});
+    if (is_usual(window, LANES) && !places)
+        max_pool_rows(window, a, out, places, format, (pool_flags){true, false, LANES});
+    else if (is_usual(window, LANES))
+        max_pool_rows(window, a, out, places, format, (pool_flags){true, true, LANES});
+    else if (is_usual(window, 2 * LANES) && places)
+        max_pool_rows(window, a, out, places, format, (pool_flags){true, true, 2 * LANES});
     else if (is_whole(window->c))
-        max_pool_rows(window, a, out, places, format, (pool_flags){true, false, places});
+        max_pool_rows(window, a, out, places, format, (pool_flags){true, places, 0});
     else
-        max_pool_rows(window, a, out, places, format, (pool_flags){false, false, places});
+        max_pool_rows(window, a, out, places, format, (pool_flags){false, places, 0});
 }
 
 /* A pixel gets the gradients of the windows that chose it, added in the order of windows. */
@@ -139,12 +142,14 @@ BODY void max_pool_back_rows(const mq_window *window, const void *a, const uint8
 
 BODY void max_pool_back_body(const mq_window *window, const void *a, const uint8_t *places, void *out,
                              number_format format) {
-    if (is_usual(window))
-        max_pool_back_rows(window, a, places, out, format, (pool_flags){true, true, true});
+    if (is_usual(window, LANES))
+        max_pool_back_rows(window, a, places, out, format, (pool_flags){true, true, LANES});
+    else if (is_usual(window, 2 * LANES))
+        max_pool_back_rows(window, a, places, out, format, (pool_flags){true, true, 2 * LANES});
     else if (is_whole(window->c))
-        max_pool_back_rows(window, a, places, out, format, (pool_flags){true, false, true});
+        max_pool_back_rows(window, a, places, out, format, (pool_flags){true, true, 0});
     else
-        max_pool_back_rows(window, a, places, out, format, (pool_flags){false, false, true});
+        max_pool_back_rows(window, a, places, out, format, (pool_flags){false, true, 0});
 }
 
 /* All kernels for one instruction set and number format, and their table. */
