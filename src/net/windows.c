@@ -112,44 +112,78 @@ BODY void max_pool_body(const mq_window *window, const void *a, void *out, uint8
         max_pool_rows(window, a, out, places, format, (pool_flags){false, places, 0});
 }
 
-/* A pixel gets the gradients of the windows that chose it, added in the order of windows. */
-BODY void max_pool_back_rows(const mq_window *window, const void *a, const uint8_t *places, void *out,
-                             number_format format, pool_flags f) {
-    const mq_window own = own_window(window, f), *const w = &own;
-    span wy = {0, 0};
-    for (size_t y = w->top, to = 0; y < w->h + w->top; y++) {
-        span wx = {0, 0};
-        follow(w, y, w->out_h, &wy);
-        for (size_t x = w->left; x < w->w + w->left; x++, to += w->c) {
-            follow(w, x, w->out_w, &wx);
-            for (size_t c = 0; c < w->c; c += LANES) {
-                const size_t n = lanes_at(c, w->c, f.whole);
-                vec sum = {0}, g;
-                for (size_t i = wy.first; i < wy.end; i++)
-                    for (size_t k = wx.first; k < wx.end; k++) {
-                        const size_t at = (i * w->out_w + k) * w->c + c;
-                        words place = {0};
-                        get(&g, a, at, n, format);
-                        get_places(&place, places + at, n);
-                        sum += (vec)((words)g & (words)(place == (uint32_t)((y - i * w->stride) * w->kernel +
-                                                                            x - k * w->stride)));
-                    }
-                put(&sum, out, to + c, n, format);
+/* A pixel, and the windows that read it. */
+typedef struct {
+    size_t y, x; /* from the corner of the padding on */
+    span rows, columns;
+} reading;
+
+/* The arguments of the pass; format and whole are constants. */
+typedef struct {
+    const mq_window *w;
+    const void *a;
+    const uint8_t *places;
+    void *out;
+    number_format format;
+    bool whole;
+} back_pass;
+
+/* It gets, from number `to` of out on, the gradients of the windows that chose it, added in the order of
+ * windows; of them are rows by columns. */
+BODY void pixel_back(const back_pass *p, const reading *r, size_t to, size_t rows, size_t columns) {
+    const mq_window *w = p->w;
+    const size_t first = (r->rows.first * w->out_w + r->columns.first) * w->c;
+    const size_t y = r->y - r->rows.first * w->stride, x = r->x - r->columns.first * w->stride;
+    for (size_t c = 0; c < w->c; c += LANES) {
+        const size_t n = lanes_at(c, w->c, p->whole);
+        vec sum = {0}, g;
+        for (size_t i = 0; i < rows; i++)
+            for (size_t k = 0; k < columns; k++) {
+                const size_t at = first + (i * w->out_w + k) * w->c + c;
+                const uint32_t here = (uint32_t)((y - i * w->stride) * w->kernel + x - k * w->stride);
+                words place = {0};
+                get(&g, p->a, at, n, p->format);
+                get_places(&place, p->places + at, n);
+                sum += (vec)((words)g & (words)(place == here));
             }
+        put(&sum, p->out, to + c, n, p->format);
+    }
+}
+
+/* Pixels of the usual pools have one or two windows each way: each case has a loop without tests. */
+BODY void max_pool_back_rows(const back_pass *args, pool_flags f) {
+    const mq_window own = own_window(args->w, f), *const w = &own;
+    const back_pass pass = {w, args->a, args->places, args->out, args->format, f.whole}, *const p = &pass;
+    reading r = {.y = w->top};
+    for (size_t to = 0; r.y < w->h + w->top; r.y++) {
+        follow(w, r.y, w->out_h, &r.rows);
+        r.columns = (span){0, 0};
+        for (r.x = w->left; r.x < w->w + w->left; r.x++, to += w->c) {
+            follow(w, r.x, w->out_w, &r.columns);
+            const size_t rows = r.rows.end - r.rows.first, columns = r.columns.end - r.columns.first;
+            if (f.usual && rows == 1 && columns == 1)
+                pixel_back(p, &r, to, 1, 1);
+            else if (f.usual && rows == 1 && columns == 2)
+                pixel_back(p, &r, to, 1, 2);
+            else if (f.usual && rows == 2 && columns == 1)
+                pixel_back(p, &r, to, 2, 1);
+            else if (f.usual && rows == 2 && columns == 2)
+                pixel_back(p, &r, to, 2, 2);
+            else
+                pixel_back(p, &r, to, rows, columns);
         }
     }
 }
 
 BODY void max_pool_back_body(const mq_window *window, const void *a, const uint8_t *places, void *out,
                              number_format format) {
+    const back_pass pass = {window, a, places, out, format, false};
     if (is_usual(window, LANES))
-        max_pool_back_rows(window, a, places, out, format, (pool_flags){true, true, LANES});
+        max_pool_back_rows(&pass, (pool_flags){true, true, LANES});
     else if (is_usual(window, 2 * LANES))
-        max_pool_back_rows(window, a, places, out, format, (pool_flags){true, true, 2 * LANES});
-    else if (is_whole(window->c))
-        max_pool_back_rows(window, a, places, out, format, (pool_flags){true, true, 0});
+        max_pool_back_rows(&pass, (pool_flags){true, true, 2 * LANES});
     else
-        max_pool_back_rows(window, a, places, out, format, (pool_flags){false, true, 0});
+        max_pool_back_rows(&pass, (pool_flags){is_whole(window->c), true, 0});
 }
 
 /* All kernels for one instruction set and number format, and their table. */
