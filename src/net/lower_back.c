@@ -145,14 +145,18 @@ static size_t words_of(const mq_conv *c) {
     return (c->window.h * c->window.w + 1) / 2;
 }
 
+/* How a product's tensors lie; NULL: channels last. */
+static const mq_outer_blocks *blocks_of(const mq_train_lowering *l, const mq_product *product) {
+    return product->paired ? mq_outer_blocks_paired(l->t->blocks) : l->t->blocks;
+}
+
 /* A step that multiplies what a convolution read by the gradient of its result. */
 MQ_MUST_USE static mq_status outer_step(mq_train_lowering *l, const mq_product *product, size_t parts,
                                         mq_train_step *step) {
     const mq_conv *c = &l->t->convs[product->conv];
-    const mq_outer_blocks *blocks = l->t->blocks;
+    const mq_outer_blocks *blocks = blocks_of(l, product);
     mq_window window = c->window;
     if (product->paired) {
-        blocks = mq_outer_blocks_paired(blocks);
         window.w = window.out_w = words_of(c);
         window.h = window.out_h = 1;
     }
@@ -333,8 +337,9 @@ MQ_MUST_USE static mq_status outer_loop(mq_train_lowering *l, const mq_product *
     mq_status status = MQ_OK;
     mq_trainable *t = l->t;
     const mq_conv *c = &t->convs[product->conv];
-    const size_t most = t->blocks ? mq_outer_blocks_parts(t->blocks, &c->window) : mq_outer_parts(&c->window);
-    const size_t wanted = t->blocks ? mq_outer_blocks_worth(t->blocks, t->worker_count) : t->worker_count;
+    const mq_outer_blocks *blocks = blocks_of(l, product);
+    const size_t most = blocks ? mq_outer_blocks_parts(blocks, &c->window) : mq_outer_parts(&c->window);
+    const size_t wanted = blocks ? mq_outer_blocks_worth(blocks, t->worker_count) : t->worker_count;
     const size_t parts = most < wanted ? most : wanted;
     mq_train_step step;
     MQ_TRY(mq_lower_loop(l, MQ_EACH_PART));

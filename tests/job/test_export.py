@@ -72,6 +72,11 @@ def test_refusals(tap, m):
     m.expect(tap, "measuring its training", ["bench", SMALL, "--train", "-b", "1"], 64, err="cannot be trained")
     (m.folder / "alone.safetensors").write_bytes((m.folder / MODEL).read_bytes())
     m.expect(tap, "no data to calibrate on", ["export", "alone.safetensors"], 64, err="--calib DATA")
+    (m.folder / "data.mq").rename(m.folder / "moved.mq")
+    for command in ("export", "eval"):
+        m.expect(tap, f"{command}: the run's data set was moved", [command, "run"], 66,
+                 err="data.mq: no such data set from here; run was trained on it, so say where it is now")
+    (m.folder / "moved.mq").rename(m.folder / "data.mq")
     m.expect(tap, "data named", ["export", "alone.safetensors", "--calib", "data.mq", "--images", "2"], 0,
              out="calibrated on 2 pictures")
     m.expect(tap, "no such model", ["export", "nothing"], 66, err="nothing: no such model file")

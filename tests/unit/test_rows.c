@@ -12,7 +12,7 @@
 enum { CHANNELS_MAX = 24, PIXELS = 70 };
 
 /* The second fills vectors, and every kind of work has a loop of its own for that. */
-static const size_t widths[] = {21, CHANNELS_MAX};
+static const size_t widths[] = {21, 8, 16, CHANNELS_MAX}; /* 8, 16: a block */
 
 static float draw(uint64_t i) {
     return mq_rng_unit(3, MQ_RNG_TEST, 0, i) * 2.0f - 1.0f;
@@ -93,7 +93,7 @@ static float stored(const field *f, float x) {
 
 /* Calls check for each format and width, with all combinations of four flags. */
 static void for_all(void (*check)(const field *f, const bool flags[4])) {
-    for (int i = 0; i < 4 * 16; i++) {
+    for (size_t i = 0; i < sizeof widths / sizeof *widths * 2 * 16; i++) {
         field f = field_of(i & 16 ? MQ_BF16 : MQ_F32, widths[i >> 5]);
         check(&f, (const bool[4]){i & 1, i & 2, i & 4, i & 8});
         free_field(&f);
