@@ -95,8 +95,8 @@ typedef struct {
     size_t bottom, right;  /* padding behind */
 } mq_window;
 
-/* Channels that lie together where tensors are blocked: [c / 8][h][w][8]. A block is a tensor of 8 channels
- * by itself. */
+/* Channels that lie together where tensors are blocked, [c / block][h][w][block]: so many, or twice as many
+ * with AVX-512. A block is a tensor by itself. Channels that are no multiple of it are a picture's. */
 enum { MQ_BLOCK = 8 };
 
 /* That of a node's kernel, stride and padding over one picture of a shape. */
