@@ -142,7 +142,7 @@ cleanup:
 
 /* Words of a plain convolution's picture, of two pixels each. */
 static size_t words_of(const mq_conv *c) {
-    return (c->window.h * c->window.w + 1) / 2;
+    return mq_outer_blocks_words(c->window.h * c->window.w);
 }
 
 /* How a product's tensors lie; NULL: channels last. */
@@ -358,7 +358,6 @@ MQ_MUST_USE static mq_status reduce_step(mq_train_lowering *l, const mq_product 
     mq_train_step sum = mq_lower_step(l, MQ_STEP_REDUCE, c->node);
     sum.pixels = c->depthwise ? c->window.kernel * c->window.kernel : 1;
     sum.channels = mq_param_numbers(&c->param) / sum.pixels;
-    sum.apart = c->depthwise ? mq_train_padded(l->t, c->window.c) : sum.channels;
     sum.buffers[MQ_SLOT_SRC] = product->partial;
     sum.buffers[MQ_SLOT_DST] = MQ_TENSOR_GRADS;
     sum.grads_at = c->param_at;

@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-enum { BLOCKS = 3, LINE = 64, FINER = 4, FINER_PACKED = 2 };
+enum { BLOCKS = 3, FINER = 4, FINER_PACKED = 2 };
 
 typedef struct {
     const float *source, *gradient;              /* words, of each picture [depth][block] */
@@ -143,7 +143,7 @@ typedef struct {
     const mq_outer_blocks *b;
     size_t first, last, begin, end;
     float *source, *gradient; /* [panels][depth][block] */
-    uint8_t *seen;            /* what a panel's window sees, before it is paired */
+    uint8_t *gathered;        /* what a panel's window sees, before it is paired */
 } job;
 
 /* The same neighbouring pixels of some pictures, in words of a panel's depth at most. */
@@ -243,17 +243,11 @@ static void gather(const job *j, const stretch *s, size_t picture, size_t row, v
 
 /* The panel of the rows from row on. */
 static void pack_source(const job *j, const stretch *s, size_t row, float *to) {
+    const bool gathered = is_gathered(&j->o->window);
     for (size_t i = 0; i < s->pictures; i++, to += s->words * j->b->block) {
-        const uint8_t *from = j->seen;
-        if (!j->b->pair) {
-            gather(j, s, s->picture + i, row, to);
-            continue;
-        }
-        if (is_gathered(&j->o->window))
-            gather(j, s, s->picture + i, row, j->seen);
-        else
-            from = seen(j, s, s->picture + i, row);
-        j->b->pair(from, s->count, to);
+        const size_t picture = s->picture + i;
+        if (gathered) gather(j, s, picture, row, j->b->pair ? (void *)j->gathered : to);
+        if (j->b->pair) j->b->pair(gathered ? j->gathered : seen(j, s, picture, row), s->count, to);
     }
 }
 
@@ -345,16 +339,12 @@ size_t mq_outer_blocks_scratch(const mq_outer_blocks *b, const mq_window *window
     return (panels + (b->pair ? 1 : 0)) * panel_of(b) * sizeof(float);
 }
 
-void mq_outer_blocks_run(const mq_outer_blocks *b, const mq_outer *o, size_t part, size_t parts) {
+static job job_of(const mq_outer_blocks *b, const mq_outer *o, size_t part, size_t parts) {
     const mq_window *w = &o->window;
-    const size_t panels = mq_outer_blocks_parts(b, w), pixels = w->out_h * w->out_w,
-                 in_word = sizeof(float) / b->number;
-    /* A stretch of a gathered or plain source goes on in the next row of pixels. */
-    const size_t whole = is_gathered(w) || is_plain(w) ? pixels : w->out_w, words = pieces_of(whole, in_word),
-                 cuts = pieces_of(words, b->depth), runs = pixels / whole;
     float *const scratch = o->scratch;
-    const size_t blocks = pieces_of(o->filters, b->block), across = across_of(b, o->filters, parts),
-                 down = parts / across, y = part / across, x = part % across;
+    const size_t panels = mq_outer_blocks_parts(b, w), blocks = pieces_of(o->filters, b->block);
+    const size_t across = across_of(b, o->filters, parts), down = parts / across, y = part / across,
+                 x = part % across;
     job j = {.o = o,
              .b = b,
              .first = panels * y / down * b->block,
@@ -364,8 +354,18 @@ void mq_outer_blocks_run(const mq_outer_blocks *b, const mq_outer *o, size_t par
              .source = scratch};
     if (b->pair) {
         j.gradient = scratch + source_panels(b, w, down) * panel_of(b);
-        j.seen = (uint8_t *)(j.gradient + gradient_panels(b, o->filters, across) * panel_of(b));
+        j.gathered = (uint8_t *)(j.gradient + gradient_panels(b, o->filters, across) * panel_of(b));
     }
+    return j;
+}
+
+void mq_outer_blocks_run(const mq_outer_blocks *b, const mq_outer *o, size_t part, size_t parts) {
+    const mq_window *w = &o->window;
+    const size_t pixels = w->out_h * w->out_w, in_word = sizeof(float) / b->number;
+    /* A stretch of a gathered or plain source goes on in the next row of pixels. */
+    const size_t whole = is_gathered(w) || is_plain(w) ? pixels : w->out_w, words = pieces_of(whole, in_word),
+                 cuts = pieces_of(words, b->depth), runs = pixels / whole;
+    const job j = job_of(b, o, part, parts);
     const size_t together = least(w->n, b->depth / pieces_of(words, cuts));
     for (size_t i = 0; i < pieces_of(w->n, together) * runs * cuts; i++) {
         const size_t run = i / cuts, cut = i % cuts, picture = run / runs * together;

@@ -146,6 +146,7 @@ mq_status mq_trainable_create(mq_err *err, const mq_trainable_plan *plan, mq_tra
     t->rows = mq_rows_kernels_of(plan->dtype);
     t->windows = mq_window_kernels_of(plan->dtype);
     t->mapped = mq_mapped_kernels_of(plan->dtype);
+    t->outer = mq_outer_of(plan->dtype);
     t->batch_statistics = plan->batch_statistics;
     t->features = plan->arch->features;
     t->batch = mq_trainable_rows_of(plan);
@@ -207,9 +208,11 @@ static uint8_t *address(const run_state *run, const mq_train_worker *w, size_t b
 static void reduce(const run_state *run, const mq_train_step *step, uint8_t *const m[MQ_SLOTS]) {
     const float *one = (const float *)(const void *)m[MQ_SLOT_SRC];
     float *sum = (float *)(void *)m[MQ_SLOT_DST];
+    /* Numbers from one of a picture's rows to the next, padding included. */
+    const size_t apart = run->t->tensors[step->buffers[MQ_SLOT_SRC]].bytes / sizeof *one / step->pixels;
     if (!run->add) memset(sum, 0, step->pixels * step->channels * sizeof *sum);
     for (size_t picture = 0; picture < run->n; picture++)
-        for (size_t k = 0; k < step->pixels; k++, one += step->apart)
+        for (size_t k = 0; k < step->pixels; k++, one += apart)
             for (size_t i = 0; i < step->channels; i++) sum[k * step->channels + i] += one[i];
 }
 
@@ -230,7 +233,7 @@ static void run_outer(const run_state *run, const mq_train_step *s, uint8_t *con
     if (s->blocks)
         mq_outer_blocks_run(s->blocks, &outer, part, parts);
     else
-        mq_outer_of(t->dtype)(&outer, part, parts);
+        t->outer(&outer, part, parts);
 }
 
 /* A step on the channels from first on that lie together: a tensor by itself. */
@@ -340,9 +343,9 @@ static void run_share(const share *s) {
         run_mapped(s, &r);
         return;
     case MQ_STEP_PAIR:
-        mq_outer_blocks_pair(
-            s->run->t->blocks, r.a, s->step->pixels,
-            part_of(s, MQ_SLOT_DST, (s->step->pixels + 1) / 2 * 2, mq_dtype_size(s->run->t->dtype)));
+        mq_outer_blocks_pair(s->run->t->blocks, r.a, s->step->pixels,
+                             part_of(s, MQ_SLOT_DST, mq_outer_blocks_words(s->step->pixels),
+                                     2 * mq_dtype_size(s->run->t->dtype)));
         return;
     case MQ_STEP_MEAN:
         k->mean(&r, (float *)(void *)s->m[MQ_SLOT_DST] + s->first);

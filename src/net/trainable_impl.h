@@ -58,8 +58,7 @@ typedef struct {
     size_t grads_at;          /* where a gradient goes; MQ_NONE */
     size_t norm, norm_b;      /* of a and b; MQ_NONE */
     bool relu, sums;
-    size_t pixels, channels;       /* channels: padded; of a gradient of weights its filters */
-    size_t apart;                  /* reduce: numbers from one of a picture's pixels of weights to the next */
+    size_t pixels, channels;       /* channels: padded; of a gradient of weights not */
     mq_window window;              /* of a pool, or of the convolution with channels filters */
     const mq_outer_blocks *blocks; /* of a gradient of weights; NULL: outer.h's */
     const char *name;              /* of the node; borrowed */
@@ -132,6 +131,7 @@ struct mq_trainable {
     const mq_rows_kernels *rows;
     const mq_window_kernels *windows;
     const mq_mapped_kernels *mapped;
+    mq_outer_fn outer; /* of gradients of weights where channels are last */
     mq_dtype dtype;
     bool batch_statistics;
     const mq_outer_blocks *blocks; /* channels lie in its blocks; NULL: last */

@@ -198,21 +198,22 @@ static void check_blocks(mq_dtype dtype) {
 static uint8_t *paired(const mq_outer_blocks *b, const uint8_t *tensor, size_t n, size_t pixels,
                        size_t channels) {
     const size_t block = mq_outer_blocks_size(b), blocks = (channels + block - 1) / block;
-    const size_t plain = pixels * blocks * block + GAP, words = (pixels + 1) / 2 * blocks * block + GAP;
+    const size_t row = mq_outer_blocks_words(pixels) * block;
+    const size_t plain = pixels * blocks * block + GAP, words = row * blocks + GAP;
     uint8_t *p = malloc(n * words * 4);
     assert_non_null(p);
     memset(p, 0xFF, n * words * 4);
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < blocks; k++)
             mq_outer_blocks_pair(b, tensor + (i * plain + k * pixels * block) * 2, pixels,
-                                 p + (i * words + k * ((pixels + 1) / 2) * block) * 4);
+                                 p + (i * words + k * row) * 4);
     return p;
 }
 
 /* Tensors that are paired beforehand give the same bytes. */
 static void check_paired(const shape *s, const mq_outer_blocks *b) {
     const mq_window w = window_of(s);
-    const size_t pixels = w.h * w.w, words = (pixels + 1) / 2, block = mq_outer_blocks_size(b);
+    const size_t pixels = w.h * w.w, words = mq_outer_blocks_words(pixels), block = mq_outer_blocks_size(b);
     uint8_t *source = pictures(s->n, numbers_of(BLOCKS, pixels, s->c, MQ_BF16), 0, MQ_BF16);
     uint8_t *gradient = pictures(s->n, numbers_of(BLOCKS, pixels, s->filters, MQ_BF16), 1000000, MQ_BF16);
     uint8_t *source_pairs = paired(b, source, s->n, pixels, s->c);
