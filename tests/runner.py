@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -105,8 +106,10 @@ def run_program(argv, env=None, timeout=600, cwd=ROOT, enough=None):
 
 
 def run_tap(name, argv, env=None, timeout=600, enough=None):
+    """The program has a TMPDIR of its own, so that nothing of it is left even if it was ended."""
     start = time.monotonic()
-    output, code = run_program(argv, env, timeout, enough=enough)
+    with tempfile.TemporaryDirectory(prefix="marque-", ignore_cleanup_errors=True) as own:
+        output, code = run_program(argv, dict(env or {}, TMPDIR=own), timeout, enough=enough)
     result = count_tap(Result(name), output, code)
     result.seconds = time.monotonic() - start
     return result

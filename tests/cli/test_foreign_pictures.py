@@ -162,6 +162,12 @@ def test_phone(tap, m):
     source = json.loads((data / "dataset.json").read_text())["source"]
     tap.check("dataset.json tells of JPEG", source.get("stored_as_jpeg") == 2 and "stored_as_png" not in source, source)
     m.expect(tap, "an update knows them", ["import", "phone", "-o", "phone.mq", "--update"], 0, out="10 pictures keep their split, 0 are new")
+    data = bytearray(encode(m, "a.heic", as_png(flat(16, 16))))  # smaller than HEVC codes: a tile, and a picture made of it
+    made = data.index(b"dimg") + 4
+    data[made + 4:made + 6] = data[made:made + 2]
+    (m.folder / "phone/class-1/circle.heic").write_bytes(data)
+    m.expect(tap, "a HEIC made of itself, which libheif 1.15 follows until its stack ends", ["import", "phone", "-o", "circle.mq"], 0,
+             out=["10 pictures, 2 classes", "1 left out"])
 
 
 def test_hostile(tap, m):
