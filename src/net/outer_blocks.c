@@ -13,6 +13,13 @@
 
 enum { BLOCKS = 3, FINER = 4, FINER_PACKED = 2 };
 
+/* What later tiles read, fetched meanwhile: bytes for each word of a tile, and from one picture to the next.
+ */
+typedef struct {
+    const uint8_t *from;
+    size_t step, picture;
+} fetch;
+
 typedef struct {
     const float *source, *gradient;              /* words, of each picture [depth][block] */
     size_t pictures, source_step, gradient_step; /* words from one picture to the next */
@@ -20,7 +27,8 @@ typedef struct {
     float *sum;                                  /* [block, columns], of which rows are wanted */
     size_t stride, rows;                         /* stride: floats from one row to the next */
     size_t columns;
-    bool first; /* sums are overwritten, else added to */
+    bool first;     /* sums are overwritten, else added to */
+    fetch ahead[2]; /* while the first channels are multiplied, and the others */
 } tile;
 typedef void (*tile_fn)(const tile *t);
 
@@ -49,9 +57,12 @@ struct mq_outer_blocks {
                 __builtin_prefetch(sum + r * t->stride, 1);                                                  \
                 __builtin_prefetch(sum + r * t->stride + count * block - 1, 1);                              \
             }                                                                                                \
-            for (size_t i = 0; i < t->pictures; i++, x += t->source_step, g += t->gradient_step)             \
-                _Pragma("GCC unroll 4") for (size_t k = 0; k < depth; k++) {                                 \
+            const fetch *const f = &t->ahead[part > 0];                                                      \
+            for (size_t i = 0; i < t->pictures; i++, x += t->source_step, g += t->gradient_step) {           \
+                const uint8_t *ahead = f->from + i * f->picture;                                             \
+                _Pragma("GCC unroll 4") for (size_t k = 0; k < depth; k++, ahead += f->step) {               \
                     VEC_##isa row[count];                                                                    \
+                    __builtin_prefetch(ahead, 0, 2);                                                         \
                     _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++)                               \
                         row[v] = READ_##isa(g + v * plane + k * block);                                      \
                     _Pragma("GCC unroll 8") for (size_t r = 0; r < at_once; r++) {                           \
@@ -60,6 +71,7 @@ struct mq_outer_blocks {
                             madd(sums[r][v], one, row[v]);                                                   \
                     }                                                                                        \
                 }                                                                                            \
+            }                                                                                                \
             _Pragma("GCC unroll 8") for (size_t r = 0; r < at_once; r++) {                                   \
                 if (part + r >= t->rows) break;                                                              \
                 _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++) {                                 \
@@ -271,33 +283,71 @@ static void pack(const job *j, const stretch *s) {
         pack_gradient(j, s, i, j->gradient + (i - j->begin) * panel);
 }
 
+/* Groups of blocks that are one tile wide. */
+static size_t groups_of(const job *j) {
+    return pieces_of(j->end - j->begin, BLOCKS);
+}
+
+static size_t group_begin(const job *j, size_t group) {
+    return j->begin + (j->end - j->begin) * group / groups_of(j);
+}
+
+/* Has so many words of `next` come in while s goes by. */
+static fetch fetch_of(const job *j, const stretch *s, const uint8_t *from, size_t words, size_t picture) {
+    return (fetch){from, pieces_of(words * j->b->block * sizeof(float), s->words), picture};
+}
+
+/* The share of this row of blocks of what all rows have to fetch of a group's gradient. */
+static fetch gradient_ahead(const job *j, const stretch *s, const stretch *next, size_t group, size_t row) {
+    const size_t begin = group_begin(j, group), blocks = group_begin(j, group + 1) - begin,
+                 rows = pieces_of(j->last - j->first, j->b->block), block = row * blocks / rows,
+                 top = pieces_of(block * rows, blocks), bottom = pieces_of((block + 1) * rows, blocks),
+                 first = next->words * (row - top) / (bottom - top),
+                 end = next->words * (row + 1 - top) / (bottom - top);
+    return fetch_of(j, s,
+                    gradient_at(j, next, next->picture, begin + block) + first * j->b->block * sizeof(float),
+                    end - first, j->o->gradient_bytes);
+}
+
+/* What lies in memory as it is multiplied is fetched one group ahead; the source by the last group. The
+ * caches' own foresight ends with a block. next: NULL behind the last stretch. */
+static void look_ahead(const job *j, const stretch *s, const stretch *next, size_t group, size_t row,
+                       fetch ahead[2]) {
+    const bool last = group + 1 == groups_of(j), later = last || j->b->pair;
+    const stretch *const then = later ? next : s;
+    ahead[0] = ahead[1] = (fetch){.from = (const uint8_t *)j->o->sum};
+    if (last && next && !is_gathered(&j->o->window))
+        ahead[0] = fetch_of(j, s, seen(j, next, next->picture, row), next->words, j->o->source_bytes);
+    if (then)
+        ahead[1] = gradient_ahead(j, s, then, j->b->pair ? group : last ? 0 : group + 1, (row - j->first) / j->b->block);
+}
+
 /* All tiles of the job over a stretch; first: nothing has been summed yet. */
-static void multiply(const job *j, const stretch *s, bool first) {
+static void multiply(const job *j, const stretch *s, const stretch *next, bool first) {
     const mq_outer *o = j->o;
     const mq_window *w = &o->window;
-    const size_t block = j->b->block, panel = panel_of(j->b), blocks = j->end - j->begin,
-                 groups = pieces_of(blocks, BLOCKS), packed = s->words * block;
+    const size_t block = j->b->block, panel = panel_of(j->b), packed = s->words * block;
     const bool own = is_packed(j->b, w), pair = j->b->pair;
-    for (size_t group = 0; group < groups; group++) {
-        const size_t skipped = blocks * group / groups, begin = j->begin + skipped,
-                     count = blocks * (group + 1) / groups - skipped;
-        const void *gradient = gradient_at(j, s, s->picture, begin);
+    for (size_t group = 0; group < groups_of(j); group++) {
+        const size_t begin = group_begin(j, group), count = group_begin(j, group + 1) - begin;
+        const float *const lying = (const float *)(const void *)gradient_at(j, s, s->picture, begin);
         for (size_t row = j->first; row < j->last; row += block) {
             const void *source = own ? (const void *)(j->source + (row - j->first) / block * panel)
                                      : (const void *)seen(j, s, s->picture, row);
-            j->b->tiles[count - 1](
-                &(tile){.source = source,
-                        .gradient = pair ? j->gradient + skipped * panel : (const float *)gradient,
-                        .pictures = s->pictures,
-                        .source_step = own ? packed : o->source_bytes / sizeof(float),
-                        .gradient_step = pair ? packed : o->gradient_bytes / sizeof(float),
-                        .depth = s->words,
-                        .plane = pair ? panel : w->out_h * w->out_w * block,
-                        .sum = o->sum + row * o->filters + begin * block,
-                        .stride = o->filters,
-                        .rows = least(block, j->last - row),
-                        .columns = o->filters - begin * block,
-                        .first = first});
+            tile t = {.source = source,
+                      .gradient = pair ? j->gradient + (begin - j->begin) * panel : lying,
+                      .pictures = s->pictures,
+                      .source_step = own ? packed : o->source_bytes / sizeof(float),
+                      .gradient_step = pair ? packed : o->gradient_bytes / sizeof(float),
+                      .depth = s->words,
+                      .plane = pair ? panel : w->out_h * w->out_w * block,
+                      .sum = o->sum + row * o->filters + begin * block,
+                      .stride = o->filters,
+                      .rows = least(block, j->last - row),
+                      .columns = o->filters - begin * block,
+                      .first = first};
+            look_ahead(j, s, next, group, row, t.ahead);
+            j->b->tiles[count - 1](&t);
         }
     }
 }
@@ -359,21 +409,37 @@ static job job_of(const mq_outer_blocks *b, const mq_outer *o, size_t part, size
     return j;
 }
 
-void mq_outer_blocks_run(const mq_outer_blocks *b, const mq_outer *o, size_t part, size_t parts) {
-    const mq_window *w = &o->window;
-    const size_t pixels = w->out_h * w->out_w, in_word = sizeof(float) / b->number;
+/* How the pixels of all pictures are cut into stretches. */
+typedef struct {
+    size_t whole, words, cuts; /* neighbouring pixels of the source, their words, stretches of them */
+    size_t runs;               /* of these in a picture */
+    size_t together;           /* pictures in a stretch */
+    size_t count;
+} cutting;
+
+static cutting cutting_of(const mq_outer_blocks *b, const mq_window *w) {
+    const size_t pixels = w->out_h * w->out_w;
     /* A stretch of a gathered or plain source goes on in the next row of pixels. */
-    const size_t whole = is_gathered(w) || is_plain(w) ? pixels : w->out_w, words = pieces_of(whole, in_word),
-                 cuts = pieces_of(words, b->depth), runs = pixels / whole;
+    const size_t whole = is_gathered(w) || is_plain(w) ? pixels : w->out_w,
+                 words = pieces_of(whole, sizeof(float) / b->number), cuts = pieces_of(words, b->depth),
+                 runs = pixels / whole, together = least(w->n, b->depth / pieces_of(words, cuts));
+    return (cutting){whole, words, cuts, runs, together, pieces_of(w->n, together) * runs * cuts};
+}
+
+static stretch stretch_at(const job *j, const cutting *c, size_t i) {
+    const size_t run = i / c->cuts, cut = i % c->cuts, picture = run / c->runs * c->together,
+                 in_word = sizeof(float) / j->b->number, begin = c->words * cut / c->cuts * in_word,
+                 end = least(c->words * (cut + 1) / c->cuts * in_word, c->whole);
+    return (stretch){picture, least(c->together, j->o->window.n - picture), run % c->runs * c->whole + begin,
+                     end - begin, pieces_of(end - begin, in_word)};
+}
+
+void mq_outer_blocks_run(const mq_outer_blocks *b, const mq_outer *o, size_t part, size_t parts) {
     const job j = job_of(b, o, part, parts);
-    const size_t together = least(w->n, b->depth / pieces_of(words, cuts));
-    for (size_t i = 0; i < pieces_of(w->n, together) * runs * cuts; i++) {
-        const size_t run = i / cuts, cut = i % cuts, picture = run / runs * together;
-        const size_t begin = words * cut / cuts * in_word,
-                     end = least(words * (cut + 1) / cuts * in_word, whole);
-        const stretch s = {picture, least(together, w->n - picture), run % runs * whole + begin, end - begin,
-                           pieces_of(end - begin, in_word)};
+    const cutting c = cutting_of(b, &o->window);
+    for (size_t i = 0; i < c.count; i++) {
+        const stretch s = stretch_at(&j, &c, i), next = stretch_at(&j, &c, i + 1);
         pack(&j, &s);
-        multiply(&j, &s, i == 0 && !o->add);
+        multiply(&j, &s, i + 1 < c.count ? &next : NULL, i == 0 && !o->add);
     }
 }
