@@ -278,8 +278,10 @@ MQ_MUST_USE static mq_status store(mq_train_lowering *l, size_t index, size_t *b
     return status;
 }
 
-/* Whether a convolution's result takes much memory for little arithmetic: then it is not kept. */
+/* Whether a convolution's result takes much memory for little arithmetic: then it is not kept. The few
+ * pictures of a slice take little. */
 static bool is_cheap(const mq_train_lowering *l, const mq_node *node) {
+    if (!l->t->batch_statistics) return false;
     const mq_conv *c = &l->t->convs[mq_lower_conv_of(l, node) + (node->op == MQ_OP_SEPCONV)];
     return c->window.kernel * c->window.kernel * c->window.c <= CHEAP;
 }
