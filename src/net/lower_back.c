@@ -140,31 +140,14 @@ cleanup:
     return status;
 }
 
-/* Words of a plain convolution's picture, of two pixels each. */
-static size_t words_of(const mq_conv *c) {
-    return mq_outer_blocks_words(c->window.h * c->window.w);
-}
-
-/* How a product's tensors lie; NULL: channels last. */
-static const mq_outer_blocks *blocks_of(const mq_train_lowering *l, const mq_product *product) {
-    return product->paired ? mq_outer_blocks_paired(l->t->blocks) : l->t->blocks;
-}
-
 /* A step that multiplies what a convolution read by the gradient of its result. */
 MQ_MUST_USE static mq_status outer_step(mq_train_lowering *l, const mq_product *product, size_t parts,
                                         mq_train_step *step) {
     const mq_conv *c = &l->t->convs[product->conv];
-    const mq_outer_blocks *blocks = blocks_of(l, product);
-    mq_window window = c->window;
-    if (product->paired) {
-        window.w = window.out_w = words_of(c);
-        window.h = window.out_h = 1;
-    }
     *step = mq_lower_step(l, MQ_STEP_OUTER, c->node);
-    const size_t bytes = blocks ? mq_outer_blocks_scratch(blocks, &window, c->filters, parts)
-                                : mq_outer_scratch(&window, c->filters, parts);
-    step->blocks = blocks;
-    step->window = window;
+    const size_t bytes = l->t->blocks ? mq_outer_blocks_scratch(l->t->blocks, &c->window, c->filters, parts)
+                                      : mq_outer_scratch(&c->window, c->filters, parts);
+    step->window = c->window;
     step->channels = c->filters;
     step->buffers[MQ_SLOT_SRC] = product->source;
     step->buffers[MQ_SLOT_SRC2] = product->gradient;
@@ -178,25 +161,6 @@ static bool by_picture(const mq_train_lowering *l, const mq_conv *c) {
     const size_t tensors = (w->h * w->w * w->c + w->out_h * w->out_w * c->filters) *
                            mq_dtype_size(l->t->dtype);
     return 2 * mq_param_numbers(&c->param) * sizeof(float) < tensors;
-}
-
-/* Whether a separable convolution's tensors are paired as they are made, for the gradient of its weights. */
-static bool is_paired(const mq_train_lowering *l, const mq_conv *c) {
-    return c->thawed && l->t->blocks && mq_outer_blocks_paired(l->t->blocks) && !by_picture(l, c);
-}
-
-/* A tensor of c's pixels in pairs, in a new buffer. */
-MQ_MUST_USE static mq_status pair(mq_train_lowering *l, const mq_conv *c, size_t channels, size_t *buffer) {
-    mq_status status = MQ_OK;
-    mq_train_step step = mq_lower_step(l, MQ_STEP_PAIR, c->node);
-    step.channels = mq_train_padded(l->t, channels);
-    step.buffers[MQ_SLOT_SRC] = *buffer;
-    MQ_TRY(mq_lower_tensor(l, MQ_EACH_PICTURE, words_of(c) * step.channels * 2 * mq_dtype_size(l->t->dtype),
-                           c->node->name, buffer));
-    step.buffers[MQ_SLOT_DST] = *buffer;
-    MQ_TRY(mq_lower_emit(l, step));
-cleanup:
-    return status;
 }
 
 /* The gradient of a convolution's weights, of this picture now or of all when the phase has ended. */
@@ -224,7 +188,7 @@ MQ_MUST_USE static mq_status back_depthwise(mq_train_lowering *l, size_t conv, s
     mq_status status = MQ_OK;
     const mq_conv *c = &l->t->convs[conv];
     const size_t input = c->node->inputs[0], target = target_of(l, input);
-    mq_product product = {conv, MQ_NONE, gradient, MQ_NONE, false};
+    mq_product product = {conv, MQ_NONE, gradient, MQ_NONE};
     mq_train_step step;
     MQ_TRY(mq_lower_mapped(l, conv, MQ_STEP_MAPPED_BACK, &step));
     if (l->wants[target]) {
@@ -250,14 +214,12 @@ MQ_MUST_USE static mq_status back_sepconv(mq_train_lowering *l, size_t index) {
     const mq_node *node = mq_graph_node(l->graph, index);
     const size_t depth = mq_lower_conv_of(l, node), point = depth + 1, gradient = l->grads[index].buffer;
     const mq_conv *c = &l->t->convs[point];
-    mq_product product = {point, MQ_NONE, gradient, MQ_NONE, is_paired(l, c)};
-    const mq_each each = product.paired || by_picture(l, c) ? MQ_EACH_WORKER : MQ_EACH_PICTURE;
+    mq_product product = {point, MQ_NONE, gradient, MQ_NONE};
+    const mq_each each = by_picture(l, c) ? MQ_EACH_WORKER : MQ_EACH_PICTURE;
     size_t between_grad;
-    if (product.paired) MQ_TRY(pair(l, c, c->filters, &product.gradient));
     MQ_TRY(back_data(l, point, gradient, &between_grad));
     if (c->thawed) MQ_TRY(mq_lower_tensor(l, each, read_bytes(l, c), node->name, &product.source));
     MQ_TRY(back_depthwise(l, depth, between_grad, product.source));
-    if (product.paired) MQ_TRY(pair(l, c, c->window.c, &product.source));
     if (c->thawed) MQ_TRY(weights_product(l, product));
 cleanup:
     return status;
@@ -273,7 +235,7 @@ MQ_MUST_USE static mq_status back_conv(mq_train_lowering *l, size_t index) {
     if (l->t->convs[conv].thawed) {
         const bool now = by_picture(l, &l->t->convs[conv]);
         MQ_TRY(mq_lower_read(l, node->inputs[0], now ? MQ_EACH_WORKER : MQ_EACH_PICTURE, &input));
-        MQ_TRY(weights_product(l, (mq_product){conv, input, gradient, MQ_NONE, false}));
+        MQ_TRY(weights_product(l, (mq_product){conv, input, gradient, MQ_NONE}));
     }
     if (!l->wants[target_of(l, node->inputs[0])]) return MQ_OK;
     MQ_TRY(back_data(l, conv, gradient, &input_grad));
@@ -337,7 +299,7 @@ MQ_MUST_USE static mq_status outer_loop(mq_train_lowering *l, const mq_product *
     mq_status status = MQ_OK;
     mq_trainable *t = l->t;
     const mq_conv *c = &t->convs[product->conv];
-    const mq_outer_blocks *blocks = blocks_of(l, product);
+    const mq_outer_blocks *blocks = l->t->blocks;
     const size_t most = blocks ? mq_outer_blocks_parts(blocks, &c->window) : mq_outer_parts(&c->window);
     const size_t wanted = blocks ? mq_outer_blocks_worth(blocks, t->worker_count) : t->worker_count;
     const size_t parts = most < wanted ? most : wanted;

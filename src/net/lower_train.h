@@ -26,7 +26,6 @@ typedef struct {
 typedef struct {
     size_t conv, source, gradient; /* buffers; source MQ_NONE: partial is written already */
     size_t partial;                /* buffer, f32, one for each picture */
-    bool paired;                   /* source and gradient: outer_blocks.h */
 } mq_product;
 
 typedef struct {

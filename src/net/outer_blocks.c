@@ -40,7 +40,6 @@ struct mq_outer_blocks {
     size_t depth;          /* words of a panel: those of a tile stay in the first cache */
     tile_fn tiles[BLOCKS]; /* of 1, 2, ... blocks */
     pair_fn pair;          /* NULL: a word is a number */
-    const mq_outer_blocks *paired;
 };
 
 /* Sums of at_once channels by count blocks: as many as the registers hold. */
@@ -91,7 +90,7 @@ struct mq_outer_blocks {
 TILE(f32_8, TARGET_8, 8, MADD_TO_8, 8, 4, 1)
 TILE(f32_8, TARGET_8, 8, MADD_TO_8, 8, 4, 2)
 TILE(f32_8, TARGET_8, 8, MADD_TO_8, 8, 4, 3)
-static const mq_outer_blocks blocks_f32_8 = {8, sizeof(float), 256, {f32_8_1, f32_8_2, f32_8_3}, NULL, NULL};
+static const mq_outer_blocks blocks_f32_8 = {8, sizeof(float), 256, {f32_8_1, f32_8_2, f32_8_3}, NULL};
 
 #ifdef __x86_64__
 #define READ_512(p) LOAD_512(p)
@@ -102,8 +101,7 @@ static const mq_outer_blocks blocks_f32_8 = {8, sizeof(float), 256, {f32_8_1, f3
 TILE(f32_16, WITH("avx512f"), 512, MADD_TO_512, 16, 8, 1)
 TILE(f32_16, WITH("avx512f"), 512, MADD_TO_512, 16, 8, 2)
 TILE(f32_16, WITH("avx512f"), 512, MADD_TO_512, 16, 8, 3)
-static const mq_outer_blocks blocks_f32_16 = {16,   sizeof(float), 256, {f32_16_1, f32_16_2, f32_16_3},
-                                              NULL, NULL};
+static const mq_outer_blocks blocks_f32_16 = {16, sizeof(float), 256, {f32_16_1, f32_16_2, f32_16_3}, NULL};
 
 WITH("avx512f,avx512bw") static void pair_bf16(const uint8_t *from, size_t count, float *to) {
     enum { PIXEL = 32, NUMBERS = 32 };
@@ -118,10 +116,8 @@ WITH("avx512f,avx512bw") static void pair_bf16(const uint8_t *from, size_t count
 TILE(bf16_16, WITH("avx512f,avx512bf16"), 512, DOT_TO_512, 16, 8, 1)
 TILE(bf16_16, WITH("avx512f,avx512bf16"), 512, DOT_TO_512, 16, 8, 2)
 TILE(bf16_16, WITH("avx512f,avx512bf16"), 512, DOT_TO_512, 16, 8, 3)
-static const mq_outer_blocks blocks_pairs_16 = {16,   sizeof(float), 192, {bf16_16_1, bf16_16_2, bf16_16_3},
-                                                NULL, NULL};
 static const mq_outer_blocks blocks_bf16_16 = {
-    16, sizeof(uint16_t), 192, {bf16_16_1, bf16_16_2, bf16_16_3}, pair_bf16, &blocks_pairs_16};
+    16, sizeof(uint16_t), 192, {bf16_16_1, bf16_16_2, bf16_16_3}, pair_bf16};
 #endif
 
 const mq_outer_blocks *mq_outer_blocks_of(mq_dtype dtype) {
@@ -131,14 +127,6 @@ const mq_outer_blocks *mq_outer_blocks_of(mq_dtype dtype) {
     if (strncmp(isa, "avx512", 6) == 0) return &blocks_f32_16;
 #endif
     return dtype == MQ_F32 && strncmp(isa, "avx2", 4) == 0 ? &blocks_f32_8 : NULL;
-}
-
-const mq_outer_blocks *mq_outer_blocks_paired(const mq_outer_blocks *blocks) {
-    return blocks->paired;
-}
-
-void mq_outer_blocks_pair(const mq_outer_blocks *blocks, const void *from, size_t pixels, void *to) {
-    blocks->pair(from, pixels, to);
 }
 
 size_t mq_outer_blocks_size(const mq_outer_blocks *blocks) {
@@ -309,17 +297,20 @@ static fetch gradient_ahead(const job *j, const stretch *s, const stretch *next,
                     end - first, j->o->gradient_bytes);
 }
 
-/* What lies in memory as it is multiplied is fetched one group ahead; the source by the last group. The
- * caches' own foresight ends with a block. next: NULL behind the last stretch. */
+/* The gradient is fetched one group ahead or, where it is packed first, one stretch ahead; the source by the
+ * last group of the stretch before. The processor's own foresight ends with each block. next: NULL behind the
+ * last stretch. */
 static void look_ahead(const job *j, const stretch *s, const stretch *next, size_t group, size_t row,
                        fetch ahead[2]) {
-    const bool last = group + 1 == groups_of(j), later = last || j->b->pair;
-    const stretch *const then = later ? next : s;
+    const size_t block = j->b->block, groups = groups_of(j);
+    const bool last = group + 1 == groups, packed = j->b->pair;
+    const stretch *const then = last || packed ? next : s;
     ahead[0] = ahead[1] = (fetch){.from = (const uint8_t *)j->o->sum};
     if (last && next && !is_gathered(&j->o->window))
         ahead[0] = fetch_of(j, s, seen(j, next, next->picture, row), next->words, j->o->source_bytes);
     if (then)
-        ahead[1] = gradient_ahead(j, s, then, j->b->pair ? group : last ? 0 : group + 1, (row - j->first) / j->b->block);
+        ahead[1] = gradient_ahead(j, s, then, packed ? group : (group + 1) % groups,
+                                  (row - j->first) / block);
 }
 
 /* All tiles of the job over a stretch; first: nothing has been summed yet. */

@@ -13,18 +13,6 @@ typedef struct mq_outer_blocks mq_outer_blocks;
  * is none. */
 const mq_outer_blocks *mq_outer_blocks_of(mq_dtype dtype);
 
-/* That for tensors whose pixels lie in pairs already ([c / block][words][block][2]), which are taken for
- * a row of as many pixels as words; NULL: nothing is paired in this format. */
-const mq_outer_blocks *mq_outer_blocks_paired(const mq_outer_blocks *blocks);
-
-/* Words that so many pixels make in pairs. */
-static inline size_t mq_outer_blocks_words(size_t pixels) {
-    return (pixels + 1) / 2;
-}
-
-/* Pairs a block's pixels so, to as many words; the odd one's partner is zero. */
-void mq_outer_blocks_pair(const mq_outer_blocks *blocks, const void *from, size_t pixels, void *to);
-
 /* Channels of a block. */
 size_t mq_outer_blocks_size(const mq_outer_blocks *blocks);
 

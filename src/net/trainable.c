@@ -230,8 +230,8 @@ static void run_outer(const run_state *run, const mq_train_step *s, uint8_t *con
                       .add = run->add && s->grads_at != MQ_NONE,
                       .scratch = m[MQ_SLOT_SCRATCH]};
     outer.window.n = n;
-    if (s->blocks)
-        mq_outer_blocks_run(s->blocks, &outer, part, parts);
+    if (t->blocks)
+        mq_outer_blocks_run(t->blocks, &outer, part, parts);
     else
         t->outer(&outer, part, parts);
 }
@@ -341,11 +341,6 @@ static void run_share(const share *s) {
     case MQ_STEP_MAPPED:
     case MQ_STEP_MAPPED_BACK:
         run_mapped(s, &r);
-        return;
-    case MQ_STEP_PAIR:
-        mq_outer_blocks_pair(s->run->t->blocks, r.a, s->step->pixels,
-                             part_of(s, MQ_SLOT_DST, mq_outer_blocks_words(s->step->pixels),
-                                     2 * mq_dtype_size(s->run->t->dtype)));
         return;
     case MQ_STEP_MEAN:
         k->mean(&r, (float *)(void *)s->m[MQ_SLOT_DST] + s->first);

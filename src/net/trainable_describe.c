@@ -22,7 +22,6 @@ const char *mq_train_step_name(const mq_trainable *t, const mq_train_step *step)
         [MQ_STEP_MEAN_BACK] = "mean back",
         [MQ_STEP_MAPPED] = "depthwise forward",
         [MQ_STEP_MAPPED_BACK] = "depthwise back",
-        [MQ_STEP_PAIR] = "pairs",
         [MQ_STEP_REDUCE] = "sum of parts",
         [MQ_STEP_OUTER] = "by weights",
     };

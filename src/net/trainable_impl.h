@@ -45,7 +45,6 @@ typedef enum {
     MQ_STEP_MAPPED,      /* mapped.h; the window's source is SRC */
     MQ_STEP_MAPPED_BACK, /* the same; it is SRC2, SRC the gradient, WEIGHTS where that of weights goes, SCALES
                             where the result goes once more */
-    MQ_STEP_PAIR,        /* pixels side by side, as outer_blocks.h has them */
     MQ_STEP_REDUCE,      /* sums the pictures' gradients */
     MQ_STEP_OUTER,       /* a part of a gradient of weights */
 } mq_step_kind;
@@ -58,10 +57,9 @@ typedef struct {
     size_t grads_at;          /* where a gradient goes; MQ_NONE */
     size_t norm, norm_b;      /* of a and b; MQ_NONE */
     bool relu, sums;
-    size_t pixels, channels;       /* channels: padded; of a gradient of weights not */
-    mq_window window;              /* of a pool, or of the convolution with channels filters */
-    const mq_outer_blocks *blocks; /* of a gradient of weights; NULL: outer.h's */
-    const char *name;              /* of the node; borrowed */
+    size_t pixels, channels; /* channels: padded; of a gradient of weights not */
+    mq_window window;        /* of a pool, or of the convolution with channels filters */
+    const char *name;        /* of the node; borrowed */
 } mq_train_step;
 
 typedef struct {

@@ -194,57 +194,6 @@ static void check_blocks(mq_dtype dtype) {
     }
 }
 
-/* A tensor of n pictures with its pixels in pairs, GAP numbers apart as before. */
-static uint8_t *paired(const mq_outer_blocks *b, const uint8_t *tensor, size_t n, size_t pixels,
-                       size_t channels) {
-    const size_t block = mq_outer_blocks_size(b), blocks = (channels + block - 1) / block;
-    const size_t row = mq_outer_blocks_words(pixels) * block;
-    const size_t plain = pixels * blocks * block + GAP, words = row * blocks + GAP;
-    uint8_t *p = malloc(n * words * 4);
-    assert_non_null(p);
-    memset(p, 0xFF, n * words * 4);
-    for (size_t i = 0; i < n; i++)
-        for (size_t k = 0; k < blocks; k++)
-            mq_outer_blocks_pair(b, tensor + (i * plain + k * pixels * block) * 2, pixels,
-                                 p + (i * words + k * row) * 4);
-    return p;
-}
-
-/* Tensors that are paired beforehand give the same bytes. */
-static void check_paired(const shape *s, const mq_outer_blocks *b) {
-    const mq_window w = window_of(s);
-    const size_t pixels = w.h * w.w, words = mq_outer_blocks_words(pixels), block = mq_outer_blocks_size(b);
-    uint8_t *source = pictures(s->n, numbers_of(BLOCKS, pixels, s->c, MQ_BF16), 0, MQ_BF16);
-    uint8_t *gradient = pictures(s->n, numbers_of(BLOCKS, pixels, s->filters, MQ_BF16), 1000000, MQ_BF16);
-    uint8_t *source_pairs = paired(b, source, s->n, pixels, s->c);
-    uint8_t *gradient_pairs = paired(b, gradient, s->n, pixels, s->filters);
-    float *want = run(s, BLOCKS, MQ_BF16, source, gradient, 1);
-    float *sum = malloc(s->c * s->filters * sizeof *sum);
-    assert_non_null(sum);
-    mq_outer outer = {.window = w,
-                      .filters = s->filters,
-                      .source = source_pairs,
-                      .gradient = gradient_pairs,
-                      .source_bytes = (words * ((s->c + block - 1) / block * block) + GAP) * 4,
-                      .gradient_bytes = (words * ((s->filters + block - 1) / block * block) + GAP) * 4,
-                      .sum = sum};
-    outer.window.h = outer.window.out_h = 1;
-    outer.window.w = outer.window.out_w = words;
-    mq_outer_blocks_run(mq_outer_blocks_paired(b), &outer, 0, 1);
-    assert_memory_equal(sum, want, s->c * s->filters * sizeof *sum);
-    free(sum), free(want), free(source), free(gradient), free(source_pairs), free(gradient_pairs);
-}
-
-static void test_paired(void **state) {
-    (void)state;
-    const mq_outer_blocks *b = mq_outer_blocks_of(MQ_BF16);
-    if (!b) skip();
-    assert_non_null(mq_outer_blocks_paired(b));
-    for (size_t i = 0; i < sizeof block_shapes / sizeof *block_shapes; i++)
-        if (block_shapes[i].kernel == 1 && block_shapes[i].stride == 1 && block_shapes[i].c % MQ_BLOCK == 0)
-            check_paired(&block_shapes[i], b);
-}
-
 static void test_blocks(void **state) {
     (void)state;
     check_blocks(MQ_F32);
@@ -257,7 +206,6 @@ static void test_blocks_bf16(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_f32), cmocka_unit_test(test_bf16),
-                                       cmocka_unit_test(test_blocks), cmocka_unit_test(test_blocks_bf16),
-                                       cmocka_unit_test(test_paired)};
+                                       cmocka_unit_test(test_blocks), cmocka_unit_test(test_blocks_bf16)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

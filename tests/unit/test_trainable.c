@@ -581,7 +581,7 @@ static void test_bf16(void **state) {
     run(&(pass){&blocks_arch, 20, 5, NULL, NULL, true, MQ_BF16, 2e-2, 2e-1});
     run(&(pass){&blocks_arch, 20, 5, NULL, NULL, false, MQ_BF16, 2e-2, 2e-1});
     run(&(pass){&row_arch, 20, 3, NULL, NULL, true, MQ_BF16, 2e-2, 2e-1});
-    for (int batch = 0; batch < 2; batch++) { /* 3 x 3 pixels at the end: an odd number, in pairs */
+    for (int batch = 0; batch < 2; batch++) { /* 3 x 3 pixels at the end: an odd number */
         run(&(pass){&full_blocks_arch, 13, 5, NULL, NULL, batch, MQ_BF16, 2e-2, 2e-1});
         run(&(pass){&full_blocks_arch, 20, 3, NULL, NULL, batch, MQ_BF16, 2e-2, 2e-1});
     }
