@@ -106,7 +106,7 @@ def run_program(argv, env=None, timeout=600, cwd=ROOT, enough=None):
 
 
 def run_tap(name, argv, env=None, timeout=600, enough=None):
-    """The program has a TMPDIR of its own, so that nothing of it is left even if it was ended."""
+    """The program has a TMPDIR of its own: what it leaves there, as when it is ended, goes with it."""
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="marque-", ignore_cleanup_errors=True) as own:
         output, code = run_program(argv, dict(env or {}, TMPDIR=own), timeout, enough=enough)

@@ -75,7 +75,7 @@ def test_refusals(tap, m):
     (m.folder / "data.mq").rename(m.folder / "moved.mq")
     for command in ("export", "eval"):
         m.expect(tap, f"{command}: the run's data set was moved", [command, "run"], 66,
-                 err="data.mq: no such data set from here")
+                 err=["data.mq: no such data set from here;", "run was trained on it, so say where it is now"])
     (m.folder / "moved.mq").rename(m.folder / "data.mq")
     m.expect(tap, "data named", ["export", "alone.safetensors", "--calib", "data.mq", "--images", "2"], 0,
              out="calibrated on 2 pictures")
