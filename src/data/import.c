@@ -146,7 +146,7 @@ static mq_status apply_split_file(mq_err *err, mq_import_job *job) {
     mq_csv *csv = NULL;
     placed_rows list = {.column = "path"};
     size_t used = 0;
-    char safe[128];
+    char safe[256];
     MQ_TRY(read_placed(err, path, &list, 1, &csv));
     for (size_t i = 1; i < list.count; i++)
         MQ_REQUIRE(strcmp(list.rows[i - 1].key, list.rows[i].key) != 0, err, MQ_BAD_DATA,

@@ -222,7 +222,7 @@ mq_status mq_import_check_boxes(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
     size_t boxes = 0, outside = 0, cut = 0;
     mq_buf shown = mq_buf_init(1024);
-    char safe[64];
+    char safe[256];
     for (size_t i = 0; i < job->manifest.count; i++) {
         mq_entry *e = &job->manifest.entries[i];
         if (e->reason || !e->has_box) continue;

@@ -101,7 +101,7 @@ static mq_status read_box(mq_err *err, const csv_list *l, row *r) {
     mq_status status = MQ_OK;
     int32_t sides[SIDES];
     size_t empty = 0, good = 0;
-    char safe[64];
+    char safe[256];
     if (l->columns.box[0] == MQ_CSV_NONE) return MQ_OK;
     for (size_t i = 0; i < SIDES; i++) {
         const char *text = field(l, l->columns.box[i]);
@@ -120,7 +120,7 @@ cleanup:
 static mq_status read_row(mq_err *err, const csv_list *l, row *r) {
     mq_status status = MQ_OK;
     const char *source = l->job->plan->source;
-    char safe[64];
+    char safe[256];
     *r = (row){.path = field(l, l->columns.path),
                .label = field(l, l->columns.label),
                .group = field(l, l->columns.group),

@@ -58,7 +58,7 @@ bool mq_import_split_in(const char *name, mq_split *split) {
 static mq_status round_box(mq_err *err, const mq_object *o, mq_box *box) {
     mq_status status = MQ_OK;
     int32_t sides[SIDES];
-    char safe[128];
+    char safe[256];
     for (size_t i = 0; i < SIDES; i++) {
         MQ_REQUIRE(fabs(o->box[i]) < SIDE_LIMIT, err, MQ_BAD_DATA,
                    "%s: the box of object %" PRIu64 " is not four numbers of sensible size",

@@ -10,7 +10,7 @@
 enum { ROWS_SHOWN = 3 };
 
 mq_status mq_wrong_row(mq_err *err, mq_wrong_rows *rows, size_t number, const char *file) {
-    char safe[64];
+    char safe[256];
     if (rows->count++ >= ROWS_SHOWN) return MQ_OK;
     return mq_buf_printf(err, &rows->shown, "%s%s %zu (%s)", rows->count > 1 ? ", " : "", rows->unit, number,
                          mq_text_safe(file, safe, sizeof safe));
@@ -51,7 +51,7 @@ cleanup:
 }
 
 mq_status mq_import_check_twice(mq_err *err, const mq_import_job *job, const char *path, const char *unit) {
-    char safe[128];
+    char safe[256];
     for (size_t i = 1; i < job->manifest.count; i++) {
         const mq_entry *a = &job->manifest.entries[i - 1], *b = &job->manifest.entries[i];
         if (strcmp(a->name, b->name) == 0)

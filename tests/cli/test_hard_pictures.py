@@ -1,4 +1,5 @@
 """test_hard_pictures.py: marque import on pictures of odd sizes, things that are no files, and files that change meanwhile."""
+import contextlib
 import csv
 import json
 import os
@@ -61,14 +62,18 @@ def test_many_pixels(tap, m):
     tap.check("179 million are refused", "13400 x 13400" in left["class-1/bomb.png"]["reason"] and "class-0/large.png" in taken, left)
 
 
+def make_socket(folder):
+    with contextlib.chdir(folder), socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("socket.jpg")  # its path may have no more than 107 bytes
+
+
 def test_no_files(tap, m):
     write_classes(m.folder / "things", classes=2, each=4)
     place = m.folder / "things/class-0"
     (place / "folder.jpg").mkdir()
     (place / "folder.jpg/in.png").write_bytes(png(5, 5, seed=3))
     os.mkfifo(place / "pipe.jpg")
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(os.path.relpath(place / "socket.jpg"))
+    make_socket(place)
     device = True
     try:
         os.mknod(place / "device.jpg", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
@@ -88,8 +93,7 @@ def test_named(tap, m):
     write_classes(place, classes=2, each=4)
     (place / "odd/folder.jpg").mkdir(parents=True)
     os.mkfifo(place / "odd/pipe.jpg")
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(os.path.relpath(place / "odd/socket.jpg"))
+    make_socket(place / "odd")
     odd = ["odd/pipe.jpg", "odd/socket.jpg", "odd/folder.jpg"]
     names = [*(str(p.relative_to(place)) for p in sorted(place.glob("class-*/*.png"))), *odd]
     (place / "list.csv").write_text("path,label\n" + "".join(f"{n},{'ab'[i % 2]}\n" for i, n in enumerate(names)))

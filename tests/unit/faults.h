@@ -75,7 +75,7 @@ static void heal(void) {
 static int begin(void **state) {
     const uneven *u = *state;
     mq_err err = {0};
-    char cache[128];
+    char cache[256];
     heal();
     for (int part = 0; part < 2; part++) {
         uint64_t end = 0;

@@ -25,7 +25,7 @@ static inline mq_dataset *import_set(const char *folder, mq_import_plan how) {
     mq_err err = {0};
     mq_import_report report = {0};
     mq_dataset *dataset = NULL;
-    char source[128], output[128];
+    char source[256], output[256];
     snprintf(source, sizeof source, "%s/pictures", folder);
     snprintf(output, sizeof output, "%s/set", folder);
     how.size = sizeof how, how.source = source, how.output = output;

@@ -11,7 +11,7 @@
 
 /* How many parts of the data set have a cache. */
 static size_t count_caches(const uneven *u) {
-    char path[160];
+    char path[256];
     size_t count = 0;
     snprintf(path, sizeof path, "%s/cache/marque/features", u->folder);
     DIR *dir = opendir(path);
@@ -24,7 +24,7 @@ static const char MIXED[] = "hflip,mixup=0.4@0.8,cutmix=1@0.8";
 
 static void test_run(void **state) {
     const uneven *u = *state;
-    char cache[128];
+    char cache[256];
     snprintf(cache, sizeof cache, "%s/cache", u->folder);
     setenv("XDG_CACHE_HOME", cache, 1);
     trial one = {.set = u, .name = "one", .policy = MIXED, .workers = 1, .stop_at = NEVER};

@@ -196,7 +196,7 @@ static void test_balanced_weights(void **state) {
 
 static void test_weights_file(void **state) {
     const uneven *u = *state;
-    char path[128];
+    char path[256];
     float *w = NULL;
     mq_err err = {0};
     snprintf(path, sizeof path, "%s/weights.csv", u->folder);

@@ -53,7 +53,7 @@ static void test_breaks_under_the_run(void **state) {
     drop(u, "once");
 }
 
-static char shard[160]; /* that a run reads */
+static char shard[320]; /* that a run reads */
 
 static void cut_shard(trial *t, uint32_t epoch) {
     if (epoch == 1) assert_int_equal(truncate(shard, (off_t)ends[0][t->set->count - 3]), 0);
@@ -69,7 +69,7 @@ static void test_shard(void **state) {
     const uneven *u = *state;
     static void (*const does[])(trial * t, uint32_t epoch) = {cut_shard, take_shard};
     mq_buf copy = mq_buf_init(1 << 24);
-    char set[128];
+    char set[256];
     mq_err err = {0};
     snprintf(set, sizeof set, "%s/set", u->folder);
     snprintf(shard, sizeof shard, "%s/train-00000-of-00001.tfrecord", set);

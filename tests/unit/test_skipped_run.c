@@ -94,7 +94,7 @@ static double sum_of_means(const uneven *u, const char *run) {
     enum { FEATURES = 2048 };
     mq_err err = {0};
     mq_checkpoint *c = NULL;
-    char folder[160];
+    char folder[256];
     float means[FEATURES];
     double sum = 0;
     snprintf(folder, sizeof folder, "%s/%s/checkpoints", u->folder, run);

@@ -92,7 +92,7 @@ static mq_run *open_run(const trial *t) {
     mq_err err = {0};
     mq_run *run = NULL;
     mq_json *config = NULL;
-    char folder[128];
+    char folder[256];
     snprintf(folder, sizeof folder, "%s/%s", t->set->folder, t->name);
     if (t->resume) {
         assert_ok(err, mq_run_open(&err, folder, &run));
@@ -133,7 +133,7 @@ static mq_status run_trial(trial *t) {
 
 static mq_buf model_of(const uneven *u, const char *name) {
     mq_err err = {0};
-    char path[160];
+    char path[256];
     mq_buf file = mq_buf_init(1 << 28);
     snprintf(path, sizeof path, "%s/%s/weights/last.safetensors", u->folder, name);
     assert_ok(err, mq_file_read(&err, path, &file));
@@ -151,7 +151,7 @@ static void assert_same_model(const uneven *u, const char *one, const char *othe
 /* How often the log of a run has words. */
 static inline size_t in_log(const uneven *u, const char *run, const char *words) {
     mq_err err = {0};
-    char path[160];
+    char path[256];
     size_t count = 0;
     mq_buf text = mq_buf_init(1 << 24);
     snprintf(path, sizeof path, "%s/%s/log.jsonl", u->folder, run);
@@ -164,7 +164,7 @@ static inline size_t in_log(const uneven *u, const char *run, const char *words)
 /* Takes the files of a run that is no longer needed: 340 MB. */
 static void drop(const uneven *u, const char *name) {
     mq_err err = {0};
-    char path[160];
+    char path[256];
     snprintf(path, sizeof path, "%s/%s", u->folder, name);
     assert_ok(err, mq_remove_folder(&err, path));
 }

@@ -9,7 +9,7 @@ enum { UNEVEN_CLASSES = 4 };
 static const size_t UNEVEN_COUNTS[UNEVEN_CLASSES] = {41, 4, 13, 2};
 
 typedef struct {
-    char folder[64]; /* made for one test, with pictures/ and set/ below */
+    char folder[128]; /* made for one test, with pictures/ and set/ below */
     mq_dataset *dataset;
     uint32_t *subset; /* [count] all of the training part */
     size_t count;
