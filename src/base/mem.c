@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 /* From LARGE bytes on memory comes in pages of HUGE bytes where the system has them: fewer faults and
  * look-ups. */
@@ -33,6 +34,12 @@ mq_status mq_alloc_aligned(mq_err *err, size_t count, size_t size, const char *w
 #endif
     memcpy(memory, &p, sizeof p);
     return MQ_OK;
+}
+
+void mq_release_pages(void *memory, size_t size) {
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = (uintptr_t)memory,
+                    begin = (first + page - 1) / page * page, end = (first + size) / page * page;
+    if (begin < end) madvise((uint8_t *)memory + (begin - first), end - begin, MADV_DONTNEED);
 }
 
 mq_status mq_strdup(mq_err *err, const char *text, char **copy) {

@@ -23,6 +23,10 @@ MQ_MUST_USE mq_status mq_calloc(mq_err *err, size_t count, size_t size, const ch
 MQ_MUST_USE mq_status mq_alloc_aligned(mq_err *err, size_t count, size_t size, const char *what,
                                        void *memory);
 
+/* Gives the system back what of a block is not used for now; what is read from it until it is written again
+ * is undefined. */
+void mq_release_pages(void *memory, size_t size);
+
 /* A copy of text in *copy; the caller's, for free(). */
 MQ_MUST_USE mq_status mq_strdup(mq_err *err, const char *text, char **copy);
 

@@ -31,6 +31,11 @@ typedef struct {
     char hex[MQ_HEX_SIZE];
 } bundle_sum;
 
+/* Where a tensor's numbers are; home is in the bundle's data. */
+typedef struct {
+    uint8_t *home, *now;
+} place;
+
 struct mq_bundle {
     char *path;
     mq_json *header;
@@ -39,6 +44,7 @@ struct mq_bundle {
     size_t data_size;
     mq_tensor *tensors;
     size_t *begins;          /* of tensors in data, while the header is read */
+    place *places;           /* of tensors */
     const mq_tensor **names; /* sorted by name */
     size_t count;
     bundle_sum *sum; /* owned */
@@ -51,6 +57,7 @@ void mq_bundle_free(mq_bundle **bundle) {
     free(b->data);
     free(b->tensors);
     free(b->begins);
+    free(b->places);
     free(b->names);
     if (b->sum) mq_digest_end(&b->sum->open, NULL);
     free(b->sum);
@@ -239,7 +246,9 @@ static mq_status open_source(mq_err *err, const char *path, const source *from, 
     MQ_TRY(read_header(err, b, header, header_size, from->size, &total));
     MQ_TRY(mq_alloc_aligned(err, 1, total, path, &b->data));
     MQ_TRY(fetch(err, b, from, b->data, total, PREFIX + header_size));
-    for (size_t i = 0, at = 0; i < b->count; at += b->tensors[i++].bytes) b->tensors[i].data = b->data + at;
+    MQ_TRY(mq_calloc(err, b->count, sizeof *b->places, path, &b->places));
+    for (size_t i = 0, at = 0; i < b->count; at += b->tensors[i++].bytes)
+        b->tensors[i].data = b->places[i].home = b->places[i].now = b->data + at;
     b->data_size = total;
     MQ_TRY(mq_calloc(err, 1, sizeof *b->sum, path, &b->sum));
     MQ_TRY(mq_digest_begin(err, MQ_SHA256, &b->sum->open));
@@ -276,6 +285,7 @@ void mq_bundle_narrow(mq_bundle *bundle, const char *prefix) {
         mq_tensor t = bundle->tensors[i];
         if (strncmp(t.name, prefix, length) != 0) continue;
         t.name += length;
+        bundle->places[kept] = bundle->places[i];
         bundle->tensors[kept++] = t;
     }
     bundle->count = kept;
@@ -305,7 +315,19 @@ const mq_tensor *mq_bundle_find(const mq_bundle *bundle, const char *name) {
 void *mq_bundle_data(mq_bundle *bundle, const char *name) {
     const mq_tensor *tensor = mq_bundle_find(bundle, name);
     mq_bundle_digest(bundle); /* of the file, so before anything is changed */
-    return tensor ? bundle->data + ((const uint8_t *)tensor->data - bundle->data) : NULL;
+    return tensor ? bundle->places[tensor - bundle->tensors].now : NULL;
+}
+
+void mq_bundle_move(mq_bundle *bundle, const char *name, void *to) {
+    const mq_tensor *const found = mq_bundle_find(bundle, name);
+    if (!found) return;
+    const size_t index = (size_t)(found - bundle->tensors);
+    place *const at = &bundle->places[index];
+    uint8_t *const then = to ? to : at->home;
+    if (then == at->now) return;
+    memcpy(then, mq_bundle_data(bundle, name), found->bytes);
+    bundle->tensors[index].data = at->now = then;
+    if (to) mq_release_pages(at->home, found->bytes);
 }
 
 const char *mq_bundle_meta(const mq_bundle *bundle, const char *key) {

@@ -44,6 +44,11 @@ const mq_tensor *mq_bundle_at(const mq_bundle *bundle, size_t index);       /* i
 const mq_tensor *mq_bundle_find(const mq_bundle *bundle, const char *name); /* NULL when there is none */
 void *mq_bundle_data(mq_bundle *bundle,
                      const char *name); /* a tensor's numbers, to be changed; NULL when there is none */
+
+/* Moves a tensor's numbers to memory of the caller's, which must stay until it is told to move them back
+ * (NULL): whoever works on them has them once. */
+void mq_bundle_move(mq_bundle *bundle, const char *name, void *to);
+
 const char *mq_bundle_meta(const mq_bundle *bundle, const char *key); /* NULL when there is none */
 
 /* A pair of metadata texts (UTF-8). */

@@ -508,7 +508,7 @@ mq_status mq_lower_infer(mq_err *err, const mq_program_plan *plan, mq_program *p
     find_chains(&l);
     MQ_TRY(lower_for_threads(&l));
     MQ_TRY(mq_plan_memory(err, p->buffers, p->buffer_count, &p->arena_bytes));
-    MQ_TRY(mq_lower_weights(err, plan, p));
+    mq_lower_places(p);
 cleanup:
     free(l.needed);
     free(l.chains);

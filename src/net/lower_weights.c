@@ -172,8 +172,7 @@ static size_t take(size_t *at, size_t bytes) {
     return place;
 }
 
-/* Offsets of all weights and biases in one block. */
-static void place(mq_program *p, size_t *largest, size_t *filters) {
+void mq_lower_places(mq_program *p) {
     size_t at = 0;
     for (size_t i = 0; i < p->step_count; i++) {
         mq_step *step = &p->steps[i];
@@ -182,11 +181,19 @@ static void place(mq_program *p, size_t *largest, size_t *filters) {
         step->weights_at = take(&at, bytes.weights);
         step->bias_at = take(&at, bytes.bias);
         step->scales_at = take(&at, bytes.scales);
-        const mq_param_shape param = mq_node_param(p->graph, step->conv, param_index(step));
-        if (mq_param_numbers(&param) > *largest) *largest = mq_param_numbers(&param);
-        if (param.shape[3] > *filters) *filters = param.shape[3];
     }
     p->weights_bytes = at;
+}
+
+/* Numbers in the largest kernel, and the most filters. */
+static void find_largest(const mq_program *p, size_t *numbers, size_t *filters) {
+    for (size_t i = 0; i < p->step_count; i++) {
+        const mq_step *step = &p->steps[i];
+        if (step->weights == MQ_WEIGHTS_NONE) continue;
+        const mq_param_shape param = mq_node_param(p->graph, step->conv, param_index(step));
+        if (mq_param_numbers(&param) > *numbers) *numbers = mq_param_numbers(&param);
+        if (param.shape[3] > *filters) *filters = param.shape[3];
+    }
 }
 
 typedef struct {
@@ -205,10 +212,9 @@ static mq_status load_item(mq_err *err, void *ctx, size_t item, size_t worker) {
 mq_status mq_lower_weights(mq_err *err, const mq_program_plan *plan, mq_program *p) {
     mq_status status = MQ_OK;
     const size_t threads = (size_t)mq_par_threads();
-    size_t largest = 0, filters = 0; /* numbers in the largest kernel, most filters */
+    size_t largest = 0, filters = 0;
     load_state load = {.plan = plan, .p = p};
-    place(p, &largest, &filters);
-    if (!p->weights) MQ_TRY(mq_alloc_aligned(err, 1, p->weights_bytes, "the weights", &p->weights));
+    find_largest(p, &largest, &filters);
     MQ_TRY(mq_calloc(err, threads, sizeof *load.spaces, "the weights", &load.spaces));
     for (size_t i = 0; i < threads; i++) {
         MQ_TRY(mq_alloc_aligned(err, largest, sizeof *load.spaces->values, "the weights",

@@ -17,6 +17,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { PAGE = 4096 };
+
 /* A call of a kernel, bound to the step's places in the worker's arena and to the weights. */
 MQ_MUST_USE static mq_status make_call(mq_err *err, const mq_program *p, const mq_worker *w,
                                        const mq_step *step, const mq_kernel *kernel, mq_call **call) {
@@ -34,11 +36,10 @@ cleanup:
     return status;
 }
 
-/* An arena, and calls for every step. */
+/* Calls for every step. */
 MQ_MUST_USE static mq_status make_worker(mq_err *err, const mq_program *p, mq_worker *w) {
     mq_status status = MQ_OK;
     MQ_TRY(mq_dnn_beside(err, p->dnn, &w->dnn));
-    MQ_TRY(mq_alloc_aligned(err, 1, p->arena_bytes, "the activations", &w->arena));
     MQ_TRY(mq_calloc(err, p->step_count, sizeof *w->calls, "a program", &w->calls));
     MQ_TRY(mq_calloc(err, p->step_count, sizeof *w->joint, "a program", &w->joint));
     for (size_t i = 0; i < p->step_count; i++) {
@@ -50,12 +51,29 @@ cleanup:
     return status;
 }
 
+static size_t whole_pages(size_t size) {
+    return (size + PAGE - 1) / PAGE * PAGE;
+}
+
+/* Weights, then an arena for each worker. */
+MQ_MUST_USE static mq_status take_memory(mq_err *err, const mq_program_plan *plan, mq_program *p) {
+    mq_status status = MQ_OK;
+    const size_t weights = whole_pages(p->weights_bytes), arena = whole_pages(p->arena_bytes),
+                 size = weights + p->worker_count * arena;
+    if (size > plan->room_size) MQ_TRY(mq_alloc_aligned(err, 1, size, "the network", &p->own));
+    p->weights = p->own ? p->own : plan->room;
+    for (size_t i = 0; i < p->worker_count; i++) p->workers[i].arena = p->weights + weights + i * arena;
+cleanup:
+    return status;
+}
+
 /* As many as there are threads, but no more than pictures in a batch. */
-MQ_MUST_USE static mq_status make_workers(mq_err *err, size_t batch, mq_program *p) {
+MQ_MUST_USE static mq_status make_workers(mq_err *err, const mq_program_plan *plan, mq_program *p) {
     mq_status status = MQ_OK;
     const size_t threads = (size_t)mq_par_threads();
-    p->worker_count = threads < batch ? threads : batch;
+    p->worker_count = threads < plan->batch ? threads : plan->batch;
     MQ_TRY(mq_calloc(err, p->worker_count, sizeof *p->workers, "a program", &p->workers));
+    MQ_TRY(take_memory(err, plan, p));
     for (size_t i = 0; i < p->worker_count; i++) MQ_TRY(make_worker(err, p, &p->workers[i]));
 cleanup:
     return status;
@@ -79,7 +97,8 @@ mq_status mq_program_create(mq_err *err, const mq_program_plan *plan, mq_program
     MQ_TRY(mq_strdup(err, plan->prefix, &p->prefix));
     MQ_TRY(mq_lower_infer(err, plan, p));
     p->shared = plan->batch == 1;
-    MQ_TRY(make_workers(err, plan->batch, p));
+    MQ_TRY(make_workers(err, plan, p));
+    MQ_TRY(mq_lower_weights(err, plan, p));
     snprintf(p->key, sizeof p->key, "infer %s onednn %s %s", mq_dtype_name(plan->dtype), mq_dnn_version(),
              mq_dnn_isa());
     *program = p;
@@ -99,7 +118,6 @@ static void free_worker(mq_worker *w, size_t calls) {
     for (size_t i = 0; w->joint && i < calls; i++) mq_call_free(&w->joint[i]);
     free(w->calls);
     free(w->joint);
-    free(w->arena);
     mq_dnn_free(&w->dnn);
 }
 
@@ -114,7 +132,7 @@ void mq_program_free(mq_program **program) {
     free(p->workers);
     free(p->steps);
     free(p->buffers);
-    free(p->weights);
+    free(p->own);
     free(p->prefix);
     mq_dnn_free(&p->dnn);
     mq_graph_free(&p->graph);
@@ -322,7 +340,7 @@ size_t mq_program_params(const mq_program *program) {
 }
 
 size_t mq_program_memory(const mq_program *p) {
-    return p->weights_bytes + p->worker_count * p->arena_bytes;
+    return p->own ? p->weights_bytes + p->worker_count * p->arena_bytes : 0;
 }
 
 const char *mq_program_key(const mq_program *program) {

@@ -20,6 +20,9 @@ typedef struct {
                        8, all others in mq_dtype_auto's format */
     const char *input;  /* the node whose tensor comes in, such as "add_7"; NULL: pictures */
     const char *output; /* the node whose tensor is the result; NULL: the pooled features */
+    void *room;       /* memory for the program to lie in, on a 64-byte boundary; borrowed while it lives. */
+    size_t room_size; /* Too small, or 0: it takes its own. Once others have used the room, the weights are
+                       * to be taken again (mq_program_update) before the program runs */
 } mq_program_plan;
 
 /* Lowers the trunk for inference. Missing or wrong tensors: MQ_BAD_DATA with the differences; bf16 without
@@ -42,7 +45,7 @@ mq_shape mq_program_output(const mq_program *program);
 /* Numbers in all parameters of the network, moving statistics included. */
 size_t mq_program_params(const mq_program *program);
 
-/* Bytes the program holds: weights, arena, library scratch. */
+/* Bytes the program holds of its own: weights and arenas, unless they lie in the plan's room. */
 size_t mq_program_memory(const mq_program *program);
 
 /* A text that changes whenever the numbers may: dtype, ISA, library version; threads never do. For cache

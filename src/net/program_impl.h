@@ -42,9 +42,9 @@ typedef struct {
 /* What one thread needs to run pictures by itself. */
 typedef struct {
     mq_dnn *dnn;
-    mq_call **calls; /* one for each step */
-    mq_call **joint; /* and one for its joint kernel */
-    uint8_t *arena;
+    mq_call **calls;   /* one for each step */
+    mq_call **joint;   /* and one for its joint kernel */
+    uint8_t *arena;    /* the program's */
     size_t item, step; /* the picture it took last, and how far it came with that */
 } mq_worker;
 
@@ -55,7 +55,8 @@ struct mq_program {
     size_t step_count, step_capacity;
     mq_lifetime *buffers; /* by buffer number; the first MQ_BUFFERS_FIXED are empty */
     size_t buffer_count, buffer_capacity;
-    uint8_t *weights;
+    uint8_t *own;                      /* memory of weights and arenas; NULL: they lie in the plan's room */
+    uint8_t *weights;                  /* in it, or there */
     size_t weights_bytes, arena_bytes; /* arena_bytes: of one worker */
     mq_worker *workers;
     size_t worker_count;
@@ -67,12 +68,15 @@ struct mq_program {
     char *prefix; /* owned */
 };
 
-/* Fills an empty program with steps, places of buffers and weights. */
+/* Fills an empty program with steps, and places of buffers and weights. */
 MQ_MUST_USE mq_status mq_lower_infer(mq_err *err, const mq_program_plan *plan, mq_program *program);
 
 /* What the products of a step's convolution are multiplied by where it is quantised [filters], batch norm
  * included. */
 void mq_lower_scales(const mq_program_plan *plan, const mq_step *step, const mq_quant *quant, float *scales);
+
+/* Gives the weights, biases and scales of all steps their places in one block of program->weights_bytes. */
+void mq_lower_places(mq_program *program);
 
 /* Folds, converts and lays out the weights of every step into program->weights. */
 MQ_MUST_USE mq_status mq_lower_weights(mq_err *err, const mq_program_plan *plan, mq_program *program);

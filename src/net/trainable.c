@@ -550,6 +550,11 @@ size_t mq_trainable_memory(const mq_trainable *t) {
            (2 * t->count + t->moving_count) * sizeof(float);
 }
 
+void *mq_trainable_room(const mq_trainable *t, size_t *size) {
+    *size = t->arena_bytes;
+    return t->arena;
+}
+
 size_t mq_trainable_memory_picture(const mq_trainable *t) {
     return t->arena_bytes / t->batch;
 }

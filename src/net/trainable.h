@@ -47,6 +47,10 @@ MQ_MUST_USE mq_status mq_trainable_forward(mq_err *err, mq_trainable *trainable,
 MQ_MUST_USE mq_status mq_trainable_backward(mq_err *err, mq_trainable *trainable, const float *gradient,
                                             bool add);
 
+/* Memory that holds nothing between a backward pass and the next forward pass, for others to use; borrowed.
+ */
+void *mq_trainable_room(const mq_trainable *trainable, size_t *size);
+
 /* Takes over parameters and moving statistics that were changed from outside. */
 MQ_MUST_USE mq_status mq_trainable_changed(mq_err *err, mq_trainable *trainable);
 

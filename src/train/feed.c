@@ -192,7 +192,10 @@ static mq_status next_loaded(mq_err *err, mq_feed *f, const float **x, mq_labels
     const size_t *places = mq_loader_places(f->loader);
     MQ_TRY(mq_loader_next(err, f->loader, &pixels, n));
     f->position = mq_loader_taken(f->loader);
-    if (!*n) goto cleanup;
+    if (!*n) {
+        end_pass(f); /* its memory is for the next one */
+        goto cleanup;
+    }
     for (size_t i = 0; i < *n; i++) f->labels[i] = label(f, places[i]);
     mix_batch(f, places[0] - places[0] % f->pass.rows, &pixels, labels, *n);
     if (f->plan.program)

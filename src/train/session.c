@@ -199,7 +199,6 @@ static mq_status write_model(mq_err *err, mq_session *s, const char *name, const
     const char **classes = NULL;
     char *path = NULL;
     mq_json *metrics = NULL;
-    if (s->trunk) mq_trunk_export(s->trunk);
     MQ_TRY(mq_calloc(err, count, sizeof *classes, "class names", &classes));
     for (size_t i = 0; i < count; i++) classes[i] = mq_dataset_class(data, i);
     if (s->validation)
@@ -261,7 +260,6 @@ mq_status mq_session_save(mq_err *err, mq_session *s) {
     if (s->validation) MQ_TRY(mq_session_write_best(err, s));
     MQ_TRY(mq_calloc(err, most, sizeof *tensors, "a checkpoint", &tensors));
     MQ_TRY(mq_calloc(err, most, sizeof *names, "a checkpoint", &names));
-    if (s->trunk) mq_trunk_export(s->trunk);
     state.seconds += now - s->resumed;
     s->checkpointed = now;
     MQ_TRY(mq_checkpoint_save(err, &place, tensors, list_tensors(s, tensors, names), &state));

@@ -419,7 +419,6 @@ cleanup:
 static mq_status next_stage(mq_err *err, mq_session *s) {
     mq_status status = MQ_OK;
     const size_t bytes = s->head->count * sizeof(float);
-    mq_trunk_export(s->trunk);
     mq_trunk_free(&s->trunk);
     memset(s->trainer->m, 0, bytes);
     memset(s->trainer->v, 0, bytes);

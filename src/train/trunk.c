@@ -23,13 +23,25 @@ struct mq_trunk {
     char digest[MQ_HEX_SIZE];  /* of the frozen part */
     mq_graph *graph;
     mq_program *frozen;     /* NULL: nothing is frozen */
-    mq_program *rest;       /* the thawed part in use; NULL: nothing is thawed */
-    mq_trainable *thawed;   /* NULL: nothing is thawed */
+    mq_program *rest;       /* the thawed part in use, in the room of: */
+    mq_trainable *thawed;   /* NULL: nothing is thawed, and rest is NULL */
     mq_feed *feeds[SPLITS]; /* MQ_TRAIN, MQ_VAL; NULL: the part is empty */
     mq_split filling;       /* whose pass it is, and whose cache may be filled */
     float *features;        /* [batch or MQ_VALIDATION_ROWS, arch->features] of the thawed part */
     float *m, *v;           /* [mq_trainable_count] */
 };
+
+/* What is thawed lies in the plan's weights once, where it is trained; or back there. */
+static void move_weights(const mq_trunk *t, bool back) {
+    mq_trainable_tensor tensor;
+    for (int moving = 0; t->thawed && moving < 2; moving++)
+        for (size_t i = 0; mq_trainable_tensor_at(t->thawed, moving, i, &tensor); i++) {
+            float *const block = moving ? mq_trainable_moving(t->thawed) : mq_trainable_params(t->thawed);
+            char name[256];
+            snprintf(name, sizeof name, "%s/%s", tensor.layer, tensor.param);
+            mq_bundle_move(t->plan.weights, name, back ? NULL : block + tensor.at);
+        }
+}
 
 void mq_trunk_free(mq_trunk **trunk) {
     mq_trunk *t = *trunk;
@@ -37,11 +49,12 @@ void mq_trunk_free(mq_trunk **trunk) {
     for (size_t i = 0; i < SPLITS; i++) mq_feed_free(&t->feeds[i]);
     mq_program_free(&t->frozen);
     mq_program_free(&t->rest);
-    mq_trainable_free(&t->thawed);
-    mq_graph_free(&t->graph);
     free(t->features);
     free(t->m);
     free(t->v);
+    move_weights(t, true); /* when there is room again */
+    mq_trainable_free(&t->thawed);
+    mq_graph_free(&t->graph);
     free(t);
     *trunk = NULL;
 }
@@ -94,6 +107,7 @@ static mq_status make_programs(mq_err *err, mq_trunk *t) {
     if (!t->boundary) return MQ_OK;
     const mq_trainable_plan plan = trainable_of(t, &t->plan);
     MQ_TRY(mq_trainable_create(err, &plan, &t->thawed));
+    rest.room = mq_trainable_room(t->thawed, &rest.room_size);
     MQ_TRY(mq_program_create(err, &rest, &t->rest));
 cleanup:
     return status;
@@ -173,6 +187,7 @@ cleanup:
 mq_status mq_trunk_open(mq_err *err, const mq_trunk_plan *plan, mq_trunk **trunk) {
     mq_status status = create(err, plan, trunk);
     if (status == MQ_OK) status = open_feeds(err, *trunk);
+    if (status == MQ_OK) move_weights(*trunk, false);
     if (status != MQ_OK) mq_trunk_free(trunk);
     return status;
 }
@@ -227,15 +242,18 @@ static void count_cost(mq_trunk *t, const mq_trunk_plan *plan, mq_trunk_cost *co
     if (t->frozen) cost->memory += mq_program_memory(t->frozen);
     if (t->rest) cost->memory += mq_program_memory(t->rest);
     /* A picture's place in the batch that is fed, and in the loader's three where they are read in every
-     * epoch, and in the mixed one. */
+     * epoch, and in the mixed one. There is one loader at a time. */
     const size_t pixels = (size_t)plan->recipe->imgsz * plan->recipe->imgsz * 3;
     const mq_mix_rule mix = plan->stage->augment ? mq_augment_mix(plan->stage->augment) : (mq_mix_rule){0};
     const size_t batches = cost->cached ? 0 : mq_mix_wanted(&mix) ? 4 : 3;
-    cost->memory_picture = ((t->boundary_index ? t->width : 0) + batches * pixels) * sizeof(float);
-    cost->memory += MQ_VALIDATION_ROWS * cost->memory_picture;
+    const size_t fed = (t->boundary_index ? t->width : 0) * sizeof(float);
+    cost->memory_picture = fed + batches * pixels * sizeof(float);
+    cost->memory += MQ_VALIDATION_ROWS * fed;
     if (t->thawed) {
         cost->params = mq_trainable_count(t->thawed);
+        /* Adam's moments; parameters are moved from the plan's weights. */
         cost->memory += mq_trainable_memory(t->thawed) + 2 * cost->params * sizeof(float);
+        cost->memory -= cost->params * sizeof(float);
         count_rows(t, plan, cost);
     }
     cost->memory += plan->batch * cost->memory_picture;
@@ -281,14 +299,16 @@ cleanup:
     return status;
 }
 
+/* As trained so far. */
+static mq_status refresh_rest(mq_err *err, mq_trunk *t) {
+    return t->rest ? mq_program_update(err, t->rest, t->plan.weights) : MQ_OK;
+}
+
 mq_status mq_trunk_begin(mq_err *err, mq_trunk *t, mq_split split, const mq_pass *pass) {
     mq_status status = MQ_OK;
     mq_pass all = *pass;
     all.rows = split == MQ_VAL ? MQ_VALIDATION_ROWS : t->plan.batch;
-    if (split == MQ_VAL && t->rest) {
-        mq_trunk_export(t);
-        MQ_TRY(mq_program_update(err, t->rest, t->plan.weights));
-    }
+    if (split == MQ_VAL) MQ_TRY(refresh_rest(err, t));
     t->filling = split;
     MQ_TRY(mq_feed_begin(err, t->feeds[split], &all));
 cleanup:
@@ -343,17 +363,6 @@ cleanup:
     return status;
 }
 
-void mq_trunk_export(const mq_trunk *t) {
-    mq_trainable_tensor tensor;
-    for (int moving = 0; t->thawed && moving < 2; moving++)
-        for (size_t i = 0; mq_trainable_tensor_at(t->thawed, moving, i, &tensor); i++) {
-            const float *from = moving ? mq_trainable_moving(t->thawed) : mq_trainable_params(t->thawed);
-            char name[256];
-            snprintf(name, sizeof name, "%s/%s", tensor.layer, tensor.param);
-            memcpy(mq_bundle_data(t->plan.weights, name), from + tensor.at, tensor.count * sizeof *from);
-        }
-}
-
 size_t mq_trunk_slots(const mq_trunk *t, float **m, float **v) {
     *m = t->m;
     *v = t->v;
@@ -369,6 +378,7 @@ static mq_status add_pass(mq_err *err, mq_trunk *t, const uint8_t *flips, double
     mq_labels labels;
     size_t n;
     t->filling = MQ_TRAIN;
+    MQ_TRY(refresh_rest(err, t));
     MQ_TRY(mq_feed_begin(
         err, t->feeds[MQ_TRAIN],
         &(mq_pass){.flips = flips, .count = t->plan.parts->train_count, .rows = MQ_VALIDATION_ROWS}));

@@ -17,7 +17,7 @@ typedef struct {
     const mq_dataset *dataset; /* borrowed, as is all of the plan while the trunk lives */
     const mq_parts *parts;
     const mq_arch *arch;
-    mq_bundle *weights; /* mq_trunk_export writes thawed layers back into it */
+    mq_bundle *weights; /* always as trained so far; thawed layers lie in the trunk while it lives */
     const mq_recipe *recipe;
     const mq_stage *stage;
     mq_dtype dtype;
@@ -82,9 +82,6 @@ MQ_MUST_USE mq_status mq_trunk_step(mq_err *err, mq_trunk *trunk, double lr, uin
 
 /* Names the first layer whose numbers are not finite; NULL: none. */
 const char *mq_trunk_bad_layer(const mq_trunk *trunk);
-
-/* Writes parameters and moving statistics back into the plan's weights. */
-void mq_trunk_export(const mq_trunk *trunk);
 
 /* Adam's moments of the thawed parameters [count]; borrowed, may be written. */
 size_t mq_trunk_slots(const mq_trunk *trunk, float **m, float **v);

@@ -123,15 +123,15 @@ def test_plan(tap, m):
 
 def test_memory(tap, m):
     """What was planned, against what the process then took at most."""
-    for stages in ("head:1@1e-3", "block9+:1@1e-4", "all:1@1e-4"):
-        args = ["train", "data.mq", *SETTINGS, "--imgsz", "150", "-b", "32", "--stages", stages, "-o", "measured"]
+    for stages, *more in (["head:1@1e-3"], ["block9+:1@1e-4"], ["all:1@1e-4"], ["all:1@1e-4", "--bn", "stored"]):
+        args = ["train", "data.mq", *SETTINGS, "--imgsz", "150", "-b", "32", "--stages", stages, *more, "-o", "measured"]
         process = subprocess.Popen([m.program, *args], cwd=m.folder, env=m.environment(None), stdout=subprocess.DEVNULL,
                                    stderr=subprocess.PIPE, text=True)
         text = process.stderr.read()
         _, code, usage = os.wait4(process.pid, 0)
         planned = re.search(r"([\d.]+) GB", text)
         off = 1e9 * float(planned.group(1)) - 1024 * usage.ru_maxrss if planned else 1e9
-        tap.check(f"{stages}: memory as planned, to 64 MB", code == 0 and abs(off) <= 64e6,
+        tap.check(f"{' '.join([stages, *more])}: memory as planned, to 64 MB", code == 0 and abs(off) <= 64e6,
                   f"{code} planned {planned and planned.group(0)}, took {usage.ru_maxrss} kB")
         shutil.rmtree(m.folder / "measured", ignore_errors=True)
 

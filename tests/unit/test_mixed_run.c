@@ -1,10 +1,10 @@
 /* test_mixed_run.c: whole runs on mixed pictures, balanced, weighted and smoothed, and on pictures shuffled
  * some at a time: the same models for any number of workers and wherever they are stopped, and no mixed
- * picture in the feature cache; and the share of time that runs tell they wait for pictures. Made-up weights,
- * small pictures. */
+ * picture in the feature cache; that validation is of the model that is written; and the share of time that
+ * runs tell they wait for pictures. Made-up weights, small pictures. */
 #include "unit/trial.h"
 
-#include "train/train.h"
+#include "train/evaluate.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -81,6 +81,32 @@ static void test_buffer(void **state) {
     assert_same_model(u, "whole", "stopped", true);
 }
 
+/* What a run says of its thawed layers is what the model it writes answers. */
+static void test_validated(void **state) {
+    const uneven *u = *state;
+    mq_err err = {0};
+    trial t = {.set = u, .name = "thawed", .stages = "block14+:2@1e-3/train", .workers = 2, .stop_at = NEVER};
+    assert_int_equal(run_trial(&t), MQ_OK);
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s/weights/best.safetensors", u->folder, t.name);
+    const mq_model_plan model = {.size = sizeof model, .path = path, .batch = 8, .dtype = MQ_F32};
+    mq_evaluate_plan plan = {.size = sizeof plan,
+                             .dataset = u->dataset,
+                             .split = MQ_VAL,
+                             .batch = 8,
+                             .workers = 1,
+                             .model_name = "thawed"};
+    mq_scores scores;
+    mq_json *json = NULL;
+    assert_ok(err, mq_model_open(&err, &model, &plan.model));
+    assert_ok(err, mq_evaluate(&err, &plan, &scores, &json));
+    assert_float_equal(scores.loss, t.result.best.loss, 1e-4);
+    assert_float_equal(scores.top1, t.result.best.top1, 1e-6);
+    mq_json_free(&json);
+    mq_model_free(&plan.model);
+    drop(u, t.name);
+}
+
 /* Small pictures are there long before a slow step wants them: in each of three epochs, in two stages. */
 static void test_little_waiting(void **state) {
     const trial fast = {.set = *state,
@@ -99,6 +125,7 @@ static void test_little_waiting(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_run), cmocka_unit_test(test_settings),
-                                       cmocka_unit_test(test_buffer), cmocka_unit_test(test_little_waiting)};
+                                       cmocka_unit_test(test_buffer), cmocka_unit_test(test_validated),
+                                       cmocka_unit_test(test_little_waiting)};
     return cmocka_run_group_tests(tests, make_uneven, remove_uneven);
 }
