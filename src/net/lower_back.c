@@ -93,6 +93,25 @@ cleanup:
     return status;
 }
 
+/* The convolution that makes a node's numbers: of a separable one the pointwise. */
+static size_t last_conv(const mq_train_lowering *l, size_t index) {
+    const mq_node *node = mq_graph_node(l->graph, index);
+    return mq_lower_conv_of(l, node) + (node->op == MQ_OP_SEPCONV);
+}
+
+/* Whether only the norm reads a convolution, and multiplies its gradient by what is known beforehand. Then
+ * the weights of the way back and the gradient of weights are multiplied by that instead, not each pixel. */
+static bool goes_along(const mq_train_lowering *l, const mq_norm *n, size_t source) {
+    const mq_node *node = mq_graph_node(l->graph, source);
+    size_t readers = 0;
+    for (size_t i = source + 1; i < l->nodes; i++) {
+        const mq_node *reader = mq_graph_node(l->graph, i);
+        for (size_t k = 0; k < reader->input_count; k++) readers += reader->inputs[k] == source;
+    }
+    return (node->op == MQ_OP_CONV || node->op == MQ_OP_SEPCONV) && readers == 1 && !n->batch &&
+           l->t->blocks && n->channels % MQ_BLOCK == 0;
+}
+
 MQ_MUST_USE static mq_status back_norm(mq_train_lowering *l, size_t index) {
     mq_status status = MQ_OK;
     const mq_value *v = &l->values[index];
@@ -100,6 +119,10 @@ MQ_MUST_USE static mq_status back_norm(mq_train_lowering *l, size_t index) {
     const mq_norm *n = &l->t->norms[v->norm];
     mq_train_step step = mq_lower_step(l, MQ_STEP_NORM_BACK, n->node);
     if (!l->wants[target_of(l, source)]) return MQ_OK;
+    if (goes_along(l, n, source)) {
+        l->t->convs[last_conv(l, source)].norm = v->norm;
+        return push(l, source, own);
+    }
     if (n->batch && l->summed[v->norm] == l->phase) MQ_TRY(mq_lower_next_phase(l));
     step.norm = v->norm;
     step.buffers[MQ_SLOT_SRC] = step.buffers[MQ_SLOT_DST] = own;
@@ -149,6 +172,7 @@ MQ_MUST_USE static mq_status outer_step(mq_train_lowering *l, const mq_product *
                                       : mq_outer_scratch(&c->window, c->filters, parts);
     step->window = c->window;
     step->channels = c->filters;
+    step->norm = c->norm;
     step->buffers[MQ_SLOT_SRC] = product->source;
     step->buffers[MQ_SLOT_SRC2] = product->gradient;
     return mq_lower_tensor(l, MQ_EACH_WORKER, bytes, c->node->name, &step->buffers[MQ_SLOT_SCRATCH]);
@@ -212,7 +236,7 @@ cleanup:
 MQ_MUST_USE static mq_status back_sepconv(mq_train_lowering *l, size_t index) {
     mq_status status = MQ_OK;
     const mq_node *node = mq_graph_node(l->graph, index);
-    const size_t depth = mq_lower_conv_of(l, node), point = depth + 1, gradient = l->grads[index].buffer;
+    const size_t point = last_conv(l, index), depth = point - 1, gradient = l->grads[index].buffer;
     const mq_conv *c = &l->t->convs[point];
     mq_product product = {point, MQ_NONE, gradient, MQ_NONE};
     const mq_each each = by_picture(l, c) ? MQ_EACH_WORKER : MQ_EACH_PICTURE;
@@ -228,7 +252,7 @@ cleanup:
 MQ_MUST_USE static mq_status back_conv(mq_train_lowering *l, size_t index) {
     mq_status status = MQ_OK;
     const mq_node *node = mq_graph_node(l->graph, index);
-    const size_t conv = mq_lower_conv_of(l, node), gradient = l->grads[index].buffer;
+    const size_t conv = last_conv(l, index), gradient = l->grads[index].buffer;
     size_t input, input_grad;
     if (l->product_count) MQ_TRY(mq_lower_next_phase(l)); /* gives the memory of their tensors back early */
     if (node->op == MQ_OP_SEPCONV) return back_sepconv(l, index);

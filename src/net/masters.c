@@ -82,6 +82,7 @@ static void add_conv(mq_trainable *t, const mq_node *node, bool thawed, size_t f
                        .window = half ? mq_pointwise_window(t->graph, node) : mq_node_window(t->graph, node),
                        .depthwise = separable && half == 0,
                        .thawed = thawed,
+                       .norm = MQ_NONE,
                        .laid = {MQ_NONE, MQ_NONE}};
         c->filters = c->depthwise ? c->window.c : node->filters;
         if (thawed) c->param_at = place(t, node, c->param.name, mq_param_numbers(&c->param));
@@ -169,24 +170,46 @@ static void lay_depthwise(const mq_trainable *t, const mq_conv *c, float *to) {
     }
 }
 
+/* A copy of a kernel with each filter multiplied by the norm's scale; *values is the caller's. */
+static mq_status scale_filters(mq_err *err, const mq_conv *c, const mq_norm *n, float **values) {
+    mq_status status = MQ_OK;
+    const size_t count = mq_param_numbers(&c->param);
+    MQ_TRY(mq_alloc_aligned(err, count, sizeof **values, "weights", values));
+    for (size_t row = 0; row < count; row += c->filters)
+        for (size_t f = 0; f < c->filters; f++) (*values)[row + f] = c->values[row + f] * n->scale[f];
+cleanup:
+    return status;
+}
+
 static mq_status lay_item(mq_err *err, void *ctx, size_t item, size_t worker) {
+    mq_status status = MQ_OK;
     const lay_state *s = ctx;
     const mq_laid *laid = &s->t->laid[item];
     const mq_conv *c = &s->t->convs[laid->conv];
-    if (s->thawed_only && !c->thawed) return MQ_OK;
+    const mq_norm *n = laid->norm == MQ_NONE ? NULL : &s->t->norms[laid->norm];
+    mq_keras_weights weights = {&c->param, c->depthwise, c->values, MQ_F32, laid->exchanged};
+    float *scaled = NULL;
+    if (s->thawed_only && !c->thawed && !(n && n->thawed)) return MQ_OK;
     if (!laid->layout) {
         lay_depthwise(s->t, c, (float *)(void *)(s->t->weights + laid->at));
         return MQ_OK;
     }
-    const mq_keras_weights weights = {&c->param, c->depthwise, c->values, MQ_F32, laid->exchanged};
-    return mq_keras_lay_out(err, s->t->workers[worker].dnn, &weights, laid->layout, s->t->weights + laid->at);
+    if (n) {
+        MQ_TRY(scale_filters(err, c, n, &scaled));
+        weights.values = scaled;
+    }
+    MQ_TRY(
+        mq_keras_lay_out(err, s->t->workers[worker].dnn, &weights, laid->layout, s->t->weights + laid->at));
+cleanup:
+    free(scaled);
+    return status;
 }
 
 mq_status mq_masters_lay_out(mq_err *err, mq_trainable *t, bool thawed_only) {
     mq_status status = MQ_OK;
-    MQ_TRY(mq_parallel_each(err, t->worker_count, t->laid_count, lay_item, &(lay_state){t, thawed_only}));
     for (size_t i = 0; i < t->norm_count; i++)
         if (!thawed_only || t->norms[i].thawed) refresh_norm(t, &t->norms[i]);
+    MQ_TRY(mq_parallel_each(err, t->worker_count, t->laid_count, lay_item, &(lay_state){t, thawed_only}));
 cleanup:
     return status;
 }

@@ -18,6 +18,8 @@ typedef struct {
     const uint8_t *source, *gradient;
     size_t source_bytes, gradient_bytes; /* from one picture to the next */
     float *sum;                          /* [kernel, kernel, c, filters] */
+    const float *scale;                  /* [filters, to whole blocks] multiplies the products; NULL: 1. In
+                                          * blocks only (outer_blocks.h) */
     bool add;                            /* to what sum holds; else it is overwritten */
     void *scratch;                       /* mq_outer_scratch bytes on a 64-byte boundary */
 } mq_outer;

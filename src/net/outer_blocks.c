@@ -25,6 +25,7 @@ typedef struct {
     size_t pictures, source_step, gradient_step; /* words from one picture to the next */
     size_t depth, plane;                         /* plane: words from one block of the gradient to the next */
     float *sum;                                  /* [block, columns], of which rows are wanted */
+    const float *scale;                          /* of the columns; NULL: 1 */
     size_t stride, rows;                         /* stride: floats from one row to the next */
     size_t columns;
     bool first;     /* sums are overwritten, else added to */
@@ -76,6 +77,7 @@ struct mq_outer_blocks {
                 _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++) {                                 \
                     float *const to = sum + r * t->stride + v * block;                                       \
                     const size_t n = t->columns - v * block;                                                 \
+                    if (t->scale) sums[r][v] *= READ_##isa(t->scale + v * block);                            \
                     if (!t->first) sums[r][v] += READ_SOME_##isa(to, n);                                     \
                     WRITE_##isa(to, sums[r][v], n);                                                          \
                 }                                                                                            \
@@ -333,6 +335,7 @@ static void multiply(const job *j, const stretch *s, const stretch *next, bool f
                       .depth = s->words,
                       .plane = pair ? panel : w->out_h * w->out_w * block,
                       .sum = o->sum + row * o->filters + begin * block,
+                      .scale = o->scale ? o->scale + begin * block : NULL,
                       .stride = o->filters,
                       .rows = least(block, j->last - row),
                       .columns = o->filters - begin * block,

@@ -227,6 +227,7 @@ static void run_outer(const run_state *run, const mq_train_step *s, uint8_t *con
                       .source_bytes = t->tensors[s->buffers[MQ_SLOT_SRC]].bytes,
                       .gradient_bytes = t->tensors[s->buffers[MQ_SLOT_SRC2]].bytes,
                       .sum = (float *)(void *)m[MQ_SLOT_DST],
+                      .scale = s->norm == MQ_NONE ? NULL : t->norms[s->norm].scale,
                       .add = run->add && s->grads_at != MQ_NONE,
                       .scratch = m[MQ_SLOT_SCRATCH]};
     outer.window.n = n;

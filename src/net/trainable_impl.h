@@ -102,6 +102,7 @@ typedef struct {
     mq_window window; /* n is 1 */
     size_t filters;
     bool depthwise, thawed;
+    size_t norm;         /* on stored statistics, whose scale the way back takes with it; MQ_NONE */
     size_t param_at;     /* in params and grads; thawed only */
     const float *values; /* master weights in Keras' order; borrowed: from params, or during creation from the
                             bundle */
@@ -112,6 +113,7 @@ typedef struct {
 /* Weights laid out for a kernel. */
 typedef struct {
     size_t conv;
+    size_t norm;             /* whose scale multiplies them; MQ_NONE */
     const mq_layout *layout; /* NULL: f32 as Keras keeps them */
     bool exchanged;          /* mq_kernel_exchanged */
     size_t at;               /* in the block of laid out weights */

@@ -1,6 +1,6 @@
 /* test_outer.c: gradients of weights in the instruction set that ONEDNN_MAX_CPU_ISA leaves, and of tensors in
  * blocks of channels, against sums of doubles: windows of all kinds, odd sizes, gaps between pictures, and
- * any number of parts. */
+ * any number of parts, multiplied filter by filter. */
 #include "unit/unit.h"
 
 #include "base/rng.h"
@@ -69,6 +69,11 @@ static uint8_t *pictures(size_t n, size_t numbers, uint64_t seed, mq_dtype dtype
     return p;
 }
 
+/* What filter f is multiplied by: exactly. */
+static float scale_of(order o, size_t f) {
+    return o == LAST ? 1 : f % 3 ? 2 : -0.5f;
+}
+
 /* One number of the sum, and the sum of its terms' sizes. */
 static double wanted(const shape *s, order o, size_t at_sum, mq_dtype dtype, double *size) {
     const mq_window own = window_of(s), *const w = &own;
@@ -91,7 +96,8 @@ static double wanted(const shape *s, order o, size_t at_sum, mq_dtype dtype, dou
         sum += a * g;
         *size += fabs(a * g);
     }
-    return sum;
+    *size *= fabs((double)scale_of(o, f));
+    return sum * (double)scale_of(o, f);
 }
 
 static size_t scratch_of(const shape *s, order o, mq_dtype dtype, size_t parts) {
@@ -105,10 +111,12 @@ static float *run(const shape *s, order o, mq_dtype dtype, const uint8_t *source
     const mq_window w = window_of(s);
     const size_t room = scratch_of(s, o, dtype, parts);
     const size_t count = s->kernel * s->kernel * s->c * s->filters, bytes = mq_dtype_size(dtype);
-    float *sum = malloc((count + 1) * sizeof *sum);
+    float *sum = malloc((count + 1) * sizeof *sum), *scale = malloc((s->filters + 16) * sizeof *scale);
     void *scratch = aligned_alloc(64, (room + 64) / 64 * 64);
     assert_non_null(sum);
     assert_non_null(scratch);
+    assert_non_null(scale);
+    for (size_t f = 0; f < s->filters + 16; f++) scale[f] = f < s->filters ? scale_of(o, f) : NAN;
     for (size_t i = 0; i <= count; i++) sum[i] = NAN; /* whatever was there is no part of it */
     for (size_t part = 0; part < parts; part++) {
         memset(scratch, 0xFF, room);
@@ -120,6 +128,7 @@ static float *run(const shape *s, order o, mq_dtype dtype, const uint8_t *source
             .source_bytes = (numbers_of(o, w.h * w.w, w.c, dtype) + GAP) * bytes,
             .gradient_bytes = (numbers_of(o, w.out_h * w.out_w, s->filters, dtype) + GAP) * bytes,
             .sum = sum,
+            .scale = o == LAST ? NULL : scale,
             .scratch = scratch};
         if (o == LAST)
             mq_outer_of(dtype)(&outer, part, parts);
@@ -127,7 +136,7 @@ static float *run(const shape *s, order o, mq_dtype dtype, const uint8_t *source
             mq_outer_blocks_run(mq_outer_blocks_of(dtype), &outer, part, parts);
     }
     assert_true(isnan(sum[count])); /* nothing behind the end */
-    free(scratch);
+    free(scratch), free(scale);
     return sum;
 }
 

@@ -104,7 +104,7 @@ static mq_status blocks_of(mq_err *err, uint32_t side, bool full, mq_graph **gra
     return MQ_OK;
 }
 
-/* What no network here does yet but a graph may: ReLU after a sum, a map of a map, one tensor read by three.
+/* What no network here does yet but a graph may: ReLU after a sum, a map of a map, tensors read by several.
  */
 static mq_status knots_of(mq_err *err, uint32_t side, bool full, mq_graph **graph) {
     small s = begin(err, side, 4, full);
@@ -112,13 +112,14 @@ static mq_status knots_of(mq_err *err, uint32_t side, bool full, mq_graph **grap
     put(&s, bn, "a_bn", s.last);
     const size_t trunk = put(&s, act, "a_act", s.last);
     s.block = "block2";
-    put(&s, conv(9, 3, 1, true), "b", trunk);
+    const size_t raw = put(&s, conv(9, 3, 1, true), "b", trunk);
     const size_t b = put(&s, bn, "b_bn", s.last);
     put(&s, (mq_node){.op = MQ_OP_ADD, .inputs = {0, trunk}}, "sum", b);
     const size_t once = put(&s, act, "sum_act", s.last);
     put(&s, (mq_node){.op = MQ_OP_ADD, .inputs = {0, trunk}}, "twice", once);
     put(&s, act, "twice_act", s.last);
     put(&s, act, "again_act", s.last);
+    put(&s, (mq_node){.op = MQ_OP_ADD, .inputs = {0, raw}}, "raw_too", s.last);
     s.block = "block3";
     put(&s, (mq_node){.op = MQ_OP_MAX_POOL, .kernel = 2, .stride = 2}, "p", s.last);
     put(&s, bn, "p_bn", s.last);
