@@ -170,39 +170,37 @@ static void lay_depthwise(const mq_trainable *t, const mq_conv *c, float *to) {
     }
 }
 
-/* A copy of a kernel with each filter multiplied by the norm's scale; *values is the caller's. */
-static mq_status scale_filters(mq_err *err, const mq_conv *c, const mq_norm *n, float **values) {
-    mq_status status = MQ_OK;
+size_t mq_masters_scratch(const mq_trainable *t) {
+    size_t most = 0;
+    for (size_t i = 0; i < t->laid_count; i++) {
+        const size_t numbers = mq_param_numbers(&t->convs[t->laid[i].conv].param);
+        if (t->laid[i].norm != MQ_NONE && numbers > most) most = numbers;
+    }
+    return (most * sizeof(float) + 63) / 64 * 64;
+}
+
+/* A kernel with each filter multiplied by the norm's scale. */
+static void scale_filters(const mq_conv *c, const mq_norm *n, float *to) {
     const size_t count = mq_param_numbers(&c->param);
-    MQ_TRY(mq_alloc_aligned(err, count, sizeof **values, "weights", values));
     for (size_t row = 0; row < count; row += c->filters)
-        for (size_t f = 0; f < c->filters; f++) (*values)[row + f] = c->values[row + f] * n->scale[f];
-cleanup:
-    return status;
+        for (size_t f = 0; f < c->filters; f++) to[row + f] = c->values[row + f] * n->scale[f];
 }
 
 static mq_status lay_item(mq_err *err, void *ctx, size_t item, size_t worker) {
-    mq_status status = MQ_OK;
     const lay_state *s = ctx;
     const mq_laid *laid = &s->t->laid[item];
     const mq_conv *c = &s->t->convs[laid->conv];
     const mq_norm *n = laid->norm == MQ_NONE ? NULL : &s->t->norms[laid->norm];
-    mq_keras_weights weights = {&c->param, c->depthwise, c->values, MQ_F32, laid->exchanged};
-    float *scaled = NULL;
+    float *const scaled = (float *)(void *)(s->t->arena + worker * mq_masters_scratch(s->t));
     if (s->thawed_only && !c->thawed && !(n && n->thawed)) return MQ_OK;
     if (!laid->layout) {
         lay_depthwise(s->t, c, (float *)(void *)(s->t->weights + laid->at));
         return MQ_OK;
     }
-    if (n) {
-        MQ_TRY(scale_filters(err, c, n, &scaled));
-        weights.values = scaled;
-    }
-    MQ_TRY(
-        mq_keras_lay_out(err, s->t->workers[worker].dnn, &weights, laid->layout, s->t->weights + laid->at));
-cleanup:
-    free(scaled);
-    return status;
+    if (n) scale_filters(c, n, scaled);
+    const mq_keras_weights weights = {&c->param, c->depthwise, n ? scaled : c->values, MQ_F32,
+                                      laid->exchanged};
+    return mq_keras_lay_out(err, s->t->workers[worker].dnn, &weights, laid->layout, s->t->weights + laid->at);
 }
 
 mq_status mq_masters_lay_out(mq_err *err, mq_trainable *t, bool thawed_only) {

@@ -122,6 +122,8 @@ MQ_MUST_USE static mq_status build(mq_err *err, const mq_trainable_plan *plan, m
         n->padded = mq_train_padded(t, n->channels);
     }
     MQ_TRY(place_tensors(err, t));
+    const size_t scratch = t->worker_count * mq_masters_scratch(t);
+    if (t->arena_bytes < scratch) t->arena_bytes = scratch;
     MQ_TRY(mq_alloc_aligned(err, 1, t->weights_bytes, "the weights", &t->weights));
     MQ_TRY(mq_alloc_aligned(err, 1, t->arena_bytes, "the batch's tensors", &t->arena));
     MQ_TRY(mq_calloc(err, t->worker_count, sizeof *t->workers, "training", &t->workers));

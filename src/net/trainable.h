@@ -51,7 +51,8 @@ MQ_MUST_USE mq_status mq_trainable_backward(mq_err *err, mq_trainable *trainable
  */
 void *mq_trainable_room(const mq_trainable *trainable, size_t *size);
 
-/* Takes over parameters and moving statistics that were changed from outside. */
+/* Takes over parameters and moving statistics that were changed from outside, before the next forward pass.
+ */
 MQ_MUST_USE mq_status mq_trainable_changed(mq_err *err, mq_trainable *trainable);
 
 /* All thawed parameters in one block, and their gradients in the same order: from the last layer to the

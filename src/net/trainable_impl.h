@@ -194,7 +194,8 @@ const char *mq_train_step_name(const mq_trainable *t, const mq_train_step *step)
 MQ_MUST_USE mq_status mq_masters_create(mq_err *err, const mq_trainable_plan *plan, mq_trainable *t);
 
 /* Lays out the weights of all convolutions, or of the thawed ones only; and norms take over their parameters.
- */
+ * The tensors of the batch are lost: each worker uses mq_masters_scratch bytes of their memory. */
+size_t mq_masters_scratch(const mq_trainable *t);
 MQ_MUST_USE mq_status mq_masters_lay_out(mq_err *err, mq_trainable *t, bool thawed_only);
 
 /* lower_train.c and lower_back.c: fill an empty trainable with phases. */
