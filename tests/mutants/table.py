@@ -456,6 +456,8 @@ MUTANTS = [
      ["test_trainable"]),
     ("lowering: a norm of the batch goes along", "src/net/lower_back.c", "readers == 1 && !n->batch", "readers == 1",
      ["test_trainable"]),
+    ("import: names in messages are cut short", "src/data/import_rows.c",
+     "    char safe[256];\n    if (rows->count++", "    char safe[64];\n    if (rows->count++", ["cli/test_sources.py"]),
     ("program: what is left over for all threads is done by none", "src/net/program.c", "item < count; item++",
      "item < run.count; item++", ["test_program"]),
     ("program: pictures that were left are not finished", "src/net/program.c", "if (p->workers[i].step < p->step_count)",

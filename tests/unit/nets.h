@@ -6,6 +6,7 @@
 
 #include "base/rng.h"
 #include "net/arch.h"
+#include "net/seeded.h"
 #include "net/trainable.h"
 #include "net/zoo.h"
 
@@ -29,6 +30,17 @@ static inline mq_status build_quarter(mq_err *err, uint32_t side, mq_graph **gra
 /* Xception with a quarter of the channels. */
 static const mq_arch quarter_arch = {
     .name = "quarter", .imgsz_min = 71, .features = 512, .build = build_quarter};
+
+/* Made-up weights of a network; the caller's. */
+static inline mq_bundle *seeded(const mq_arch *arch, uint32_t side) {
+    mq_err err = {0};
+    mq_graph *graph = NULL;
+    mq_bundle *weights = NULL;
+    assert_ok(err, arch->build(&err, side, &graph));
+    assert_ok(err, mq_seeded_weights(&err, graph, NETS_SEED, &weights));
+    mq_graph_free(&graph);
+    return weights;
+}
 
 /* Forward and backward of n pictures, slice by slice: their features [n, width], and their gradients from
  * those of the features. */

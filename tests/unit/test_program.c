@@ -22,16 +22,6 @@ static mq_status whole(mq_err *err, uint32_t side, mq_graph **graph) {
 
 static const mq_arch whole_arch = {.name = "whole", .imgsz_min = 71, .features = 2048, .build = whole};
 
-static mq_bundle *seeded(const mq_arch *arch) {
-    mq_err err = {0};
-    mq_graph *graph = NULL;
-    mq_bundle *weights = NULL;
-    assert_ok(err, arch->build(&err, 75, &graph));
-    assert_ok(err, mq_seeded_weights(&err, graph, GOLDEN_SEED, &weights));
-    mq_graph_free(&graph);
-    return weights;
-}
-
 static mq_program_plan plan_of(const mq_arch *arch, const mq_bundle *weights, uint32_t side, size_t batch) {
     return (mq_program_plan){.size = sizeof(mq_program_plan),
                              .arch = arch,
@@ -199,7 +189,7 @@ static double run_row(const golden_row *row, const mq_bundle *weights, mq_dtype 
 /* f32 within 1e-4 of Keras f32; bf16 no farther from float64 than 1.5 times mixed_bfloat16. */
 static void test_keras(void **state) {
     (void)state;
-    mq_bundle *quarter_weights = seeded(&quarter_arch), *whole_weights = seeded(&whole_arch);
+    mq_bundle *quarter_weights = seeded(&quarter_arch, 75), *whole_weights = seeded(&whole_arch, 75);
     for (size_t i = 0; i < sizeof golden_rows / sizeof *golden_rows; i++) {
         const golden_row *row = &golden_rows[i];
         const mq_bundle *weights = row->divisor == 4 ? quarter_weights : whole_weights;
@@ -280,7 +270,7 @@ static void check_one_picture(const mq_bundle *weights, mq_dtype dtype) {
 
 static void test_one_picture(void **state) {
     (void)state;
-    mq_bundle *weights = seeded(&whole_arch);
+    mq_bundle *weights = seeded(&whole_arch, 75);
     check_one_picture(weights, MQ_F32);
     if (has_bf16()) check_one_picture(weights, MQ_BF16);
     mq_bundle_free(&weights);
@@ -288,7 +278,7 @@ static void test_one_picture(void **state) {
 
 static void test_places(void **state) {
     (void)state;
-    mq_bundle *weights = seeded(&quarter_arch);
+    mq_bundle *weights = seeded(&quarter_arch, 75);
     check_places(weights, MQ_F32);
     if (has_bf16()) check_places(weights, MQ_BF16);
     mq_bundle_free(&weights);
@@ -306,7 +296,7 @@ static void expect(mq_program_plan plan, mq_status code, const char *text) {
 
 static void test_refusals(void **state) {
     (void)state;
-    mq_bundle *weights = seeded(&quarter_arch);
+    mq_bundle *weights = seeded(&quarter_arch, 75);
     mq_program_plan plan = plan_of(&whole_arch, weights, 75, 4);
     expect(plan, MQ_BAD_DATA, "block1_conv1/kernel is f32 [3,3,3,8] instead of f32 [3,3,3,32]");
     plan.arch = &quarter_arch;

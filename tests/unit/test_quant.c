@@ -5,7 +5,6 @@
 #include "net/calibrate.h"
 #include "net/program.h"
 #include "net/quant.h"
-#include "net/seeded.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -14,16 +13,6 @@
 
 enum { SIDE = 75, PICTURES = 6, NUMBERS = SIDE * SIDE * 3, FEATURES = 512 };
 static const char LAYER[] = "block5_sepconv2";
-
-static mq_bundle *seeded(void) {
-    mq_err err = {0};
-    mq_graph *graph = NULL;
-    mq_bundle *weights = NULL;
-    assert_ok(err, quarter_arch.build(&err, SIDE, &graph));
-    assert_ok(err, mq_seeded_weights(&err, graph, NETS_SEED, &weights));
-    mq_graph_free(&graph);
-    return weights;
-}
 
 static double errors[64];
 
@@ -118,7 +107,7 @@ static double relative(const float *a, const float *b) {
 /* The whole network in 8 bits stays near f32; without the numbers of the calibration it would not. */
 static void test_network(void **state) {
     (void)state;
-    mq_bundle *weights = seeded();
+    mq_bundle *weights = seeded(&quarter_arch, SIDE);
     float *pictures = draws(3, PICTURES * NUMBERS);
     mq_bundle *bytes = quantise(weights, pictures, 1.0, "quant.safetensors");
     float *exact = features(weights, MQ_F32, 2, pictures), *widened = features(bytes, MQ_F32, 2, pictures);
@@ -144,7 +133,7 @@ static void test_network(void **state) {
 /* A layer that would lose more stays in numbers. */
 static void test_kept(void **state) {
     (void)state;
-    mq_bundle *weights = seeded();
+    mq_bundle *weights = seeded(&quarter_arch, SIDE);
     float *pictures = draws(3, PICTURES * NUMBERS);
     mq_bundle *all = quantise(weights, pictures, 1.0, "quant-all.safetensors");
     double least = errors[0];
@@ -191,7 +180,7 @@ static void refuse_changed(const mq_bundle *weights, const char *tensor, const m
 
 static void test_refusals(void **state) {
     (void)state;
-    mq_bundle *weights = seeded();
+    mq_bundle *weights = seeded(&quarter_arch, SIDE);
     float *pictures = draws(3, PICTURES * NUMBERS);
     mq_bundle *bytes = quantise(weights, pictures, 1.0, "quant-good.safetensors");
     char name[96];

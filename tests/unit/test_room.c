@@ -4,21 +4,10 @@
 #include "base/mem.h"
 #include "base/par.h"
 #include "net/program.h"
-#include "net/seeded.h"
 
 #include <string.h>
 
 enum { SIDE = 75, BATCH = 3, FEATURES = 512 };
-
-static mq_bundle *quarter(void) {
-    mq_err err = {0};
-    mq_graph *graph = NULL;
-    mq_bundle *weights = NULL;
-    assert_ok(err, build_quarter(&err, SIDE, &graph));
-    assert_ok(err, mq_seeded_weights(&err, graph, NETS_SEED, &weights));
-    mq_graph_free(&graph);
-    return weights;
-}
 
 static mq_trainable *thawed(const mq_bundle *weights, mq_dtype dtype, bool batch) {
     mq_err err = {0};
@@ -37,7 +26,7 @@ static mq_trainable *thawed(const mq_bundle *weights, mq_dtype dtype, bool batch
 
 /* A pass's features and gradients are the same whatever was left in the room before: all NaN here. */
 static void check_passes(mq_dtype dtype, bool batch) {
-    mq_bundle *weights = quarter();
+    mq_bundle *weights = seeded(&quarter_arch, SIDE);
     mq_trainable *t[2]; /* moving averages, which move, have a part in the last bits */
     float *x = draws(1, BATCH * SIDE * SIDE * 3), *gradient = draws(2, BATCH * FEATURES),
           features[2][BATCH * FEATURES];
@@ -87,7 +76,7 @@ static mq_program *program(const mq_bundle *weights, void *room, size_t size) {
 static void test_program(void **state) {
     (void)state;
     mq_err err = {0};
-    mq_bundle *weights = quarter();
+    mq_bundle *weights = seeded(&quarter_arch, SIDE);
     mq_program *own = program(weights, NULL, 0);
     const size_t size = mq_program_memory(own) + (1 << 20), over = 4096;
     uint8_t *room = NULL;
@@ -119,7 +108,7 @@ static void test_moved(void **state) {
     (void)state;
     static const char name[] = "block14_sepconv2/pointwise_kernel",
                       next[] = "block14_sepconv2/depthwise_kernel";
-    mq_bundle *weights = quarter(), *same = quarter();
+    mq_bundle *weights = seeded(&quarter_arch, SIDE), *same = seeded(&quarter_arch, SIDE);
     const mq_tensor *tensor = mq_bundle_find(weights, name);
     assert_non_null(tensor);
     const size_t count = tensor->bytes / sizeof(float);

@@ -369,16 +369,6 @@ static mq_trainable *open_blocks(const mq_bundle *weights, mq_dtype dtype, bool 
     return t;
 }
 
-static mq_bundle *blocks_weights(void) {
-    mq_err err = {0};
-    mq_graph *graph = NULL;
-    mq_bundle *weights = NULL;
-    assert_ok(err, blocks(&err, 20, &graph));
-    assert_ok(err, mq_seeded_weights(&err, graph, NETS_SEED, &weights));
-    mq_graph_free(&graph);
-    return weights;
-}
-
 static size_t moving_count(const mq_trainable *t) {
     mq_trainable_tensor tensor;
     size_t count = 0;
@@ -390,7 +380,7 @@ static size_t moving_count(const mq_trainable *t) {
 static void check_threads(mq_dtype dtype, bool batch) {
     enum { N = 19 };
     mq_err err = {0};
-    mq_bundle *weights = blocks_weights();
+    mq_bundle *weights = seeded(&blocks_arch, 20);
     mq_trainable *t[2];
     float *features[2];
     for (int i = 0; i < 2; i++) {
@@ -448,8 +438,7 @@ static void test_slices(void **state) {
     (void)state;
     enum { SLICE = 8 };
     mq_err err = {0};
-    mq_graph *graph = NULL;
-    mq_bundle *weights = blocks_weights(), *quarter = NULL;
+    mq_bundle *weights = seeded(&blocks_arch, 20), *quarter = seeded(&quarter_arch, 75);
     mq_trainable *t = open_blocks(weights, MQ_F32, false), *whole = open_blocks(weights, MQ_F32, true),
                  *wide = NULL;
     const mq_shape s = mq_trainable_input(t);
@@ -458,8 +447,6 @@ static void test_slices(void **state) {
     assert_int_equal(mq_trainable_rows(whole), 19);
     assert_int_equal(mq_trainable_forward(&err, t, x, SLICE + 1, features), MQ_INTERNAL);
     check_slices(t, 9);
-    assert_ok(err, build_quarter(&err, 75, &graph));
-    assert_ok(err, mq_seeded_weights(&err, graph, NETS_SEED, &quarter));
     const mq_trainable_plan plan = {.size = sizeof plan, /* its gradients are larger than its tensors */
                                     .arch = &quarter_arch,
                                     .weights = quarter,
@@ -473,7 +460,6 @@ static void test_slices(void **state) {
     check_slices(wide, 512);
     mq_trainable_free(&t), mq_trainable_free(&whole), mq_trainable_free(&wide);
     mq_bundle_free(&weights), mq_bundle_free(&quarter);
-    mq_graph_free(&graph);
     free(x);
 }
 
@@ -481,7 +467,7 @@ static void test_slices(void **state) {
 static void test_changed(void **state) {
     (void)state;
     mq_err err = {0};
-    mq_bundle *weights = blocks_weights();
+    mq_bundle *weights = seeded(&blocks_arch, 20);
     mq_trainable *t = open_blocks(weights, MQ_F32, false), *other = NULL;
     const mq_shape s = mq_trainable_input(t);
     float *x = draws(1, s.h * s.w * s.c), features[3][9];
@@ -516,7 +502,7 @@ static void test_threads(void **state) {
 static void test_bad_layer(void **state) {
     (void)state;
     mq_err err = {0};
-    mq_bundle *weights = blocks_weights();
+    mq_bundle *weights = seeded(&blocks_arch, 20);
     mq_trainable *t = open_blocks(weights, MQ_F32, true);
     const mq_shape s = mq_trainable_input(t);
     float *x = draws(1, 2 * s.h * s.w * s.c), *gradient = draws(2, 2 * 9), features[2 * 9];
@@ -544,7 +530,7 @@ static void test_bad_layer(void **state) {
 static void test_description(void **state) {
     (void)state;
     mq_err err = {0};
-    mq_bundle *weights = blocks_weights();
+    mq_bundle *weights = seeded(&blocks_arch, 20);
     mq_trainable *t = open_blocks(weights, MQ_F32, true);
     mq_buf text = mq_buf_init(1 << 20);
     assert_ok(err, mq_trainable_describe(&err, t, &text));
@@ -559,7 +545,7 @@ static void test_description(void **state) {
 static void test_refusals(void **state) {
     (void)state;
     mq_err err = {0}, other = {0};
-    mq_bundle *weights = blocks_weights();
+    mq_bundle *weights = seeded(&blocks_arch, 20);
     mq_trainable *t = NULL;
     mq_trainable_plan plan = {.size = sizeof plan,
                               .arch = &blocks_arch,
