@@ -195,20 +195,21 @@ static const uint8_t *seen(const job *j, const stretch *s, size_t picture, size_
     return plane(j, picture, row % w->c, j->b->block) + (y * w->w + x) * j->b->block * j->b->number;
 }
 
-/* A pixel of a block, or one number of it. */
-static void copy_pixel(uint8_t *to, const uint8_t *from, size_t bytes) {
+/* n pixels of a block, or one number of each, that lie apart and go apart. */
+static void copy_pixels(uint8_t *to, size_t pixel, const uint8_t *from, size_t apart, size_t bytes,
+                        size_t n) {
     switch (bytes) {
     case 2:
-        memcpy(to, from, 2);
+        for (size_t i = 0; i < n; i++) memcpy(to + i * pixel, from + i * apart, 2);
         break;
     case 4:
-        memcpy(to, from, 4);
+        for (size_t i = 0; i < n; i++) memcpy(to + i * pixel, from + i * apart, 4);
         break;
     case 32:
-        memcpy(to, from, 32);
+        for (size_t i = 0; i < n; i++) memcpy(to + i * pixel, from + i * apart, 32);
         break;
     default:
-        memcpy(to, from, 64);
+        for (size_t i = 0; i < n; i++) memcpy(to + i * pixel, from + i * apart, 64);
     }
 }
 
@@ -224,11 +225,14 @@ static void gather_block(const job *j, const stretch *s, size_t picture, size_t 
         const size_t tap_y = y * w->stride + row / w->c / w->kernel - w->top; /* may wrap */
         n = least(w->out_w - x, s->count - done);
         if (tap_y >= w->h) continue;
-        const uint8_t *source = plane(j, picture, row % w->c, block) + tap_y * w->w * bytes;
-        for (size_t i = 0; i < n; i++) {
-            const size_t at = (x + i) * w->stride + tap_x - w->left;
-            if (at < w->w) copy_pixel(to + i * pixel, source + at * bytes, bytes);
-        }
+        /* Columns of the source and those left of it, of which the window sees every stride'th. */
+        const size_t begin = x * w->stride + tap_x, all = w->left + w->w,
+                     skipped = begin < w->left ? pieces_of(w->left - begin, w->stride) : 0,
+                     end = begin < all ? least(pieces_of(all - begin, w->stride), n) : 0;
+        if (skipped >= end) continue;
+        const uint8_t *source = plane(j, picture, row % w->c, block) +
+                                (tap_y * w->w + begin + skipped * w->stride - w->left) * bytes;
+        copy_pixels(to + skipped * pixel, pixel, source, w->stride * bytes, bytes, end - skipped);
     }
 }
 

@@ -191,7 +191,8 @@ static const shape block_shapes[] = {
     {2, 11, 3, 32, 3, 2, false},  {2, 6, 8, 16, 3, 1, true},     {1, 8, 5, 8, 3, 2, true},
     {1, 20, 32, 64, 3, 1, false}, {1, 40, 16, 8, 1, 2, true},    {1, 3, 1, 8, 1, 1, false},
     {3, 10, 16, 32, 1, 1, false}, {3, 21, 8, 8, 1, 2, true},     {2, 6, 16, 24, 3, 1, true},
-    {1, 9, 32, 104, 3, 2, false}, {2, 23, 40, 200, 1, 1, false},
+    {1, 9, 32, 104, 3, 2, false}, {2, 23, 40, 200, 1, 1, false}, {1, 29, 3, 8, 3, 1, true},
+    {1, 59, 16, 8, 3, 2, true},
 };
 
 static void check_blocks(mq_dtype dtype) {
