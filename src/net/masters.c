@@ -192,7 +192,7 @@ static mq_status lay_item(mq_err *err, void *ctx, size_t item, size_t worker) {
     const mq_conv *c = &s->t->convs[laid->conv];
     const mq_norm *n = laid->norm == MQ_NONE ? NULL : &s->t->norms[laid->norm];
     float *const scaled = (float *)(void *)(s->t->arena + worker * mq_masters_scratch(s->t));
-    if (s->thawed_only && !c->thawed && !(n && n->thawed)) return MQ_OK;
+    if (s->thawed_only && !c->thawed) return MQ_OK; /* then so is the norm behind it */
     if (!laid->layout) {
         lay_depthwise(s->t, c, (float *)(void *)(s->t->weights + laid->at));
         return MQ_OK;
