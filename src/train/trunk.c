@@ -378,7 +378,6 @@ static mq_status add_pass(mq_err *err, mq_trunk *t, const uint8_t *flips, double
     mq_labels labels;
     size_t n;
     t->filling = MQ_TRAIN;
-    MQ_TRY(refresh_rest(err, t));
     MQ_TRY(mq_feed_begin(
         err, t->feeds[MQ_TRAIN],
         &(mq_pass){.flips = flips, .count = t->plan.parts->train_count, .rows = MQ_VALIDATION_ROWS}));
@@ -409,6 +408,7 @@ mq_status mq_trunk_statistics(mq_err *err, mq_trunk *t, float *mean, float *scal
     MQ_TRY(mq_calloc(err, 2 * width, sizeof *sums, "statistics", &sums));
     MQ_TRY(mq_calloc(err, t->plan.parts->train_count, 1, "statistics", &mirrored));
     memset(mirrored, 1, t->plan.parts->train_count);
+    MQ_TRY(refresh_rest(err, t));
     MQ_TRY(add_pass(err, t, NULL, sums, &count));
     MQ_TRY(add_pass(err, t, mirrored, sums, &count));
     MQ_REQUIRE(count, err, MQ_BAD_DATA, "%s: no picture of the training part can be read",
