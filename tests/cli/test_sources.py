@@ -469,7 +469,7 @@ def test_stdin(tap, m):
     listed("leaf.mq", relative, args=["--class-level", "leaf"], out=["class = folder of the picture", "deep"])
     listed("missing.mq", [*relative, "pics/ant/none.png"], code=66, err=["1 of 25 rows has no picture", "line 25 (",
                                                                          "/pics/ant/none.png)", "--allow-missing"])
-    long = "n" * 200 + ".png)"
+    long = "n" * (240 - len(str(m.folder / "pics/ant"))) + ".png)"  # with its folder just short of 255 bytes
     listed("long.mq", [*relative, f"pics/ant/{long[:-1]}"], code=66, err=[long, "--allow-missing"])
     listed("allowed.mq", [*relative, "pics/ant/none.png"], args=["--allow-missing"], out="24 pictures")
     listed("empty.mq", [], code=66, err="standard input: no pictures in what it lists")
