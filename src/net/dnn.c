@@ -211,13 +211,15 @@ void mq_kernel_free(mq_kernel **kernel) {
     mq_kernel *k = *kernel;
     if (!k) return;
     for (size_t i = 0; i < MQ_SLOTS; i++) mq_layout_free(&k->layouts[i]);
+    mq_kernel_free(&k->inner);
     if (k->primitive) dnnl_primitive_destroy(k->primitive);
     free(k);
     *kernel = NULL;
 }
 
 bool mq_kernel_exchanged(const mq_kernel *kernel) {
-    return kernel->turned || (!kernel->primitive && kernel->own.back);
+    if (kernel->inner) return mq_kernel_exchanged(kernel->inner);
+    return kernel->turned;
 }
 
 const mq_layout *mq_kernel_layout(const mq_kernel *kernel, mq_slot slot) {
@@ -229,8 +231,9 @@ mq_status mq_call_create(mq_err *err, const mq_dnn *dnn, const mq_kernel *kernel
     mq_call *c = NULL;
     MQ_TRY(mq_calloc(err, 1, sizeof *c, "a call", &c));
     c->kernel = kernel;
+    if (kernel->inner) MQ_TRY(mq_call_create(err, dnn, kernel->inner, &c->inner));
     for (size_t i = 0; i < MQ_SLOTS; i++)
-        if (kernel->layouts[i])
+        if (kernel->layouts[i] && !kernel->inner)
             MQ_TRY(mq_dnn_check(err,
                                 dnnl_memory_create(&c->memories[i], mq_md_of(kernel->layouts[i]), dnn->engine,
                                                    DNNL_MEMORY_NONE),
@@ -244,48 +247,70 @@ cleanup:
 
 void mq_call_free(mq_call **call) {
     if (!*call) return;
+    mq_call_free(&(*call)->inner);
     for (size_t i = 0; i < MQ_SLOTS; i++)
         if ((*call)->memories[i]) dnnl_memory_destroy((*call)->memories[i]);
     free(*call);
     *call = NULL;
 }
 
+/* The large picture stays outside; the small one takes its place inside. */
+MQ_MUST_USE static mq_status bind_inner(mq_err *err, mq_call *call, mq_slot slot, uint8_t *handle) {
+    if (slot == MQ_SLOT_SRC) return MQ_OK;
+    if (slot != MQ_SLOT_SCRATCH) return mq_call_bind(err, call->inner, slot, handle);
+    const mq_status status = mq_call_bind(err, call->inner, MQ_SLOT_SRC, handle);
+    return status == MQ_OK
+               ? mq_call_bind(err, call->inner, MQ_SLOT_SCRATCH, handle + mq_thin_bytes(&call->kernel->thin))
+               : status;
+}
+
 mq_status mq_call_bind(mq_err *err, mq_call *call, mq_slot slot, const void *memory) {
-    if (!call->memories[slot]) return MQ_OK;
     void *handle; /* oneDNN's handles are not const, its sources still are only read */
     memcpy(&handle, &memory, sizeof handle);
     call->places[slot] = handle;
+    if (call->inner) return bind_inner(err, call, slot, handle);
+    if (!call->memories[slot]) return MQ_OK;
     return mq_dnn_check(err, dnnl_memory_set_data_handle(call->memories[slot], handle), "a buffer");
-}
-
-static void run_items(void *ctx, size_t begin, size_t end) {
-    mq_pointwise_run(ctx, begin, end);
 }
 
 /* A pool's blocks of channels. */
 static void pool_blocks(void *ctx, size_t begin, size_t end) {
-    const mq_pointwise *p = ctx;
-    mq_window w = p->window;
+    const mq_call *call = ctx;
+    const float *const source = call->places[MQ_SLOT_SRC];
+    float *const result = call->places[MQ_SLOT_DST];
+    mq_window w = call->kernel->pool;
     w.c = MQ_BLOCK;
     for (size_t i = begin; i < end; i++)
-        mq_window_kernels_of(MQ_F32)->max_pool(&w, p->source + i * w.h * w.w * MQ_BLOCK,
-                                               p->result + i * w.out_h * w.out_w * MQ_BLOCK, NULL);
+        mq_window_kernels_of(MQ_F32)->max_pool(&w, source + i * w.h * w.w * MQ_BLOCK,
+                                               result + i * w.out_h * w.out_w * MQ_BLOCK, NULL);
 }
 
-static void run_own(const mq_call *call) {
+static void thin_rows(void *ctx, size_t begin, size_t end) {
+    const mq_call *call = ctx;
     const mq_kernel *k = call->kernel;
-    mq_pointwise p = k->own;
-    p.source = call->places[p.back ? MQ_SLOT_DST : MQ_SLOT_SRC];
-    p.result = call->places[p.back ? MQ_SLOT_SRC : MQ_SLOT_DST];
-    p.weights = call->places[MQ_SLOT_WEIGHTS];
-    p.bias = call->places[MQ_SLOT_BIAS];
-    const mq_par_fn fn = p.filters ? run_items : pool_blocks;
-    const size_t items = p.filters ? mq_pointwise_items(&p) : p.window.c / MQ_BLOCK;
-    if (p.filters) mq_pointwise_clear(&p);
-    if (k->shared)
-        mq_parallel_for(items, fn, &p);
+    uint8_t *const large = call->places[MQ_SLOT_SRC], *const small = call->places[MQ_SLOT_SCRATCH];
+    if (k->pass == MQ_FORWARD)
+        mq_thin_take(&k->thin, begin, end, large, small);
     else
-        fn(&p, 0, items);
+        mq_thin_spread(&k->thin, begin, end, small, large);
+}
+
+/* Our own share of a call: fn over so many items, by all threads where the kernel is theirs. */
+static void run_own(const mq_call *call, mq_par_fn fn, size_t items) {
+    mq_call own = *call;
+    if (call->kernel->shared)
+        mq_parallel_for(items, fn, &own);
+    else
+        fn(&own, 0, items);
+}
+
+MQ_MUST_USE static mq_status run_thinned(mq_err *err, const mq_dnn *dnn, const mq_call *call) {
+    const bool forward = call->kernel->pass == MQ_FORWARD;
+    const size_t rows = mq_thin_rows(&call->kernel->thin);
+    if (forward) run_own(call, thin_rows, rows);
+    const mq_status status = mq_call_run(err, dnn, call->inner);
+    if (!forward) run_own(call, thin_rows, rows);
+    return status;
 }
 
 mq_status mq_call_run(mq_err *err, const mq_dnn *dnn, const mq_call *call) {
@@ -297,8 +322,9 @@ mq_status mq_call_run(mq_err *err, const mq_dnn *dnn, const mq_call *call) {
                               DNNL_ARG_SCRATCHPAD},
         [TURNED] = {DNNL_ARG_DST, 0, DNNL_ARG_WEIGHTS, 0, 0, DNNL_ARG_SRC, DNNL_ARG_SCRATCHPAD},
     };
+    if (call->inner) return run_thinned(err, dnn, call);
     if (!call->kernel->primitive) {
-        run_own(call);
+        run_own(call, pool_blocks, call->kernel->pool.c / MQ_BLOCK);
         return MQ_OK;
     }
     const int *args = names[call->kernel->turned ? TURNED : (int)call->kernel->pass];

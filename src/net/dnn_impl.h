@@ -3,7 +3,7 @@
 #define MQ_DNN_IMPL_H
 
 #include "net/dnn.h"
-#include "net/pointwise.h"
+#include "net/thin.h"
 
 #include <oneapi/dnnl/dnnl.h>
 
@@ -18,11 +18,14 @@ struct mq_layout {
 };
 
 struct mq_kernel {
-    dnnl_primitive_t primitive; /* NULL: pointwise.h's, or windows.h's */
-    mq_pointwise own;           /* without tensors; no filters: a pool */
-    bool shared;                /* own work goes to all threads */
-    mq_pass pass;               /* decides what oneDNN calls the slots */
-    bool turned;                /* a gradient by data as a forward convolution: so is what it calls them */
+    dnnl_primitive_t primitive; /* NULL: inner's work, or a pool of windows.h */
+    mq_window pool;
+    bool shared;      /* own work goes to all threads */
+    mq_pass pass;     /* decides what oneDNN calls the slots */
+    bool turned;      /* a gradient by data as a forward convolution: so is what it calls them */
+    mq_kernel *inner; /* owned; does the work on a thinned source, which lies in the scratch memory
+                         ahead of its own; NULL: none */
+    mq_thin thin;
     const char *name;
     double flops;
     mq_layout *layouts[MQ_SLOTS]; /* NULL: no such slot */
@@ -30,6 +33,7 @@ struct mq_kernel {
 
 struct mq_call {
     const mq_kernel *kernel;
+    mq_call *inner; /* of the inner kernel, owned */
     dnnl_memory_t memories[MQ_SLOTS];
     void *places[MQ_SLOTS]; /* what they are bound to */
 };

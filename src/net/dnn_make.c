@@ -5,6 +5,9 @@
 
 #include "base/mem.h"
 #include "base/par.h"
+#include "net/program.h"
+
+#include <string.h>
 
 #if DNNL_VERSION_MAJOR >= 3
 
@@ -282,15 +285,22 @@ cleanup:
     return status;
 }
 
-/* Whether it is a picture of that shape in whole blocks. */
-static bool is_blocked(const mq_layout *layout, mq_shape s) {
+/* Whether it is one picture of that shape in blocks of MQ_BLOCK or twice that. */
+static bool lies_in(const mq_layout *layout, mq_shape s, size_t block) {
     const dnnl_dims_t dims = {1, (dnnl_dim_t)s.c, (dnnl_dim_t)s.h, (dnnl_dim_t)s.w};
     dnnl_memory_desc_t md;
-    if (s.c % MQ_BLOCK || mq_md_tagged(&md, dims, dnnl_f32, dnnl_aBcd8b) != dnnl_success) return false;
-    const mq_layout blocks = {md};
-    const bool equal = mq_layout_equal(layout, &blocks);
+    if (mq_md_tagged(&md, dims, mq_md_dtype(mq_md_of(layout)),
+                     block == MQ_BLOCK ? dnnl_aBcd8b : dnnl_aBcd16b) != dnnl_success)
+        return false;
+    const mq_layout wanted = {md};
+    const bool equal = mq_layout_equal(layout, &wanted);
     mq_md_free(&md);
     return equal;
+}
+
+/* The same in whole blocks of f32. */
+static bool is_blocked(const mq_layout *layout, mq_shape s) {
+    return s.c % MQ_BLOCK == 0 && mq_layout_dtype(layout) == MQ_F32 && lies_in(layout, s, MQ_BLOCK);
 }
 
 static double conv_flops(const mq_conv_plan *p) {
@@ -299,51 +309,15 @@ static double conv_flops(const mq_conv_plan *p) {
            (p->depthwise ? 1.0 : (double)w->c);
 }
 
-/* Whether the plan is one that pointwise.h computes faster: with a stride, where channels lie in blocks. */
-static bool is_own(const mq_conv_plan *p) {
-    const mq_window *w = &p->window;
-    return mq_pointwise_suits() && p->dtype == MQ_F32 && !p->scales && !p->depthwise && p->src && p->dst &&
-           w->n == 1 && w->kernel == 1 && w->stride > 1 && !w->top && !w->left &&
-           is_blocked(p->src, (mq_shape){w->h, w->w, w->c}) &&
-           is_blocked(p->dst, (mq_shape){w->out_h, w->out_w, p->filters});
-}
-
-MQ_MUST_USE static mq_status own_kernel(mq_err *err, const mq_conv_plan *p, mq_kernel **kernel) {
-    mq_status status = MQ_OK;
-    const bool back = p->pass == MQ_BACKWARD_DATA;
-    const dnnl_dim_t in = (dnnl_dim_t)p->window.c, out = (dnnl_dim_t)p->filters;
-    mq_kernel *k = NULL;
-    mq_layout *weights = NULL;
-    MQ_TRY(mq_calloc(err, 1, sizeof *k, "a kernel", &k));
-    *k = (mq_kernel){
-        .own = {.window = p->window, .filters = p->filters, .back = back, .sum = p->sum, .relu = p->relu},
-        .shared = mq_par_threads() > 1,
-        .pass = p->pass,
-        .name = "own"};
-    MQ_TRY(mq_layout_copy(err, p->src, &k->layouts[MQ_SLOT_SRC]));
-    MQ_TRY(mq_layout_copy(err, p->dst, &k->layouts[MQ_SLOT_DST]));
-    if (p->bias)
-        MQ_TRY(mq_layout_create(err, MQ_F32, 1, &p->filters, &(size_t){1}, &k->layouts[MQ_SLOT_BIAS]));
-    MQ_TRY(mq_calloc(err, 1, sizeof *weights, "a layout", &weights));
-    MQ_TRY(mq_dnn_check(err,
-                        mq_md_tagged(&weights->md, (dnnl_dims_t){back ? in : out, back ? out : in, 1, 1},
-                                     dnnl_f32, dnnl_Acdb8a),
-                        "a memory descriptor"));
-    k->layouts[MQ_SLOT_WEIGHTS] = weights;
-    weights = NULL;
-    k->flops = conv_flops(p);
-    *kernel = k;
-    k = NULL;
-cleanup:
-    free(weights); /* without descriptor here */
-    mq_kernel_free(&k);
-    return status;
+/* Whether AVX2 is the best that oneDNN may use here. */
+static bool has_only_avx2(void) {
+    return strncmp(mq_dnn_isa(), "avx2", 4) == 0;
 }
 
 /* Whether a gradient by data is a convolution itself, of inputs and filters exchanged. */
 static bool is_turned(const mq_conv_plan *p) {
     const mq_window *w = &p->window;
-    return mq_pointwise_suits() && p->dtype == MQ_F32 && p->pass == MQ_BACKWARD_DATA && !p->depthwise &&
+    return has_only_avx2() && p->dtype == MQ_F32 && p->pass == MQ_BACKWARD_DATA && !p->depthwise &&
            w->kernel == 1 && w->stride == 1 && !w->top && !w->left && p->src && p->dst;
 }
 
@@ -366,6 +340,68 @@ MQ_MUST_USE static mq_status turned_kernel(mq_err *err, const mq_dnn *dnn, const
     return MQ_OK;
 }
 
+/* Channels of a block of a strided 1x1 convolution's source, which is worth thinning; 0: it is not. (Channels
+ * last have kernels that follow a stride as fast; SSE4.1's are slow anyway.) */
+static size_t thinned_block(const mq_conv_plan *p) {
+    const mq_window *w = &p->window;
+    if (strncmp(mq_dnn_isa(), "avx", 3) != 0 || !p->src || p->scales || p->depthwise || w->n != 1 ||
+        w->kernel != 1 || w->stride == 1 || w->top || w->left)
+        return 0;
+    for (size_t block = MQ_BLOCK; block <= 2 * MQ_BLOCK; block *= 2)
+        if (lies_in(p->src, (mq_shape){w->h, w->w, w->c}, block)) return block;
+    return 0;
+}
+
+/* The convolution without its stride, over a picture thinned by it. */
+MQ_MUST_USE static mq_status inner_kernel(mq_err *err, const mq_dnn *dnn, const mq_conv_plan *p, size_t block,
+                                          mq_kernel **kernel) {
+    mq_status status = MQ_OK;
+    mq_layout *small = NULL;
+    mq_conv_plan inner = *p;
+    mq_window *const w = &inner.window;
+    w->h = w->out_h;
+    w->w = w->out_w;
+    w->stride = 1;
+    MQ_TRY(mq_layout_blocks(err, mq_layout_dtype(p->src), (const size_t[4]){1, w->h, w->w, w->c}, block,
+                            &small));
+    inner.src = small;
+    MQ_TRY(mq_kernel_conv(err, dnn, &inner, kernel));
+cleanup:
+    mq_layout_free(&small);
+    return status;
+}
+
+MQ_MUST_USE static mq_status thinned_kernel(mq_err *err, const mq_dnn *dnn, const mq_conv_plan *p,
+                                            size_t block, mq_kernel **kernel) {
+    mq_status status = MQ_OK;
+    const mq_window *w = &p->window;
+    mq_kernel *k = NULL;
+    MQ_TRY(mq_calloc(err, 1, sizeof *k, "a kernel", &k));
+    MQ_TRY(inner_kernel(err, dnn, p, block, &k->inner));
+    k->thin = (mq_thin){.planes = (w->c + block - 1) / block,
+                        .h = w->h,
+                        .w = w->w,
+                        .pixel = block * mq_dtype_size(mq_layout_dtype(p->src)),
+                        .stride = w->stride,
+                        .out_h = w->out_h,
+                        .out_w = w->out_w};
+    k->shared = mq_par_threads() > 1;
+    k->pass = p->pass;
+    k->name = k->inner->name;
+    k->flops = k->inner->flops;
+    MQ_TRY(mq_layout_copy(err, p->src, &k->layouts[MQ_SLOT_SRC]));
+    for (size_t i = MQ_SLOT_SRC + 1; i < MQ_SLOT_SCRATCH; i++)
+        if (k->inner->layouts[i]) MQ_TRY(mq_layout_copy(err, k->inner->layouts[i], &k->layouts[i]));
+    const mq_layout *scratch = k->inner->layouts[MQ_SLOT_SCRATCH];
+    const size_t bytes = mq_thin_bytes(&k->thin) + (scratch ? mq_layout_bytes(scratch) : 0);
+    MQ_TRY(mq_layout_create(err, MQ_U8, 1, &bytes, &(size_t){1}, &k->layouts[MQ_SLOT_SCRATCH]));
+    *kernel = k;
+    k = NULL;
+cleanup:
+    mq_kernel_free(&k);
+    return status;
+}
+
 mq_status mq_kernel_conv(mq_err *err, const mq_dnn *dnn, const mq_conv_plan *plan, mq_kernel **kernel) {
     mq_status status = MQ_OK;
     mq_layout *layouts[MQ_SLOTS] = {NULL};
@@ -375,7 +411,8 @@ mq_status mq_kernel_conv(mq_err *err, const mq_dnn *dnn, const mq_conv_plan *pla
     const char *what = plan->pass == MQ_BACKWARD_DATA ? "a convolution's gradient by data"
                        : plan->depthwise              ? "a depthwise convolution"
                                                       : "a convolution";
-    if (is_own(plan)) return own_kernel(err, plan, kernel);
+    const size_t block = thinned_block(plan);
+    if (block) return thinned_kernel(err, dnn, plan, block, kernel);
     if (is_turned(plan)) return turned_kernel(err, dnn, plan, kernel);
     MQ_TRY(conv_layouts(err, plan, layouts));
     for (size_t i = 0; i < MQ_SLOTS; i++) md[i] = mq_md_of(layouts[i]);
@@ -402,7 +439,7 @@ MQ_MUST_USE static mq_status own_pool(mq_err *err, const mq_window *w, const mq_
     mq_kernel *k = NULL;
     const size_t nhwc[] = {w->n, w->out_h, w->out_w, w->c};
     MQ_TRY(mq_calloc(err, 1, sizeof *k, "a kernel", &k));
-    *k = (mq_kernel){.own = {.window = *w}, .shared = mq_par_threads() > 1, .name = "own"};
+    *k = (mq_kernel){.pool = *w, .shared = mq_par_threads() > 1, .name = "own"};
     MQ_TRY(mq_layout_copy(err, src, &k->layouts[MQ_SLOT_SRC]));
     MQ_TRY(mq_layout_blocks(err, MQ_F32, nhwc, MQ_BLOCK, &k->layouts[MQ_SLOT_DST]));
     *kernel = k;
@@ -419,7 +456,7 @@ mq_status mq_kernel_pool(mq_err *err, const mq_dnn *dnn, mq_pool pool, const mq_
     dnnl_primitive_attr_t attr = NULL;
     dnnl_primitive_desc_t pd = NULL;
     const size_t dims[] = {w->n, w->c, w->out_h, w->out_w};
-    if (pool == MQ_POOL_MAX && mq_pointwise_suits() && is_blocked(src, (mq_shape){w->h, w->w, w->c}))
+    if (pool == MQ_POOL_MAX && has_only_avx2() && is_blocked(src, (mq_shape){w->h, w->w, w->c}))
         return own_pool(err, w, src, kernel);
     MQ_TRY(mq_layout_any(err, mq_layout_dtype(src), 4, dims, &dst));
     MQ_TRY(mq_dnn_check(err, attributes(NULL, &attr), "a pool"));

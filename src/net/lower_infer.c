@@ -2,7 +2,6 @@
  * residual sum done by the convolution before them, separable convolutions in
  * two kernels, layouts as oneDNN likes them. Called by program.c. Invariant: a
  * step stands where the last node it covers stands, so its inputs are ready. */
-#include "net/pointwise.h"
 #include "net/program_impl.h"
 #include "net/tensors.h"
 
@@ -292,7 +291,7 @@ MQ_MUST_USE static mq_status emit_last(lowering *l, size_t head, const mq_quant 
         MQ_TRY(plain_layout(l, l->dtype, node->shape, &plan.dst));
     }
     if (c->sum) plan.dst = dst.layout;
-    if (c->sum && !l->plain && mq_pointwise_suits()) plan.src = src.layout;
+    if (!l->plain && plan.window.kernel == 1 && plan.window.stride > 1) plan.src = src.layout;
     if (quantised) {
         mq_lower_scales(l->plan, &step, quant, l->scales);
         plan.scales = l->scales;

@@ -8,6 +8,7 @@
 
 #include "net/program.h"
 #include "net/simd.h"
+#include "net/thin.h"
 
 #include <string.h>
 
@@ -195,24 +196,6 @@ static const uint8_t *seen(const job *j, const stretch *s, size_t picture, size_
     return plane(j, picture, row % w->c, j->b->block) + (y * w->w + x) * j->b->block * j->b->number;
 }
 
-/* n pixels of a block, or one number of each, that lie apart and go apart. */
-static void copy_pixels(uint8_t *to, size_t pixel, const uint8_t *from, size_t apart, size_t bytes,
-                        size_t n) {
-    switch (bytes) {
-    case 2:
-        for (size_t i = 0; i < n; i++) memcpy(to + i * pixel, from + i * apart, 2);
-        break;
-    case 4:
-        for (size_t i = 0; i < n; i++) memcpy(to + i * pixel, from + i * apart, 4);
-        break;
-    case 32:
-        for (size_t i = 0; i < n; i++) memcpy(to + i * pixel, from + i * apart, 32);
-        break;
-    default:
-        for (size_t i = 0; i < n; i++) memcpy(to + i * pixel, from + i * apart, 64);
-    }
-}
-
 /* What the window of a stretch sees of a picture as the rows of sum from row on that lie together: block
  * numbers of each pixel, to the panel's column at `to`. */
 static void gather_block(const job *j, const stretch *s, size_t picture, size_t row, size_t block,
@@ -232,7 +215,7 @@ static void gather_block(const job *j, const stretch *s, size_t picture, size_t 
         if (skipped >= end) continue;
         const uint8_t *source = plane(j, picture, row % w->c, block) +
                                 (tap_y * w->w + begin + skipped * w->stride - w->left) * bytes;
-        copy_pixels(to + skipped * pixel, pixel, source, w->stride * bytes, bytes, end - skipped);
+        mq_pixels_copy(to + skipped * pixel, pixel, source, w->stride * bytes, bytes, end - skipped);
     }
 }
 

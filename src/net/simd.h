@@ -71,7 +71,6 @@ BODY VEC_any mq_round_any(VEC_any v) {
  * them. By pointer or in a macro: by value their calling convention would depend on the instruction set. */
 typedef float VEC_8 __attribute__((vector_size(32)));
 typedef float MEMORY_8 __attribute__((vector_size(32), aligned(4), may_alias));
-typedef uint32_t WORDS_8 __attribute__((vector_size(32)));
 /* MADD_TO_8 adds in place: left to itself, GCC moves many sums from register to register and reads a factor
  * again for each use, which costs a sixth where another thread shares the core.
  * SPREAD_8: a sum with zero would not do: it makes -0 a 0, and is not optimised away. */

@@ -239,8 +239,11 @@ static void check_places(const mq_bundle *weights, mq_dtype dtype) {
         plan.batch = (size_t)(1 + other / 3);
         mq_par_set_threads(1 + other % 3);
         assert_ok(err, mq_program_create(&err, &plan, &program));
-        assert_ok(err, mq_program_run(&err, program, x, 7, y));
-        assert_memory_equal(y, want, 7 * FEATURES * sizeof *y);
+        for (int again = 0; again < 8;
+             again++) { /* whether a thread leaves its picture is up to the system */
+            assert_ok(err, mq_program_run(&err, program, x, 7, y));
+            assert_memory_equal(y, want, 7 * FEATURES * sizeof *y);
+        }
         mq_program_free(&program);
     }
     mq_par_set_threads(0);
