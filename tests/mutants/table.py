@@ -377,6 +377,7 @@ MUTANTS = [
     ("outer in blocks: edges are not packed", "src/net/outer_blocks.c", "w->stride != 1 || w->top || w->left || w->bottom || w->right", "w->stride != 1", ["test_outer"]),
     ("trainable: a block's sums lie where channels last would have them", "src/net/norms.c", "+ c / norm->block * norm->block", "",
      ["test_trainable"]),
+    ("peak: four products of 8 bits count as one", "src/net/peak.c", '"+v", 128,', '"+v", 32,', ["test_bench"], "avx512_vnni"),
     ("thin: rows below the last one keep old numbers", "src/net/thin.c", "y + t->stride : t->h", "y + t->stride : y + 1", ["test_thin"]),
     ("thin: pixels that a stride leaves out keep old numbers", "src/net/thin.c", "memset(at, 0, (end - y) * large_row);",
      "memset(at, 0, (end - y) * 0);", ["test_thin"]),

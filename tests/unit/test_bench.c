@@ -2,6 +2,8 @@
  * it. */
 #include "unit/nets.h"
 
+#include "net/peak.h"
+#include "net/program.h"
 #include "net/seeded.h"
 #include "train/bench.h"
 
@@ -158,12 +160,26 @@ static void test_refusals(void **state) {
     mq_bundle_free(&weights);
 }
 
+/* An instruction does four times as many products of 8 bits as of f32; the machine may be busy meanwhile. */
+static void test_peak(void **state) {
+    (void)state;
+    mq_err err = {0};
+    double f32 = 1, int8 = 0;
+#if !defined __OPTIMIZE__ || defined __SANITIZE_ADDRESS__
+    skip(); /* the loops are not what they are */
+#endif
+    if (!mq_dnn_has_int8()) skip();
+    for (int turn = 0; turn < 5 && int8 < 2 * f32; turn++) {
+        assert_ok(err, mq_peak_flops(&err, MQ_F32, &f32));
+        assert_ok(err, mq_peak_flops(&err, MQ_I8, &int8));
+    }
+    if (int8 < 2 * f32) fail_msg("%.0f GFLOP/s in 8 bits, %.0f in f32", int8 / 1e9, f32 / 1e9);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_inference),
-        cmocka_unit_test(test_training),
-        cmocka_unit_test(test_xception),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_inference), cmocka_unit_test(test_training), cmocka_unit_test(test_xception),
+        cmocka_unit_test(test_refusals),  cmocka_unit_test(test_peak),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
