@@ -97,7 +97,7 @@ def unit_programs():
     found = []
     for source in sorted((ROOT / "tests/unit").glob("test_*.c")):
         text = source.read_text()
-        network = any(f'#include "{top}/' in text for top in ("net", "infer"))
+        network = any(f'#include "{top}/' in text for top in ("net", "infer", "train"))
         found.append((source.stem, network, '#include "golden/' in text))
     return found
 

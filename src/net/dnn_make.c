@@ -341,7 +341,8 @@ MQ_MUST_USE static mq_status turned_kernel(mq_err *err, const mq_dnn *dnn, const
 }
 
 /* Channels of a block of a strided 1x1 convolution's source, which is worth thinning; 0: it is not. (Channels
- * last have kernels that follow a stride as fast; SSE4.1's are slow anyway.) */
+ * last have kernels that follow a stride as fast; SSE4.1 keeps its order of sums, as another puts a ReLU of
+ * the golden network on the other side of zero.) */
 static size_t thinned_block(const mq_conv_plan *p) {
     const mq_window *w = &p->window;
     if (strncmp(mq_dnn_isa(), "avx", 3) != 0 || !p->src || p->scales || p->depthwise || w->n != 1 ||
