@@ -239,8 +239,9 @@ static void check_places(const mq_bundle *weights, mq_dtype dtype) {
         plan.batch = (size_t)(1 + other / 3);
         mq_par_set_threads(1 + other % 3);
         assert_ok(err, mq_program_create(&err, &plan, &program));
-        for (int again = 0; again < 8;
-             again++) { /* whether a thread leaves its picture is up to the system */
+        /* Whether a thread leaves its picture is up to the system. */
+        for (int again = 0; again < 8; again++) {
+            memset(y, 0xff, 7 * FEATURES * sizeof *y); /* NaN, so that none stays from the run before */
             assert_ok(err, mq_program_run(&err, program, x, 7, y));
             assert_memory_equal(y, want, 7 * FEATURES * sizeof *y);
         }
