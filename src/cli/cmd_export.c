@@ -101,7 +101,7 @@ static mq_status print_result(mq_err *err, const export_options *o, const mq_exp
     }
     printf("%s  %.1f MB (%.1f MB before)\n", plan->to, (double)bytes_of(plan->to) / 1e6,
            (double)bytes_of(plan->from) / 1e6);
-    printf("%zu of %zu separable convolutions in 8 bits, at most %.2f %% of a result lost; calibrated on %zu "
+    printf("%zu of %zu convolutions in 8 bits, at most %.2f %% of a result lost; calibrated on %zu "
            "pictures\n",
            exported->quantised, exported->layers, 100 * list->worst, exported->pictures);
     for (size_t i = 0; i < mq_json_size(list->kept); i++)

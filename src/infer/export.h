@@ -25,7 +25,7 @@ typedef struct {
     size_t layers, quantised; /* separable convolutions, and those of them in 8 bits */
 } mq_exported;
 
-/* Writes the model with its separable convolutions in 8 bits (net/quant.h). A layer that would lose too much
+/* Writes the model with its convolutions in 8 bits (net/quant.h). A layer that would lose too much
  * stays as it is. Stopped: MQ_INTERRUPTED, and no file. */
 MQ_MUST_USE mq_status mq_export_int8(mq_err *err, const mq_export_plan *plan, mq_exported *exported);
 

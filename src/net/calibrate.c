@@ -14,22 +14,24 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ROWS = 1024, PARTS = 5, NAME_SIZE = 160 };
+enum { ROWS = 1024, NAME_SIZE = 160 };
 static const float shares[] = {0.0f, 0.25f, 0.5f, 0.75f, 1.0f}, cuts[] = {1.0f, 0.9f, 0.8f, 0.7f};
 /* Of the widest channel's range, what every channel has at least: others may show more than these pictures
  * do. */
 static const float NARROW = 0.01f;
 #define COUNT(list) (sizeof(list) / sizeof *(list))
 
-/* What is known of a layer's first half. */
+/* What is known of a layer, and of the tensor that it would make u8. */
 typedef struct {
     const mq_node *node, *norm; /* norm NULL: none */
+    mq_window window;           /* of its product, over that tensor */
     size_t in, filters, rows;
-    float *sample;     /* [ROWS, in] */
+    size_t patch;      /* numbers that make one of its results: places of the window times in */
+    float *sample;     /* [ROWS, patch] */
     float *low, *high; /* [in] */
     float *made;       /* owner of the numbers below: [filters, filters, in, in] */
     float *weights_scale, *bias, *scale, *zero;
-    int8_t *weights; /* [in, filters] */
+    int8_t *weights; /* [patch, filters] */
 } layer;
 
 struct mq_calibration {
@@ -49,18 +51,22 @@ static const mq_node *norm_behind(const mq_graph *graph, size_t index) {
     return next && next->op == MQ_OP_BATCH_NORM && next->inputs[0] == index ? next : NULL;
 }
 
+/* Nothing where the layer cannot be in 8 bits. */
 MQ_MUST_USE static mq_status add_layer(mq_err *err, mq_calibration *c, size_t index) {
     mq_status status = MQ_OK;
-    layer *l = &c->layers[c->count++];
+    layer *l = &c->layers[c->count];
     l->node = mq_graph_node(c->graph, index);
+    if (!mq_quant_window(c->graph, l->node, &l->window)) return MQ_OK;
+    c->count++;
     l->norm = norm_behind(c->graph, index);
-    l->in = mq_graph_node(c->graph, l->node->inputs[0])->shape.c;
+    l->in = l->window.c;
     l->filters = l->node->filters;
-    MQ_TRY(mq_calloc(err, ROWS * l->in, sizeof *l->sample, "calibration", &l->sample));
+    l->patch = l->window.kernel * l->window.kernel * l->in;
+    MQ_TRY(mq_calloc(err, ROWS * l->patch, sizeof *l->sample, "calibration", &l->sample));
     MQ_TRY(mq_calloc(err, l->in, sizeof *l->low, "calibration", &l->low));
     MQ_TRY(mq_calloc(err, l->in, sizeof *l->high, "calibration", &l->high));
     MQ_TRY(mq_calloc(err, 2 * (l->filters + l->in), sizeof *l->made, "calibration", &l->made));
-    MQ_TRY(mq_calloc(err, l->in * l->filters, sizeof *l->weights, "calibration", &l->weights));
+    MQ_TRY(mq_calloc(err, l->patch * l->filters, sizeof *l->weights, "calibration", &l->weights));
     l->weights_scale = l->made;
     l->bias = l->weights_scale + l->filters;
     l->scale = l->bias + l->filters;
@@ -81,10 +87,9 @@ mq_status mq_calibration_create(mq_err *err, const mq_calibration_plan *plan, mq
     MQ_TRY(plan->arch->build(err, plan->imgsz, &c->graph));
     const size_t nodes = mq_graph_size(c->graph);
     MQ_TRY(mq_calloc(err, nodes, sizeof *c->layers, "calibration", &c->layers));
-    MQ_TRY(mq_calloc(err, nodes * PARTS, sizeof *c->tensors, "calibration", &c->tensors));
-    MQ_TRY(mq_calloc(err, nodes * PARTS, sizeof *c->names, "calibration", &c->names));
-    for (size_t i = 0; i < nodes; i++)
-        if (mq_graph_node(c->graph, i)->op == MQ_OP_SEPCONV) MQ_TRY(add_layer(err, c, i));
+    MQ_TRY(mq_calloc(err, nodes * MQ_QUANT_PARTS, sizeof *c->tensors, "calibration", &c->tensors));
+    MQ_TRY(mq_calloc(err, nodes * MQ_QUANT_PARTS, sizeof *c->names, "calibration", &c->names));
+    for (size_t i = 0; i < nodes; i++) MQ_TRY(add_layer(err, c, i));
     const mq_program_plan program = {.size = sizeof program,
                                      .arch = plan->arch,
                                      .weights = plan->weights,
@@ -120,23 +125,33 @@ void mq_calibration_free(mq_calibration **calibration) {
     *calibration = NULL;
 }
 
-/* Widens the ranges by a picture's values [pixels, in] and keeps some pixels. */
-static mq_status look(mq_err *err, void *user, const mq_node *node, const float *values, size_t pixels) {
+/* What the window meets in row y, column x of its result, into patch. */
+static void gather(const layer *l, const float *values, size_t y, size_t x, float *patch) {
+    const mq_window *w = &l->window;
+    for (size_t k = 0; k < w->kernel * w->kernel; k++) {
+        const size_t row = y * w->stride + k / w->kernel, column = x * w->stride + k % w->kernel;
+        memcpy(patch + k * l->in, values + (row * w->w + column) * l->in, l->in * sizeof *values);
+    }
+}
+
+/* Widens the ranges by a picture's values [h, w, in] and keeps some places of the window. */
+static mq_status look(mq_err *err, void *user, const mq_node *node, const float *values) {
     (void)err;
     mq_calibration *c = user;
     layer *l = c->layers;
     while (strcmp(l->node->name, node->name) != 0) l++;
-    for (size_t p = 0; p < pixels; p++)
+    const mq_window *w = &l->window;
+    for (size_t p = 0; p < w->h * w->w; p++)
         for (size_t i = 0; i < l->in; i++) {
             const float value = values[p * l->in + i];
             if (value < l->low[i]) l->low[i] = value;
             if (value > l->high[i]) l->high[i] = value;
         }
-    const size_t wanted = ROWS * (c->seen + 1) / c->plan.pictures;
+    const size_t wanted = ROWS * (c->seen + 1) / c->plan.pictures, places = w->out_h * w->out_w;
     for (; l->rows < wanted && l->rows < ROWS; l->rows++) {
-        const float place = mq_rng_unit(c->plan.seed, MQ_RNG_CALIBRATE, (uint32_t)(l - c->layers), l->rows);
-        memcpy(l->sample + l->rows * l->in, values + (size_t)(place * (float)pixels) % pixels * l->in,
-               l->in * sizeof *values);
+        const float draw = mq_rng_unit(c->plan.seed, MQ_RNG_CALIBRATE, (uint32_t)(l - c->layers), l->rows);
+        const size_t place = (size_t)(draw * (float)places) % places;
+        gather(l, values, place / w->out_w, place % w->out_w, l->sample + l->rows * l->patch);
     }
     return MQ_OK;
 }
@@ -149,10 +164,10 @@ mq_status mq_calibration_add(mq_err *err, mq_calibration *c, const float *pixels
 
 /* Memory of the search for one layer. */
 typedef struct {
-    const float *exact; /* [in, filters] weights; borrowed */
+    const float *exact; /* [patch, filters] weights; borrowed */
     float *wanted;      /* [rows, filters] what they give */
-    float *sources;     /* [rows, in] the sample, quantised: whole numbers around 0 */
-    float *weights;     /* [in, filters] quantised, and scaled back */
+    float *sources;     /* [rows, patch] the sample, quantised: whole numbers around 0 */
+    float *weights;     /* [patch, filters] quantised, and scaled back */
     float *result;      /* [rows, filters] */
     double *weighing;   /* [filters] */
 } space;
@@ -178,15 +193,16 @@ static void weigh(const mq_calibration *c, const layer *l, double *weighing) {
 
 MQ_MUST_USE static mq_status make_space(mq_err *err, const mq_calibration *c, const layer *l, space *s) {
     mq_status status = MQ_OK;
-    const size_t kernel = l->in * l->filters, result = l->rows * l->filters;
-    s->exact = mq_tensors_get(c->plan.weights, c->plan.prefix, l->node, MQ_QUANT_WEIGHTS);
+    const size_t kernel = l->patch * l->filters, result = l->rows * l->filters;
+    s->exact = mq_tensors_get(c->plan.weights, c->plan.prefix, l->node,
+                              mq_quant_name(l->node, MQ_QUANT_WEIGHTS));
     MQ_TRY(mq_alloc_aligned(err, kernel, sizeof(float), "calibration", &s->weights));
     MQ_TRY(mq_alloc_aligned(err, result, sizeof(float), "calibration", &s->wanted));
     MQ_TRY(mq_alloc_aligned(err, result, sizeof(float), "calibration", &s->result));
-    MQ_TRY(mq_alloc_aligned(err, l->rows * l->in, sizeof(float), "calibration", &s->sources));
+    MQ_TRY(mq_alloc_aligned(err, l->rows * l->patch, sizeof(float), "calibration", &s->sources));
     MQ_TRY(mq_calloc(err, l->filters, sizeof *s->weighing, "calibration", &s->weighing));
     weigh(c, l, s->weighing);
-    const mq_gemm gemm = {.m = l->rows, .n = l->filters, .k = l->in};
+    const mq_gemm gemm = {.m = l->rows, .n = l->filters, .k = l->patch};
     MQ_TRY(mq_dnn_sgemm(err, &gemm, l->sample, s->exact, s->wanted));
 cleanup:
     return status;
@@ -208,16 +224,16 @@ static void choose_inputs(layer *l, float share, float cut) {
 /* The kernel in 8 bits for these inputs: each filter's largest weight is 127. */
 static void choose_weights(layer *l, const space *s) {
     for (size_t f = 0; f < l->filters; f++) l->weights_scale[f] = 0.0f;
-    for (size_t i = 0; i < l->in; i++)
+    for (size_t i = 0; i < l->patch; i++)
         for (size_t f = 0; f < l->filters; f++)
             l->weights_scale[f] = fmaxf(l->weights_scale[f],
-                                        fabsf(s->exact[i * l->filters + f]) * l->scale[i]);
+                                        fabsf(s->exact[i * l->filters + f]) * l->scale[i % l->in]);
     for (size_t f = 0; f < l->filters; f++)
         l->weights_scale[f] = l->weights_scale[f] > 1e-25f ? l->weights_scale[f] / 127.0f : 1.0f;
-    for (size_t i = 0; i < l->in; i++)
+    for (size_t i = 0; i < l->patch; i++)
         for (size_t f = 0; f < l->filters; f++) {
             const size_t at = i * l->filters + f;
-            const float whole = nearbyintf(s->exact[at] * l->scale[i] / l->weights_scale[f]);
+            const float whole = nearbyintf(s->exact[at] * l->scale[i % l->in] / l->weights_scale[f]);
             l->weights[at] = (int8_t)whole;
             s->weights[at] = whole * l->weights_scale[f];
         }
@@ -225,9 +241,10 @@ static void choose_weights(layer *l, const space *s) {
 
 static void quantise_sample(const layer *l, float *out) {
     for (size_t r = 0; r < l->rows; r++)
-        for (size_t i = 0; i < l->in; i++) {
-            const float whole = nearbyintf(l->sample[r * l->in + i] / l->scale[i] + l->zero[i]);
-            out[r * l->in + i] = fminf(fmaxf(whole, 0.0f), 255.0f) - l->zero[i];
+        for (size_t k = 0; k < l->patch; k++) {
+            const size_t at = r * l->patch + k, i = k % l->in;
+            const float whole = nearbyintf(l->sample[at] / l->scale[i] + l->zero[i]);
+            out[at] = fminf(fmaxf(whole, 0.0f), 255.0f) - l->zero[i];
         }
 }
 
@@ -252,7 +269,7 @@ static double error_of(layer *l, const space *s) {
 MQ_MUST_USE static mq_status try_choice(mq_err *err, layer *l, const space *s, float share, float cut,
                                         double *error) {
     mq_status status = MQ_OK;
-    const mq_gemm gemm = {.m = l->rows, .n = l->filters, .k = l->in};
+    const mq_gemm gemm = {.m = l->rows, .n = l->filters, .k = l->patch};
     choose_inputs(l, share, cut);
     choose_weights(l, s);
     quantise_sample(l, s->sources);
@@ -279,9 +296,9 @@ cleanup:
     return status;
 }
 
-static void add_tensor(mq_calibration *c, const layer *l, const char *name, mq_tensor tensor) {
+static void add_tensor(mq_calibration *c, const layer *l, mq_quant_part part, mq_tensor tensor) {
     char *full = c->names[c->tensor_count];
-    snprintf(full, NAME_SIZE, "%s%s/%s", c->plan.prefix, l->node->name, name);
+    snprintf(full, NAME_SIZE, "%s%s/%s", c->plan.prefix, l->node->name, mq_quant_name(l->node, part));
     tensor.name = full;
     tensor.bytes = mq_dtype_size(tensor.dtype);
     for (size_t i = 0; i < tensor.rank; i++) tensor.bytes *= tensor.shape[i];
@@ -289,21 +306,19 @@ static void add_tensor(mq_calibration *c, const layer *l, const char *name, mq_t
 }
 
 static void add_tensors(mq_calibration *c, const layer *l) {
+    const size_t side = l->window.kernel;
+    const float *const numbers[MQ_QUANT_PARTS] = {[MQ_QUANT_WEIGHTS_SCALE] = l->weights_scale,
+                                                  [MQ_QUANT_BIAS] = l->bias,
+                                                  [MQ_QUANT_SCALE] = l->scale,
+                                                  [MQ_QUANT_ZERO] = l->zero};
     add_tensor(
         c, l, MQ_QUANT_WEIGHTS,
-        (mq_tensor){.dtype = MQ_I8, .rank = 4, .shape = {1, 1, l->in, l->filters}, .data = l->weights});
-    const mq_tensor filters = {.dtype = MQ_F32, .rank = 1, .shape = {l->filters}};
-    const mq_tensor channels = {.dtype = MQ_F32, .rank = 1, .shape = {l->in}};
-    mq_tensor t = filters;
-    t.data = l->weights_scale;
-    add_tensor(c, l, MQ_QUANT_WEIGHTS_SCALE, t);
-    t.data = l->bias;
-    add_tensor(c, l, MQ_QUANT_BIAS, t);
-    t = channels;
-    t.data = l->scale;
-    add_tensor(c, l, MQ_QUANT_SCALE, t);
-    t.data = l->zero;
-    add_tensor(c, l, MQ_QUANT_ZERO, t);
+        (mq_tensor){.dtype = MQ_I8, .rank = 4, .shape = {side, side, l->in, l->filters}, .data = l->weights});
+    for (mq_quant_part part = MQ_QUANT_WEIGHTS_SCALE; part < MQ_QUANT_PARTS; part++) {
+        const size_t count = part < MQ_QUANT_SCALE ? l->filters : l->in;
+        add_tensor(c, l, part,
+                   (mq_tensor){.dtype = MQ_F32, .rank = 1, .shape = {count}, .data = numbers[part]});
+    }
 }
 
 mq_status mq_calibration_fit(mq_err *err, mq_calibration *c, double most, mq_calibrated_fn each, void *user) {

@@ -1,11 +1,11 @@
 /* calibrate.h: finds the numbers of 8-bit layers (quant.h) for a network in f32, from pictures like those it
  * will see.
  *
- * Pixels of every separable convolution's first half are kept at random; on them, each layer's scales are
- * chosen that bring the quantised second half nearest to the exact one, batch norm weighing the filters. How
- * much of a channel's range goes into the scale and how much stays with the weights is searched as G. Xiao et
- * al., SmoothQuant, 2023, have it; the mean of what is left goes into the bias (M. Nagel et al., Data-Free
- * Quantization, 2019). */
+ * Of what every layer would make u8, places that its kernel meets are kept at random; on them, each layer's
+ * scales are chosen that bring the quantised product nearest to the exact one, batch norm weighing the
+ * filters. How much of a channel's range goes into the scale and how much stays with the weights is searched
+ * as G. Xiao et al., SmoothQuant, 2023, have it; the mean of what is left goes into the bias (M. Nagel et
+ * al., Data-Free Quantization, 2019). */
 #ifndef MQ_CALIBRATE_H
 #define MQ_CALIBRATE_H
 

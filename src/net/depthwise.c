@@ -1,6 +1,7 @@
 /* depthwise.c: the convolutions of depthwise.h. Called by programs. Owns nothing. The window of Xception (3x3
  * by steps of 1) slides along a row in tiles of a few pixels whose sums stay in registers, so that a number
- * is read once for each of its rows; every other window takes the plain loop. Invariant: pixels outside the
+ * is read once for each of its rows; a window of one pixel, with which a quantised convolution begins, scales
+ * by the vector; every other window takes the plain loop. Invariant: pixels outside the
  * picture are never read, and count as zeros. */
 #include "net/depthwise.h"
 
@@ -150,9 +151,35 @@ static void slide(const mq_depthwise *d, size_t y, const depth_tile_fn *set, siz
     }
 }
 
+/* A window of one pixel, by any step. */
+#define SCALE(name, features, isa, format)                                                                   \
+    WITH(features) static void name(const mq_depthwise *d, size_t from, size_t to) {                         \
+        enum { LANES_OF = sizeof(VEC_##isa) / sizeof(float) };                                               \
+        const mq_window *w = &d->window;                                                                     \
+        const VEC_##isa least = d->relu ? ZERO_##isa : SPREAD_##isa(-INFINITY);                              \
+        for (size_t pixel = from * w->out_w; pixel < to * w->out_w; pixel++) {                               \
+            const size_t at = (pixel / w->out_w * w->w + pixel % w->out_w) * w->stride * w->c;               \
+            const uint8_t *a = (const uint8_t *)d->a + at * BYTES_##format;                                  \
+            uint8_t *out = (uint8_t *)d->out + pixel * w->c * (d->zero ? 1 : BYTES_##format);                \
+            for (size_t i = 0; i < w->c; i += LANES_OF) {                                                    \
+                const size_t c = i + LANES_OF <= w->c ? i : w->c - LANES_OF;                                 \
+                const VEC_##isa x = MAX_##isa(least, GET_##format##_##isa(a + c * BYTES_##format));          \
+                const VEC_##isa sum = MADD_##isa(x, LOAD_##isa(d->weights + c),                              \
+                                                 d->zero ? LOAD_##isa(d->zero + c) : ZERO_##isa);            \
+                if (d->zero)                                                                                 \
+                    PUT_u8_##isa(out + c, sum);                                                              \
+                else                                                                                         \
+                    PUT_##format##_##isa(out + c * BYTES_##format, sum);                                     \
+            }                                                                                                \
+        }                                                                                                    \
+    }
+
 TILES(slide_f32_256, "avx2,fma", 256, f32)
 TILES(slide_f32_512, "avx512f", 512, f32)
 TILES(slide_bf16_512, "avx512f,avx512bw,avx512bf16", 512, bf16)
+SCALE(scale_f32_256, "avx2,fma", 256, f32)
+SCALE(scale_f32_512, "avx512f", 512, f32)
+SCALE(scale_bf16_512, "avx512f,avx512bw,avx512bf16", 512, bf16)
 #endif
 
 bool mq_depthwise_slides(const mq_window *w) {
@@ -160,13 +187,18 @@ bool mq_depthwise_slides(const mq_window *w) {
            w->out_h == w->h;
 }
 
+static bool scales(const mq_window *w) {
+    return w->kernel == 1 && !w->top && !w->left;
+}
+
 mq_depthwise_fn mq_depthwise_of(mq_dtype dtype, const mq_window *w) {
 #ifdef __x86_64__
     const char *isa = mq_dnn_isa();
-    if (mq_depthwise_slides(w) && w->c >= WIDEST) {
-        if (dtype == MQ_BF16 && mq_dtype_auto() == MQ_BF16) return slide_bf16_512;
-        if (dtype == MQ_F32 && strncmp(isa, "avx512", 6) == 0) return slide_f32_512;
-        if (dtype == MQ_F32 && strncmp(isa, "avx2", 4) == 0) return slide_f32_256;
+    const bool slide = mq_depthwise_slides(w);
+    if ((slide || scales(w)) && w->c >= WIDEST) {
+        if (dtype == MQ_BF16 && mq_dtype_auto() == MQ_BF16) return slide ? slide_bf16_512 : scale_bf16_512;
+        if (dtype == MQ_F32 && strncmp(isa, "avx512", 6) == 0) return slide ? slide_f32_512 : scale_f32_512;
+        if (dtype == MQ_F32 && strncmp(isa, "avx2", 4) == 0) return slide ? slide_f32_256 : scale_f32_256;
     }
 #else
     (void)w;

@@ -212,15 +212,37 @@ cleanup:
     return status;
 }
 
-/* The first half of a separable convolution by a kernel of our own; src becomes its result. */
+/* What a step of our own does before a convolution's product: the first half of a separable one, or what
+ * makes the source of another one u8, of the pixels that it reads. */
+static mq_window depth_window(const lowering *l, const mq_node *node) {
+    mq_window w = mq_node_window(l->graph, node);
+    if (node->op == MQ_OP_SEPCONV || w.kernel == 1) return w;
+    w.kernel = w.stride = 1;
+    w.out_h = w.h;
+    w.out_w = w.w;
+    return w;
+}
+
+/* Where the product itself lies: over the result of that step, or its own source. */
+static mq_window product_window(const lowering *l, const mq_node *node, bool quantised) {
+    if (node->op == MQ_OP_SEPCONV) return mq_pointwise_window(l->graph, node);
+    mq_window w = mq_node_window(l->graph, node);
+    if (!quantised || w.kernel > 1) return w;
+    w.h = w.out_h;
+    w.w = w.out_w;
+    w.stride = 1;
+    return w;
+}
+
+/* That step by a kernel of our own; src becomes its result. */
 MQ_MUST_USE static mq_status emit_depth(lowering *l, size_t head, bool quantised, value *src) {
     mq_status status = MQ_OK;
     const mq_node *node = mq_graph_node(l->graph, head);
-    const mq_window window = mq_node_window(l->graph, node);
+    const mq_window window = depth_window(l, node);
     const mq_layout *in = NULL, *out = NULL;
     mq_step step = {.conv = node,
                     .name = node->name,
-                    .weights = MQ_WEIGHTS_DEPTHWISE,
+                    .weights = node->op == MQ_OP_SEPCONV ? MQ_WEIGHTS_DEPTHWISE : MQ_WEIGHTS_SCALE,
                     .depth = {.run = mq_depthwise_of(l->dtype, &window),
                               .window = window,
                               .dtype = l->dtype,
@@ -277,8 +299,7 @@ MQ_MUST_USE static mq_status emit_last(lowering *l, size_t head, const mq_quant 
                     .norm = c->norm,
                     .name = mq_graph_node(l->graph, c->tail)->name,
                     .weights = separable ? MQ_WEIGHTS_POINTWISE : MQ_WEIGHTS_DENSE};
-    mq_conv_plan plan = {.window = separable ? mq_pointwise_window(l->graph, node)
-                                             : mq_node_window(l->graph, node),
+    mq_conv_plan plan = {.window = product_window(l, node, quantised),
                          .filters = node->filters,
                          .bias = c->norm || quant,
                          .sum = c->sum,
@@ -308,8 +329,10 @@ MQ_MUST_USE static mq_status lower_chain(lowering *l, size_t head) {
     value src = l->values[node->inputs[0]];
     mq_quant found;
     const mq_quant *quant = mq_quant_find(l->plan->weights, l->plan->prefix, node, &found) ? &found : NULL;
-    if (node->op == MQ_OP_SEPCONV)
-        MQ_TRY(l->plain ? emit_depth(l, head, quant != NULL, &src) : emit_first(l, node, &src));
+    if (l->plain && (quant || node->op == MQ_OP_SEPCONV))
+        MQ_TRY(emit_depth(l, head, quant != NULL, &src));
+    else if (node->op == MQ_OP_SEPCONV)
+        MQ_TRY(emit_first(l, node, &src));
     MQ_TRY(emit_last(l, head, quant, src));
 cleanup:
     return status;

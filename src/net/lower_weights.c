@@ -66,7 +66,7 @@ void mq_lower_scales(const mq_program_plan *plan, const mq_step *step, const mq_
     }
 }
 
-/* The second half of a quantised layer: its scales, and the bias with what the source's zeros add up to, in
+/* The product of a quantised layer: its scales, and the bias with what the source's zeros add up to, in
  * zeros [filters]. */
 static void load_quantised(const mq_program_plan *plan, const mq_program *p, const mq_step *step,
                            const mq_quant *q, double *zeros) {
@@ -74,9 +74,9 @@ static void load_quantised(const mq_program_plan *plan, const mq_program *p, con
     const folding norm = folding_of(plan, step->norm);
     mq_lower_scales(plan, step, q, scales);
     memset(zeros, 0, q->filters * sizeof *zeros);
-    for (size_t c = 0; c < q->in; c++)
+    for (size_t row = 0; row < q->places * q->in; row++)
         for (size_t o = 0; o < q->filters; o++)
-            zeros[o] += (double)q->zero[c] * q->weights[c * q->filters + o];
+            zeros[o] += (double)q->zero[row % q->in] * q->weights[row * q->filters + o];
     for (size_t o = 0; o < q->filters; o++) {
         const fold f = fold_at(&norm, o);
         const double sum = q->bias[o] * f.scale + f.shift - zeros[o] * scales[o];
@@ -84,12 +84,13 @@ static void load_quantised(const mq_program_plan *plan, const mq_program *p, con
     }
 }
 
-/* The first half by a kernel of our own, in Keras' order; quant NULL: not quantised. */
+/* What comes before it by a kernel of our own: values in Keras' order, NULL for those of a scale; quant NULL:
+ * not quantised. */
 static void load_depth(const mq_program *p, const mq_step *step, const float *values, const mq_quant *quant) {
     const mq_window *w = &step->depth.window;
     float *weights = floats_at(p, step->weights_at);
     for (size_t i = 0; i < w->kernel * w->kernel * w->c; i++)
-        weights[i] = quant ? values[i] / quant->scale[i % w->c] : values[i];
+        weights[i] = (values ? values[i] : 1.0f) / (quant ? quant->scale[i % w->c] : 1.0f);
     if (quant) memcpy(floats_at(p, step->bias_at), quant->zero, w->c * sizeof *quant->zero);
 }
 
@@ -129,7 +130,9 @@ MQ_MUST_USE static mq_status load_step(mq_err *err, const mq_program_plan *plan,
     const mq_quant *quant = mq_quant_find(plan->weights, plan->prefix, step->conv, &found) ? &found : NULL;
     mq_keras_weights weights = {.param = &param, .depthwise = step->weights == MQ_WEIGHTS_DEPTHWISE};
     if (!step->kernel) {
-        const float *values = mq_tensors_get(plan->weights, plan->prefix, step->conv, param.name);
+        const float *values = step->weights == MQ_WEIGHTS_SCALE
+                                  ? NULL
+                                  : mq_tensors_get(plan->weights, plan->prefix, step->conv, param.name);
         load_depth(p, step, values, step->depth.quantised ? quant : NULL);
         return MQ_OK;
     }
@@ -138,7 +141,7 @@ MQ_MUST_USE static mq_status load_step(mq_err *err, const mq_program_plan *plan,
         weights.values = quant->weights;
         weights.dtype = MQ_I8;
     } else {
-        if (step->weights != MQ_WEIGHTS_POINTWISE) quant = NULL;
+        if (step->weights == MQ_WEIGHTS_DEPTHWISE) quant = NULL;
         weights.values = load_folded(plan, p, step, quant, space);
     }
     return mq_keras_lay_out(err, p->dnn, &weights, mq_kernel_layout(step->kernel, MQ_SLOT_WEIGHTS),

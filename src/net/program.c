@@ -268,7 +268,7 @@ static mq_work depth_work(const mq_step *step) {
 
 mq_status mq_program_profile(mq_err *err, mq_program *p, size_t reps, mq_measure_visit visit, void *user) {
     mq_status status = MQ_OK;
-    static const char *const kinds[] = {"rest", "forward", "depthwise forward", "forward"};
+    static const char *const kinds[] = {"rest", "forward", "depthwise forward", "forward", "rest"};
     mq_worker *w = p->workers;
     float *in = NULL, *out = NULL;
     MQ_TRY(mq_calloc(err, p->in_size, sizeof *in, "a picture", &in));
@@ -296,38 +296,54 @@ cleanup:
     return status;
 }
 
-/* The result of a depthwise step that is not quantised, as f32. */
-static void widen(const mq_step *step, const uint8_t *from, size_t count, float *out) {
-    const number_format format = step->depth.dtype == MQ_F32 ? F32 : BF16;
-    for (size_t i = 0; i < count; i++) out[i] = number(from, i, format);
+/* What a step's layer would make u8 if it were in 8 bits: the result of its depthwise half, or its source. */
+typedef struct {
+    size_t buffer, pixels, channels; /* pixels 0: this step has nothing to show */
+    bool before;                     /* it is there before the step runs */
+} seen_tensor;
+
+static seen_tensor seen_at(const mq_program *p, const mq_step *step) {
+    mq_window w = step->depth.window;
+    if (step->weights == MQ_WEIGHTS_DEPTHWISE && !step->kernel && !step->depth.quantised)
+        return (seen_tensor){step->buffers[MQ_SLOT_DST], w.out_h * w.out_w, w.c, false};
+    if (step->weights == MQ_WEIGHTS_DENSE && mq_quant_window(p->graph, step->conv, &w) &&
+        mq_layout_dtype(mq_kernel_layout(step->kernel, MQ_SLOT_WEIGHTS)) != MQ_I8)
+        return (seen_tensor){step->buffers[MQ_SLOT_SRC], w.h * w.w, w.c, true};
+    return (seen_tensor){0};
+}
+
+/* Of a program of MQ_I8, whose tensors are all in the format that --dtype auto takes. */
+MQ_MUST_USE static mq_status show(mq_err *err, const mq_program *p, const mq_worker *w, const mq_step *step,
+                                  const seen_tensor *seen, mq_program_visit visit, void *user) {
+    mq_status status = MQ_OK;
+    const number_format format = mq_dtype_auto() == MQ_F32 ? F32 : BF16;
+    const void *from = w->arena + p->buffers[seen->buffer].offset;
+    const size_t count = seen->pixels * seen->channels;
+    float *values = NULL;
+    MQ_TRY(mq_alloc_aligned(err, count, sizeof *values, "a layer's values", &values));
+    for (size_t i = 0; i < count; i++) values[i] = number(from, i, format);
+    MQ_TRY(visit(err, user, step->conv, values));
+cleanup:
+    free(values);
+    return status;
 }
 
 mq_status mq_program_observe(mq_err *err, mq_program *p, const float *pixels, mq_program_visit visit,
                              void *user) {
     mq_status status = MQ_OK;
     const mq_worker *w = p->workers;
-    size_t most = 0;
-    float *out = NULL, *values = NULL;
-    for (size_t i = 0; i < p->step_count; i++) {
-        const mq_window *window = &p->steps[i].depth.window;
-        const size_t count = window->out_h * window->out_w * window->c;
-        most = count > most ? count : most;
-    }
+    float *out = NULL;
     MQ_TRY(mq_calloc(err, result_size(p), sizeof *out, "features", &out));
-    MQ_TRY(mq_calloc(err, most, sizeof *values, "a layer's values", &values));
     MQ_TRY(bind_ends(err, p, w, pixels, out));
     for (size_t i = 0; i < p->step_count; i++) {
         const mq_step *step = &p->steps[i];
+        const seen_tensor seen = seen_at(p, step);
+        if (seen.pixels && seen.before) MQ_TRY(show(err, p, w, step, &seen, visit, user));
         MQ_TRY(run_step(err, p, w, i, pixels, p->shared));
-        if (step->kernel || step->depth.quantised) continue;
-        const size_t pixels_out = step->depth.window.out_h * step->depth.window.out_w;
-        widen(step, w->arena + p->buffers[step->buffers[MQ_SLOT_DST]].offset,
-              pixels_out * step->depth.window.c, values);
-        MQ_TRY(visit(err, user, step->conv, values, pixels_out));
+        if (seen.pixels && !seen.before) MQ_TRY(show(err, p, w, step, &seen, visit, user));
     }
 cleanup:
     free(out);
-    free(values);
     return status;
 }
 

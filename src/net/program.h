@@ -56,10 +56,9 @@ const char *mq_program_key(const mq_program *program);
 MQ_MUST_USE mq_status mq_program_profile(mq_err *err, mq_program *program, size_t reps,
                                          mq_measure_visit visit, void *user);
 
-/* Runs one picture and shows the result of each separable convolution's first half, in f32 [pixels,
- * channels], before the second takes it; only in programs of MQ_I8. */
-typedef mq_status (*mq_program_visit)(mq_err *err, void *user, const mq_node *layer, const float *values,
-                                      size_t pixels);
+/* Runs one picture and shows, layer by layer, what those that can be in 8 bits would make u8
+ * (mq_quant_window), in f32 [h, w, c]; only in programs of MQ_I8. */
+typedef mq_status (*mq_program_visit)(mq_err *err, void *user, const mq_node *layer, const float *values);
 MQ_MUST_USE mq_status mq_program_observe(mq_err *err, mq_program *program, const float *pixels,
                                          mq_program_visit visit, void *user);
 

@@ -16,10 +16,12 @@ typedef enum {
     MQ_WEIGHTS_NONE,
     MQ_WEIGHTS_DENSE,
     MQ_WEIGHTS_DEPTHWISE,
-    MQ_WEIGHTS_POINTWISE
+    MQ_WEIGHTS_POINTWISE,
+    MQ_WEIGHTS_SCALE /* of the channels of what is made u8 */
 } mq_weights_kind;
 
-/* A depthwise convolution of our own, as part of a quantised layer or one that might become one. */
+/* A depthwise convolution of our own, as part of a quantised layer or one that might become one; or one of
+ * single pixels, which makes another convolution's source u8. */
 typedef struct {
     mq_depthwise_fn run;
     mq_window window;

@@ -1,9 +1,11 @@
-/* quant.h: layers in 8 bits. A separable convolution may keep its pointwise kernel as int8 numbers; what they
- * are multiplied by, the depthwise result, is made u8 on the way.
+/* quant.h: layers in 8 bits. A convolution may keep its kernel as int8 numbers; what they are multiplied by
+ * is made u8 on the way: a separable convolution's is the result of its depthwise half, any other's its
+ * source.
  *
- * For depthwise result y, numbers in memory a [in] (u8) and w [in, filters] (int8):
- *     a[c] = round(y[c] / scale[c] + zero[c]), kept within 0..255
- *     pointwise result[f] = weights_scale[f] sum over c of (a[c] - zero[c]) w[c, f] + bias[f]
+ * For such a tensor y, numbers in memory a (u8) and a kernel w [places, in, filters] (int8; places are a
+ * window's, one of a pointwise kernel):
+ *     a[c] = round(y[c] / scale[c] + zero[c]), kept within 0..255, of every pixel
+ *     result[f] = weights_scale[f] sum over places p, channels c of (a[p, c] - zero[c]) w[p, c, f] + bias[f]
  * as B. Jacob et al., Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
  * Inference, 2018, have it, with a scale for each channel on both sides: scale goes into the depthwise
  * weights, zero into the bias, so that neither costs anything. */
@@ -13,21 +15,30 @@
 #include "net/bundle.h"
 #include "net/graph.h"
 
-/* Tensors of one layer in a bundle, borrowed: LAYER/pointwise_kernel [1, 1, in, filters] and beside it
- * pointwise_scale, pointwise_bias [filters], input_scale, input_zero [in]. */
+/* Tensors of one layer in a bundle, borrowed. */
 typedef struct {
-    const int8_t *weights;
-    const float *weights_scale, *bias;
-    const float *scale, *zero;
-    size_t in, filters;
+    const int8_t *weights;             /* [places, in, filters] */
+    const float *weights_scale, *bias; /* [filters] */
+    const float *scale, *zero;         /* [in] */
+    size_t places, in, filters;
 } mq_quant;
 
-/* The names, behind LAYER/. */
-#define MQ_QUANT_WEIGHTS "pointwise_kernel"
-#define MQ_QUANT_WEIGHTS_SCALE "pointwise_scale"
-#define MQ_QUANT_BIAS "pointwise_bias"
-#define MQ_QUANT_SCALE "input_scale"
-#define MQ_QUANT_ZERO "input_zero"
+typedef enum {
+    MQ_QUANT_WEIGHTS, /* [kernel, kernel, in, filters], in the place of the kernel in f32 */
+    MQ_QUANT_WEIGHTS_SCALE,
+    MQ_QUANT_BIAS,
+    MQ_QUANT_SCALE,
+    MQ_QUANT_ZERO,
+    MQ_QUANT_PARTS
+} mq_quant_part;
+
+/* The name of a part, behind LAYER/; static. */
+const char *mq_quant_name(const mq_node *layer, mq_quant_part part);
+
+/* Where a layer's 8-bit kernel lies over what is made u8; false: the layer cannot be in 8 bits. (A window
+ * that reaches over the edge would meet zeros there, which are not the tensor's; pictures have too few
+ * channels.) */
+bool mq_quant_window(const mq_graph *graph, const mq_node *layer, mq_window *window);
 
 /* Whether the layer is in 8 bits. */
 bool mq_quant_find(const mq_bundle *weights, const char *prefix, const mq_node *layer, mq_quant *quant);
@@ -35,12 +46,12 @@ bool mq_quant_find(const mq_bundle *weights, const char *prefix, const mq_node *
 /* Whether any layer of the bundle is. */
 bool mq_quant_any(const mq_bundle *weights);
 
-/* The pointwise kernel as numbers, [in, filters], for programs in other formats. */
+/* The kernel as numbers, [places, in, filters], for programs in other formats. */
 void mq_quant_widen(const mq_quant *quant, float *out);
 
 /* Checks an 8-bit layer's tensors beside the kernel: MQ_BAD_DATA for one that is missing, of another shape,
- * or out of range. */
-MQ_MUST_USE mq_status mq_quant_check(mq_err *err, const mq_bundle *weights, const char *prefix,
-                                     const mq_node *layer);
+ * or out of range, and for a layer that cannot be in 8 bits. */
+MQ_MUST_USE mq_status mq_quant_check(mq_err *err, const mq_graph *graph, const mq_bundle *weights,
+                                     const char *prefix, const mq_node *layer);
 
 #endif

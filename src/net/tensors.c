@@ -38,7 +38,8 @@ static const char *shape_text(size_t rank, const size_t *shape, char out[96]) {
 MQ_MUST_USE static mq_status compare(mq_err *err, const mq_tensor *tensor, const mq_node *node,
                                      const mq_param_shape *param, mq_buf *report, size_t *wrong) {
     char has[96], wants[96];
-    const bool bytes = tensor && tensor->dtype == MQ_I8 && strcmp(param->name, MQ_QUANT_WEIGHTS) == 0;
+    const bool bytes = tensor && tensor->dtype == MQ_I8 &&
+                       strcmp(param->name, mq_quant_name(node, MQ_QUANT_WEIGHTS)) == 0;
     if (tensor && (tensor->dtype == MQ_F32 || bytes) && tensor->rank == param->rank &&
         memcmp(tensor->shape, param->shape, param->rank * sizeof *param->shape) == 0)
         return MQ_OK;
@@ -71,7 +72,8 @@ mq_status mq_tensors_check(mq_err *err, const mq_graph *graph, const mq_bundle *
     for (size_t i = 0; i < mq_graph_size(graph); i++) {
         const mq_node *node = mq_graph_node(graph, i);
         mq_quant quant;
-        if (mq_quant_find(weights, prefix, node, &quant)) MQ_TRY(mq_quant_check(err, weights, prefix, node));
+        if (mq_quant_find(weights, prefix, node, &quant))
+            MQ_TRY(mq_quant_check(err, graph, weights, prefix, node));
     }
 cleanup:
     mq_buf_free(&report);

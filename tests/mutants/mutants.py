@@ -25,7 +25,7 @@ from table import MUTANTS  # noqa: E402
 from tap import Tap  # noqa: E402
 
 FOLDER = ROOT / "build/mutants"
-TIME_LIMIT = 120
+TIME_LIMIT = 120  # of a test without a fault
 FEW = 12  # faults that are not worth a second copy
 # Scripts that need another program than marque, or more.
 PROBES = {"faults/test_checkpoints.py": ["checkpoint_probe"], "faults/test_waiting.py": ["marque"],
@@ -71,17 +71,17 @@ class Copy:
                                     "-DCMAKE_C_FLAGS_RELWITHDEBINFO=-O1 -DNDEBUG", "-DMARQUE_TESTS=ON"])
         return self.build(tests) if code == 0 else (output, code)
 
-    def test(self, name, enough=None):
+    def test(self, name, limit=TIME_LIMIT, enough=None):
         if name.endswith(".py"):
             return run_tap(name, [sys.executable, self.source / "tests" / name],
-                           {"MARQUE_BIN": str(self.folder / "marque")}, TIME_LIMIT, enough)
-        return run_tap(name, [self.folder / "tests" / name], None, TIME_LIMIT, enough)
+                           {"MARQUE_BIN": str(self.folder / "marque")}, limit, enough)
+        return run_tap(name, [self.folder / "tests" / name], None, limit, enough)
 
 
 def plant(copy, mutant, green):
-    """(what to say, whether the fault was noticed, why not)."""
+    """(what to say, whether the fault was noticed, why not). green: seconds of each test that is green without a fault."""
     name, file, old, new, tests = mutant[:5]
-    if not set(tests) <= green:
+    if not set(tests) <= set(green):
         return name, False, f"cannot be judged: of {' '.join(tests)} not all are green without a fault"
     target = copy.source / file
     text = target.read_text() if target.is_file() else ""
@@ -95,7 +95,7 @@ def plant(copy, mutant, green):
             return name, False, f"does not compile\n{output[-2000:]}"
         name, seconds = f"{name}: built in {time.monotonic() - start:.1f} s", 0.0
         for test in tests:
-            result = copy.test(test, enough=lambda line: verdict(line) == "fail")
+            result = copy.test(test, 15 + 5 * green[test], lambda line: verdict(line) == "fail")
             seconds += result.seconds
             if result.failed:
                 return f"{name}, noticed by {test} in {seconds:.1f} s", True, ""
@@ -136,7 +136,7 @@ class Crew:
 def main():
     words = sys.argv[1:]
     chosen = [m for m in MUTANTS if not words or any(w in m[0] for w in words)]
-    tap, green = Tap(), set()
+    tap, green = Tap(), {}
     for mutant in [m for m in chosen if not processor_has(m[5:])]:
         tap.skip(mutant[0], f"shows only where the processor has {mutant[5]}")
         chosen.remove(mutant)
@@ -150,9 +150,13 @@ def main():
 
     def tested(test, result):
         if tap.check(f"{test} is green without a fault", not result.failed, result.output[-3000:]):
-            green.add(test)
+            green[test] = result.seconds
     crew.each(Copy.test, every, tested)
-    crew.each(lambda copy, mutant: plant(copy, mutant, green), chosen, lambda mutant, result: tap.check(*result))
+    groups = {}  # by file: a copy then builds each fault over the last one, not over the sound file
+    for mutant in chosen:
+        groups.setdefault(mutant[1], []).append(mutant)
+    crew.each(lambda copy, group: [plant(copy, mutant, green) for mutant in group], groups.values(),
+              lambda group, results: [tap.check(*result) for result in results])
     names = [re.sub(r"\W+", " ", m[0]) for m in MUTANTS]
     tap.check("every fault has a name of its own", len(set(names)) == len(names))
     return tap.done()

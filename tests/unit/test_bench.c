@@ -160,20 +160,22 @@ static void test_refusals(void **state) {
     mq_bundle_free(&weights);
 }
 
-/* An instruction does four times as many products of 8 bits as of f32; the machine may be busy meanwhile. */
+/* An instruction does four times as many products of 8 bits as of f32. The machine may be busy at times, so
+ * the best of many turns counts. */
 static void test_peak(void **state) {
     (void)state;
     mq_err err = {0};
-    double f32 = 1, int8 = 0;
+    double best[2] = {0}; /* of f32, of 8 bits */
 #if !defined __OPTIMIZE__ || defined __SANITIZE_ADDRESS__
     skip(); /* the loops are not what they are */
 #endif
     if (!mq_dnn_has_int8()) skip();
-    for (int turn = 0; turn < 5 && int8 < 2 * f32; turn++) {
-        assert_ok(err, mq_peak_flops(&err, MQ_F32, &f32));
-        assert_ok(err, mq_peak_flops(&err, MQ_I8, &int8));
+    for (int turn = 0; turn < 40; turn++) {
+        double now = 0;
+        assert_ok(err, mq_peak_flops(&err, turn % 2 ? MQ_I8 : MQ_F32, &now));
+        best[turn % 2] = fmax(best[turn % 2], now);
     }
-    if (int8 < 2 * f32) fail_msg("%.0f GFLOP/s in 8 bits, %.0f in f32", int8 / 1e9, f32 / 1e9);
+    if (best[1] < 2 * best[0]) fail_msg("%.0f GFLOP/s in 8 bits, %.0f in f32", best[1] / 1e9, best[0] / 1e9);
 }
 
 int main(void) {

@@ -85,7 +85,12 @@ static void test_buffer(void **state) {
 static void test_validated(void **state) {
     const uneven *u = *state;
     mq_err err = {0};
-    trial t = {.set = u, .name = "thawed", .stages = "block14+:2@1e-3/train", .workers = 2, .stop_at = NEVER};
+    trial t = {.set = u,
+               .name = "thawed",
+               .arch = mq_arch_find("xception"), /* a model is opened by its network's name */
+               .stages = "block14+:2@1e-3/train",
+               .workers = 2,
+               .stop_at = NEVER};
     assert_int_equal(run_trial(&t), MQ_OK);
     char path[256];
     snprintf(path, sizeof path, "%s/%s/weights/best.safetensors", u->folder, t.name);

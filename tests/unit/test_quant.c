@@ -12,13 +12,13 @@
 #include <unistd.h>
 
 enum { SIDE = 75, PICTURES = 6, NUMBERS = SIDE * SIDE * 3, FEATURES = 512 };
-static const char LAYER[] = "block5_sepconv2";
+static const char *layer_name = "block5_sepconv2";
 
 static double errors[64];
 
 static mq_status note(mq_err *err, void *user, const mq_calibrated *layer, size_t index, size_t count) {
     (void)err, (void)user;
-    assert_int_equal(count, 34);
+    assert_int_equal(count, 39);
     errors[index] = layer->error;
     return MQ_OK;
 }
@@ -112,7 +112,7 @@ static void test_network(void **state) {
     mq_bundle *bytes = quantise(weights, pictures, 1.0, "quant.safetensors");
     float *exact = features(weights, MQ_F32, 2, pictures), *widened = features(bytes, MQ_F32, 2, pictures);
     float *plain = features(weights, MQ_I8, 2, pictures);
-    for (size_t i = 0; i < 34; i++) assert_true(errors[i] > 0 && errors[i] < 2e-3);
+    for (size_t i = 0; i < 39; i++) assert_true(errors[i] > 0 && errors[i] < 2e-3);
     assert_true(relative(widened, exact) < 0.04);
     assert_true(relative(plain, exact) < (mq_dtype_auto() == MQ_BF16 ? 0.03 : 1e-5));
     if (mq_dnn_has_int8()) {
@@ -137,12 +137,12 @@ static void test_kept(void **state) {
     float *pictures = draws(3, PICTURES * NUMBERS);
     mq_bundle *all = quantise(weights, pictures, 1.0, "quant-all.safetensors");
     double least = errors[0];
-    for (size_t i = 1; i < 34; i++) least = fmin(least, errors[i]);
+    for (size_t i = 1; i < 39; i++) least = fmin(least, errors[i]);
     mq_bundle *one = quantise(weights, pictures, least, "quant-one.safetensors");
     size_t layers[2] = {0};
     for (size_t i = 0; i < mq_bundle_count(all); i++) layers[0] += mq_bundle_at(all, i)->dtype == MQ_I8;
     for (size_t i = 0; i < mq_bundle_count(one); i++) layers[1] += mq_bundle_at(one, i)->dtype == MQ_I8;
-    assert_int_equal(layers[0], 34);
+    assert_int_equal(layers[0], 39);
     assert_int_equal(layers[1], 1);
     free(pictures);
     mq_bundle_free(&one);
@@ -158,7 +158,7 @@ static void refuse_changed(const mq_bundle *weights, const char *tensor, const m
     mq_err err = {0};
     mq_bundle *changed = NULL;
     char name[96];
-    snprintf(name, sizeof name, "%s/%s", LAYER, tensor);
+    snprintf(name, sizeof name, "%s/%s", layer_name, tensor);
     mq_tensor *all = calloc(mq_bundle_count(weights), sizeof *all);
     size_t n = 0;
     for (size_t i = 0; i < mq_bundle_count(weights); i++) {
@@ -184,36 +184,76 @@ static void test_refusals(void **state) {
     float *pictures = draws(3, PICTURES * NUMBERS);
     mq_bundle *bytes = quantise(weights, pictures, 1.0, "quant-good.safetensors");
     char name[96];
-    snprintf(name, sizeof name, "%s/%s", LAYER, MQ_QUANT_SCALE);
+    snprintf(name, sizeof name, "%s/input_scale", layer_name);
     const mq_tensor *scale = mq_bundle_find(bytes, name);
     float *numbers = malloc(scale->bytes);
     mq_tensor bad = *scale;
     bad.data = numbers;
     memcpy(numbers, scale->data, scale->bytes);
-    refuse_changed(bytes, MQ_QUANT_SCALE, NULL, "block5_sepconv2 needs 182 numbers in input_scale");
+    refuse_changed(bytes, "input_scale", NULL, "block5_sepconv2 needs 182 numbers in input_scale");
     numbers[3] = 0;
-    refuse_changed(bytes, MQ_QUANT_SCALE, &bad, "input_scale of the 8-bit layer block5_sepconv2 holds 0");
+    refuse_changed(bytes, "input_scale", &bad, "input_scale of the 8-bit layer block5_sepconv2 holds 0");
     numbers[3] = NAN;
-    refuse_changed(bytes, MQ_QUANT_SCALE, &bad, "holds nan");
+    refuse_changed(bytes, "input_scale", &bad, "holds nan");
     for (size_t i = 0; i < bad.shape[0]; i++) numbers[i] = 128;
     numbers[9] = 256;
-    refuse_changed(bytes, MQ_QUANT_ZERO, &bad, "input_zero of the 8-bit layer block5_sepconv2 holds 256");
+    refuse_changed(bytes, "input_zero", &bad, "input_zero of the 8-bit layer block5_sepconv2 holds 256");
     numbers[9] = 0.5f;
-    refuse_changed(bytes, MQ_QUANT_ZERO, &bad, "holds 0.5");
+    refuse_changed(bytes, "input_zero", &bad, "holds 0.5");
     bad.shape[0]--;
     bad.bytes -= sizeof *numbers;
-    refuse_changed(bytes, MQ_QUANT_BIAS, &bad, "needs 182 numbers in pointwise_bias");
+    refuse_changed(bytes, "pointwise_bias", &bad, "needs 182 numbers in pointwise_bias");
     mq_tensor kernel = {.dtype = MQ_I8, .rank = 4, .shape = {1, 1, 2, 2}, .data = numbers, .bytes = 4};
-    refuse_changed(bytes, MQ_QUANT_WEIGHTS, &kernel,
+    refuse_changed(bytes, "pointwise_kernel", &kernel,
                    "pointwise_kernel is int8 [1,1,2,2] instead of f32 [1,1,182,182]");
+    layer_name = "block1_conv1"; /* over pictures */
+    kernel = (mq_tensor){
+        .dtype = MQ_I8, .rank = 4, .shape = {3, 3, 3, 8}, .data = numbers, .bytes = 3 * 3 * 3 * 8};
+    refuse_changed(bytes, "kernel", &kernel, "the layer block1_conv1 cannot be in 8 bits");
+    layer_name = "block1_conv2";
+    refuse_changed(bytes, "kernel_scale", NULL, "block1_conv2 needs 16 numbers in kernel_scale");
     free(numbers), free(pictures);
     mq_bundle_free(&bytes);
     mq_bundle_free(&weights);
     remove("quant-good.safetensors");
 }
 
+/* Which layers can be in 8 bits, and where the kernel of those lies. */
+static void test_windows(void **state) {
+    (void)state;
+    static const struct {
+        mq_node node;
+        size_t channels, kernel; /* kernel 0: it cannot */
+    } cases[] = {
+        {{.op = MQ_OP_CONV, .filters = 4, .kernel = 3, .stride = 1}, 8, 3},
+        {{.op = MQ_OP_CONV, .filters = 4, .kernel = 3, .stride = 1}, 3, 0}, /* pictures */
+        {{.op = MQ_OP_CONV, .filters = 4, .kernel = 3, .stride = 1, .same = true}, 8, 0},
+        {{.op = MQ_OP_CONV, .filters = 4, .kernel = 2, .stride = 1, .same = true}, 8, 0}, /* pads behind */
+        {{.op = MQ_OP_CONV, .filters = 4, .kernel = 1, .stride = 2, .same = true}, 8, 1},
+        {{.op = MQ_OP_SEPCONV, .filters = 4, .kernel = 3, .stride = 1, .same = true}, 3, 1},
+        {{.op = MQ_OP_RELU}, 8, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        mq_err err = {0};
+        mq_graph *graph = NULL;
+        mq_window window;
+        size_t at;
+        const mq_node in = {.op = MQ_OP_INPUT, .name = "in", .block = "", .shape = {7, 7, cases[i].channels}};
+        mq_node node = cases[i].node;
+        node.name = "layer", node.block = "", node.input_count = 1;
+        assert_ok(err, mq_graph_create(&err, &graph));
+        assert_ok(err, mq_graph_add(&err, graph, &in, &at));
+        assert_ok(err, mq_graph_add(&err, graph, &node, &at));
+        const bool can = mq_quant_window(graph, mq_graph_node(graph, at), &window);
+        if (can != (cases[i].kernel > 0)) fail_msg("layer %zu", i);
+        if (can) assert_int_equal(window.kernel, cases[i].kernel);
+        mq_graph_free(&graph);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_windows),
         cmocka_unit_test(test_network),
         cmocka_unit_test(test_kept),
         cmocka_unit_test(test_refusals),

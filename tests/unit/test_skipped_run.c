@@ -91,7 +91,7 @@ static void test_thawed_run(void **state) {
 
 /* The sum of the means that a run's linear classifier takes from its features, which are no less than 0. */
 static double sum_of_means(const uneven *u, const char *run) {
-    enum { FEATURES = 2048 };
+    enum { FEATURES = 512 };
     mq_err err = {0};
     mq_checkpoint *c = NULL;
     char folder[256];
