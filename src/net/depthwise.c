@@ -1,8 +1,8 @@
 /* depthwise.c: the convolutions of depthwise.h. Called by programs. Owns nothing. The window of Xception (3x3
  * by steps of 1) slides along a row in tiles of a few pixels whose sums stay in registers, so that a number
  * is read once for each of its rows; a window of one pixel, with which a quantised convolution begins, scales
- * by the vector; every other window takes the plain loop. Invariant: pixels outside the
- * picture are never read, and count as zeros. */
+ * by the vector; every other window takes the plain loop. Invariant: pixels outside the picture are never
+ * read, and count as zeros. */
 #include "net/depthwise.h"
 
 #include "net/simd.h"

@@ -312,17 +312,25 @@ static seen_tensor seen_at(const mq_program *p, const mq_step *step) {
     return (seen_tensor){0};
 }
 
+/* Who looks, and at the tensors of which worker. */
+typedef struct {
+    const mq_program *program;
+    const mq_worker *worker;
+    mq_program_visit visit;
+    void *user;
+} observer;
+
 /* Of a program of MQ_I8, whose tensors are all in the format that --dtype auto takes. */
-MQ_MUST_USE static mq_status show(mq_err *err, const mq_program *p, const mq_worker *w, const mq_step *step,
-                                  const seen_tensor *seen, mq_program_visit visit, void *user) {
+MQ_MUST_USE static mq_status show(mq_err *err, const observer *o, const mq_step *step,
+                                  const seen_tensor *seen) {
     mq_status status = MQ_OK;
     const number_format format = mq_dtype_auto() == MQ_F32 ? F32 : BF16;
-    const void *from = w->arena + p->buffers[seen->buffer].offset;
+    const void *from = o->worker->arena + o->program->buffers[seen->buffer].offset;
     const size_t count = seen->pixels * seen->channels;
     float *values = NULL;
     MQ_TRY(mq_alloc_aligned(err, count, sizeof *values, "a layer's values", &values));
     for (size_t i = 0; i < count; i++) values[i] = number(from, i, format);
-    MQ_TRY(visit(err, user, step->conv, values));
+    MQ_TRY(o->visit(err, o->user, step->conv, values));
 cleanup:
     free(values);
     return status;
@@ -331,16 +339,16 @@ cleanup:
 mq_status mq_program_observe(mq_err *err, mq_program *p, const float *pixels, mq_program_visit visit,
                              void *user) {
     mq_status status = MQ_OK;
-    const mq_worker *w = p->workers;
+    const observer o = {p, p->workers, visit, user};
     float *out = NULL;
     MQ_TRY(mq_calloc(err, result_size(p), sizeof *out, "features", &out));
-    MQ_TRY(bind_ends(err, p, w, pixels, out));
+    MQ_TRY(bind_ends(err, p, o.worker, pixels, out));
     for (size_t i = 0; i < p->step_count; i++) {
         const mq_step *step = &p->steps[i];
         const seen_tensor seen = seen_at(p, step);
-        if (seen.pixels && seen.before) MQ_TRY(show(err, p, w, step, &seen, visit, user));
-        MQ_TRY(run_step(err, p, w, i, pixels, p->shared));
-        if (seen.pixels && !seen.before) MQ_TRY(show(err, p, w, step, &seen, visit, user));
+        if (seen.pixels && seen.before) MQ_TRY(show(err, &o, step, &seen));
+        MQ_TRY(run_step(err, p, o.worker, i, pixels, p->shared));
+        if (seen.pixels && !seen.before) MQ_TRY(show(err, &o, step, &seen));
     }
 cleanup:
     free(out);
