@@ -13,7 +13,12 @@
 #endif
 
 /* CHAINS independent accumulators hide the latency of a multiply-add. */
-enum { CHAINS = 12, TURNS = 1 << 20, ROUNDS = 5, FLOATS = 16 << 20 };
+enum { CHAINS = 12, ROUNDS = 5 };
+#ifdef __OPTIMIZE__
+enum { TURNS = 1 << 20, FLOATS = 16 << 20 };
+#else /* tells nothing, and should not take minutes */
+enum { TURNS = 1 << 14, FLOATS = 1 << 20 };
+#endif
 
 /* TURNS times CHAINS multiply-adds; returns the operations of one of them. */
 typedef double (*peak_loop)(void);
