@@ -23,19 +23,22 @@ enum { TURNS = 1 << 14, FLOATS = 1 << 20 };
 /* TURNS times CHAINS multiply-adds; returns the operations of one of them. */
 typedef double (*peak_loop)(void);
 
+/* Unrolled, so that the compiler keeps each sum in a register. */
+#define EACH_CHAIN _Pragma("GCC unroll 12") for (int i = 0; i < CHAINS; i++)
+
 /* step: what happens to a sum, with `one` at hand; keep: the class of registers, in which the compiler takes
  * each sum as used at the end. */
 #define LOOP(name, target, type, keep, ops, first, ones, step)                                               \
     target static double name(void) {                                                                        \
         const type one = ones;                                                                               \
         type sums[CHAINS];                                                                                   \
-        for (int i = 0; i < CHAINS; i++) sums[i] = first;                                                    \
-        for (int turn = 0; turn < TURNS; turn++) _Pragma("GCC unroll 12") for (int i = 0; i < CHAINS; i++) { \
+        EACH_CHAIN sums[i] = first;                                                                          \
+        for (int turn = 0; turn < TURNS; turn++) EACH_CHAIN {                                                \
                 type sum = sums[i]; /* in an instruction an array stays in memory */                         \
                 step(sum, one);                                                                              \
                 sums[i] = sum;                                                                               \
             }                                                                                                \
-        for (int i = 0; i < CHAINS; i++) __asm__ volatile("" : keep(sums[i]));                               \
+        EACH_CHAIN __asm__ volatile("" : keep(sums[i]));                                                     \
         return ops;                                                                                          \
     }
 
