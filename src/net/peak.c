@@ -27,14 +27,18 @@ typedef double (*peak_loop)(void);
 #define EACH_CHAIN _Pragma("GCC unroll 12") for (int i = 0; i < CHAINS; i++)
 
 /* step: what happens to a sum, with `one` at hand; keep: the class of registers, in which the compiler takes
- * each sum as used at the end. */
+ * each sum as one of its own at the beginning, and as used at the end. */
 #define LOOP(name, target, type, keep, ops, first, ones, step)                                               \
     target static double name(void) {                                                                        \
         const type one = ones;                                                                               \
         type sums[CHAINS];                                                                                   \
-        EACH_CHAIN sums[i] = first;                                                                          \
+        EACH_CHAIN {                                                                                         \
+            type sum = first; /* in an instruction an array stays in memory */                               \
+            __asm__ volatile("" : keep(sum));                                                                \
+            sums[i] = sum;                                                                                   \
+        }                                                                                                    \
         for (int turn = 0; turn < TURNS; turn++) EACH_CHAIN {                                                \
-                type sum = sums[i]; /* in an instruction an array stays in memory */                         \
+                type sum = sums[i];                                                                          \
                 step(sum, one);                                                                              \
                 sums[i] = sum;                                                                               \
             }                                                                                                \
