@@ -49,8 +49,8 @@ static void plain_rows(const mq_depthwise *d, size_t from, size_t to, bool bf16)
     for (size_t y = from; y < to; y++)
         for (size_t x = 0; x < w->out_w; x++)
             for (size_t c = 0; c < w->c; c++)
-                put_number(d->out, (y * w->out_w + x) * w->c + c, plain_sum(d, y, x, c, bf16), d->zero,
-                           bf16 ? BF16 : F32);
+                put_number(d->out, ((y - from) * w->out_w + x) * w->c + c, plain_sum(d, y, x, c, bf16),
+                           d->zero, bf16 ? BF16 : F32);
 }
 
 static void plain_f32(const mq_depthwise *d, size_t from, size_t to) {
@@ -125,11 +125,11 @@ typedef void (*depth_tile_fn)(const depth_tile *t);
     UP_TO_8(TILE, name##_tile, features, isa, format)                                                        \
     static void name(const mq_depthwise *d, size_t from, size_t to) {                                        \
         static const depth_tile_fn tiles[TILE_MAX] = {NAMES_UP_TO_8(name##_tile)};                           \
-        for (size_t y = from; y < to; y++) slide(d, y, tiles, BYTES_##format);                               \
+        for (size_t y = from; y < to; y++) slide(d, y, y - from, tiles, BYTES_##format);                     \
     }
 
-/* Row y in tiles of nearly one size; number: bytes of the source's. */
-static void slide(const mq_depthwise *d, size_t y, const depth_tile_fn *set, size_t number) {
+/* Row y in tiles of nearly one size, into row `at`; number: bytes of the source's. */
+static void slide(const mq_depthwise *d, size_t y, size_t at, const depth_tile_fn *set, size_t number) {
     const mq_window *w = &d->window;
     const size_t tiles = (w->w + TILE_MAX - 1) / TILE_MAX, line = w->w * w->c * number;
     depth_tile t = {.pixel = w->c * number,
@@ -144,7 +144,7 @@ static void slide(const mq_depthwise *d, size_t y, const depth_tile_fn *set, siz
     for (size_t i = 0; i < tiles; i++) {
         const size_t x = w->w * i / tiles, end = w->w * (i + 1) / tiles;
         for (size_t k = 0; k < SIDE; k++) t.rows[k] = rows[k] ? rows[k] + x * t.pixel : NULL;
-        t.out = (uint8_t *)d->out + (y * w->w + x) * t.out_pixel;
+        t.out = (uint8_t *)d->out + (at * w->w + x) * t.out_pixel;
         t.first = i == 0;
         t.last = i + 1 == tiles;
         set[end - x - 1](&t);
@@ -160,7 +160,8 @@ static void slide(const mq_depthwise *d, size_t y, const depth_tile_fn *set, siz
         for (size_t pixel = from * w->out_w; pixel < to * w->out_w; pixel++) {                               \
             const size_t at = (pixel / w->out_w * w->w + pixel % w->out_w) * w->stride * w->c;               \
             const uint8_t *a = (const uint8_t *)d->a + at * BYTES_##format;                                  \
-            uint8_t *out = (uint8_t *)d->out + pixel * w->c * (d->zero ? 1 : BYTES_##format);                \
+            uint8_t *out = (uint8_t *)d->out +                                                               \
+                           (pixel - from * w->out_w) * w->c * (d->zero ? 1 : BYTES_##format);                \
             for (size_t i = 0; i < w->c; i += LANES_OF) {                                                    \
                 const size_t c = i + LANES_OF <= w->c ? i : w->c - LANES_OF;                                 \
                 const VEC_##isa x = MAX_##isa(least, GET_##format##_##isa(a + c * BYTES_##format));          \

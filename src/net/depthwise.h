@@ -15,7 +15,7 @@
 typedef struct {
     mq_window window;     /* n is 1 */
     const void *a;        /* [h, w, c] */
-    void *out;            /* [out_h, out_w, c] */
+    void *out;            /* [rows that are computed, out_w, c] */
     const float *weights; /* [kernel, kernel, c], as Keras keeps them */
     const float *zero;    /* [c]: the result is u8, around these; NULL: it has the source's format */
     bool relu;            /* of the source, as it is read */

@@ -1,25 +1,16 @@
 /* lower_infer.c: graph -> program for inference: batch norm folded, ReLU and
- * residual sum done by the convolution before them, separable convolutions in
- * two kernels, layouts as oneDNN likes them. Called by program.c. Invariant: a
- * step stands where the last node it covers stands, so its inputs are ready. */
-#include "net/program_impl.h"
+ * residual sum done by the convolution before them (chains.h), separable
+ * convolutions in two kernels or strip by strip, layouts as oneDNN likes them.
+ * Called by program.c. Invariant: a step stands where the last node it covers
+ * stands, so its inputs are ready. */
+#include "net/chains.h"
+#include "net/strips.h"
 #include "net/tensors.h"
 
 #include "base/mem.h"
 #include "base/par.h"
 
 #include <string.h>
-
-enum { NOT_FOUND = -1 };
-
-/* A convolution and what it absorbs; indexed by the convolution's node. */
-typedef struct {
-    size_t tail; /* the last node covered; the step stands here */
-    const mq_node *norm;
-    bool relu, sum;
-    size_t other;    /* what is summed up, and overwritten by the result */
-    bool relu_first; /* the source's, by a depthwise convolution of our own */
-} chain;
 
 /* The tensor of a node. */
 typedef struct {
@@ -32,129 +23,23 @@ typedef struct {
     const mq_program_plan *plan;
     mq_program *p;
     const mq_graph *graph;
-    size_t nodes, input, output; /* the node that comes in, and the one that is wanted */
-    bool *needed;
-    chain *chains;
-    size_t *head; /* of the chain a node belongs to; itself when to none */
-    value *values;
+    mq_chains chains;
+    value *values;       /* by node */
     mq_dtype dtype;      /* of tensors that are not quantised */
-    bool plain;          /* every tensor lies channels last: int8 */
+    bool bytes;          /* layers are multiplied in 8 bits where the weights are */
+    bool plain;          /* every tensor lies channels last */
     mq_layout **layouts; /* owned, those that no kernel has */
     size_t layout_count, layout_capacity;
     float *scales; /* [the most filters] of the layer in work */
 } lowering;
 
-static bool is_conv(const mq_node *node) {
-    return node->op == MQ_OP_CONV || node->op == MQ_OP_SEPCONV;
-}
-
-static bool reads(const mq_node *node, size_t input) {
-    for (size_t i = 0; i < node->input_count; i++)
-        if (node->inputs[i] == input) return true;
-    return false;
-}
-
-/* The only node that reads this one, or NOT_FOUND. The output is read by the caller too. */
-static ptrdiff_t sole_reader(const lowering *l, size_t node) {
-    ptrdiff_t reader = NOT_FOUND;
-    if (node == l->output) return NOT_FOUND;
-    for (size_t i = node + 1; i < l->nodes; i++) {
-        if (!l->needed[i] || !reads(mq_graph_node(l->graph, i), node)) continue;
-        if (reader != NOT_FOUND) return NOT_FOUND;
-        reader = (ptrdiff_t)i;
-    }
-    return reader;
-}
-
-/* The convolution that does a ReLU as it reads its source, or NOT_FOUND. */
-static ptrdiff_t done_by(const lowering *l, size_t relu) {
-    const ptrdiff_t reader = sole_reader(l, relu);
-    const bool is_relu = mq_graph_node(l->graph, relu)->op == MQ_OP_RELU;
-    return is_relu && reader != NOT_FOUND && l->chains[reader].relu_first ? reader : NOT_FOUND;
-}
-
-/* The last position at which a node's tensor is read. */
-static size_t last_read(const lowering *l, size_t node) {
-    size_t last = node == l->output ? l->nodes : 0;
-    for (size_t i = node + 1; i < l->nodes; i++) {
-        if (!l->needed[i] || !reads(mq_graph_node(l->graph, i), node)) continue;
-        const ptrdiff_t by = done_by(l, i);
-        const size_t head = l->head[by == NOT_FOUND ? i : (size_t)by];
-        const size_t at = is_conv(mq_graph_node(l->graph, head)) ? l->chains[head].tail : i;
-        last = at > last ? at : last;
-    }
-    return last;
-}
-
-/* Nothing below the input. */
-static void find_needed(lowering *l) {
-    l->needed[l->output] = l->needed[l->input] = true;
-    for (size_t i = l->output + 1; i-- > l->input + 1;) {
-        const mq_node *node = mq_graph_node(l->graph, i);
-        for (size_t k = 0; l->needed[i] && k < node->input_count; k++) l->needed[node->inputs[k]] = true;
-    }
-}
-
-/* Lets the chain of head cover the only reader of its tail, if that is of kind op; returns it or NULL. */
-static const mq_node *absorb(lowering *l, size_t head, mq_op_id op) {
-    const ptrdiff_t reader = sole_reader(l, l->chains[head].tail);
-    if (reader == NOT_FOUND || mq_graph_node(l->graph, (size_t)reader)->op != op) return NULL;
-    l->chains[head].tail = (size_t)reader;
-    l->head[reader] = head;
-    return mq_graph_node(l->graph, (size_t)reader);
-}
-
-/* Whether the addition can be done by the chain that ends in operand: result and other operand become one
- * tensor, so nobody may read that one later, and it must not be the caller's. */
-static bool can_sum(const lowering *l, size_t addition, size_t operand, size_t other) {
-    const size_t head = l->head[operand];
-    return operand != other && is_conv(mq_graph_node(l->graph, head)) && l->chains[head].tail == operand &&
-           !l->chains[head].relu && !l->chains[head].sum && sole_reader(l, operand) == (ptrdiff_t)addition &&
-           last_read(l, other) <= addition && other != l->input;
-}
-
-/* Additions from the last to the first: by then it is known how far later chains reach back. */
-static void find_sums(lowering *l) {
-    for (size_t i = l->nodes; i-- > 0;) {
-        const mq_node *node = mq_graph_node(l->graph, i);
-        if (!l->needed[i] || node->op != MQ_OP_ADD) continue;
-        for (size_t k = 0; k < 2; k++) {
-            const size_t operand = node->inputs[k], other = node->inputs[1 - k];
-            if (!can_sum(l, i, operand, other)) continue;
-            chain *c = &l->chains[l->head[operand]];
-            c->sum = true;
-            c->other = other;
-            c->tail = i;
-            l->head[i] = l->head[operand];
-            c->relu = absorb(l, l->head[operand], MQ_OP_RELU) != NULL;
-            break;
-        }
-    }
-}
-
-/* Where the ReLU before a separable convolution is read by nobody else, it is done there. */
-static void find_first_relus(lowering *l) {
-    for (size_t i = 0; l->plain && i < l->nodes; i++) {
-        const ptrdiff_t reader = sole_reader(l, i);
-        if (l->needed[i] && i != l->input && l->head[i] == i &&
-            mq_graph_node(l->graph, i)->op == MQ_OP_RELU && reader != NOT_FOUND &&
-            mq_graph_node(l->graph, (size_t)reader)->op == MQ_OP_SEPCONV)
-            l->chains[reader].relu_first = true;
-    }
-}
-
-/* What every convolution covers. A ReLU is left to what follows it only where nothing before it takes it;
- * that makes its source live longer, so sums, which overwrite what nobody reads any more, come last. */
-static void find_chains(lowering *l) {
-    for (size_t i = 0; i < l->nodes; i++) {
-        l->head[i] = l->needed[i] && l->head[i] ? l->head[i] : i;
-        if (!l->needed[i] || i == l->input || !is_conv(mq_graph_node(l->graph, i))) continue;
-        l->chains[i].tail = i;
-        l->chains[i].norm = absorb(l, i, MQ_OP_BATCH_NORM);
-        l->chains[i].relu = absorb(l, i, MQ_OP_RELU) != NULL;
-    }
-    find_first_relus(l);
-    find_sums(l);
+/* Whether the first half of a separable convolution is a depthwise step of our own: on the way to 8 bits, and
+ * where it is as fast as oneDNN's. */
+static bool has_own_depth(const void *user, const mq_node *node) {
+    const lowering *l = user;
+    if (node->op != MQ_OP_SEPCONV || !l->plain) return false;
+    const mq_window window = mq_node_window(l->graph, node);
+    return l->bytes || mq_depthwise_of(l->dtype, &window) != mq_depthwise_plain(l->dtype);
 }
 
 /* A buffer of the arena, alive from the step that comes next. */
@@ -172,7 +57,8 @@ MQ_MUST_USE static mq_status new_buffer(lowering *l, size_t bytes, size_t *buffe
 MQ_MUST_USE static mq_status add_step(lowering *l, mq_step step) {
     mq_status status = MQ_OK;
     mq_program *p = l->p;
-    const mq_layout *scratch = step.kernel ? mq_kernel_layout(step.kernel, MQ_SLOT_SCRATCH) : NULL;
+    const mq_layout *scratch = step.kernel && !step.rows ? mq_kernel_layout(step.kernel, MQ_SLOT_SCRATCH)
+                                                         : NULL;
     MQ_TRY(mq_grow(l->err, &p->steps, &p->step_capacity, p->step_count + 1, sizeof *p->steps));
     if (scratch) MQ_TRY(new_buffer(l, mq_layout_bytes(scratch), &step.buffers[MQ_SLOT_SCRATCH]));
     for (size_t i = 0; i < MQ_SLOTS; i++)
@@ -234,24 +120,29 @@ static mq_window product_window(const lowering *l, const mq_node *node, bool qua
     return w;
 }
 
-/* That step by a kernel of our own; src becomes its result. */
-MQ_MUST_USE static mq_status emit_depth(lowering *l, size_t head, bool quantised, value *src) {
-    mq_status status = MQ_OK;
+/* That step, by a kernel of our own. */
+static mq_step depth_step(const lowering *l, size_t head, bool quantised) {
     const mq_node *node = mq_graph_node(l->graph, head);
     const mq_window window = depth_window(l, node);
+    return (mq_step){.conv = node,
+                     .name = node->name,
+                     .weights = node->op == MQ_OP_SEPCONV ? MQ_WEIGHTS_DEPTHWISE : MQ_WEIGHTS_SCALE,
+                     .depth = {.run = mq_depthwise_of(l->dtype, &window),
+                               .window = window,
+                               .dtype = l->dtype,
+                               .quantised = quantised,
+                               .relu = l->chains.of[head].relu_first}};
+}
+
+/* src becomes its result. */
+MQ_MUST_USE static mq_status emit_depth(lowering *l, size_t head, bool quantised, value *src) {
+    mq_status status = MQ_OK;
+    mq_step step = depth_step(l, head, quantised);
+    const mq_window *w = &step.depth.window;
     const mq_layout *in = NULL, *out = NULL;
-    mq_step step = {.conv = node,
-                    .name = node->name,
-                    .weights = node->op == MQ_OP_SEPCONV ? MQ_WEIGHTS_DEPTHWISE : MQ_WEIGHTS_SCALE,
-                    .depth = {.run = mq_depthwise_of(l->dtype, &window),
-                              .window = window,
-                              .dtype = l->dtype,
-                              .quantised = quantised,
-                              .relu = l->chains[head].relu_first}};
-    MQ_TRY(plain_layout(l, l->dtype, (mq_shape){window.h, window.w, window.c}, &in));
-    MQ_TRY(plain_layout(l, quantised ? MQ_U8 : l->dtype, (mq_shape){window.out_h, window.out_w, window.c},
-                        &out));
-    MQ_TRY(in_layout(l, node->name, *src, in, &step.buffers[MQ_SLOT_SRC]));
+    MQ_TRY(plain_layout(l, l->dtype, (mq_shape){w->h, w->w, w->c}, &in));
+    MQ_TRY(plain_layout(l, quantised ? MQ_U8 : l->dtype, (mq_shape){w->out_h, w->out_w, w->c}, &out));
+    MQ_TRY(in_layout(l, step.name, *src, in, &step.buffers[MQ_SLOT_SRC]));
     MQ_TRY(new_buffer(l, mq_layout_bytes(out), &step.buffers[MQ_SLOT_DST]));
     *src = (value){step.buffers[MQ_SLOT_DST], out};
     MQ_TRY(add_step(l, step));
@@ -289,37 +180,93 @@ MQ_MUST_USE static mq_status emit_first(lowering *l, const mq_node *node, value 
     return status;
 }
 
-/* The last (or only) convolution of a chain over src; quant NULL: its weights are not in 8 bits. */
+/* The last (or only) convolution of a chain; quant NULL: its weights are not in 8 bits. */
+static mq_step last_step(const lowering *l, size_t head) {
+    const mq_node *node = mq_graph_node(l->graph, head);
+    return (mq_step){.conv = node,
+                     .norm = l->chains.of[head].norm,
+                     .name = mq_graph_node(l->graph, l->chains.of[head].tail)->name,
+                     .weights = node->op == MQ_OP_SEPCONV ? MQ_WEIGHTS_POINTWISE : MQ_WEIGHTS_DENSE};
+}
+
+/* Its kernel; scales are the lowering's, and none but where it is multiplied in 8 bits. */
+static mq_conv_plan last_plan(const lowering *l, size_t head, const mq_quant *quant) {
+    const mq_chain *c = &l->chains.of[head];
+    const mq_node *node = mq_graph_node(l->graph, head);
+    const mq_step step = last_step(l, head);
+    const bool quantised = l->bytes && quant;
+    if (quantised) mq_lower_scales(l->plan, &step, quant, l->scales);
+    return (mq_conv_plan){.window = product_window(l, node, quantised),
+                          .filters = node->filters,
+                          .bias = c->norm || quant,
+                          .sum = c->sum,
+                          .relu = c->relu,
+                          .dtype = l->dtype,
+                          .scales = quantised ? l->scales : NULL};
+}
+
+/* Where every tensor lies channels last: the layouts of a kernel's source and result. */
+MQ_MUST_USE static mq_status plain_ends(lowering *l, mq_conv_plan *plan) {
+    mq_status status = MQ_OK;
+    const mq_window *w = &plan->window;
+    MQ_TRY(plain_layout(l, plan->scales ? MQ_U8 : l->dtype, (mq_shape){w->h, w->w, w->c}, &plan->src));
+    MQ_TRY(plain_layout(l, l->dtype, (mq_shape){w->out_h, w->out_w, plan->filters}, &plan->dst));
+cleanup:
+    return status;
+}
+
 MQ_MUST_USE static mq_status emit_last(lowering *l, size_t head, const mq_quant *quant, value src) {
     mq_status status = MQ_OK;
-    const chain *c = &l->chains[head];
-    const mq_node *node = mq_graph_node(l->graph, head);
-    const bool separable = node->op == MQ_OP_SEPCONV, quantised = l->plain && quant;
-    mq_step step = {.conv = node,
-                    .norm = c->norm,
-                    .name = mq_graph_node(l->graph, c->tail)->name,
-                    .weights = separable ? MQ_WEIGHTS_POINTWISE : MQ_WEIGHTS_DENSE};
-    mq_conv_plan plan = {.window = product_window(l, node, quantised),
-                         .filters = node->filters,
-                         .bias = c->norm || quant,
-                         .sum = c->sum,
-                         .relu = c->relu,
-                         .dtype = l->dtype};
+    const mq_chain *c = &l->chains.of[head];
+    mq_conv_plan plan = last_plan(l, head, quant);
     value dst = c->sum ? l->values[c->other] : (value){0};
-    if (l->plain) {
-        const mq_window *w = &plan.window;
-        MQ_TRY(plain_layout(l, quantised ? MQ_U8 : l->dtype, (mq_shape){w->h, w->w, w->c}, &plan.src));
-        MQ_TRY(plain_layout(l, l->dtype, node->shape, &plan.dst));
-    }
+    if (l->plain) MQ_TRY(plain_ends(l, &plan));
     if (c->sum) plan.dst = dst.layout;
     if (!l->plain && plan.window.kernel == 1 && plan.window.stride > 1) plan.src = src.layout;
-    if (quantised) {
-        mq_lower_scales(l->plan, &step, quant, l->scales);
-        plan.scales = l->scales;
-    }
-    MQ_TRY(emit_conv(l, &plan, step, src, &dst));
+    MQ_TRY(emit_conv(l, &plan, last_step(l, head), src, &dst));
     l->values[c->tail] = dst;
 cleanup:
+    return status;
+}
+
+/* Rows of the strips in which a separable convolution is done; 0: it is not. A layer that might be put in 8
+ * bits is to be seen whole. */
+static size_t strip_rows(const lowering *l, size_t head, bool quantised) {
+    const mq_node *node = mq_graph_node(l->graph, head);
+    const mq_shape made = mq_graph_node(l->graph, node->inputs[0])->shape;
+    const mq_dtype dtype = quantised ? MQ_U8 : l->dtype;
+    if (!has_own_depth(l, node) || l->chains.of[head].sum || (l->bytes && !quantised)) return 0;
+    return mq_strip_rows(dtype, (mq_shape){node->shape.h, node->shape.w, made.c},
+                         made.c * node->filters * mq_dtype_size(dtype));
+}
+
+/* Both halves of a separable convolution over src, strip by strip. */
+MQ_MUST_USE static mq_status emit_strips(lowering *l, size_t head, const mq_quant *quant, size_t rows,
+                                         value src) {
+    mq_status status = MQ_OK;
+    const int threads = mq_par_threads();
+    mq_conv_plan plan = last_plan(l, head, quant);
+    mq_step first = depth_step(l, head, plan.scales != NULL), second = last_step(l, head);
+    const mq_window *w = &first.depth.window;
+    const mq_layout *in = NULL;
+    value dst = {0};
+    MQ_TRY(plain_layout(l, l->dtype, (mq_shape){w->h, w->w, w->c}, &in));
+    MQ_TRY(in_layout(l, second.name, src, in, &second.buffers[MQ_SLOT_SRC]));
+    MQ_TRY(plain_layout(l, l->dtype, second.conv->shape, &dst.layout));
+    MQ_TRY(new_buffer(l, mq_layout_bytes(dst.layout), &dst.buffer));
+    second.buffers[MQ_SLOT_DST] = dst.buffer;
+    first.rows = second.rows = plan.window.h = plan.window.out_h = rows;
+    MQ_TRY(plain_ends(l, &plan));
+    mq_par_set_threads(1);
+    status = mq_kernel_conv(l->err, l->p->dnn, &plan, &second.kernel);
+    mq_par_set_threads(threads);
+    MQ_TRY(status);
+    l->values[l->chains.of[head].tail] = dst;
+    MQ_TRY(add_step(l, first));
+    status = add_step(l, second);
+    second.kernel = NULL;
+cleanup:
+    mq_kernel_free(&second.kernel);
     return status;
 }
 
@@ -329,8 +276,11 @@ MQ_MUST_USE static mq_status lower_chain(lowering *l, size_t head) {
     value src = l->values[node->inputs[0]];
     mq_quant found;
     const mq_quant *quant = mq_quant_find(l->plan->weights, l->plan->prefix, node, &found) ? &found : NULL;
-    if (l->plain && (quant || node->op == MQ_OP_SEPCONV))
-        MQ_TRY(emit_depth(l, head, quant != NULL, &src));
+    const bool quantised = l->bytes && quant;
+    const size_t rows = strip_rows(l, head, quantised);
+    if (rows) return emit_strips(l, head, quant, rows, src);
+    if (quantised || has_own_depth(l, node))
+        MQ_TRY(emit_depth(l, head, quantised, &src));
     else if (node->op == MQ_OP_SEPCONV)
         MQ_TRY(emit_first(l, node, &src));
     MQ_TRY(emit_last(l, head, quant, src));
@@ -386,7 +336,8 @@ MQ_MUST_USE static mq_status lower_node(lowering *l, size_t index) {
     case MQ_OP_RELU:
         MQ_TRY(mq_kernel_relu(l->err, l->p->dnn, src.layout, &kernel));
         return emit_plain(l, index, kernel, src,
-                          src.buffer != MQ_BUFFER_INPUT && last_read(l, node->inputs[0]) == index);
+                          src.buffer != MQ_BUFFER_INPUT &&
+                              mq_chains_last_read(&l->chains, node->inputs[0]) == index);
     case MQ_OP_MAX_POOL:
         window = mq_node_window(l->graph, node);
         MQ_TRY(mq_kernel_pool(l->err, l->p->dnn, MQ_POOL_MAX, &window, src.layout, &kernel));
@@ -416,13 +367,13 @@ MQ_MUST_USE static mq_status lower_input(lowering *l, size_t index) {
 /* The last step: the wanted tensor, channels last and f32, to the caller. */
 MQ_MUST_USE static mq_status lower_output(lowering *l) {
     mq_status status = MQ_OK;
-    const mq_node *node = mq_graph_node(l->graph, l->output);
+    const mq_node *node = mq_graph_node(l->graph, l->chains.output);
     mq_step step = {.name = node->name};
     const mq_layout *plain = NULL;
     l->p->output = node->shape;
     MQ_TRY(plain_layout(l, MQ_F32, node->shape, &plain));
-    MQ_TRY(mq_kernel_reorder(l->err, l->p->dnn, l->values[l->output].layout, plain, &step.kernel));
-    step.buffers[MQ_SLOT_SRC] = l->values[l->output].buffer;
+    MQ_TRY(mq_kernel_reorder(l->err, l->p->dnn, l->values[l->chains.output].layout, plain, &step.kernel));
+    step.buffers[MQ_SLOT_SRC] = l->values[l->chains.output].buffer;
     step.buffers[MQ_SLOT_DST] = MQ_BUFFER_OUTPUT;
     MQ_TRY(add_step(l, step));
 cleanup:
@@ -431,18 +382,19 @@ cleanup:
 
 MQ_MUST_USE static mq_status lower_all(lowering *l) {
     mq_status status = MQ_OK;
+    const mq_chains *c = &l->chains;
     size_t none;
     for (size_t i = 0; i < MQ_BUFFERS_FIXED; i++) MQ_TRY(new_buffer(l, 0, &none));
-    for (size_t i = l->input; i <= l->output; i++) {
-        const size_t head = l->head[i];
-        if (!l->needed[i]) continue;
-        if (i == l->input)
+    for (size_t i = c->input; i <= c->output; i++) {
+        const size_t head = c->head[i];
+        if (!c->needed[i]) continue;
+        if (i == c->input)
             MQ_TRY(lower_input(l, i));
-        else if (head == i && done_by(l, i) != NOT_FOUND)
+        else if (head == i && mq_chains_done_later(c, i))
             l->values[i] = l->values[mq_graph_node(l->graph, i)->inputs[0]];
-        else if (!is_conv(mq_graph_node(l->graph, head)))
+        else if (!mq_chains_is_head(c, head))
             MQ_TRY(lower_node(l, i));
-        else if (l->chains[head].tail == i)
+        else if (c->of[head].tail == i)
             MQ_TRY(lower_chain(l, head));
     }
     MQ_TRY(lower_output(l));
@@ -472,6 +424,7 @@ MQ_MUST_USE static mq_status lower_joint(lowering *l) {
     p->joint = p->step_count == other->step_count && p->buffer_count == other->buffer_count;
     for (size_t i = 0; i < p->step_count && p->joint; i++) p->joint = is_same(&p->steps[i], &other->steps[i]);
     for (size_t i = 0; i < p->step_count && p->joint; i++) {
+        if (p->steps[i].rows) continue; /* for one thread at any time */
         p->steps[i].joint = other->steps[i].kernel;
         other->steps[i].kernel = NULL;
     }
@@ -511,30 +464,28 @@ static size_t most_filters(const mq_graph *graph) {
 
 mq_status mq_lower_infer(mq_err *err, const mq_program_plan *plan, mq_program *p) {
     mq_status status = MQ_OK;
-    lowering l = {.err = err, .plan = plan, .p = p, .dtype = plan->dtype, .plain = plan->dtype == MQ_I8};
-    if (l.plain) l.dtype = mq_dtype_auto();
+    lowering l = {.err = err, .plan = plan, .p = p, .dtype = plan->dtype, .bytes = plan->dtype == MQ_I8};
+    if (l.bytes) l.dtype = mq_dtype_auto();
+    l.plain = l.bytes || strncmp(mq_dnn_isa(), "avx512", 6) == 0; /* as oneDNN has it there, too */
     MQ_TRY(plan->arch->build(err, plan->imgsz, &p->graph));
     l.graph = p->graph;
-    l.nodes = mq_graph_size(l.graph);
-    l.output = l.nodes - 1;
-    MQ_TRY(find_layer(err, plan, l.graph, plan->input, &l.input));
-    MQ_TRY(find_layer(err, plan, l.graph, plan->output, &l.output));
+    l.chains = (mq_chains){.graph = l.graph,
+                           .nodes = mq_graph_size(l.graph),
+                           .output = mq_graph_size(l.graph) - 1,
+                           .takes_relu = has_own_depth,
+                           .user = &l};
+    MQ_TRY(find_layer(err, plan, l.graph, plan->input, &l.chains.input));
+    MQ_TRY(find_layer(err, plan, l.graph, plan->output, &l.chains.output));
     MQ_REQUIRE(plan->batch, err, MQ_USAGE, "a batch of no pictures");
     MQ_TRY(mq_tensors_check(err, l.graph, plan->weights, plan->prefix));
-    MQ_TRY(mq_calloc(err, l.nodes, sizeof *l.needed, "a program", &l.needed));
-    MQ_TRY(mq_calloc(err, l.nodes, sizeof *l.chains, "a program", &l.chains));
-    MQ_TRY(mq_calloc(err, l.nodes, sizeof *l.head, "a program", &l.head));
-    MQ_TRY(mq_calloc(err, l.nodes, sizeof *l.values, "a program", &l.values));
+    MQ_TRY(mq_calloc(err, l.chains.nodes, sizeof *l.values, "a program", &l.values));
     MQ_TRY(mq_calloc(err, most_filters(l.graph), sizeof *l.scales, "a program", &l.scales));
-    find_needed(&l);
-    find_chains(&l);
+    MQ_TRY(mq_chains_find(err, &l.chains));
     MQ_TRY(lower_for_threads(&l));
     MQ_TRY(mq_plan_memory(err, p->buffers, p->buffer_count, &p->arena_bytes));
     mq_lower_places(p);
 cleanup:
-    free(l.needed);
-    free(l.chains);
-    free(l.head);
+    mq_chains_free(&l.chains);
     free(l.values);
     free(l.scales);
     for (size_t i = 0; i < l.layout_count; i++) mq_layout_free(&l.layouts[i]);

@@ -6,7 +6,7 @@
  * A program for one picture at a time gives each step to all threads.
  * Invariant: every step is for one picture, and none sums across threads, so that
  * numbers depend on neither the other pictures nor the threads. */
-#include "net/program_impl.h"
+#include "net/strips.h"
 #include "net/vec.h"
 
 #include "base/clock.h"
@@ -23,7 +23,7 @@ enum { PAGE = 4096 };
 MQ_MUST_USE static mq_status make_call(mq_err *err, const mq_program *p, const mq_worker *w,
                                        const mq_step *step, const mq_kernel *kernel, mq_call **call) {
     mq_status status = MQ_OK;
-    if (!kernel) return MQ_OK;
+    if (!kernel || step->rows) return MQ_OK;
     MQ_TRY(mq_call_create(err, w->dnn, kernel, call));
     for (mq_slot slot = 0; slot < MQ_SLOTS; slot++)
         if (step->buffers[slot] >= MQ_BUFFERS_FIXED)
@@ -55,26 +55,32 @@ static size_t whole_pages(size_t size) {
     return (size + PAGE - 1) / PAGE * PAGE;
 }
 
-/* Weights, then an arena for each worker. */
+/* Weights, then an arena for each worker, then a strip for each hand. */
 MQ_MUST_USE static mq_status take_memory(mq_err *err, const mq_program_plan *plan, mq_program *p) {
     mq_status status = MQ_OK;
     const size_t weights = whole_pages(p->weights_bytes), arena = whole_pages(p->arena_bytes),
-                 size = weights + p->worker_count * arena;
+                 strip = whole_pages(p->strip_bytes), strips = weights + p->worker_count * arena,
+                 size = strips + p->hand_count * strip;
     if (size > plan->room_size) MQ_TRY(mq_alloc_aligned(err, 1, size, "the network", &p->own));
     p->weights = p->own ? p->own : plan->room;
     for (size_t i = 0; i < p->worker_count; i++) p->workers[i].arena = p->weights + weights + i * arena;
+    for (size_t i = 0; i < p->hand_count; i++) p->hands[i].strip = p->weights + strips + i * strip;
 cleanup:
     return status;
 }
 
-/* As many as there are threads, but no more than pictures in a batch. */
+/* As many as there are threads, but no more than pictures in a batch; and hands for all threads. */
 MQ_MUST_USE static mq_status make_workers(mq_err *err, const mq_program_plan *plan, mq_program *p) {
     mq_status status = MQ_OK;
     const size_t threads = (size_t)mq_par_threads();
     p->worker_count = threads < plan->batch ? threads : plan->batch;
+    p->strip_bytes = mq_strips_bytes(p);
+    p->hand_count = p->strip_bytes ? threads : 0;
     MQ_TRY(mq_calloc(err, p->worker_count, sizeof *p->workers, "a program", &p->workers));
+    MQ_TRY(mq_calloc(err, p->hand_count, sizeof *p->hands, "a program", &p->hands));
     MQ_TRY(take_memory(err, plan, p));
     for (size_t i = 0; i < p->worker_count; i++) MQ_TRY(make_worker(err, p, &p->workers[i]));
+    for (size_t i = 0; i < p->hand_count; i++) MQ_TRY(mq_hand_create(err, p, &p->hands[i]));
 cleanup:
     return status;
 }
@@ -125,11 +131,13 @@ void mq_program_free(mq_program **program) {
     mq_program *p = *program;
     if (!p) return;
     for (size_t i = 0; p->workers && i < p->worker_count; i++) free_worker(&p->workers[i], p->step_count);
+    for (size_t i = 0; p->hands && i < p->hand_count; i++) mq_hand_free(p, &p->hands[i]);
     for (size_t i = 0; i < p->step_count; i++) {
         mq_kernel_free(&p->steps[i].kernel);
         mq_kernel_free(&p->steps[i].joint);
     }
     free(p->workers);
+    free(p->hands);
     free(p->steps);
     free(p->buffers);
     free(p->own);
@@ -145,7 +153,7 @@ MQ_MUST_USE static mq_status bind_ends(mq_err *err, const mq_program *p, const m
                                        float *out) {
     mq_status status = MQ_OK;
     for (size_t i = 0; i < p->step_count; i++)
-        for (mq_slot slot = 0; p->steps[i].kernel && slot < MQ_SLOTS; slot++) {
+        for (mq_slot slot = 0; w->calls[i] && slot < MQ_SLOTS; slot++) {
             const size_t buffer = p->steps[i].buffers[slot];
             if (buffer != MQ_BUFFER_INPUT && buffer != MQ_BUFFER_OUTPUT) continue;
             const void *const end = buffer == MQ_BUFFER_INPUT ? (const void *)in : out;
@@ -156,45 +164,66 @@ cleanup:
     return status;
 }
 
+/* Who runs steps, and on what. */
 typedef struct {
-    mq_depthwise_fn run;
-    mq_depthwise args;
-} depth_run;
+    const mq_program *program;
+    const mq_worker *worker; /* whose picture it is */
+    const float *in;         /* the picture; the caller's */
+    bool together;           /* by all threads */
+} turn;
+
+/* Where a step reads its source and writes its result. Buffers of the arena only; a caller's picture goes
+ * through a reorder first, unless it is wanted as it is. */
+static const void *source_of(const turn *t, const mq_step *step) {
+    const size_t buffer = step->buffers[MQ_SLOT_SRC];
+    return buffer == MQ_BUFFER_INPUT ? (const void *)t->in
+                                     : t->worker->arena + t->program->buffers[buffer].offset;
+}
+
+static uint8_t *result_of(const turn *t, const mq_step *step) {
+    return t->worker->arena + t->program->buffers[step->buffers[MQ_SLOT_DST]].offset;
+}
+
+/* A depthwise step in work. */
+typedef struct {
+    const turn *turn;
+    const mq_step *step;
+} depth_state;
 
 static void depth_rows(void *ctx, size_t begin, size_t end) {
-    const depth_run *r = ctx;
-    r->run(&r->args, begin, end);
+    const depth_state *s = ctx;
+    const mq_depth_step *depth = &s->step->depth;
+    const size_t number = depth->quantised ? 1 : mq_dtype_size(depth->dtype),
+                 row = depth->window.out_w * depth->window.c * number;
+    mq_depth_run(s->turn->program, s->step, source_of(s->turn, s->step), begin, end,
+                 result_of(s->turn, s->step) + begin * row);
 }
 
-/* Buffers of the arena only; a caller's picture goes through a reorder first, unless it is wanted as it is.
- */
-static const void *source_of(const mq_program *p, const mq_worker *w, const mq_step *step, const float *in) {
-    const size_t buffer = step->buffers[MQ_SLOT_SRC];
-    return buffer == MQ_BUFFER_INPUT ? (const void *)in : w->arena + p->buffers[buffer].offset;
+/* A part of the pair that the step belongs to. */
+MQ_MUST_USE static mq_status run_strips(mq_err *err, const turn *t, const mq_step *step,
+                                        mq_strips_part part) {
+    const mq_program *p = t->program;
+    const mq_step *second = step->kernel ? step : step + 1;
+    const mq_strips strips = {.program = p,
+                              .step = second,
+                              .hand = t->together ? NULL : &p->hands[t->worker - p->workers],
+                              .part = part,
+                              .source = source_of(t, second),
+                              .result = result_of(t, second)};
+    return mq_strips_run(err, &strips);
 }
 
-static void run_depth(const mq_program *p, const mq_worker *w, const mq_step *step, const float *in,
-                      bool together) {
-    const mq_depth_step *depth = &step->depth;
-    depth_run r = {.run = depth->run,
-                   .args = {.window = depth->window,
-                            .a = source_of(p, w, step, in),
-                            .out = w->arena + p->buffers[step->buffers[MQ_SLOT_DST]].offset,
-                            .weights = (const float *)(const void *)(p->weights + step->weights_at),
-                            .relu = depth->relu}};
-    if (depth->quantised) r.args.zero = (const float *)(const void *)(p->weights + step->bias_at);
-    if (together)
-        mq_parallel_for(depth->window.out_h, depth_rows, &r);
+/* Of a pair the second step does both. */
+MQ_MUST_USE static mq_status run_step(mq_err *err, const turn *t, size_t i) {
+    const mq_worker *w = t->worker;
+    const mq_step *step = &t->program->steps[i];
+    depth_state state = {t, step};
+    if (step->rows) return step->kernel ? run_strips(err, t, step, MQ_STRIPS_BOTH) : MQ_OK;
+    if (step->kernel) return mq_call_run(err, w->dnn, t->together && w->joint[i] ? w->joint[i] : w->calls[i]);
+    if (t->together)
+        mq_parallel_for(step->depth.window.out_h, depth_rows, &state);
     else
-        depth_rows(&r, 0, depth->window.out_h);
-}
-
-/* together: by all threads. */
-MQ_MUST_USE static mq_status run_step(mq_err *err, const mq_program *p, const mq_worker *w, size_t i,
-                                      const float *in, bool together) {
-    if (p->steps[i].kernel)
-        return mq_call_run(err, w->dnn, together && w->joint[i] ? w->joint[i] : w->calls[i]);
-    run_depth(p, w, &p->steps[i], in, together);
+        depth_rows(&state, 0, step->depth.window.out_h);
     return MQ_OK;
 }
 
@@ -215,10 +244,10 @@ typedef struct {
 /* The worker's picture from the step on to which it has come. */
 MQ_MUST_USE static mq_status go_on(mq_err *err, run_state *run, mq_worker *w, bool together) {
     const mq_program *p = run->program;
-    const float *const in = run->in + w->item * p->in_size;
-    mq_status status = bind_ends(err, p, w, in, run->out + w->item * result_size(p));
+    const turn t = {p, w, run->in + w->item * p->in_size, together};
+    mq_status status = bind_ends(err, p, w, t.in, run->out + w->item * result_size(p));
     for (; w->step < p->step_count && status == MQ_OK && (together || !run->idle); w->step++)
-        status = run_step(err, p, w, w->step, in, together);
+        status = run_step(err, &t, w->step);
     return status;
 }
 
@@ -256,7 +285,8 @@ cleanup:
     return status;
 }
 
-static mq_work depth_work(const mq_step *step) {
+static mq_work work_of(const mq_step *step) {
+    if (step->kernel) return step->rows ? mq_strips_work(step) : mq_kernel_work(step->kernel);
     const mq_window *w = &step->depth.window;
     const double in = (double)(w->h * w->w * w->c), out = (double)(w->out_h * w->out_w * w->c);
     const double weights = (double)(w->kernel * w->kernel * w->c),
@@ -269,26 +299,29 @@ static mq_work depth_work(const mq_step *step) {
 mq_status mq_program_profile(mq_err *err, mq_program *p, size_t reps, mq_measure_visit visit, void *user) {
     mq_status status = MQ_OK;
     static const char *const kinds[] = {"rest", "forward", "depthwise forward", "forward", "rest"};
+    const double threads = p->shared ? mq_par_threads() : 1;
     mq_worker *w = p->workers;
     float *in = NULL, *out = NULL;
     MQ_TRY(mq_calloc(err, p->in_size, sizeof *in, "a picture", &in));
     MQ_TRY(mq_calloc(err, result_size(p), sizeof *out, "features", &out));
     begin(w, 0); /* so that what the steps read is there */
     MQ_TRY(go_on(err, &(run_state){.program = p, .in = in, .out = out}, w, p->shared));
+    const turn t = {p, w, in, p->shared};
     for (size_t i = 0; i < p->step_count; i++) {
+        const mq_step *step = &p->steps[i];
         double best = 0.0;
         for (size_t r = 0; r < reps; r++) {
             const double start = mq_seconds();
-            MQ_TRY(run_step(err, p, w, i, in, p->shared));
+            MQ_TRY(step->rows ? run_strips(err, &t, step, step->kernel ? MQ_STRIPS_PRODUCTS : MQ_STRIPS_DEPTH)
+                              : run_step(err, &t, i));
             const double took = mq_seconds() - start;
             if (r == 0 || took < best) best = took;
         }
-        const mq_step *step = &p->steps[i];
         visit(user, &(mq_measure){.layer = step->name,
                                   .what = kinds[step->weights],
                                   .kernel = step->kernel ? mq_kernel_name(step->kernel) : "own",
-                                  .work = step->kernel ? mq_kernel_work(step->kernel) : depth_work(step),
-                                  .seconds = best});
+                                  .work = work_of(step),
+                                  .seconds = threads * best});
     }
 cleanup:
     free(in);
@@ -340,6 +373,7 @@ mq_status mq_program_observe(mq_err *err, mq_program *p, const float *pixels, mq
                              void *user) {
     mq_status status = MQ_OK;
     const observer o = {p, p->workers, visit, user};
+    const turn t = {p, p->workers, pixels, p->shared};
     float *out = NULL;
     MQ_TRY(mq_calloc(err, result_size(p), sizeof *out, "features", &out));
     MQ_TRY(bind_ends(err, p, o.worker, pixels, out));
@@ -347,7 +381,7 @@ mq_status mq_program_observe(mq_err *err, mq_program *p, const float *pixels, mq
         const mq_step *step = &p->steps[i];
         const seen_tensor seen = seen_at(p, step);
         if (seen.pixels && seen.before) MQ_TRY(show(err, &o, step, &seen));
-        MQ_TRY(run_step(err, p, o.worker, i, pixels, p->shared));
+        MQ_TRY(run_step(err, &t, i));
         if (seen.pixels && !seen.before) MQ_TRY(show(err, &o, step, &seen));
     }
 cleanup:
@@ -364,7 +398,7 @@ size_t mq_program_params(const mq_program *program) {
 }
 
 size_t mq_program_memory(const mq_program *p) {
-    return p->own ? p->weights_bytes + p->worker_count * p->arena_bytes : 0;
+    return p->own ? p->weights_bytes + p->worker_count * p->arena_bytes + p->hand_count * p->strip_bytes : 0;
 }
 
 const char *mq_program_key(const mq_program *program) {

@@ -20,8 +20,8 @@ typedef enum {
     MQ_WEIGHTS_SCALE /* of the channels of what is made u8 */
 } mq_weights_kind;
 
-/* A depthwise convolution of our own, as part of a quantised layer or one that might become one; or one of
- * single pixels, which makes another convolution's source u8. */
+/* A depthwise convolution of our own, before a product; or one of single pixels, which makes another
+ * convolution's source u8. */
 typedef struct {
     mq_depthwise_fn run;
     mq_window window;
@@ -38,6 +38,7 @@ typedef struct {
     mq_weights_kind weights;
     const mq_node *conv, *norm;            /* norm is folded in; NULL: none. Borrowed from the graph */
     size_t weights_at, bias_at, scales_at; /* offsets in the program's weights */
+    size_t rows;                           /* of a strip (strips.h); 0: the step does whole pictures */
     const char *name;                      /* of the node it ends with; borrowed from the graph */
 } mq_step;
 
@@ -49,6 +50,13 @@ typedef struct {
     uint8_t *arena;    /* the program's */
     size_t item, step; /* the picture it took last, and how far it came with that */
 } mq_worker;
+
+/* What one thread needs to do strips. */
+typedef struct {
+    mq_dnn *dnn;
+    mq_call **calls; /* one for each step that is the second of a pair */
+    uint8_t *strip;  /* a strip's depthwise result, then scratch; the program's */
+} mq_hand;
 
 struct mq_program {
     mq_graph *graph; /* owned: names of steps */
@@ -62,6 +70,8 @@ struct mq_program {
     size_t weights_bytes, arena_bytes; /* arena_bytes: of one worker */
     mq_worker *workers;
     size_t worker_count;
+    mq_hand *hands; /* one for each thread, where there are strips; the first are the workers' */
+    size_t hand_count, strip_bytes;
     bool shared;     /* all threads work on one picture */
     bool joint;      /* or may go on with it at any step */
     size_t in_size;  /* numbers of one picture */

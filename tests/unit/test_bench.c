@@ -2,6 +2,7 @@
  * it. */
 #include "unit/nets.h"
 
+#include "base/par.h"
 #include "net/peak.h"
 #include "net/program.h"
 #include "net/seeded.h"
@@ -10,7 +11,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { SIDE = 75, BATCH = 10 };
+enum { SIDE = 75, LARGE = 187, BATCH = 10 };
 
 /* Multiplies and adds of a layer's products over one picture. */
 static double flops_of(const mq_graph *graph, const mq_node *node) {
@@ -89,15 +90,39 @@ static void check_measures(const mq_bench_plan *plan, const mq_bench *b) {
 static const mq_bench_plan quarter_plan = {
     .size = sizeof quarter_plan, .arch = &quarter_arch, .prefix = "", .imgsz = SIDE, .batch = BATCH};
 
+/* On pictures of either size: large ones go through the first blocks in strips. */
 static void test_inference(void **state) {
     (void)state;
+    for (uint32_t side = SIDE; side <= LARGE; side += LARGE - SIDE) {
+        mq_arch arch = quarter_arch;
+        mq_bench_plan plan = quarter_plan;
+        mq_bench bench;
+        double lowest;
+        arch.imgsz = plan.imgsz = side;
+        plan.arch = &arch;
+        run(&plan, &bench);
+        check_measures(&plan, &bench);
+        near(bench.picture.flops, count_flops(&arch, NULL, &lowest), 1e-9);
+        near(bench.limit_img_s, bench.peak_flops / bench.picture.flops, 1e-9);
+        mq_bench_free(&bench);
+    }
+}
+
+/* Layers take the time of all threads that work on one picture. */
+static void test_threads(void **state) {
+    (void)state;
+    mq_bench_plan plan = quarter_plan;
     mq_bench bench;
-    double lowest;
-    run(&quarter_plan, &bench);
-    check_measures(&quarter_plan, &bench);
-    near(bench.picture.flops, count_flops(&quarter_arch, NULL, &lowest), 1e-9);
-    near(bench.limit_img_s, bench.peak_flops / bench.picture.flops, 1e-9);
+    double sum = 0;
+    plan.batch = 1;
+    plan.imgsz = LARGE;
+    mq_par_set_threads(2);
+    run(&plan, &bench);
+    for (size_t i = 0; i < bench.layer_count; i++)
+        sum += bench.layers[i].seconds / (double)bench.layer_pictures;
+    if (sum < 1.2 * bench.seconds[0]) fail_msg("%g s of layers, %g of a picture", sum, bench.seconds[0]);
     mq_bench_free(&bench);
+    mq_par_set_threads(0);
 }
 
 static void check_training(const char *first, bool statistics) {
@@ -181,7 +206,7 @@ static void test_peak(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_inference), cmocka_unit_test(test_training), cmocka_unit_test(test_xception),
-        cmocka_unit_test(test_refusals),  cmocka_unit_test(test_peak),
+        cmocka_unit_test(test_refusals),  cmocka_unit_test(test_peak),     cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

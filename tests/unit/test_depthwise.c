@@ -55,14 +55,16 @@ static void drop(memory *m) {
     free(m->source), free(m->out), free(m->weights), free(m->zero);
 }
 
+/* In two parts, the second of which begins behind the rows of the first. */
 static void run(const example *e, const memory *m, mq_depthwise_fn fn, size_t cut) {
-    const mq_depthwise d = {.window = e->window,
-                            .a = m->source,
-                            .out = m->out,
-                            .weights = m->weights,
-                            .zero = e->bytes ? m->zero : NULL,
-                            .relu = e->relu};
+    mq_depthwise d = {.window = e->window,
+                      .a = m->source,
+                      .out = m->out,
+                      .weights = m->weights,
+                      .zero = e->bytes ? m->zero : NULL,
+                      .relu = e->relu};
     fn(&d, 0, cut);
+    d.out = (uint8_t *)m->out + cut * e->window.out_w * e->window.c * m->size;
     fn(&d, cut, e->window.out_h);
 }
 

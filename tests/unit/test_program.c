@@ -7,6 +7,7 @@
 #include "golden/xception.h"
 #include "net/program.h"
 #include "net/seeded.h"
+#include "net/strips.h"
 #include "net/zoo.h"
 #include "unit/ref_ops.h"
 
@@ -288,6 +289,29 @@ static void test_places(void **state) {
     mq_bundle_free(&weights);
 }
 
+/* Rows of strips: those that fit, that divide the height, and that are worth a product. */
+static void test_strips(void **state) {
+    (void)state;
+    static const struct {
+        mq_dtype dtype;
+        mq_shape made;
+        size_t kernel, rows;
+    } cases[] = {
+        {MQ_F32, {147, 147, 64}, 32 << 10, 3},
+        {MQ_BF16, {147, 147, 64}, 16 << 10, 3},
+        {MQ_U8, {147, 147, 64}, 8 << 10, 7},
+        {MQ_F32, {147, 147, 128}, 64 << 10, 1},
+        {MQ_F32, {255, 255, 256}, 256 << 10, 1},      /* a row is larger than a strip */
+        {MQ_F32, {147, 147, 64}, (512 << 10) + 4, 0}, /* the kernel is too large */
+        {MQ_U8, {37, 37, 64}, 8 << 10, 0},            /* all is one strip */
+        {MQ_F32, {37, 37, 256}, 256 << 10, 0},        /* few pixels: 37 is a prime */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const size_t rows = mq_strip_rows(cases[i].dtype, cases[i].made, cases[i].kernel);
+        if (rows != cases[i].rows) fail_msg("case %zu: %zu rows", i, rows);
+    }
+}
+
 /* ---- what cannot be ---- */
 
 static void expect(mq_program_plan plan, mq_status code, const char *text) {
@@ -325,8 +349,8 @@ static void test_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_loops),       cmocka_unit_test(test_keras),    cmocka_unit_test(test_places),
-        cmocka_unit_test(test_one_picture), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_loops),       cmocka_unit_test(test_keras),  cmocka_unit_test(test_places),
+        cmocka_unit_test(test_one_picture), cmocka_unit_test(test_strips), cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
