@@ -108,6 +108,38 @@ static void test_inference(void **state) {
     }
 }
 
+/* A depthwise half with a window that no kernel of our own has. */
+static mq_status wide(mq_err *err, uint32_t side, mq_graph **graph) {
+    static const mq_node nodes[] = {
+        {.op = MQ_OP_INPUT, .name = "in"},
+        {.op = MQ_OP_CONV, .name = "a", .filters = 32, .kernel = 3, .stride = 2},
+        {.op = MQ_OP_SEPCONV, .name = "b", .filters = 48, .kernel = 5, .stride = 1, .same = true},
+        {.op = MQ_OP_GLOBAL_AVG_POOL, .name = "pool"},
+    };
+    mq_status status = mq_graph_create(err, graph);
+    for (size_t i = 0, at = 0; i < sizeof nodes / sizeof *nodes && status == MQ_OK; i++) {
+        mq_node node = nodes[i];
+        node.block = "block1";
+        node.inputs[0] = at;
+        node.input_count = i > 0;
+        if (!i) node.shape = (mq_shape){side, side, 3};
+        status = mq_graph_add(err, *graph, &node, &at);
+    }
+    return status;
+}
+
+static void test_wide(void **state) {
+    (void)state;
+    const mq_arch arch = {.name = "wide", .imgsz = SIDE, .imgsz_min = SIDE, .features = 48, .build = wide};
+    mq_bench_plan plan = quarter_plan;
+    mq_bench bench;
+    double lowest;
+    plan.arch = &arch;
+    run(&plan, &bench);
+    near(bench.picture.flops, count_flops(&arch, NULL, &lowest), 1e-9);
+    mq_bench_free(&bench);
+}
+
 /* Layers take the time of all threads that work on one picture. */
 static void test_threads(void **state) {
     (void)state;
@@ -207,6 +239,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_inference), cmocka_unit_test(test_training), cmocka_unit_test(test_xception),
         cmocka_unit_test(test_refusals),  cmocka_unit_test(test_peak),     cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_wide),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
