@@ -1,8 +1,8 @@
 /* lower_weights.c: a program's weights: batch norm folded into the convolution
- * before it, converted, and laid out as each kernel wants. Called by
- * lower_infer.c. Owns nothing. Invariant: folding is done in double, so that
- * f32 results stay within rounding of the unfolded network. Threads take whole
- * steps: they meet only once, at the end. */
+ * before it, converted, and laid out as each kernel wants. Called by program.c,
+ * lower_infer.c and strips.c. Owns nothing. Invariant: folding is done in
+ * double, so that f32 results stay within rounding of the unfolded network.
+ * Threads take whole steps: they meet only once, at the end. */
 #include "net/keras_order.h"
 #include "net/program_impl.h"
 #include "net/tensors.h"
@@ -186,6 +186,15 @@ void mq_lower_places(mq_program *p) {
         step->scales_at = take(&at, bytes.scales);
     }
     p->weights_bytes = at;
+}
+
+mq_status mq_lower_bind(mq_err *err, const mq_program *p, const mq_step *step, mq_call *call) {
+    mq_status status = MQ_OK;
+    MQ_TRY(mq_call_bind(err, call, MQ_SLOT_WEIGHTS, p->weights + step->weights_at));
+    MQ_TRY(mq_call_bind(err, call, MQ_SLOT_BIAS, p->weights + step->bias_at));
+    MQ_TRY(mq_call_bind(err, call, MQ_SLOT_SCALES, p->weights + step->scales_at));
+cleanup:
+    return status;
 }
 
 /* Numbers in the largest kernel, and the most filters. */

@@ -28,10 +28,7 @@ MQ_MUST_USE static mq_status make_call(mq_err *err, const mq_program *p, const m
     for (mq_slot slot = 0; slot < MQ_SLOTS; slot++)
         if (step->buffers[slot] >= MQ_BUFFERS_FIXED)
             MQ_TRY(mq_call_bind(err, *call, slot, w->arena + p->buffers[step->buffers[slot]].offset));
-    if (step->weights == MQ_WEIGHTS_NONE) return MQ_OK;
-    MQ_TRY(mq_call_bind(err, *call, MQ_SLOT_WEIGHTS, p->weights + step->weights_at));
-    MQ_TRY(mq_call_bind(err, *call, MQ_SLOT_BIAS, p->weights + step->bias_at));
-    MQ_TRY(mq_call_bind(err, *call, MQ_SLOT_SCALES, p->weights + step->scales_at));
+    if (step->weights != MQ_WEIGHTS_NONE) MQ_TRY(mq_lower_bind(err, p, step, *call));
 cleanup:
     return status;
 }

@@ -90,6 +90,10 @@ void mq_lower_scales(const mq_program_plan *plan, const mq_step *step, const mq_
 /* Gives the weights, biases and scales of all steps their places in one block of program->weights_bytes. */
 void mq_lower_places(mq_program *program);
 
+/* Says to a call of a step's kernel where its weights lie. */
+MQ_MUST_USE mq_status mq_lower_bind(mq_err *err, const mq_program *program, const mq_step *step,
+                                    mq_call *call);
+
 /* Folds, converts and lays out the weights of every step into program->weights. */
 MQ_MUST_USE mq_status mq_lower_weights(mq_err *err, const mq_program_plan *plan, mq_program *program);
 

@@ -44,9 +44,7 @@ MQ_MUST_USE static mq_status make_call(mq_err *err, const mq_program *p, const m
     MQ_TRY(mq_call_create(err, hand->dnn, step->kernel, call));
     MQ_TRY(mq_call_bind(err, *call, MQ_SLOT_SRC, hand->strip));
     MQ_TRY(mq_call_bind(err, *call, MQ_SLOT_SCRATCH, hand->strip + slot_bytes(step, MQ_SLOT_SRC)));
-    MQ_TRY(mq_call_bind(err, *call, MQ_SLOT_WEIGHTS, p->weights + step->weights_at));
-    MQ_TRY(mq_call_bind(err, *call, MQ_SLOT_BIAS, p->weights + step->bias_at));
-    MQ_TRY(mq_call_bind(err, *call, MQ_SLOT_SCALES, p->weights + step->scales_at));
+    MQ_TRY(mq_lower_bind(err, p, step, *call));
 cleanup:
     return status;
 }
