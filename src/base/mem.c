@@ -38,7 +38,7 @@ mq_status mq_alloc_aligned(mq_err *err, size_t count, size_t size, const char *w
 
 void mq_release_pages(void *memory, size_t size) {
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = (uintptr_t)memory,
-                    begin = (first + page - 1) / page * page, end = (first + size) / page * page;
+                    begin = mq_round_up(first, page), end = (first + size) / page * page;
     if (begin < end) madvise((uint8_t *)memory + (begin - first), end - begin, MADV_DONTNEED);
 }
 

@@ -16,6 +16,16 @@ static inline bool mq_add(size_t a, size_t b, size_t *sum) {
     return !__builtin_add_overflow(a, b, sum);
 }
 
+/* count / size, rounded up. */
+static inline size_t mq_ceil_div(size_t count, size_t size) {
+    return (count + size - 1) / size;
+}
+
+/* The least multiple of size that is no less than count. */
+static inline size_t mq_round_up(size_t count, size_t size) {
+    return mq_ceil_div(count, size) * size;
+}
+
 /* count x size zeroed bytes, at least one, in *memory (void ** in disguise); the caller's, for free(). */
 MQ_MUST_USE mq_status mq_calloc(mq_err *err, size_t count, size_t size, const char *what, void *memory);
 

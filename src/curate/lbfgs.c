@@ -43,7 +43,7 @@ static void sum_chunks(void *ctx, size_t begin, size_t end) {
 }
 
 static size_t chunks_of(size_t count) {
-    return (count + CHUNK - 1) / CHUNK;
+    return mq_ceil_div(count, CHUNK);
 }
 
 static double dot(const search *s, const float *a, const float *b) {

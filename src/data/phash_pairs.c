@@ -262,8 +262,7 @@ mq_status mq_phash_narrow(mq_err *err, const mq_phash_plan *plan, size_t few, un
     mq_status status = MQ_OK;
     mq_phash *hashes = NULL;
     mq_near_list list = {0};
-    const size_t step = (plan->count + SAMPLE - 1) / SAMPLE,
-                 count = step ? (plan->count + step - 1) / step : 0;
+    const size_t step = mq_ceil_div(plan->count, SAMPLE), count = step ? mq_ceil_div(plan->count, step) : 0;
     mq_phash_plan sample = *plan;
     *distance = plan->distance;
     MQ_TRY(mq_calloc(err, count, sizeof *hashes, "fingerprints", &hashes));

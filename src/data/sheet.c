@@ -28,7 +28,7 @@ static mq_status lay_out(mq_err *err, const mq_recipe *recipe, const float *pixe
                          mq_pixels *sheet) {
     mq_status status = MQ_OK;
     const size_t size = recipe->imgsz, cell = size + GAP;
-    const size_t columns = count < COLUMNS ? count : COLUMNS, lines = (count + columns - 1) / columns;
+    const size_t columns = count < COLUMNS ? count : COLUMNS, lines = mq_ceil_div(count, columns);
     const size_t width = columns * cell + GAP, height = lines * cell + GAP;
     size_t bytes = 0;
     MQ_REQUIRE(width <= MQ_SIDE_MAX && height <= MQ_SIDE_MAX && mq_mul(width * 3, height, &bytes), err,

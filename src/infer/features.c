@@ -47,7 +47,7 @@ static size_t chunk_bytes(size_t views, size_t row) {
 uint64_t mq_features_bytes(const mq_features_plan *plan) {
     const uint64_t views = (uint64_t)plan->count * views_of(plan), most = most_of(plan);
     const uint64_t row = plan->width * mq_dtype_size(plan->dtype);
-    return views * (WORD + row) + (views + most - 1) / most * 2 * WORD;
+    return views * (WORD + row) + mq_ceil_div(views, most) * 2 * WORD;
 }
 
 mq_status mq_features_folder(mq_err *err, char **path) {

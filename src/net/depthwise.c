@@ -8,6 +8,8 @@
 #include "net/simd.h"
 #include "net/vec.h"
 
+#include "base/mem.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -131,7 +133,7 @@ typedef void (*depth_tile_fn)(const depth_tile *t);
 /* Row y in tiles of nearly one size, into row `at`; number: bytes of the source's. */
 static void slide(const mq_depthwise *d, size_t y, size_t at, const depth_tile_fn *set, size_t number) {
     const mq_window *w = &d->window;
-    const size_t tiles = (w->w + TILE_MAX - 1) / TILE_MAX, line = w->w * w->c * number;
+    const size_t tiles = mq_ceil_div(w->w, TILE_MAX), line = w->w * w->c * number;
     depth_tile t = {.pixel = w->c * number,
                     .out_pixel = w->c * (d->zero ? 1 : number),
                     .channels = w->c,

@@ -116,6 +116,11 @@ const char *mq_dnn_isa(void) {
     return "portable";
 }
 
+void mq_dnn_numbers(mq_dtype dtype, char text[MQ_NUMBERS_SIZE]) {
+    snprintf(text, MQ_NUMBERS_SIZE, "%s engine %d onednn %s %s", mq_dtype_name(dtype), (int)MQ_ENGINE,
+             mq_dnn_version(), mq_dnn_isa());
+}
+
 MQ_MUST_USE static mq_status layout_new(mq_err *err, mq_layout **layout) {
     return mq_calloc(err, 1, sizeof **layout, "a layout", layout);
 }

@@ -379,7 +379,7 @@ MQ_MUST_USE static mq_status thinned_kernel(mq_err *err, const mq_dnn *dnn, cons
     mq_kernel *k = NULL;
     MQ_TRY(mq_calloc(err, 1, sizeof *k, "a kernel", &k));
     MQ_TRY(inner_kernel(err, dnn, p, block, &k->inner));
-    k->thin = (mq_thin){.planes = (w->c + block - 1) / block,
+    k->thin = (mq_thin){.planes = mq_ceil_div(w->c, block),
                         .h = w->h,
                         .w = w->w,
                         .pixel = block * mq_dtype_size(mq_layout_dtype(p->src)),

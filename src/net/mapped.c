@@ -10,6 +10,8 @@
 #include "net/simd.h"
 #include "net/vec.h"
 
+#include "base/mem.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -392,7 +394,7 @@ static void back_strip(strip *s) {
 
 /* All strips, of nearly one width; out: forward. */
 static void run(const mq_mapped_kernels *kernels, const mq_mapped *m, const mq_mapped_back *back, void *out) {
-    const size_t w = m->window.w, most = RING / kernels->block - 2, cuts = (w + most - 1) / most;
+    const size_t w = m->window.w, most = RING / kernels->block - 2, cuts = mq_ceil_div(w, most);
     strip s = {.m = m, .back = back, .kernels = kernels, .space = m->scratch};
     s.line = w * m->window.c * kernels->number;
     for (size_t i = 0; i < cuts; i++)

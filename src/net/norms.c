@@ -14,13 +14,9 @@
 enum { ARRAYS = 10 };
 static const float MOMENTUM = 0.99f; /* Keras' default, which every network here uses */
 
-static size_t padded(size_t channels) {
-    return (channels + MQ_ROWS_PAD - 1) / MQ_ROWS_PAD * MQ_ROWS_PAD;
-}
-
 mq_status mq_norm_create(mq_err *err, size_t batch, mq_norm *n) {
     mq_status status = MQ_OK;
-    const size_t size = padded(n->channels);
+    const size_t size = mq_round_up(n->channels, MQ_ROWS_PAD);
     float **const arrays[ARRAYS] = {&n->gamma,   &n->beta,  &n->moving_mean, &n->moving_variance, &n->mean,
                                     &n->inverse, &n->scale, &n->shift,       &n->mean_grad,       &n->factor};
     MQ_TRY(mq_calloc(err, ARRAYS * size, sizeof *n->gamma, "a batch norm", &n->gamma));

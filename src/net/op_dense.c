@@ -4,6 +4,7 @@
 #include "net/dnn.h"
 #include "net/ops.h"
 
+#include "base/mem.h"
 #include "base/par.h"
 
 #include <string.h>
@@ -83,7 +84,7 @@ static void panels(void *ctx, size_t begin, size_t end) {
 
 void mq_dense_forward(float *y, const float *x, const float *w, const float *b, mq_dense_shape shape) {
     product p = {y, x, w, b, shape.n, shape.in, shape.out};
-    mq_parallel_for((shape.out + PANEL - 1) / PANEL, panels, &p);
+    mq_parallel_for(mq_ceil_div(shape.out, PANEL), panels, &p);
 }
 
 typedef struct {

@@ -9,6 +9,8 @@
 #include "net/program.h"
 #include "net/simd.h"
 
+#include "base/mem.h"
+
 #include <string.h>
 
 /* A tile of sums is ROWS by up to COLUMNS; DEPTH words of both panels stay in the first cache (3 and 18 kB).
@@ -118,24 +120,20 @@ TILE(bf16_512, WITH("avx512f,avx512bf16"), 512, DOT_512, ROWS, 3)
 static const tile_set set_bf16_512 = {{bf16_512_1, bf16_512_2, bf16_512_3}, 3, 16, pack_bf16};
 #endif
 
-static size_t blocks_of(size_t count, size_t size) {
-    return (count + size - 1) / size;
-}
-
 static size_t rows_of(const mq_window *w) {
     return w->kernel * w->kernel * w->c;
 }
 
 size_t mq_outer_parts(const mq_window *window) {
-    return blocks_of(rows_of(window), ROWS);
+    return mq_ceil_div(rows_of(window), ROWS);
 }
 
 static size_t source_words(const mq_window *window, size_t parts) {
-    return (blocks_of(mq_outer_parts(window), parts)) * SOURCE_PANEL;
+    return (mq_ceil_div(mq_outer_parts(window), parts)) * SOURCE_PANEL;
 }
 
 size_t mq_outer_scratch(const mq_window *window, size_t filters, size_t parts) {
-    return (source_words(window, parts) + blocks_of(filters, COLUMNS) * GRADIENT_PANEL) * sizeof(uint32_t);
+    return (source_words(window, parts) + mq_ceil_div(filters, COLUMNS) * GRADIENT_PANEL) * sizeof(uint32_t);
 }
 
 /* The rows of sum from first to last, in panels of both tensors; in_word: pixels in a word. */
@@ -317,7 +315,7 @@ static void multiply_panel(const job *j, size_t column, size_t depth, bool first
                       .sum = j->o->sum + row * filters + c,
                       .rows = j->last - row < ROWS ? j->last - row : ROWS,
                       .columns = end - c < most ? end - c : most};
-            const size_t vectors = blocks_of(e.columns, set->lanes);
+            const size_t vectors = mq_ceil_div(e.columns, set->lanes);
             e.tile = set->tiles[vectors - 1];
             if (e.rows == ROWS && e.columns == vectors * set->lanes)
                 e.tile(e.source, e.gradient, depth, e.sum, filters, first);
@@ -339,7 +337,7 @@ static void run_part(const mq_outer *o, const tile_set *set, size_t in_word, siz
     j.gradient = j.source + source_words(&o->window, parts);
     memset(j.source, 0, mq_outer_scratch(&o->window, o->filters, parts));
     for (size_t number = 0; number < pixels; number += DEPTH * in_word) {
-        const size_t left = blocks_of(pixels - number, in_word), depth = left < DEPTH ? left : DEPTH;
+        const size_t left = mq_ceil_div(pixels - number, in_word), depth = left < DEPTH ? left : DEPTH;
         pack(&j, number, depth);
         for (size_t column = 0; column < o->filters; column += COLUMNS)
             multiply_panel(&j, column, depth, number == 0 && !o->add);

@@ -10,6 +10,8 @@
 #include "net/simd.h"
 #include "net/thin.h"
 
+#include "base/mem.h"
+
 #include <string.h>
 
 enum { BLOCKS = 3, FINER = 4, FINER_PACKED = 2 };
@@ -136,10 +138,6 @@ size_t mq_outer_blocks_size(const mq_outer_blocks *blocks) {
     return blocks->block;
 }
 
-static size_t pieces_of(size_t count, size_t size) {
-    return (count + size - 1) / size;
-}
-
 /* The rows of sum from first to last, of the blocks of filters from begin to end. */
 typedef struct {
     const mq_outer *o;
@@ -210,8 +208,8 @@ static void gather_block(const job *j, const stretch *s, size_t picture, size_t 
         if (tap_y >= w->h) continue;
         /* Columns of the source and those left of it, of which the window sees every stride'th. */
         const size_t begin = x * w->stride + tap_x, all = w->left + w->w,
-                     skipped = begin < w->left ? pieces_of(w->left - begin, w->stride) : 0,
-                     end = begin < all ? least(pieces_of(all - begin, w->stride), n) : 0;
+                     skipped = begin < w->left ? mq_ceil_div(w->left - begin, w->stride) : 0,
+                     end = begin < all ? least(mq_ceil_div(all - begin, w->stride), n) : 0;
         if (skipped >= end) continue;
         const uint8_t *source = plane(j, picture, row % w->c, block) +
                                 (tap_y * w->w + begin + skipped * w->stride - w->left) * bytes;
@@ -262,7 +260,7 @@ static void pack(const job *j, const stretch *s) {
 
 /* Groups of blocks that are one tile wide. */
 static size_t groups_of(const job *j) {
-    return pieces_of(j->end - j->begin, BLOCKS);
+    return mq_ceil_div(j->end - j->begin, BLOCKS);
 }
 
 static size_t group_begin(const job *j, size_t group) {
@@ -271,14 +269,14 @@ static size_t group_begin(const job *j, size_t group) {
 
 /* Has so many words of `next` come in while s goes by. */
 static fetch fetch_of(const job *j, const stretch *s, const uint8_t *from, size_t words, size_t picture) {
-    return (fetch){from, pieces_of(words * j->b->block * sizeof(float), s->words), picture};
+    return (fetch){from, mq_ceil_div(words * j->b->block * sizeof(float), s->words), picture};
 }
 
 /* The share of this row of blocks of what all rows have to fetch of a group's gradient. */
 static fetch gradient_ahead(const job *j, const stretch *s, const stretch *next, size_t group, size_t row) {
     const size_t begin = group_begin(j, group), blocks = group_begin(j, group + 1) - begin,
-                 rows = pieces_of(j->last - j->first, j->b->block), block = row * blocks / rows,
-                 top = pieces_of(block * rows, blocks), bottom = pieces_of((block + 1) * rows, blocks),
+                 rows = mq_ceil_div(j->last - j->first, j->b->block), block = row * blocks / rows,
+                 top = mq_ceil_div(block * rows, blocks), bottom = mq_ceil_div((block + 1) * rows, blocks),
                  first = next->words * (row - top) / (bottom - top),
                  end = next->words * (row + 1 - top) / (bottom - top);
     return fetch_of(j, s,
@@ -338,7 +336,7 @@ bool mq_outer_blocks_suits(const mq_outer_blocks *blocks, const mq_window *w) {
 }
 
 size_t mq_outer_blocks_parts(const mq_outer_blocks *blocks, const mq_window *window) {
-    return pieces_of(rows_of(window), blocks->block);
+    return mq_ceil_div(rows_of(window), blocks->block);
 }
 
 size_t mq_outer_blocks_worth(const mq_outer_blocks *blocks, size_t threads) {
@@ -347,11 +345,11 @@ size_t mq_outer_blocks_worth(const mq_outer_blocks *blocks, size_t threads) {
 
 /* Panels of a part's source, and of the gradient. */
 static size_t source_panels(const mq_outer_blocks *b, const mq_window *w, size_t parts) {
-    return is_packed(b, w) ? pieces_of(mq_outer_blocks_parts(b, w), parts) : 0;
+    return is_packed(b, w) ? mq_ceil_div(mq_outer_blocks_parts(b, w), parts) : 0;
 }
 
 static size_t gradient_panels(const mq_outer_blocks *b, size_t filters, size_t across) {
-    return b->pair ? pieces_of(pieces_of(filters, b->block), across) : 0;
+    return b->pair ? mq_ceil_div(mq_ceil_div(filters, b->block), across) : 0;
 }
 
 /* Parts side by side: all in all they read the least where they are about as many as one below the other. */
@@ -373,7 +371,7 @@ size_t mq_outer_blocks_scratch(const mq_outer_blocks *b, const mq_window *window
 static job job_of(const mq_outer_blocks *b, const mq_outer *o, size_t part, size_t parts) {
     const mq_window *w = &o->window;
     float *const scratch = o->scratch;
-    const size_t panels = mq_outer_blocks_parts(b, w), blocks = pieces_of(o->filters, b->block);
+    const size_t panels = mq_outer_blocks_parts(b, w), blocks = mq_ceil_div(o->filters, b->block);
     const size_t across = across_of(b, o->filters, parts), down = parts / across, y = part / across,
                  x = part % across;
     job j = {.o = o,
@@ -402,9 +400,9 @@ static cutting cutting_of(const mq_outer_blocks *b, const mq_window *w) {
     const size_t pixels = w->out_h * w->out_w;
     /* A stretch of a gathered or plain source goes on in the next row of pixels. */
     const size_t whole = is_gathered(w) || is_plain(w) ? pixels : w->out_w,
-                 words = pieces_of(whole, sizeof(float) / b->number), cuts = pieces_of(words, b->depth),
-                 runs = pixels / whole, together = least(w->n, b->depth / pieces_of(words, cuts));
-    return (cutting){whole, words, cuts, runs, together, pieces_of(w->n, together) * runs * cuts};
+                 words = mq_ceil_div(whole, sizeof(float) / b->number), cuts = mq_ceil_div(words, b->depth),
+                 runs = pixels / whole, together = least(w->n, b->depth / mq_ceil_div(words, cuts));
+    return (cutting){whole, words, cuts, runs, together, mq_ceil_div(w->n, together) * runs * cuts};
 }
 
 static stretch stretch_at(const job *j, const cutting *c, size_t i) {
@@ -412,7 +410,7 @@ static stretch stretch_at(const job *j, const cutting *c, size_t i) {
                  in_word = sizeof(float) / j->b->number, begin = c->words * cut / c->cuts * in_word,
                  end = least(c->words * (cut + 1) / c->cuts * in_word, c->whole);
     return (stretch){picture, least(c->together, j->o->window.n - picture), run % c->runs * c->whole + begin,
-                     end - begin, pieces_of(end - begin, in_word)};
+                     end - begin, mq_ceil_div(end - begin, in_word)};
 }
 
 void mq_outer_blocks_run(const mq_outer_blocks *b, const mq_outer *o, size_t part, size_t parts) {

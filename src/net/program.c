@@ -14,7 +14,6 @@
 #include "base/par.h"
 
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 
 enum { PAGE = 4096 };
@@ -48,15 +47,11 @@ cleanup:
     return status;
 }
 
-static size_t whole_pages(size_t size) {
-    return (size + PAGE - 1) / PAGE * PAGE;
-}
-
 /* Weights, then an arena for each worker, then a strip for each hand. */
 MQ_MUST_USE static mq_status take_memory(mq_err *err, const mq_program_plan *plan, mq_program *p) {
     mq_status status = MQ_OK;
-    const size_t weights = whole_pages(p->weights_bytes), arena = whole_pages(p->arena_bytes),
-                 strip = whole_pages(p->strip_bytes), strips = weights + p->worker_count * arena,
+    const size_t weights = mq_round_up(p->weights_bytes, PAGE), arena = mq_round_up(p->arena_bytes, PAGE),
+                 strip = mq_round_up(p->strip_bytes, PAGE), strips = weights + p->worker_count * arena,
                  size = strips + p->hand_count * strip;
     if (size > plan->room_size) MQ_TRY(mq_alloc_aligned(err, 1, size, "the network", &p->own));
     p->weights = p->own ? p->own : plan->room;
@@ -102,8 +97,7 @@ mq_status mq_program_create(mq_err *err, const mq_program_plan *plan, mq_program
     p->shared = plan->batch == 1;
     MQ_TRY(make_workers(err, plan, p));
     MQ_TRY(mq_lower_weights(err, plan, p));
-    snprintf(p->key, sizeof p->key, "infer %s onednn %s %s", mq_dtype_name(plan->dtype), mq_dnn_version(),
-             mq_dnn_isa());
+    mq_dnn_numbers(plan->dtype, p->key);
     *program = p;
     p = NULL;
 cleanup:

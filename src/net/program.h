@@ -48,8 +48,7 @@ size_t mq_program_params(const mq_program *program);
 /* Bytes the program holds of its own: weights and arenas, unless they lie in the plan's room. */
 size_t mq_program_memory(const mq_program *program);
 
-/* A text that changes whenever the numbers may: dtype, ISA, library version; threads never do. For cache
- * keys. Borrowed. */
+/* Of the program's format: see mq_dnn_numbers. For cache keys; threads change nothing. Borrowed. */
 const char *mq_program_key(const mq_program *program);
 
 /* Measures each kernel on a grey picture, in one thread; the best of reps runs counts. */
@@ -71,5 +70,13 @@ bool mq_dnn_has_int8(void);
 /* oneDNN's version ("2.6.3") and instruction set ("avx512_core_bf16"); static. */
 const char *mq_dnn_version(void);
 const char *mq_dnn_isa(void);
+
+/* Raised whenever a network's numbers may come out in other bits than those of the marque before: tensors in
+ * caches are computed again then, and a run goes on from an older checkpoint only with --allow-inexact. */
+enum { MQ_ENGINE = 2, MQ_NUMBERS_SIZE = 96 };
+
+/* What may change the numbers beside weights, pictures and, of a training, threads:
+ * "f32 engine 2 onednn 2.6.3 avx512_core". */
+void mq_dnn_numbers(mq_dtype dtype, char text[MQ_NUMBERS_SIZE]);
 
 #endif

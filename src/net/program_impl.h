@@ -76,7 +76,7 @@ struct mq_program {
     bool joint;      /* or may go on with it at any step */
     size_t in_size;  /* numbers of one picture */
     mq_shape output; /* of one result */
-    char key[192];
+    char key[MQ_NUMBERS_SIZE];
     char *prefix; /* owned */
 };
 

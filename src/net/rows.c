@@ -4,6 +4,8 @@
 
 #include "net/vec.h"
 
+#include "base/mem.h"
+
 /* FEW pixels are read side by side, so that memory is still read in order; a tensor of no more than a
  * vector's channels is read in order anyway. */
 enum { FEW = 4, BLOCK = 64, PANEL = 1024 };
@@ -108,7 +110,7 @@ typedef struct {
 
 /* Empties it, from channel first on of so many. */
 BODY void begin(panel_sums *panel, size_t first, size_t channels) {
-    const size_t whole = (least(channels - first, PANEL) + LANES - 1) / LANES * LANES;
+    const size_t whole = mq_round_up(least(channels - first, PANEL), LANES);
     panel->first = first;
     for (size_t i = 0; i < 2; i++) memset(panel->s[i], 0, whole * sizeof *panel->s[i]);
 }

@@ -24,7 +24,7 @@ static bool is_second(const mq_step *step) {
 
 static size_t slot_bytes(const mq_step *step, mq_slot slot) {
     const mq_layout *layout = mq_kernel_layout(step->kernel, slot);
-    return layout ? (mq_layout_bytes(layout) + LINE - 1) / LINE * LINE : 0;
+    return layout ? mq_round_up(mq_layout_bytes(layout), LINE) : 0;
 }
 
 size_t mq_strips_bytes(const mq_program *p) {

@@ -16,6 +16,8 @@
 #include "net/trainable.h"
 #include "net/windows.h"
 
+#include "base/mem.h"
+
 enum { MQ_NONE = SIZE_MAX };
 
 /* How often a buffer or a loop's work exists. A part is a share of one gradient of weights, over all
@@ -175,8 +177,7 @@ static inline size_t mq_train_block(const mq_trainable *t, size_t channels) {
 /* So many channels with those that fill the last block. These have zeros for weights, scale and shift, so
  * that all that is computed of them is zero. */
 static inline size_t mq_train_padded(const mq_trainable *t, size_t channels) {
-    const size_t block = mq_train_block(t, channels);
-    return (channels + block - 1) / block * block;
+    return mq_round_up(channels, mq_train_block(t, channels));
 }
 
 /* Steps from `first` on that a picture takes block by block: they only go through channels, as many of them.

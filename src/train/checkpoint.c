@@ -272,11 +272,10 @@ mq_status mq_checkpoint_open(mq_err *err, const mq_checkpoint_place *place, bool
                *environment = mq_bundle_meta(c->bundle, keys[2]);
     MQ_REQUIRE(strcmp(config, place->config) == 0, err, MQ_BAD_DATA,
                "%s: made with other settings or other data than the run's config.json says", path);
-    MQ_REQUIRE(
-        inexact || strcmp(environment, place->environment) == 0, err, MQ_BAD_DATA,
-        "%s: made with other threads, processor or library (%s, here %s), so the numbers would differ; "
-        "--allow-inexact goes on all the same",
-        path, environment, place->environment);
+    MQ_REQUIRE(inexact || strcmp(environment, place->environment) == 0, err, MQ_BAD_DATA,
+               "%s: made with other threads, processor, library or version of marque (%s, here %s), so the "
+               "numbers would differ; --allow-inexact goes on all the same",
+               path, environment, place->environment);
     *checkpoint = c;
     c = NULL;
 cleanup:

@@ -28,7 +28,7 @@ typedef struct {
 typedef struct {
     const char *folder;      /* RUN/checkpoints; the run is locked by the caller */
     const char *config;      /* digest of what must not change between checkpoint and resume */
-    const char *environment; /* what may change the numbers: see mq_program_key */
+    const char *environment; /* what may change the numbers: see mq_dnn_numbers */
     size_t keep;             /* checkpoints kept, at least 1 */
 } mq_checkpoint_place;
 

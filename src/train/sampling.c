@@ -64,7 +64,7 @@ cleanup:
 }
 
 static size_t count_blocks(const mq_sampling *s) {
-    return (s->plan.count + MQ_SAMPLE_BLOCK - 1) / MQ_SAMPLE_BLOCK;
+    return mq_ceil_div(s->plan.count, MQ_SAMPLE_BLOCK);
 }
 
 mq_status mq_sampling_create(mq_err *err, const mq_sampling_plan *plan, mq_sampling **sampling) {

@@ -110,14 +110,15 @@ static void tell_skipped(void *user, mq_split split, size_t index, const char *w
 mq_status mq_session_open(mq_err *err, const mq_train_plan *plan, mq_session *s) {
     mq_status status = MQ_OK;
     const size_t classes = mq_dataset_classes(plan->dataset);
+    char numbers[MQ_NUMBERS_SIZE];
     s->plan = plan;
     s->resumed = s->checkpointed = mq_seconds();
     s->validation = plan->parts->val_count;
     s->count = plan->parts->train_count;
     MQ_REQUIRE(s->count, err, MQ_BAD_DATA, "%s: no pictures to train on", mq_dataset_folder(plan->dataset));
     /* The network's numbers do not depend on the threads, but the sums of the classifier's gradients may. */
-    MQ_TRY(mq_format(err, &s->environment, "%s onednn %s %s, %d threads", mq_dtype_name(plan->dtype),
-                     mq_dnn_version(), mq_dnn_isa(), mq_par_threads()));
+    mq_dnn_numbers(plan->dtype, numbers);
+    MQ_TRY(mq_format(err, &s->environment, "%s, %d threads", numbers, mq_par_threads()));
     MQ_TRY(mq_run_path(err, plan->run, "checkpoints", &s->checkpoints));
     MQ_TRY(mq_head_create(err, plan->head, plan->arch->features, classes, &s->head));
     MQ_TRY(mq_head_trainer_create(err, s->head, plan->batch, &s->trainer));

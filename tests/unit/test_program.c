@@ -11,6 +11,7 @@
 #include "net/zoo.h"
 #include "unit/ref_ops.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static bool has_bf16(void) {
@@ -289,6 +290,29 @@ static void test_places(void **state) {
     mq_bundle_free(&weights);
 }
 
+/* A program's key tells all that its numbers depend on: what an older marque made must not pass for its own.
+ */
+static void test_key(void **state) {
+    (void)state;
+    mq_err err = {0};
+    mq_bundle *weights = seeded(&quarter_arch, 75);
+    mq_program *program = NULL;
+    const mq_program_plan plan = {.size = sizeof plan,
+                                  .arch = &quarter_arch,
+                                  .weights = weights,
+                                  .prefix = "",
+                                  .imgsz = 75,
+                                  .batch = 1,
+                                  .dtype = MQ_F32};
+    char wanted[MQ_NUMBERS_SIZE];
+    snprintf(wanted, sizeof wanted, "f32 engine %d onednn %s %s", (int)MQ_ENGINE, mq_dnn_version(),
+             mq_dnn_isa());
+    assert_ok(err, mq_program_create(&err, &plan, &program));
+    assert_string_equal(mq_program_key(program), wanted);
+    mq_program_free(&program);
+    mq_bundle_free(&weights);
+}
+
 /* Rows of strips: those that fit, that divide the height, and that are worth a product. */
 static void test_strips(void **state) {
     (void)state;
@@ -349,8 +373,9 @@ static void test_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_loops),       cmocka_unit_test(test_keras),  cmocka_unit_test(test_places),
-        cmocka_unit_test(test_one_picture), cmocka_unit_test(test_strips), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_loops),       cmocka_unit_test(test_keras), cmocka_unit_test(test_places),
+        cmocka_unit_test(test_one_picture), cmocka_unit_test(test_key),   cmocka_unit_test(test_strips),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
