@@ -102,18 +102,18 @@ def unit_programs():
     return found
 
 
-def run_units(report, folder, label, wanted, env=None, timeout=600):
-    """Runs the unit programs wanted(name, network, golden) picks. Those of the network use every core, but not all the time."""
-    report.add(run_all([(f"{name}{label}", [folder / "tests" / name], env, timeout)
-                         for name, network, golden in unit_programs() if wanted(name, network, golden)]))
+# A stage hands over all its jobs at once: between two lists of them a core would have nothing to do.
+def unit_jobs(folder, label, wanted, env=None, timeout=600):
+    """The unit programs wanted(name, network, golden) picks. Those of the network use every core, but not all the time."""
+    return [(f"{name}{label}", [folder / "tests" / name], env, timeout)
+            for name, network, golden in unit_programs() if wanted(name, network, golden)]
 
 
-def run_scripts(report, folder, where, label="", env=None, python=PYTHON, timeout=900):
-    """Runs tests/WHERE/test_*.py against the programs in folder."""
+def script_jobs(folder, where, label="", env=None, python=PYTHON, timeout=900, pattern="test_*.py"):
+    """tests/WHERE/PATTERN against the programs in folder."""
     env = dict(env or {}, MARQUE_BIN=str(folder / "marque"))
-    jobs = [(f"{where}/{path.name}{label}", [python, path], env, timeout)
-            for path in sorted((ROOT / "tests" / where).glob("test_*.py"))]
-    report.add(run_all(jobs, 1 if where == "install" else 2))
+    return [(f"{where}/{path.name}{label}", [python, path], env, timeout)
+            for path in sorted((ROOT / "tests" / where).glob(pattern))]
 
 
 def stage_style(report, build):
@@ -128,29 +128,30 @@ def stage_unit(report, build):
     folder = build.get("release")
     if not folder:
         return
-    run_units(report, folder, "", lambda name, network, golden: not golden)
+    jobs = unit_jobs(folder, "", lambda name, network, golden: not golden)
     wider = " avx512f " in Path("/proc/cpuinfo").read_text()  # else AVX2 is what they ran on already
     for isa in ("AVX2", "SSE41") if wider else ("SSE41",):
-        run_units(report, folder, f" on {isa}", lambda name, network, golden: network, {"ONEDNN_MAX_CPU_ISA": isa})
+        jobs += unit_jobs(folder, f" on {isa}", lambda name, network, golden: network, {"ONEDNN_MAX_CPU_ISA": isa})
+    report.add(run_all(jobs))
 
 
 def stage_golden(report, build):
     folder = build.get("release")
     if folder:
-        run_units(report, folder, "", lambda name, network, golden: golden)
+        report.add(run_all(unit_jobs(folder, "", lambda name, network, golden: golden)))
 
 
 def stage_cli(report, build):
     folder = build.get("release")
     if folder:
-        run_scripts(report, folder, "cli")
+        report.add(run_all(script_jobs(folder, "cli")))
 
 
 def stage_asan(report, build):
     folder = build.get("asan")
     if folder:
-        run_units(report, folder, " (asan)", lambda name, network, golden: True, ASAN, 900)
-        run_scripts(report, folder, "cli", " (asan)", ASAN)
+        report.add(run_all(unit_jobs(folder, " (asan)", lambda name, network, golden: True, ASAN, 900) +
+                           script_jobs(folder, "cli", " (asan)", ASAN)))
 
 
 def stage_fuzz(report, build):
@@ -162,7 +163,7 @@ def stage_fuzz(report, build):
 def stage_tsan(report, build):
     folder = build.get("tsan")
     if folder:
-        run_units(report, folder, " (tsan)", lambda name, network, golden: name in THREADED, TSAN, 900)
+        report.add(run_all(unit_jobs(folder, " (tsan)", lambda name, network, golden: name in THREADED, TSAN, 900)))
 
 
 def stage_mutants(report, build):
@@ -174,7 +175,7 @@ def real_stage(where, timeout):
     def run(report, build):
         folder = build.get("release")
         if folder and report.step("the weights", [ROOT / "scripts/fetch-weights"]):
-            run_scripts(report, folder, where, timeout=timeout)
+            report.add(run_all(script_jobs(folder, where, timeout=timeout), 1 if where == "install" else 2))
     return run
 
 
@@ -201,12 +202,13 @@ def stage_oracle(report, build):
     python = oracle_python(report)
     if not folder or not python or not report.step("the weights", [ROOT / "scripts/fetch-weights"]):
         return
-    env = {"MARQUE_BIN": str(folder / "marque"), "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
-    report.add(run_all([(f"oracle/{path.name}", [python, path], env, 900) for path in sorted((ROOT / "tests/oracle").glob("*.py"))]))
+    env = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
+    jobs = script_jobs(folder, "oracle", env=env, python=python, pattern="*.py")
     # The environment also holds oneDNN 3.2, whose interface differs from Debian's 2.6.
     other = build.get("release", f"-DMARQUE_DNNL_ROOT={ORACLE}", name="onednn3")
     if other:
-        run_units(report, other, " on oneDNN 3.2", lambda name, network, golden: network)
+        jobs += unit_jobs(other, " on oneDNN 3.2", lambda name, network, golden: network)
+    report.add(run_all(jobs))
 
 
 STAGES = {

@@ -14,11 +14,19 @@
 enum { SIDE = 75, PICTURES = 6, NUMBERS = SIDE * SIDE * 3, FEATURES = 512 };
 static const char *layer_name = "block5_sepconv2";
 
-static double errors[64];
+enum { LAYERS = 39 };
+
+/* What the tests share, as it takes seconds. */
+static struct {
+    mq_bundle *weights, *bytes; /* a network, and the same with all layers in 8 bits */
+    float *pictures;
+    double errors[LAYERS];
+} shared;
 
 static mq_status note(mq_err *err, void *user, const mq_calibrated *layer, size_t index, size_t count) {
-    (void)err, (void)user;
-    assert_int_equal(count, 39);
+    (void)err;
+    double *errors = user;
+    assert_int_equal(count, LAYERS);
     errors[index] = layer->error;
     return MQ_OK;
 }
@@ -44,21 +52,22 @@ static mq_bundle *join(const mq_bundle *weights, const mq_calibration *calibrati
     return joined;
 }
 
-static mq_bundle *quantise(const mq_bundle *weights, const float *pictures, double most, const char *path) {
+/* The shared network with those layers in 8 bits that lose no more; errors of all. */
+static mq_bundle *quantise(double most, double *errors, const char *path) {
     mq_err err = {0};
     mq_calibration *calibration = NULL;
     const mq_calibration_plan plan = {.size = sizeof plan,
                                       .arch = &quarter_arch,
-                                      .weights = weights,
+                                      .weights = shared.weights,
                                       .prefix = "",
                                       .imgsz = SIDE,
                                       .pictures = PICTURES,
                                       .seed = 1};
     assert_ok(err, mq_calibration_create(&err, &plan, &calibration));
     for (size_t i = 0; i < PICTURES; i++)
-        assert_ok(err, mq_calibration_add(&err, calibration, pictures + i * NUMBERS));
-    assert_ok(err, mq_calibration_fit(&err, calibration, most, note, NULL));
-    mq_bundle *joined = join(weights, calibration, path);
+        assert_ok(err, mq_calibration_add(&err, calibration, shared.pictures + i * NUMBERS));
+    assert_ok(err, mq_calibration_fit(&err, calibration, most, note, errors));
+    mq_bundle *joined = join(shared.weights, calibration, path);
     mq_calibration_free(&calibration);
     return joined;
 }
@@ -107,12 +116,11 @@ static double relative(const float *a, const float *b) {
 /* The whole network in 8 bits stays near f32; without the numbers of the calibration it would not. */
 static void test_network(void **state) {
     (void)state;
-    mq_bundle *weights = seeded(&quarter_arch, SIDE);
-    float *pictures = draws(3, PICTURES * NUMBERS);
-    mq_bundle *bytes = quantise(weights, pictures, 1.0, "quant.safetensors");
+    const mq_bundle *weights = shared.weights, *bytes = shared.bytes;
+    const float *pictures = shared.pictures;
     float *exact = features(weights, MQ_F32, 2, pictures), *widened = features(bytes, MQ_F32, 2, pictures);
     float *plain = features(weights, MQ_I8, 2, pictures);
-    for (size_t i = 0; i < 39; i++) assert_true(errors[i] > 0 && errors[i] < 2e-3);
+    for (size_t i = 0; i < LAYERS; i++) assert_true(shared.errors[i] > 0 && shared.errors[i] < 2e-3);
     assert_true(relative(widened, exact) < 0.04);
     assert_true(relative(plain, exact) < (mq_dtype_auto() == MQ_BF16 ? 0.03 : 1e-5));
     if (mq_dnn_has_int8()) {
@@ -124,31 +132,22 @@ static void test_network(void **state) {
     } else {
         refuse(bytes, MQ_I8, MQ_UNAVAILABLE, "has no vnni; use --dtype f32");
     }
-    free(exact), free(widened), free(plain), free(pictures);
-    mq_bundle_free(&bytes);
-    mq_bundle_free(&weights);
-    remove("quant.safetensors");
+    free(exact), free(widened), free(plain);
 }
 
 /* A layer that would lose more stays in numbers. */
 static void test_kept(void **state) {
     (void)state;
-    mq_bundle *weights = seeded(&quarter_arch, SIDE);
-    float *pictures = draws(3, PICTURES * NUMBERS);
-    mq_bundle *all = quantise(weights, pictures, 1.0, "quant-all.safetensors");
-    double least = errors[0];
-    for (size_t i = 1; i < 39; i++) least = fmin(least, errors[i]);
-    mq_bundle *one = quantise(weights, pictures, least, "quant-one.safetensors");
+    const mq_bundle *all = shared.bytes;
+    double least = shared.errors[0], errors[LAYERS];
+    for (size_t i = 1; i < LAYERS; i++) least = fmin(least, shared.errors[i]);
+    mq_bundle *one = quantise(least, errors, "quant-one.safetensors");
     size_t layers[2] = {0};
     for (size_t i = 0; i < mq_bundle_count(all); i++) layers[0] += mq_bundle_at(all, i)->dtype == MQ_I8;
     for (size_t i = 0; i < mq_bundle_count(one); i++) layers[1] += mq_bundle_at(one, i)->dtype == MQ_I8;
-    assert_int_equal(layers[0], 39);
+    assert_int_equal(layers[0], LAYERS);
     assert_int_equal(layers[1], 1);
-    free(pictures);
     mq_bundle_free(&one);
-    mq_bundle_free(&all);
-    mq_bundle_free(&weights);
-    remove("quant-all.safetensors");
     remove("quant-one.safetensors");
 }
 
@@ -180,9 +179,7 @@ static void refuse_changed(const mq_bundle *weights, const char *tensor, const m
 
 static void test_refusals(void **state) {
     (void)state;
-    mq_bundle *weights = seeded(&quarter_arch, SIDE);
-    float *pictures = draws(3, PICTURES * NUMBERS);
-    mq_bundle *bytes = quantise(weights, pictures, 1.0, "quant-good.safetensors");
+    const mq_bundle *bytes = shared.bytes;
     char name[96];
     snprintf(name, sizeof name, "%s/input_scale", layer_name);
     const mq_tensor *scale = mq_bundle_find(bytes, name);
@@ -212,10 +209,7 @@ static void test_refusals(void **state) {
     refuse_changed(bytes, "kernel", &kernel, "the layer block1_conv1 cannot be in 8 bits");
     layer_name = "block1_conv2";
     refuse_changed(bytes, "kernel_scale", NULL, "block1_conv2 needs 16 numbers in kernel_scale");
-    free(numbers), free(pictures);
-    mq_bundle_free(&bytes);
-    mq_bundle_free(&weights);
-    remove("quant-good.safetensors");
+    free(numbers);
 }
 
 /* Which layers can be in 8 bits, and where the kernel of those lies. */
@@ -251,6 +245,22 @@ static void test_windows(void **state) {
     }
 }
 
+static int make_shared(void **state) {
+    (void)state;
+    shared.weights = seeded(&quarter_arch, SIDE);
+    shared.pictures = draws(3, PICTURES * NUMBERS);
+    shared.bytes = quantise(1.0, shared.errors, "quant.safetensors");
+    return 0;
+}
+
+static int drop_shared(void **state) {
+    (void)state;
+    free(shared.pictures);
+    mq_bundle_free(&shared.bytes);
+    mq_bundle_free(&shared.weights);
+    return remove("quant.safetensors");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_windows),
@@ -261,7 +271,7 @@ int main(void) {
     char folder[] =
         "/tmp/marque-quant-XXXXXX"; /* for the files; what a failed test leaves is in nobody's way */
     if (!mkdtemp(folder) || chdir(folder) != 0) return 1;
-    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    const int failed = cmocka_run_group_tests(tests, make_shared, drop_shared);
     rmdir(folder);
     return failed;
 }
