@@ -3,6 +3,7 @@
 #include "unit/sets.h"
 
 #include "data/loader.h"
+#include "unit/temporary.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -10,7 +11,7 @@
 enum { SIDE = 320, PICTURES = 10, CALLS = 64, GAP = 256 << 10 };
 
 typedef struct {
-    char folder[64]; /* made for one test, with pictures/ and set/ below */
+    char folder[PLACE]; /* made for one test, with pictures/ and set/ below */
     mq_dataset *dataset;
     mq_recipe recipe;
 } fixture;
@@ -51,8 +52,7 @@ static int make_set(void **state) {
     fixture *f = NULL;
     char path[256];
     assert_ok(err, mq_calloc(&err, 1, sizeof *f, "a fixture", &f));
-    strcpy(f->folder, "/tmp/marque-ahead-XXXXXX");
-    assert_non_null(mkdtemp(f->folder));
+    assert_true(temporary_folder(f->folder));
     for (uint32_t i = 0; i < PICTURES; i++) {
         snprintf(path, sizeof path, "%s/pictures/class %u", f->folder, i % 2);
         assert_ok(err, mq_make_folder(&err, path));

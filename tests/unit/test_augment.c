@@ -4,6 +4,7 @@
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/rng.h"
+#include "unit/temporary.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -85,11 +86,9 @@ static void test_wrong_words(void **state) {
 static void test_file(void **state) {
     (void)state;
     mq_err err = {0};
-    char path[] = "/tmp/marque-policy-XXXXXX";
+    char path[PLACE];
     static const char GOOD[] = "# mild\nreference\n rotate=5 # to either side\n\nblur@0.2,noise\n";
-    const int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    close(fd);
+    assert_true(temporary_file(path));
     assert_ok(err, mq_file_write(&err, path, GOOD, strlen(GOOD)));
     mq_augment *augment = policy(path);
     assert_string_equal(mq_augment_text(augment), "hflip@0.5,rotate=5@1,blur=1@0.2,noise=0.05@0.5");

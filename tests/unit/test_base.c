@@ -10,6 +10,7 @@
 #include "base/recipe.h"
 #include "base/rng.h"
 #include "base/text.h"
+#include "unit/temporary.h"
 
 #include <stdatomic.h>
 #include <unistd.h>
@@ -178,8 +179,8 @@ static void test_recipe(void **state) {
 static void test_files(void **state) {
     (void)state;
     mq_err err = {0};
-    char folder[] = "/tmp/marque-test-XXXXXX";
-    assert_non_null(mkdtemp(folder));
+    char folder[PLACE];
+    assert_true(temporary_folder(folder));
     char *path = NULL;
     assert_int_equal(mq_path_join(&err, folder, "a/b", &path), MQ_OK);
     assert_int_equal(mq_make_folder(&err, path), MQ_OK);

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "net/bundle.h"
+#include "unit/temporary.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -36,15 +37,11 @@ static mq_buf read_file(const char *path) {
     return file;
 }
 
-static void temporary(char path[64]) {
-    snprintf(path, 64, "/tmp/marque-bundle-%ld.safetensors", (long)getpid());
-}
-
 static void test_written_as_reference(void **state) {
     (void)state;
     mq_err err = {0};
-    char path[64];
-    temporary(path);
+    char path[PLACE];
+    assert_true(temporary_file(path));
     assert_ok(err, mq_bundle_write(&err, path, tensors, TENSORS, meta, 1));
     mq_buf ours = read_file(path), theirs = read_file(GOLDEN "reference.safetensors");
     assert_int_equal(ours.size, theirs.size);
@@ -90,8 +87,8 @@ static void test_only_texts(void **state) {
     (void)state;
     mq_err err = {0};
     mq_bundle *b = NULL;
-    char path[64];
-    temporary(path);
+    char path[PLACE];
+    assert_true(temporary_file(path));
     const mq_meta texts[] = {{"b", "2"}, {"a", ""}};
     assert_ok(err, mq_bundle_write(&err, path, NULL, 0, texts, 2));
     mq_buf file = read_file(path);
@@ -172,8 +169,8 @@ static void test_too_many(void **state) {
 static void refuse_write(const mq_tensor *items, size_t n, const mq_meta *texts, size_t text_count,
                          const char *words) {
     mq_err err = {0};
-    char path[64];
-    temporary(path);
+    char path[PLACE];
+    assert_true(temporary_file(path) && unlink(path) == 0);
     assert_int_equal(mq_bundle_write(&err, path, items, n, texts, text_count), MQ_INTERNAL);
     if (!strstr(err.text, words)) fail_msg("wanted \"%s\", got: %s", words, err.text);
     assert_false(mq_file_exists(path));

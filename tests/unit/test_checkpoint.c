@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "train/checkpoint.h"
+#include "unit/temporary.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,8 +17,8 @@
 enum { COUNT = 6 };
 
 typedef struct {
-    char folder[32];
-    char path[96];
+    char folder[PLACE];
+    char path[PLACE + 64];
     char warnings[4096]; /* all that were given, one a line */
 } place;
 
@@ -29,8 +30,8 @@ static void keep_warning(void *user, mq_log_level level, const char *text) {
 
 static int make_place(void **state) {
     static place here;
-    here = (place){.folder = "/tmp/marque-test-XXXXXX"};
-    if (!mkdtemp(here.folder)) return -1;
+    here = (place){0};
+    if (!temporary_folder(here.folder)) return -1;
     mq_log_set(keep_warning, &here);
     *state = &here;
     return 0;
@@ -214,7 +215,7 @@ static void test_damaged_ones_go(void **state) {
 static void test_failed_save_removes_nothing(void **state) {
     place *here = *state;
     mq_err err = {0};
-    char folder[128];
+    char folder[PLACE + 96];
     assert_ok(err, save(&err, here, 5, 1));
     snprintf(folder, sizeof folder, "%s.tmp-%ld", file(here, 6), (long)getpid());
     assert_ok(err, mq_make_folder(&err, folder)); /* where the temporary file would be */
@@ -226,7 +227,7 @@ static void test_failed_save_removes_nothing(void **state) {
 static void test_temporary_files_go(void **state) {
     place *here = *state;
     mq_err err = {0};
-    char left[128], ours[128];
+    char left[PLACE + 96], ours[PLACE + 16];
     snprintf(left, sizeof left, "%s.tmp-4711", file(here, 6));
     snprintf(ours, sizeof ours, "%s/notes.tmp-x", here->folder);
     assert_ok(err, mq_file_write(&err, left, "half", 4));

@@ -7,6 +7,7 @@
 #include "data/prepare.h"
 #include "infer/predict.h"
 #include "net/seeded.h"
+#include "unit/temporary.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -15,7 +16,7 @@
 
 enum { SIDE = 71, CLASSES = 4, IMAGES = 5, W = 90, H = 75 };
 static const char *const NAMES[CLASSES] = {"ant", "bee", "cat", "dog"};
-static char model_path[64];
+static char model_path[PLACE];
 
 static int write_model(void **state) {
     (void)state;
@@ -26,7 +27,7 @@ static int write_model(void **state) {
     const mq_arch *arch = mq_arch_find("xception");
     mq_recipe recipe = mq_recipe_default(SIDE, arch->range);
     recipe.crop = false;
-    snprintf(model_path, sizeof model_path, "/tmp/marque-classifier-%ld.safetensors", (long)getpid());
+    assert_true(temporary_file(model_path));
     assert_ok(err, arch->build(&err, SIDE, &graph));
     assert_ok(err, mq_seeded_weights(&err, graph, 3, &weights));
     assert_ok(err, mq_head_create(&err, MQ_HEAD_LINEAR, arch->features, CLASSES, &head));

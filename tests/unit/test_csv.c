@@ -3,17 +3,17 @@
 
 #include "base/csv.h"
 #include "base/file.h"
+#include "unit/temporary.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static char path[] = "/tmp/marque-csv-XXXXXX";
+static char path[PLACE];
 
 static int make_file(void **state) {
     (void)state;
-    const int fd = mkstemp(path);
-    return fd < 0 || close(fd);
+    return !temporary_file(path);
 }
 
 static int remove_file(void **state) {

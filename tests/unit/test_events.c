@@ -12,6 +12,7 @@
 #include "train/events.h"
 #include "train/journal.h"
 #include "train/records.h"
+#include "unit/temporary.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -26,12 +27,11 @@
 #define GOLDEN "tests/golden/events/tensorflow.tfevents"
 enum { BYTES_LIMIT = 1 << 20, TEXT = 8192 };
 
-static char folder[32];
+static char folder[PLACE];
 
 static int make_folder(void **state) {
     (void)state;
-    strcpy(folder, "/tmp/marque-events-XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
+    return temporary_folder(folder) ? 0 : -1;
 }
 
 static int remove_folder(void **state) {

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "unit/temporary.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -11,14 +12,13 @@
 #include <unistd.h>
 
 typedef struct {
-    char folder[32];
-    char path[48];
+    char folder[PLACE];
+    char path[PLACE + 8];
 } place;
 
 static int make_place(void **state) {
     static place here;
-    strcpy(here.folder, "/tmp/marque-test-XXXXXX");
-    if (!mkdtemp(here.folder)) return -1;
+    if (!temporary_folder(here.folder)) return -1;
     snprintf(here.path, sizeof here.path, "%s/file", here.folder);
     *state = &here;
     return 0;

@@ -2,6 +2,7 @@
  * (tests/data/weights/make_weights.py). */
 #include "unit/children.h"
 #include "unit/refuse.h"
+#include "unit/temporary.h"
 
 #include "base/child.h"
 #include "base/file.h"
@@ -193,10 +194,10 @@ static void test_other_network(void **state) {
 /* A cut or changed file never harms more than the child. */
 static void test_damage(void **state) {
     (void)state;
-    char path[64];
+    char path[PLACE];
     mq_err err = {0};
     mq_buf file = mq_buf_init(1 << 16);
-    snprintf(path, sizeof path, "/tmp/marque-foreign-%ld.h5", (long)getpid());
+    assert_true(temporary_file(path));
     assert_ok(err, mq_file_read(&err, DATA "good_mini.h5", &file));
     for (size_t i = 0; i < file.size; i += 61) {
         mq_err damage = {0};

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "data/dataset.h"
 #include "data/import.h"
+#include "unit/temporary.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -14,11 +15,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char root[] = "/tmp/marque-import-XXXXXX";
+static char root[PLACE];
 
 /* root/name; valid until the fourth call after. */
 static const char *at(const char *name) {
-    static char paths[4][400];
+    static char paths[4][PLACE + 400];
     static int next;
     char *path = paths[next++ % 4];
     snprintf(path, sizeof paths[0], "%s/%s", root, name);
@@ -30,7 +31,7 @@ static const char *at(const char *name) {
 static int make_source(void **state) {
     (void)state;
     mq_err err = {0};
-    if (!mkdtemp(root)) return 1;
+    if (!temporary_folder(root)) return 1;
     assert_ok(err, mq_make_folder(&err, at("src/a/deep")));
     assert_ok(err, mq_make_folder(&err, at("src/b\n\xff")));
     DIR *dir = opendir("tests/golden/pixels");

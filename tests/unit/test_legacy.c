@@ -2,6 +2,7 @@
  * damaged ones (tests/data/legacy/make_legacy.py). */
 #include "unit/children.h"
 #include "unit/refuse.h"
+#include "unit/temporary.h"
 
 #include "base/file.h"
 #include "net/foreign.h"
@@ -142,8 +143,8 @@ static void read_damaged(const char *path, const mq_buf *file, size_t size, cons
 static void test_damage(void **state) {
     (void)state;
     static const char *const files[] = {DATA "tf2_scopes.h5", DATA "storage.h5", DATA "keras3.h5"};
-    char path[64];
-    snprintf(path, sizeof path, "/tmp/marque-legacy-%ld.h5", (long)getpid());
+    char path[PLACE];
+    assert_true(temporary_file(path));
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         mq_err err = {0};
         mq_buf file = mq_buf_init(1 << 16);

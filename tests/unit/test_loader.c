@@ -4,6 +4,7 @@
 
 #include "data/loader.h"
 #include "data/prepare.h"
+#include "unit/temporary.h"
 
 enum { SIDE = 33, ITEM = SIDE * SIDE * 3, COUNT = 23, BATCH = 4 };
 
@@ -15,7 +16,7 @@ static const char *const PICTURES[2][8] = {
 };
 
 typedef struct {
-    char folder[64]; /* made for one test, with pictures/ and set/ below */
+    char folder[PLACE]; /* made for one test, with pictures/ and set/ below */
     mq_dataset *dataset;
     mq_recipe recipe;
     uint32_t order[COUNT];
@@ -41,8 +42,7 @@ static int make_set(void **state) {
     mq_err err = {0};
     fixture *f = NULL;
     assert_ok(err, mq_calloc(&err, 1, sizeof *f, "a fixture", &f));
-    strcpy(f->folder, "/tmp/marque-loader-XXXXXX");
-    assert_non_null(mkdtemp(f->folder));
+    assert_true(temporary_folder(f->folder));
     copy_pictures(f);
     f->dataset = import_set(f->folder, (mq_import_plan){.test = 0.25, .val = 0.1, .shard_mb = 110});
     f->recipe = mq_recipe_default(SIDE, MQ_RANGE_TF);

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "data/mat.h"
+#include "unit/temporary.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,12 +95,11 @@ static mq_buf golden(const char *path) {
 }
 
 static mq_status open_bytes(mq_err *err, const uint8_t *bytes, size_t size) {
-    char path[] = "/tmp/marque-mat-XXXXXX";
+    char path[PLACE];
     mq_mat *mat = NULL;
-    const int fd = mkstemp(path);
-    assert_true(fd >= 0 && write(fd, bytes, size) == (ssize_t)size);
-    close(fd);
     *err = (mq_err){0};
+    assert_true(temporary_file(path));
+    assert_ok(*err, mq_file_write(err, path, bytes, size));
     const mq_status status = mq_mat_open(err, path, &mat);
     if (status == MQ_OK) {
         const mq_mat_value *list = mq_mat_get(mat, "annotations");

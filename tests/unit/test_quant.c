@@ -5,6 +5,7 @@
 #include "net/calibrate.h"
 #include "net/program.h"
 #include "net/quant.h"
+#include "unit/temporary.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -268,9 +269,8 @@ int main(void) {
         cmocka_unit_test(test_kept),
         cmocka_unit_test(test_refusals),
     };
-    char folder[] =
-        "/tmp/marque-quant-XXXXXX"; /* for the files; what a failed test leaves is in nobody's way */
-    if (!mkdtemp(folder) || chdir(folder) != 0) return 1;
+    char folder[PLACE]; /* for the files; what a failed test leaves is in nobody's way */
+    if (!temporary_folder(folder) || chdir(folder) != 0) return 1;
     const int failed = cmocka_run_group_tests(tests, make_shared, drop_shared);
     rmdir(folder);
     return failed;

@@ -7,6 +7,7 @@
 #include "data/bytes.h"
 #include "data/example.h"
 #include "data/tfrecord.h"
+#include "unit/temporary.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,8 +67,8 @@ static void save(const char *path, const void *data, size_t size) {
 static void test_reader(void **state) {
     (void)state;
     mq_err err = {0};
-    char folder[] = "/tmp/marque-tfrecord-XXXXXX", path[64];
-    assert_non_null(mkdtemp(folder));
+    char folder[PLACE], path[PLACE + 8];
+    assert_true(temporary_folder(folder));
     snprintf(path, sizeof path, "%s/a", folder);
     mq_buf all = mq_buf_init(1000);
     size_t ends[4] = {0};

@@ -3,13 +3,14 @@
 #define MQ_UNIT_UNEVEN_H
 
 #include "unit/sets.h"
+#include "unit/temporary.h"
 
 enum { UNEVEN_CLASSES = 4 };
 
 static const size_t UNEVEN_COUNTS[UNEVEN_CLASSES] = {41, 4, 13, 2};
 
 typedef struct {
-    char folder[128]; /* made for one test, with pictures/ and set/ below */
+    char folder[PLACE]; /* made for one test, with pictures/ and set/ below */
     mq_dataset *dataset;
     uint32_t *subset; /* [count] all of the training part */
     size_t count;
@@ -20,10 +21,7 @@ static int make_uneven(void **state) {
     uneven *u = NULL;
     char path[256];
     assert_ok(err, mq_calloc(&err, 1, sizeof *u, "a fixture", &u));
-    const char *place = getenv("TMPDIR");
-    const int length = snprintf(u->folder, sizeof u->folder, "%s/marque-XXXXXX", place ? place : "/tmp");
-    assert_true(length > 0 && (size_t)length < sizeof u->folder);
-    assert_non_null(mkdtemp(u->folder));
+    assert_true(temporary_folder(u->folder));
     for (size_t c = 0; c < UNEVEN_CLASSES; c++) {
         snprintf(path, sizeof path, "%s/pictures/class %zu", u->folder, c);
         assert_ok(err, mq_make_folder(&err, path));
