@@ -106,6 +106,20 @@ static mq_status pools(mq_err *err, uint32_t side, mq_graph **graph) {
     return MQ_OK;
 }
 
+/* Separable convolutions so large, of pictures three times as large as the others', that they are done in
+ * strips where they can be; the first one's ReLU is read by it alone. */
+static mq_status large(mq_err *err, uint32_t side, mq_graph **graph) {
+    small s = begin(err, side);
+    put(&s, (mq_node){.op = MQ_OP_CONV, .filters = 64, .kernel = 1, .stride = 1}, "a");
+    put(&s, (mq_node){.op = MQ_OP_RELU}, "a_act");
+    put(&s, (mq_node){.op = MQ_OP_SEPCONV, .filters = 48, .kernel = 3, .stride = 1, .same = true}, "b");
+    put(&s, (mq_node){.op = MQ_OP_BATCH_NORM}, "b_bn");
+    put(&s, (mq_node){.op = MQ_OP_RELU}, "b_act");
+    put(&s, (mq_node){.op = MQ_OP_SEPCONV, .filters = 19, .kernel = 3, .stride = 1, .same = true}, "c");
+    *graph = s.graph;
+    return MQ_OK;
+}
+
 /* |a - b| / |b| */
 static double relative(const float *a, const double *b, size_t count) {
     double error = 0.0, norm = 0.0;
@@ -120,15 +134,16 @@ static void test_loops(void **state) {
     (void)state;
     const mq_arch archs[] = {{.name = "bare", .build = bare},
                              {.name = "residual", .build = residual},
-                             {.name = "pools", .build = pools}};
+                             {.name = "pools", .build = pools},
+                             {.name = "large", .build = large}};
     const uint32_t sides[] = {5, 8, 13};
     bool seen[MQ_OPS] = {false};
-    for (size_t i = 0; i < 9; i++) {
+    for (size_t i = 0; i < 12; i++) {
         mq_err err = {0};
         mq_graph *graph = NULL;
         mq_bundle *weights = NULL;
         mq_program *program = NULL;
-        const uint32_t side = sides[i % 3];
+        const uint32_t side = sides[i % 3] * (i < 9 ? 1 : 3);
         float *x = draws(0, side * side * 5);
         assert_ok(err, archs[i / 3].build(&err, side, &graph));
         assert_ok(err, mq_seeded_weights(&err, graph, i, &weights));
