@@ -140,21 +140,27 @@ static void test_wide(void **state) {
     mq_bench_free(&bench);
 }
 
-/* Layers take the time of all threads that work on one picture. */
+/* Layers take the time of all threads that work on one picture, which of two is about 1.6 times the
+ * picture's, and of one never more than that: in most of five looks, as other work may keep a core busy. */
 static void test_threads(void **state) {
     (void)state;
+    enum { LOOKS = 5 };
     mq_bench_plan plan = quarter_plan;
-    mq_bench bench;
-    double sum = 0;
+    size_t both = 0;
     plan.batch = 1;
     plan.imgsz = LARGE;
     mq_par_set_threads(2);
-    run(&plan, &bench);
-    for (size_t i = 0; i < bench.layer_count; i++)
-        sum += bench.layers[i].seconds / (double)bench.layer_pictures;
-    if (sum < 1.2 * bench.seconds[0]) fail_msg("%g s of layers, %g of a picture", sum, bench.seconds[0]);
-    mq_bench_free(&bench);
+    for (size_t look = 0; look < LOOKS; look++) {
+        mq_bench bench;
+        double sum = 0.0;
+        run(&plan, &bench);
+        for (size_t i = 0; i < bench.layer_count; i++)
+            sum += bench.layers[i].seconds / (double)bench.layer_pictures;
+        both += sum > 1.2 * bench.seconds[0];
+        mq_bench_free(&bench);
+    }
     mq_par_set_threads(0);
+    assert_in_range(both, LOOKS / 2 + 1, LOOKS);
 }
 
 static void check_training(const char *first, bool statistics) {
