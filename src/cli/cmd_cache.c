@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "cli/cli.h"
 #include "infer/features.h"
+#include "net/program.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -62,6 +63,17 @@ static uint64_t bytes_in(const char *folder) {
     return n > 0 && (size_t)n < sizeof path && stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
+/* Whether this marque on this processor can read what a program wrote. Another's is never read again, unless
+ * that one comes back. */
+static bool is_ours(const char *program) {
+    char text[MQ_NUMBERS_SIZE];
+    for (mq_dtype dtype = 0; program && dtype < MQ_DTYPES; dtype++) {
+        mq_dnn_numbers(dtype, text);
+        if (strcmp(program, text) == 0) return true;
+    }
+    return false;
+}
+
 typedef struct {
     mq_json *list; /* NULL: print a table */
     uint64_t total;
@@ -77,17 +89,20 @@ static mq_status show(mq_err *err, void *user, const char *key, const char *fold
     if (mq_json_load(&unreadable, path, &meta) != MQ_OK) MQ_TRY(mq_json_pack(err, &meta, "{}"));
     const char *of = mq_json_string(mq_json_get(meta, "data")),
                *split = mq_json_string(mq_json_get(meta, "split"));
+    const bool ours = is_ours(mq_json_string(mq_json_get(meta, "program")));
     const uint64_t bytes = bytes_in(folder);
     const double whole = mq_json_real(mq_json_get(meta, "bytes")),
                  share = whole > 0 ? (double)bytes / whole : 0;
     list->total += bytes;
     if (list->list) {
-        MQ_TRY(mq_json_pack(err, &row, "{s:s, s:o?, s:o?, s:I, s:f}", "key", key, "data", mq_json_text(of),
-                            "split", mq_json_text(split), "bytes", (long long)bytes, "complete", share));
+        MQ_TRY(mq_json_pack(err, &row, "{s:s, s:o?, s:o?, s:I, s:f, s:b}", "key", key, "data",
+                            mq_json_text(of), "split", mq_json_text(split), "bytes", (long long)bytes,
+                            "complete", share, "usable", (int)ours));
         MQ_TRY(mq_json_append(err, list->list, row));
     } else {
-        printf("%s  %8.1f MB  %3.0f %%  %-5s  %s\n", key, (double)bytes / 1e6, 100 * share,
-               split ? split : "?", mq_text_safe(of ? of : "?", data, sizeof data));
+        printf("%s  %8.1f MB  %3.0f %%  %-5s  %s%s\n", key, (double)bytes / 1e6, 100 * share,
+               split ? split : "?", mq_text_safe(of ? of : "?", data, sizeof data),
+               ours ? "" : "  (of another marque or processor: of no use here)");
     }
 cleanup:
     mq_json_free(&meta);

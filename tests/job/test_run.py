@@ -4,6 +4,7 @@ import csv
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -74,8 +75,14 @@ def test_ways(tap, m):
     same_models(tap, m, "and ends as the long one", "short")
     m.expect(tap, "a run's config.json is a config", ["train", "--config", "plain/config.json", "-o", "copied"], 0)
     same_models(tap, m, "and leads to the same models", "copied")
-    keys = [row["key"] for row in json.loads(m.run(["cache", "--json"]).out)]
-    tap.check("the cache is listed: training and validation part", len(keys) == 2, keys)
+    rows = json.loads(m.run(["cache", "--json"]).out)
+    keys = [row["key"] for row in rows]
+    tap.check("the cache is listed: training and validation part", len(keys) == 2 and all(r["usable"] for r in rows), rows)
+    meta = m.cache / "marque/features" / keys[0] / "meta.json"
+    meta.write_text(re.sub(r"engine \d+", "engine 0", meta.read_text()))
+    listed = m.run(["cache"]).out.splitlines()
+    tap.check("and what another marque made", [line for line in listed if "of no use here" in line] ==
+              [line for line in listed if line.startswith(keys[0])], listed)
     m.expect(tap, "one cache is removed", ["cache", "rm", keys[0]], 0, out=f"removed {keys[0]}")
     m.expect(tap, "one that is not there", ["cache", "rm", keys[0]], 66, err=keys[0])
     m.expect(tap, "a path is no key", ["cache", "rm", "../weights"], 64, err="no key")
