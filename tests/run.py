@@ -220,7 +220,7 @@ STAGES = {
     "fuzz": (stage_fuzz, "every reader of files from outside on inputs that once led somewhere, then on new ones"),
     "tsan": (stage_tsan, "threaded tests under the thread sanitizer"),
     "mutants": (stage_mutants, "one-line faults, each of which must turn a test red"),
-    "faults": (real_stage("faults", 600), "runs killed, stopped, damaged and short of disk at every turn, then resumed"),
+    "faults": (real_stage("faults", 1200), "runs killed, stopped, damaged and short of disk at every turn, then resumed"),
     "install": (real_stage("install", 1200), "the installed program and library, and the Debian package in a clean Debian"),
     "job": (real_stage("job", 1200), "the main job on real pictures with the real weights"),
     "oracle": (stage_oracle, "live comparison with Keras, TensorFlow and Pillow (with --oracle)"),
