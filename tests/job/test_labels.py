@@ -11,7 +11,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 
 from marque import Marque  # noqa: E402
 from tap import Tap  # noqa: E402
-from test_run import cached_views, copy_pictures, models, real_pictures, same_models, train  # noqa: E402
+from test_run import EPOCHS, cached_views, copy_pictures, models, real_pictures, same_models, train  # noqa: E402
 
 KEPT = [24, 12, 12, 4, 2]  # pictures of each class
 BALANCED = ["--sampling", "balanced", "--class-weights", "weights.csv", "--label-smoothing", "0.1"]
@@ -27,7 +27,7 @@ def prepare(m):
 
 
 def test_ways(tap, m):
-    m.expect(tap, "a balanced run", train("plain", *BALANCED), 0, out="60 epochs",
+    m.expect(tap, "a balanced run", train("plain", *BALANCED), 0, out=f"{EPOCHS} epochs",
              err=["class weights 0.5 to 3", "each class is shown equally often", "labels smoothed by 0.1"])
     views = cached_views(m)
     tap.check("no view is computed twice", len(views) == len(set(views)), sorted(views))
@@ -42,7 +42,7 @@ def test_ways(tap, m):
 
 
 def test_stops(tap, m):
-    code, text = m.stop_when(train("stopped", *BALANCED), "head 3/60", signal.SIGINT)
+    code, text = m.stop_when(train("stopped", *BALANCED), f"head 3/{EPOCHS}", signal.SIGINT)
     tap.check("stopped", code == 75, text)
     for option, value, words in (("--sampling", "shuffle", 'sampling was "balanced"'),
                                  ("--class-weights", "none", 'class-weights was "weights.csv"'),
@@ -55,7 +55,7 @@ def test_stops(tap, m):
     (m.folder / "weights.csv").write_text(kept)
     m.expect(tap, "resumed", ["train", "--resume", "stopped"], 0)
     same_models(tap, m, "a stop changes nothing", "stopped")
-    code, text = m.stop_when(train("killed", *BALANCED, "--checkpoint-every", "0"), "head 20/60", signal.SIGKILL)
+    code, text = m.stop_when(train("killed", *BALANCED, "--checkpoint-every", "0"), f"head 10/{EPOCHS}", signal.SIGKILL)
     tap.check("killed with a checkpoint behind every step", code == -signal.SIGKILL, text)
     m.expect(tap, "resumed after kill -9", ["train", "--resume", "killed"], 0)
     same_models(tap, m, "kill -9 changes nothing", "killed")

@@ -18,7 +18,8 @@ from marque import Marque  # noqa: E402
 from tap import Tap  # noqa: E402
 
 STAMPS = Path("/usr/share/tuxpaint/stamps")
-SETTINGS = ["--imgsz", "71", "--dtype", "f32", "--stages", "head:30@1e-3", "-b", "7"]
+EPOCHS = 30
+SETTINGS = ["--imgsz", "71", "--dtype", "f32", "--stages", f"head:{EPOCHS}@1e-3", "-b", "7"]
 PER_CLASS = 12
 
 
@@ -65,13 +66,13 @@ def train(run, *more):
 
 
 def test_ways(tap, m):
-    m.expect(tap, "a plain run", train("plain"), 0, out=["30 epochs", "next: marque eval plain"])
+    m.expect(tap, "a plain run", train("plain"), 0, out=[f"{EPOCHS} epochs", "next: marque eval plain"])
     m.expect(tap, "again from the cache", train("again"), 0)
     same_models(tap, m, "the cache changes nothing", "again")
     m.expect(tap, "without cache, three workers", train("uncached", "--cache", "off", "--epochs", "2", "-j", "3"), 0)
     m.expect(tap, "cached, as short", train("short", "--epochs", "2"), 0)
     tap.check("cached and uncached training are byte-equal", models(m, "short") == models(m, "uncached"))
-    m.expect(tap, "a finished run goes on", ["train", "--resume", "short", "--epochs", "30"], 0, out="30 epochs")
+    m.expect(tap, "a finished run goes on", ["train", "--resume", "short", "--epochs", EPOCHS], 0, out=f"{EPOCHS} epochs")
     same_models(tap, m, "and ends as the long one", "short")
     m.expect(tap, "a run's config.json is a config", ["train", "--config", "plain/config.json", "-o", "copied"], 0)
     same_models(tap, m, "and leads to the same models", "copied")
@@ -96,17 +97,17 @@ def test_stops(tap, m):
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         name = signal.Signals(number).name
         run = f"stopped-{name}"
-        code, text = m.stop_when(train(run), "head 3/30", number)
+        code, text = m.stop_when(train(run), f"head 3/{EPOCHS}", number)
         tap.check(f"{name} ends with 75 and the way on", code == 75 and f"marque train --resume {run}" in text, text)
         m.expect(tap, f"resumed after {name}", ["train", "--resume", run], 0)
         same_models(tap, m, f"{name} changes nothing", run)
-    code, text = m.stop_when(train("killed", "--checkpoint-every", "0.2"), "head 10/30", signal.SIGKILL)
+    code, text = m.stop_when(train("killed", "--checkpoint-every", "0.2"), f"head 10/{EPOCHS}", signal.SIGKILL)
     tap.check("killed", code == -signal.SIGKILL, text)
     m.expect(tap, "resumed after kill -9", ["train", "--resume", "killed"], 0)
     same_models(tap, m, "kill -9 and checkpoints change nothing", "killed")
     with open(m.folder / "killed/results.csv", newline="") as file:
         epochs = [int(row["epoch"]) for row in csv.DictReader(file)]
-    tap.check("results.csv has each epoch once", epochs == list(range(1, 31)), epochs)
+    tap.check("results.csv has each epoch once", epochs == list(range(1, EPOCHS + 1)), epochs)
 
 
 def chunk_bytes(views):
@@ -146,7 +147,7 @@ def test_lazy(tap, m):
     second = cached_views(m)
     tap.check("adds what it is the first to draw", second[:len(first)] == first and
               len(first) < len(second) < 2 * len(first) and len(set(second)) == len(second), second)
-    m.expect(tap, "all of them", ["train", "--resume", "lazy", "--epochs", "30"], 0)
+    m.expect(tap, "all of them", ["train", "--resume", "lazy", "--epochs", EPOCHS], 0)
     tap.check("no view is computed twice", sorted(cached_views(m)) == list(range(2 * len(first))), cached_views(m))
     same_models(tap, m, "and the run is the plain one", "lazy")
     m.expect(tap, "half of the pictures", train("half", "--epochs", "3", "--fraction", "0.5"), 0)
@@ -181,7 +182,7 @@ def test_features(tap, m):
 
 
 def test_damage(tap, m):
-    code, _ = m.stop_when(train("hurt", "--checkpoint-every", "0.2"), "head 10/30", signal.SIGINT)
+    code, _ = m.stop_when(train("hurt", "--checkpoint-every", "0.2"), f"head 10/{EPOCHS}", signal.SIGINT)
     checkpoints = sorted((m.folder / "hurt/checkpoints").glob("*.safetensors"))
     tap.check("stopped with checkpoints", code == 75 and len(checkpoints) >= 2, checkpoints)
     data = bytearray(checkpoints[-1].read_bytes())
