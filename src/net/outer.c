@@ -129,7 +129,7 @@ size_t mq_outer_parts(const mq_window *window) {
 }
 
 static size_t source_words(const mq_window *window, size_t parts) {
-    return (mq_ceil_div(mq_outer_parts(window), parts)) * SOURCE_PANEL;
+    return mq_ceil_div(mq_outer_parts(window), parts) * SOURCE_PANEL;
 }
 
 size_t mq_outer_scratch(const mq_window *window, size_t filters, size_t parts) {

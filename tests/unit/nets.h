@@ -6,6 +6,7 @@
 
 #include "base/rng.h"
 #include "net/arch.h"
+#include "net/program.h"
 #include "net/seeded.h"
 #include "net/trainable.h"
 #include "net/zoo.h"
@@ -40,6 +41,18 @@ static inline mq_bundle *seeded(const mq_arch *arch, uint32_t side) {
     assert_ok(err, mq_seeded_weights(&err, graph, NETS_SEED, &weights));
     mq_graph_free(&graph);
     return weights;
+}
+
+/* A program in f32; the weights stay the caller's. */
+static inline mq_program_plan program_plan(const mq_arch *arch, const mq_bundle *weights, uint32_t side,
+                                           size_t batch) {
+    return (mq_program_plan){.size = sizeof(mq_program_plan),
+                             .arch = arch,
+                             .weights = weights,
+                             .prefix = "",
+                             .imgsz = side,
+                             .batch = batch,
+                             .dtype = MQ_F32};
 }
 
 /* Forward and backward of n pictures, slice by slice: their features [n, width], and their gradients from

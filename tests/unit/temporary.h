@@ -9,22 +9,22 @@
 
 enum { PLACE = 128 }; /* bytes of a path */
 
-/* TMPDIR/marque-NAME. */
-static inline void temporary_path(char place[PLACE], const char *name) {
+/* TMPDIR/marque-XXXXXX */
+static inline void temporary_path(char place[PLACE]) {
     const char *folder = getenv("TMPDIR");
-    const int length = snprintf(place, PLACE, "%s/marque-%s", folder ? folder : "/tmp", name);
+    const int length = snprintf(place, PLACE, "%s/marque-XXXXXX", folder ? folder : "/tmp");
     if (length < 0 || length >= PLACE) abort();
 }
 
 /* A fresh folder of the test's own; false: the system refuses. */
 static inline bool temporary_folder(char place[PLACE]) {
-    temporary_path(place, "XXXXXX");
+    temporary_path(place);
     return mkdtemp(place);
 }
 
 /* An empty file. */
 static inline bool temporary_file(char place[PLACE]) {
-    temporary_path(place, "XXXXXX");
+    temporary_path(place);
     const int fd = mkstemp(place);
     return fd >= 0 && close(fd) == 0;
 }

@@ -170,13 +170,7 @@ static void test_threads(void **state) {
     for (size_t batch = 1; batch <= 2; batch++) {
         mq_program *program;
         long ticks = 0;
-        const mq_program_plan plan = {.size = sizeof plan,
-                                      .arch = &quarter_arch,
-                                      .weights = weights,
-                                      .prefix = "",
-                                      .imgsz = SIDE,
-                                      .batch = batch,
-                                      .dtype = MQ_F32};
+        const mq_program_plan plan = program_plan(&quarter_arch, weights, SIDE, batch);
         assert_ok(err, mq_program_create(&err, &plan, &program));
         tick = 1000000;
         assert_ok(err, mq_program_profile(&err, program, 2, count_ticks, &ticks));

@@ -24,16 +24,6 @@ static mq_status whole(mq_err *err, uint32_t side, mq_graph **graph) {
 
 static const mq_arch whole_arch = {.name = "whole", .imgsz_min = 71, .features = 2048, .build = whole};
 
-static mq_program_plan plan_of(const mq_arch *arch, const mq_bundle *weights, uint32_t side, size_t batch) {
-    return (mq_program_plan){.size = sizeof(mq_program_plan),
-                             .arch = arch,
-                             .weights = weights,
-                             .prefix = "",
-                             .imgsz = side,
-                             .batch = batch,
-                             .dtype = MQ_F32};
-}
-
 /* ---- each operation against plain loops ---- */
 
 typedef struct {
@@ -150,7 +140,7 @@ static void test_loops(void **state) {
         double *want = ref_graph(graph, weights, x);
         for (size_t k = 0; k < mq_graph_size(graph); k++) seen[mq_graph_node(graph, k)->op] = true;
         for (mq_dtype dtype = MQ_F32; dtype <= (has_bf16() ? MQ_BF16 : MQ_F32); dtype++) {
-            mq_program_plan plan = plan_of(&archs[i / 3], weights, side, 1);
+            mq_program_plan plan = program_plan(&archs[i / 3], weights, side, 1);
             plan.dtype = dtype;
             assert_ok(err, mq_program_create(&err, &plan, &program));
             const mq_shape s = mq_program_output(program);
@@ -187,8 +177,8 @@ static double golden_error(const golden_row *row, const double *want, const floa
 static double run_row(const golden_row *row, const mq_bundle *weights, mq_dtype dtype) {
     mq_err err = {0};
     mq_program *program = NULL;
-    mq_program_plan plan = plan_of(row->divisor == 4 ? &quarter_arch : &whole_arch, weights, row->side,
-                                   row->pictures);
+    mq_program_plan plan = program_plan(row->divisor == 4 ? &quarter_arch : &whole_arch, weights, row->side,
+                                        row->pictures);
     plan.dtype = dtype;
     plan.output = row->node;
     assert_ok(err, mq_program_create(&err, &plan, &program));
@@ -230,7 +220,7 @@ enum { SIDE = 72, MANY = 32, FEATURES = 512, PICTURE = SIDE * SIDE * 3 };
 static void check_places(const mq_bundle *weights, mq_dtype dtype) {
     mq_err err = {0};
     mq_program *program = NULL;
-    mq_program_plan plan = plan_of(&quarter_arch, weights, SIDE, 16);
+    mq_program_plan plan = program_plan(&quarter_arch, weights, SIDE, 16);
     plan.dtype = dtype;
     float *x = draws(0, MANY * PICTURE), *mixed = malloc(MANY * PICTURE * sizeof *mixed);
     float *want = malloc(MANY * FEATURES * sizeof *want), *y = malloc(MANY * FEATURES * sizeof *y);
@@ -273,7 +263,7 @@ static void check_places(const mq_bundle *weights, mq_dtype dtype) {
 static void check_one_picture(const mq_bundle *weights, mq_dtype dtype) {
     enum { NUMBERS = 2048 };
     mq_err err = {0};
-    mq_program_plan plan = plan_of(&whole_arch, weights, 107, 1);
+    mq_program_plan plan = program_plan(&whole_arch, weights, 107, 1);
     plan.dtype = dtype;
     float *x = draws(0, 107 * 107 * 3), *y = malloc(8 * NUMBERS * sizeof *y);
     for (int i = 0; i < 8; i++) {
@@ -312,13 +302,7 @@ static void test_key(void **state) {
     mq_err err = {0};
     mq_bundle *weights = seeded(&quarter_arch, 75);
     mq_program *program = NULL;
-    const mq_program_plan plan = {.size = sizeof plan,
-                                  .arch = &quarter_arch,
-                                  .weights = weights,
-                                  .prefix = "",
-                                  .imgsz = 75,
-                                  .batch = 1,
-                                  .dtype = MQ_F32};
+    const mq_program_plan plan = program_plan(&quarter_arch, weights, 75, 1);
     char wanted[MQ_NUMBERS_SIZE];
     snprintf(wanted, sizeof wanted, "f32 engine %d onednn %s %s", (int)MQ_ENGINE, mq_dnn_version(),
              mq_dnn_isa());
@@ -364,7 +348,7 @@ static void expect(mq_program_plan plan, mq_status code, const char *text) {
 static void test_refusals(void **state) {
     (void)state;
     mq_bundle *weights = seeded(&quarter_arch, 75);
-    mq_program_plan plan = plan_of(&whole_arch, weights, 75, 4);
+    mq_program_plan plan = program_plan(&whole_arch, weights, 75, 4);
     expect(plan, MQ_BAD_DATA, "block1_conv1/kernel is f32 [3,3,3,8] instead of f32 [3,3,3,32]");
     plan.arch = &quarter_arch;
     plan.prefix = "trunk/";

@@ -73,20 +73,11 @@ static mq_bundle *quantise(double most, double *errors, const char *path) {
     return joined;
 }
 
-static mq_program_plan plan_of(const mq_bundle *weights, mq_dtype dtype, size_t batch) {
-    return (mq_program_plan){.size = sizeof(mq_program_plan),
-                             .arch = &quarter_arch,
-                             .weights = weights,
-                             .prefix = "",
-                             .imgsz = SIDE,
-                             .batch = batch,
-                             .dtype = dtype};
-}
-
 static void refuse(const mq_bundle *weights, mq_dtype dtype, mq_status code, const char *words) {
     mq_err err = {0};
     mq_program *program = NULL;
-    const mq_program_plan plan = plan_of(weights, dtype, 1);
+    mq_program_plan plan = program_plan(&quarter_arch, weights, SIDE, 1);
+    plan.dtype = dtype;
     assert_int_equal(mq_program_create(&err, &plan, &program), code);
     if (!strstr(err.text, words)) fail_msg("%s, not: %s", err.text, words);
 }
@@ -95,7 +86,8 @@ static void refuse(const mq_bundle *weights, mq_dtype dtype, mq_status code, con
 static float *features(const mq_bundle *weights, mq_dtype dtype, size_t batch, const float *pictures) {
     mq_err err = {0};
     mq_program *program = NULL;
-    const mq_program_plan plan = plan_of(weights, dtype, batch);
+    mq_program_plan plan = program_plan(&quarter_arch, weights, SIDE, batch);
+    plan.dtype = dtype;
     float *out = malloc(PICTURES * FEATURES * sizeof *out);
     assert_non_null(out);
     assert_ok(err, mq_program_create(&err, &plan, &program));
