@@ -25,35 +25,18 @@ BODY void mask(vec *v, const vec *x) {
     *v = (vec)((words)*v & ~blocked);
 }
 
-/* How many channels there are: whole vectors of them, or the one or two of a block, of which the compiler can
- * make more. */
-typedef enum { ANY, WHOLE, ONE, TWO } extent;
+/* What is known of the channels: those of a block, if block, or that they are whole vectors. */
+typedef struct {
+    size_t block;
+    bool whole;
+} extent;
 
-BODY extent extent_of(size_t channels) {
-    return channels == LANES ? ONE : channels == 2 * LANES ? TWO : is_whole(channels) ? WHOLE : ANY;
-}
-
-/* Calls kernel with the extent as a constant. */
-#define BY_EXTENT(kernel, r, format)                                                                         \
-    switch (extent_of((r)->channels)) {                                                                      \
-    case ONE:                                                                                                \
-        kernel(r, format, ONE);                                                                              \
-        return;                                                                                              \
-    case TWO:                                                                                                \
-        kernel(r, format, TWO);                                                                              \
-        return;                                                                                              \
-    case WHOLE:                                                                                              \
-        kernel(r, format, WHOLE);                                                                            \
-        return;                                                                                              \
-    default:                                                                                                 \
-        kernel(r, format, ANY);                                                                              \
-    }
+static const extent any = {0, false};
 
 /* The arguments by value: a store may alias them, but not these. */
 BODY mq_rows own_rows(const mq_rows *args, extent channels) {
     mq_rows own = *args;
-    if (channels == ONE) own.channels = LANES;
-    if (channels == TWO) own.channels = 2 * LANES;
+    if (channels.block) own.channels = channels.block;
     return own;
 }
 
@@ -67,7 +50,7 @@ BODY void apply_rows(const mq_rows *args, number_format format, apply_flags f) {
     const mq_rows own = own_rows(args, f.channels), *const r = &own;
     for (size_t p = 0; p < r->pixels; p++)
         for (size_t c = 0; c < r->channels; c += LANES) {
-            const size_t i = p * r->channels + c, n = lanes_at(c, r->channels, f.channels != ANY);
+            const size_t i = p * r->channels + c, n = lanes_at(c, r->channels, f.channels.whole);
             vec a, b;
             get(&a, r->a, i, n, format);
             if (f.scaled) affine(&a, r->scale, r->shift, c);
@@ -82,23 +65,21 @@ BODY void apply_rows(const mq_rows *args, number_format format, apply_flags f) {
 }
 
 /* The kinds that networks have get loops of their own. */
-BODY void apply_kinds(const mq_rows *r, number_format format, extent channels) {
-    if (channels != ANY && !r->b && r->relu && r->scale)
-        apply_rows(r, format, (apply_flags){channels, true, false, false, true});
-    else if (channels != ANY && !r->b && r->relu)
-        apply_rows(r, format, (apply_flags){channels, false, false, false, true});
-    else if (channels != ANY && !r->b && r->scale)
-        apply_rows(r, format, (apply_flags){channels, true, false, false, false});
-    else if (channels != ANY && r->b && !r->relu && r->scale && r->scale_b)
-        apply_rows(r, format, (apply_flags){channels, true, true, true, false});
-    else if (channels != ANY && r->b && !r->relu && r->scale)
-        apply_rows(r, format, (apply_flags){channels, true, true, false, false});
+BODY void apply_body(const mq_rows *r, number_format format, size_t block) {
+    const bool usual = is_usual(r->channels, block);
+    const extent most = {block, true};
+    if (usual && !r->b && r->relu && r->scale)
+        apply_rows(r, format, (apply_flags){most, true, false, false, true});
+    else if (usual && !r->b && r->relu)
+        apply_rows(r, format, (apply_flags){most, false, false, false, true});
+    else if (usual && !r->b && r->scale)
+        apply_rows(r, format, (apply_flags){most, true, false, false, false});
+    else if (usual && r->b && !r->relu && r->scale && r->scale_b)
+        apply_rows(r, format, (apply_flags){most, true, true, true, false});
+    else if (usual && r->b && !r->relu && r->scale)
+        apply_rows(r, format, (apply_flags){most, true, true, false, false});
     else
-        apply_rows(r, format, (apply_flags){channels, r->scale, r->b, r->scale_b, r->relu});
-}
-
-BODY void apply_body(const mq_rows *r, number_format format) {
-    BY_EXTENT(apply_kinds, r, format)
+        apply_rows(r, format, (apply_flags){any, r->scale, r->b, r->scale_b, r->relu});
 }
 
 /* Sums of up to PANEL channels from first on over BLOCK pixels: short enough for f32, then added up in
@@ -126,14 +107,14 @@ BODY void flush(panel_sums *panel, double *sums, size_t channels) {
 
 /* Pixels that are summed at once. */
 BODY size_t few_of(extent channels) {
-    return channels == ONE || channels == TWO ? BLOCK : FEW;
+    return channels.block ? BLOCK : FEW;
 }
 
 /* A few pixels from p on. */
 BODY void stats_few(const mq_rows *r, panel_sums *panel, size_t p, number_format format, extent channels) {
     const size_t first = panel->first, end = least(r->pixels, p + few_of(channels));
     for (size_t c = first; c < r->channels && c < first + PANEL; c += LANES) {
-        const size_t n = lanes_at(c, r->channels, channels != ANY);
+        const size_t n = lanes_at(c, r->channels, channels.whole);
         vec s0, s1, x, mean;
         channel(&s0, panel->s[0], c - first);
         channel(&s1, panel->s[1], c - first);
@@ -163,13 +144,18 @@ BODY void stats_rows(const mq_rows *args, number_format format, extent channels)
     }
 }
 
-BODY void stats_body(const mq_rows *r, number_format format){BY_EXTENT(stats_rows, r, format)}
+BODY void stats_body(const mq_rows *r, number_format format, size_t block) {
+    if (is_usual(r->channels, block))
+        stats_rows(r, format, (extent){block, true});
+    else
+        stats_rows(r, format, any);
+}
 
 BODY void norm_back_rows(const mq_rows *args, number_format format, extent channels, bool batch) {
     const mq_rows own = own_rows(args, channels), *const r = &own;
     for (size_t p = 0; p < r->pixels; p++)
         for (size_t c = 0; c < r->channels; c += LANES) {
-            const size_t i = p * r->channels + c, n = lanes_at(c, r->channels, channels != ANY);
+            const size_t i = p * r->channels + c, n = lanes_at(c, r->channels, channels.whole);
             vec g, x, scale, mean_grad, mean, factor;
             get(&g, r->a, i, n, format);
             channel(&scale, r->scale, c);
@@ -185,18 +171,14 @@ BODY void norm_back_rows(const mq_rows *args, number_format format, extent chann
         }
 }
 
-BODY void norm_back_body(const mq_rows *r, number_format format) {
-    const extent channels = extent_of(r->channels);
-    if (channels == ONE && r->mean_grad)
-        norm_back_rows(r, format, ONE, true);
-    else if (channels == TWO && r->mean_grad)
-        norm_back_rows(r, format, TWO, true);
-    else if (channels != ANY && r->mean_grad)
-        norm_back_rows(r, format, WHOLE, true);
-    else if (channels != ANY)
-        norm_back_rows(r, format, WHOLE, false);
+BODY void norm_back_body(const mq_rows *r, number_format format, size_t block) {
+    const bool usual = is_usual(r->channels, block);
+    if (usual && r->mean_grad)
+        norm_back_rows(r, format, (extent){block, true}, true);
+    else if (usual)
+        norm_back_rows(r, format, (extent){block, true}, false);
     else
-        norm_back_rows(r, format, ANY, r->mean_grad);
+        norm_back_rows(r, format, any, r->mean_grad);
 }
 
 /* A gradient and the forward pass's number that goes with it. */
@@ -212,7 +194,7 @@ typedef struct {
 
 BODY void grad_vector(const mq_rows *r, size_t pixel, size_t c, number_format format, grad_flags f,
                       grad_pair *out) {
-    const size_t i = pixel * r->channels + c, n = lanes_at(c, r->channels, f.channels != ANY);
+    const size_t i = pixel * r->channels + c, n = lanes_at(c, r->channels, f.channels.whole);
     vec *g = &out->g, *x = &out->x;
     get(g, r->a, i, n, format);
     if (f.relu || f.sums) get(x, r->b, i, n, format);
@@ -267,20 +249,20 @@ BODY void grad_rows(const mq_rows *args, number_format format, grad_flags f) {
     }
 }
 
-BODY void grad_kinds(const mq_rows *r, number_format format, extent channels) {
-    if (channels != ANY && r->relu && r->scale_b && !r->old)
-        grad_rows(r, format, (grad_flags){channels, true, true, false, false});
-    else if (channels != ANY && r->relu && !r->scale_b && r->old)
-        grad_rows(r, format, (grad_flags){channels, true, false, true, false});
-    else if (channels != ANY && r->relu && !r->scale_b)
-        grad_rows(r, format, (grad_flags){channels, true, false, false, false});
-    else if (channels != ANY && !r->relu && !r->old)
-        grad_rows(r, format, (grad_flags){channels, false, false, false, false});
+BODY void grad_body(const mq_rows *r, number_format format, size_t block) {
+    const bool usual = is_usual(r->channels, block);
+    const extent most = {block, true};
+    if (usual && r->relu && r->scale_b && !r->old)
+        grad_rows(r, format, (grad_flags){most, true, true, false, false});
+    else if (usual && r->relu && !r->scale_b && r->old)
+        grad_rows(r, format, (grad_flags){most, true, false, true, false});
+    else if (usual && r->relu && !r->scale_b)
+        grad_rows(r, format, (grad_flags){most, true, false, false, false});
+    else if (usual && !r->relu && !r->old)
+        grad_rows(r, format, (grad_flags){most, false, false, false, false});
     else
-        grad_rows(r, format, (grad_flags){channels, r->relu, r->scale_b, r->old, false});
+        grad_rows(r, format, (grad_flags){any, r->relu, r->scale_b, r->old, false});
 }
-
-BODY void grad_body(const mq_rows *r, number_format format){BY_EXTENT(grad_kinds, r, format)}
 
 BODY void mean_body(const mq_rows *r, float *means, number_format format) {
     for (size_t c = 0; c < r->channels; c += LANES) {
@@ -307,18 +289,18 @@ BODY void mean_back_body(const mq_rows *r, const float *gradient, number_format 
 }
 
 /* All kernels for one instruction set and number format, and their table. */
-#define KERNELS(name, target, format)                                                                        \
+#define KERNELS(name, target, format, block)                                                                 \
     target static void apply_##name(const mq_rows *r) {                                                      \
-        apply_body(r, format);                                                                               \
+        apply_body(r, format, block);                                                                        \
     }                                                                                                        \
     target static void stats_##name(const mq_rows *r) {                                                      \
-        stats_body(r, format);                                                                               \
+        stats_body(r, format, block);                                                                        \
     }                                                                                                        \
     target static void norm_back_##name(const mq_rows *r) {                                                  \
-        norm_back_body(r, format);                                                                           \
+        norm_back_body(r, format, block);                                                                    \
     }                                                                                                        \
     target static void grad_##name(const mq_rows *r) {                                                       \
-        grad_body(r, format);                                                                                \
+        grad_body(r, format, block);                                                                         \
     }                                                                                                        \
     target static void mean_##name(const mq_rows *r, float *means) {                                         \
         mean_body(r, means, format);                                                                         \
@@ -331,7 +313,7 @@ BODY void mean_back_body(const mq_rows *r, const float *gradient, number_format 
     };
 VEC_VARIANTS(KERNELS)
 
-#define ENTRY(name, target, format) [VARIANT_##name] = &kernels_##name,
+#define ENTRY(name, target, format, block) [VARIANT_##name] = &kernels_##name,
 static const mq_rows_kernels *const all[] = {VEC_VARIANTS(ENTRY)};
 
 const mq_rows_kernels *mq_rows_kernels_of(mq_dtype dtype) {

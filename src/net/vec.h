@@ -95,27 +95,28 @@ BODY size_t lanes_at(size_t c, size_t channels, bool whole) {
     return whole ? LANES : least(channels - c, LANES);
 }
 
-BODY bool is_whole(size_t channels) {
-    return channels % LANES == 0;
+/* Whether channels are as a variant mostly has them: those of its block, else whole vectors. */
+BODY bool is_usual(size_t channels, size_t block) {
+    return block ? channels == block : channels % LANES == 0;
 }
 
-/* Calls VARIANT(name, target attribute, number format) for each; name is also that of VARIANT_name, its place
- * in a table. */
+/* Calls VARIANT(name, target attribute, number format, channels of a block) for each; 0: channels are last
+ * there (see mq_outer_blocks_of). name is also that of VARIANT_name, its place in a table. */
 #ifdef __x86_64__
 #define VEC_TARGET(features) __attribute__((target(features)))
 #define VEC_VARIANTS(VARIANT)                                                                                \
-    VARIANT(f32_512, VEC_TARGET("avx512f,avx512bw,avx512vl,avx512dq"), F32)                                  \
-    VARIANT(bf16_512, VEC_TARGET("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16"), BF16_FAST)                \
-    VARIANT(f32_256, VEC_TARGET("avx2"), F32)                                                                \
-    VARIANT(bf16_256, VEC_TARGET("avx2"), BF16)                                                              \
-    VARIANT(f32_any, , F32)                                                                                  \
-    VARIANT(bf16_any, , BF16)
+    VARIANT(f32_512, VEC_TARGET("avx512f,avx512bw,avx512vl,avx512dq"), F32, 2 * LANES)                       \
+    VARIANT(bf16_512, VEC_TARGET("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16"), BF16_FAST, 2 * LANES)     \
+    VARIANT(f32_256, VEC_TARGET("avx2"), F32, LANES)                                                         \
+    VARIANT(bf16_256, VEC_TARGET("avx2"), BF16, 0)                                                           \
+    VARIANT(f32_any, , F32, 0)                                                                               \
+    VARIANT(bf16_any, , BF16, 0)
 #else
 #define VEC_VARIANTS(VARIANT)                                                                                \
-    VARIANT(f32_any, , F32)                                                                                  \
-    VARIANT(bf16_any, , BF16)
+    VARIANT(f32_any, , F32, 0)                                                                               \
+    VARIANT(bf16_any, , BF16, 0)
 #endif
-#define VEC_PLACE(name, target, format) VARIANT_##name,
+#define VEC_PLACE(name, target, format, block) VARIANT_##name,
 typedef enum { VEC_VARIANTS(VEC_PLACE) } vec_variant;
 
 /* The widest for dtype (MQ_F32 or MQ_BF16) that the network may use here. */

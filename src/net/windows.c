@@ -36,21 +36,22 @@ BODY void follow(const mq_window *w, size_t at, size_t windows, span *s) {
     while (s->end < windows && s->end * w->stride <= at) s->end++;
 }
 
-/* Channels are whole vectors of them; places are wanted; usual: channels of a block, with windows of 3 x 3
- * pixels every second pixel, or 0. */
+/* Channels are whole vectors of them; places are wanted; usual: windows of 3 x 3 pixels every second pixel,
+ * with the channels of a block, if block. */
 typedef struct {
-    bool whole, placed;
-    size_t usual;
+    bool whole, placed, usual;
+    size_t block;
 } pool_flags;
 
-BODY bool is_usual(const mq_window *w, size_t channels) {
-    return w->c == channels && w->kernel == 3 && w->stride == 2;
+BODY bool is_usual_pool(const mq_window *w, size_t block) {
+    return is_usual(w->c, block) && w->kernel == 3 && w->stride == 2;
 }
 
 /* The window by value: a store may alias it, but not this. */
 BODY mq_window own_window(const mq_window *window, pool_flags f) {
     mq_window own = *window;
-    if (f.usual) own.c = f.usual, own.kernel = 3, own.stride = 2;
+    if (f.usual) own.kernel = 3, own.stride = 2;
+    if (f.block) own.c = f.block;
     return own;
 }
 
@@ -99,17 +100,13 @@ BODY void max_pool_rows(const mq_window *window, const void *a, void *out, uint8
 }
 
 BODY void max_pool_body(const mq_window *window, const void *a, void *out, uint8_t *places,
-                        number_format format) {
-    if (is_usual(window, LANES) && !places)
-        max_pool_rows(window, a, out, places, format, (pool_flags){true, false, LANES});
-    else if (is_usual(window, LANES))
-        max_pool_rows(window, a, out, places, format, (pool_flags){true, true, LANES});
-    else if (is_usual(window, 2 * LANES) && places)
-        max_pool_rows(window, a, out, places, format, (pool_flags){true, true, 2 * LANES});
-    else if (is_whole(window->c))
-        max_pool_rows(window, a, out, places, format, (pool_flags){true, places, 0});
+                        number_format format, size_t block) {
+    if (is_usual_pool(window, block) && places)
+        max_pool_rows(window, a, out, places, format, (pool_flags){true, true, true, block});
+    else if (is_usual_pool(window, block))
+        max_pool_rows(window, a, out, places, format, (pool_flags){true, false, true, block});
     else
-        max_pool_rows(window, a, out, places, format, (pool_flags){false, places, 0});
+        max_pool_rows(window, a, out, places, format, (pool_flags){false, places, false, 0});
 }
 
 /* A pixel, and the windows that read it. */
@@ -176,24 +173,22 @@ BODY void max_pool_back_rows(const back_pass *args, pool_flags f) {
 }
 
 BODY void max_pool_back_body(const mq_window *window, const void *a, const uint8_t *places, void *out,
-                             number_format format) {
+                             number_format format, size_t block) {
     const back_pass pass = {window, a, places, out, format, false};
-    if (is_usual(window, LANES))
-        max_pool_back_rows(&pass, (pool_flags){true, true, LANES});
-    else if (is_usual(window, 2 * LANES))
-        max_pool_back_rows(&pass, (pool_flags){true, true, 2 * LANES});
+    if (is_usual_pool(window, block))
+        max_pool_back_rows(&pass, (pool_flags){true, true, true, block});
     else
-        max_pool_back_rows(&pass, (pool_flags){is_whole(window->c), true, 0});
+        max_pool_back_rows(&pass, (pool_flags){false, true, false, 0});
 }
 
 /* All kernels for one instruction set and number format, and their table. */
-#define KERNELS(name, target, format)                                                                        \
+#define KERNELS(name, target, format, block)                                                                 \
     target static void max_pool_##name(const mq_window *w, const void *a, void *out, uint8_t *places) {      \
-        max_pool_body(w, a, out, places, format);                                                            \
+        max_pool_body(w, a, out, places, format, block);                                                     \
     }                                                                                                        \
     target static void max_pool_back_##name(const mq_window *w, const void *a, const uint8_t *places,        \
                                             void *out) {                                                     \
-        max_pool_back_body(w, a, places, out, format);                                                       \
+        max_pool_back_body(w, a, places, out, format, block);                                                \
     }                                                                                                        \
     static const mq_window_kernels kernels_##name = {                                                        \
         max_pool_##name,                                                                                     \
@@ -201,7 +196,7 @@ BODY void max_pool_back_body(const mq_window *window, const void *a, const uint8
     };
 VEC_VARIANTS(KERNELS)
 
-#define ENTRY(name, target, format) [VARIANT_##name] = &kernels_##name,
+#define ENTRY(name, target, format, block) [VARIANT_##name] = &kernels_##name,
 static const mq_window_kernels *const all[] = {VEC_VARIANTS(ENTRY)};
 
 const mq_window_kernels *mq_window_kernels_of(mq_dtype dtype) {
