@@ -10,8 +10,9 @@ set_target_properties(marque_shared PROPERTIES VERSION ${PROJECT_VERSION} SOVERS
                       LINK_DEPENDS ${CMAKE_SOURCE_DIR}/cmake/marque.map)
 target_link_options(marque_shared PRIVATE -Wl,--version-script=${CMAKE_SOURCE_DIR}/cmake/marque.map -Wl,-z,defs
                     -Wl,--as-needed -Wl,--gc-sections)
-target_link_libraries(marque_shared PRIVATE PkgConfig::JANSSON PkgConfig::CRYPTO PkgConfig::UTF8PROC
-                      PkgConfig::JPEG PkgConfig::PNG PkgConfig::WEBP PkgConfig::ZLIB PkgConfig::EXPAT ${DNNL_LIBRARY} Threads::Threads m)
+target_link_libraries(marque_shared PRIVATE PkgConfig::JANSSON PkgConfig::CRYPTO PkgConfig::XXHASH
+                      PkgConfig::UTF8PROC PkgConfig::JPEG PkgConfig::PNG PkgConfig::WEBP PkgConfig::ZLIB PkgConfig::EXPAT
+                      ${DNNL_LIBRARY} Threads::Threads m)
 if(MARQUE_OPENMP)
   target_link_libraries(marque_shared PRIVATE OpenMP::OpenMP_C)
 endif()
@@ -23,8 +24,8 @@ set(MARQUE_PC_LIBS "")
 if(MARQUE_DNNL_ROOT)
   set(MARQUE_PC_LIBS "-L${MARQUE_DNNL_ROOT}/lib ")
 endif()
-foreach(name dnnl ${JANSSON_LIBRARIES} ${CRYPTO_LIBRARIES} ${UTF8PROC_LIBRARIES} ${JPEG_LIBRARIES} ${PNG_LIBRARIES}
-        ${WEBP_LIBRARIES} ${ZLIB_LIBRARIES} ${EXPAT_LIBRARIES})
+foreach(name dnnl ${JANSSON_LIBRARIES} ${CRYPTO_LIBRARIES} ${XXHASH_LIBRARIES} ${UTF8PROC_LIBRARIES} ${JPEG_LIBRARIES}
+        ${PNG_LIBRARIES} ${WEBP_LIBRARIES} ${ZLIB_LIBRARIES} ${EXPAT_LIBRARIES})
   string(APPEND MARQUE_PC_LIBS "-l${name} ")
 endforeach()
 string(APPEND MARQUE_PC_LIBS "${OpenMP_C_FLAGS} -pthread -lm")

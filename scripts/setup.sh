@@ -3,7 +3,7 @@
 
 BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config ca-certificates libdnnl-dev libhdf5-dev libzip-dev
     libarchive-dev libtiff-dev libheif-dev libgif-dev libwebp-dev libpng-dev libjpeg62-turbo-dev libjansson-dev
-    libcurl4-openssl-dev libssl-dev zlib1g-dev libexpat1-dev libutf8proc-dev"
+    libcurl4-openssl-dev libssl-dev libxxhash-dev zlib1g-dev libexpat1-dev libutf8proc-dev"
 # aarch64's compiler (40 MB) only checks that what needs no library compiles there.
 # man, zsh and fish read what marque says of itself; debootstrap, dpkg-dev and file are for the Debian package;
 # libheif-examples makes HEIC and AVIF pictures, locales one with a decimal comma.

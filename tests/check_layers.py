@@ -29,6 +29,7 @@ THIRD_PARTY = {
     r"jansson\.h": r"src/base/json\.c",
     r"utf8proc\.h": r"src/base/unicode\.c",
     r"openssl/.*": r"src/base/digest\.c",
+    r"xxhash\.h": r"src/base/hash\.c",
     r"omp\.h": r"src/base/par\.c",
     r"curl/.*": r"src/fetch/\w+\.c",
     r"jpeglib\.h|jerror\.h": r"src/data/(de|en)code_jpeg\.c",

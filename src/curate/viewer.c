@@ -1,7 +1,7 @@
 /* viewer.c: the network that looks at pictures. Called by whoever compares pictures by it. Owns its program.
- * Invariant: one program and one digest, however often and by whomever it is asked. */
+ * Invariant: one program and one hash, however often and by whomever it is asked. */
 #include "curate/viewer.h"
-#include "base/digest.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "net/tensors.h"
 
@@ -10,7 +10,7 @@ enum { BATCH = 16 };
 struct mq_viewer {
     mq_viewer_plan plan;
     mq_program *program; /* NULL: nothing was looked at yet */
-    char digest[MQ_HEX_SIZE];
+    char hash[MQ_HASH_HEX_SIZE];
 };
 
 mq_status mq_viewer_open(mq_err *err, const mq_viewer_plan *plan, mq_viewer **viewer) {
@@ -35,7 +35,7 @@ size_t mq_viewer_width(const mq_viewer *viewer) {
     return viewer->plan.arch->features;
 }
 
-/* The trunk, and the digest under which the cache knows its weights. */
+/* The trunk, and the hash under which the cache knows its weights. */
 static mq_status make_program(mq_err *err, mq_viewer *v) {
     mq_status status = MQ_OK;
     mq_graph *graph = NULL;
@@ -48,7 +48,7 @@ static mq_status make_program(mq_err *err, mq_viewer *v) {
                                   .batch = BATCH,
                                   .dtype = plan->dtype};
     MQ_TRY(plan->arch->build(err, plan->recipe->imgsz, &graph));
-    MQ_TRY(mq_tensors_digest(err, graph, plan->weights, mq_graph_size(graph) - 1, v->digest));
+    MQ_TRY(mq_tensors_hash(err, graph, plan->weights, mq_graph_size(graph) - 1, v->hash));
     MQ_TRY(mq_program_create(err, &make, &v->program)); /* checks the weights */
 cleanup:
     mq_graph_free(&graph);
@@ -65,7 +65,7 @@ mq_status mq_viewer_look(mq_err *err, mq_viewer *v, const mq_look_plan *plan, mq
                                    .flips = plan->flips,
                                    .recipe = v->plan.recipe,
                                    .program = v->program,
-                                   .weights_digest = v->digest,
+                                   .weights_hash = v->hash,
                                    .width = mq_viewer_width(v),
                                    .dtype = v->plan.dtype,
                                    .batch = BATCH,

@@ -80,7 +80,7 @@ static mq_status make_folder(mq_err *err, const mq_features_plan *plan, char **f
     char *base = NULL, *recipe_text = NULL, *key = NULL, hex[MQ_HEX_SIZE];
     MQ_TRY(mq_recipe_to_json(err, plan->recipe, &recipe));
     MQ_TRY(mq_json_dump(err, recipe, 0, &recipe_text));
-    MQ_TRY(mq_format(err, &key, "2|%s|%s|%s|%s|%s|all", plan->weights_digest, recipe_text,
+    MQ_TRY(mq_format(err, &key, "2|%s|%s|%s|%s|%s|all", plan->weights_hash, recipe_text,
                      mq_program_key(plan->program), mq_dataset_digest(plan->dataset),
                      mq_split_name(plan->split)));
     MQ_TRY(mq_sha256_hex(err, key, strlen(key), hex));

@@ -26,7 +26,7 @@ typedef struct {
     bool flips;             /* mirror images may be asked for */
     const mq_recipe *recipe;
     mq_program *program;        /* the trunk; NULL is enough for mq_features_bytes */
-    const char *weights_digest; /* of the weights of the frozen part */
+    const char *weights_hash; /* of the weights of the frozen part */
     size_t width;               /* numbers a picture */
     mq_dtype dtype;             /* of the trunk, and of the numbers on disk: MQ_F32 or MQ_BF16 */
     size_t batch, workers;

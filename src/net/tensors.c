@@ -80,20 +80,20 @@ cleanup:
     return status;
 }
 
-mq_status mq_tensors_digest(mq_err *err, const mq_graph *graph, const mq_bundle *weights, size_t last,
-                            char hex[MQ_HEX_SIZE]) {
+mq_status mq_tensors_hash(mq_err *err, const mq_graph *graph, const mq_bundle *weights, size_t last,
+                          char hex[MQ_HASH_HEX_SIZE]) {
     mq_status status = MQ_OK;
-    mq_digest *digest = NULL;
-    MQ_TRY(mq_digest_begin(err, MQ_SHA256, &digest));
+    mq_hash *hash = NULL;
+    MQ_TRY(mq_hash_begin(err, &hash));
     for (size_t i = 0; i <= last; i++) {
         const mq_node *node = mq_graph_node(graph, i);
         for (size_t k = 0; k < mq_node_param_count(node); k++) {
             const mq_tensor *tensor = mq_tensors_find(weights, "", node, mq_node_param(graph, node, k).name);
-            mq_digest_add(digest, tensor->name, strlen(tensor->name) + 1);
-            mq_digest_add(digest, tensor->data, tensor->bytes);
+            mq_hash_add(hash, tensor->name, strlen(tensor->name) + 1);
+            mq_hash_add(hash, tensor->data, tensor->bytes);
         }
     }
-    mq_digest_end(&digest, hex);
+    mq_hash_end(&hash, hex);
 cleanup:
     return status;
 }

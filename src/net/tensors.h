@@ -2,7 +2,7 @@
 #ifndef MQ_TENSORS_H
 #define MQ_TENSORS_H
 
-#include "base/digest.h"
+#include "base/hash.h"
 #include "net/bundle.h"
 #include "net/graph.h"
 
@@ -11,10 +11,10 @@
 MQ_MUST_USE mq_status mq_tensors_check(mq_err *err, const mq_graph *graph, const mq_bundle *weights,
                                        const char *prefix);
 
-/* SHA-256 (hex) over the parameters of the nodes up to and with `last`, of a checked bundle: their names and
+/* The hash of the parameters of the nodes up to and with `last`, of a checked bundle: their names and
  * numbers. */
-MQ_MUST_USE mq_status mq_tensors_digest(mq_err *err, const mq_graph *graph, const mq_bundle *weights,
-                                        size_t last, char hex[MQ_HEX_SIZE]);
+MQ_MUST_USE mq_status mq_tensors_hash(mq_err *err, const mq_graph *graph, const mq_bundle *weights,
+                                      size_t last, char hex[MQ_HASH_HEX_SIZE]);
 
 /* A tensor of a node, borrowed; NULL when there is none of that name. */
 const mq_tensor *mq_tensors_find(const mq_bundle *weights, const char *prefix, const mq_node *node,

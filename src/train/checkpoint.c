@@ -1,10 +1,10 @@
 /* checkpoint.c: checkpoints written, found and read. Called by the training
  * loop, which holds the run's lock. Invariant: a file under its final name was
- * whole when it was written (mq_bundle_write is atomic), its own digest proves
+ * whole when it was written (mq_bundle_write is atomic), its own hash proves
  * that it still is, and an older one goes only after a newer one is safe. */
 #include "train/checkpoint.h"
-#include "base/digest.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -14,8 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { STATE_NUMBERS = 15, OLDER_NUMBERS = 13, TEXTS = 3, NAME_SIZE = 64 };
-static const char FORMAT[] = "2", STATE[] = "state", NAME[] = "checkpoint-%010" PRIu64 ".safetensors";
+enum { STATE_NUMBERS = 15, TEXTS = 3, NAME_SIZE = 64 };
+static const char FORMAT[] = "3", STATE[] = "state", NAME[] = "checkpoint-%010" PRIu64 ".safetensors";
 static const char *const keys[TEXTS] = {"marque.checkpoint", "config", "environment"};
 
 struct mq_checkpoint {
@@ -54,10 +54,9 @@ static void pack_state(const mq_progress_state *s, int64_t out[STATE_NUMBERS]) {
     memcpy(out, numbers, sizeof numbers);
 }
 
-/* From the bytes of all numbers, or of those that older checkpoints have. */
-static mq_progress_state unpack_state(const void *data, size_t bytes) {
-    int64_t in[STATE_NUMBERS] = {0};
-    memcpy(in, data, bytes);
+static mq_progress_state unpack_state(const void *data) {
+    int64_t in[STATE_NUMBERS];
+    memcpy(in, data, sizeof in);
     return (mq_progress_state){.stage = (uint32_t)in[0],
                                .epoch = (uint32_t)in[1],
                                .epochs_done = (uint32_t)in[2],
@@ -79,26 +78,25 @@ static int by_name(const void *left, const void *right) {
     return strcmp(((const mq_tensor *)left)->name, ((const mq_tensor *)right)->name);
 }
 
-/* SHA-256 over all that a checkpoint says, so that a flipped bit is found wherever it is: the texts, and each
+/* The hash of all that a checkpoint says, so that a flipped bit is found wherever it is: the texts, and each
  * tensor's name, type, shape and numbers. Sorts the tensors: their order in the file is not the caller's. */
-static mq_status digest_all(mq_err *err, const char *const texts[TEXTS], mq_tensor *tensors, size_t count,
-                            char hex[MQ_HEX_SIZE]) {
+static mq_status hash_all(mq_err *err, const char *const texts[TEXTS], mq_tensor *tensors, size_t count,
+                          char hex[MQ_HASH_HEX_SIZE]) {
     mq_status status = MQ_OK;
-    mq_digest *digest = NULL;
+    mq_hash *hash = NULL;
     qsort(tensors, count, sizeof *tensors, by_name);
-    MQ_TRY(mq_digest_begin(err, MQ_SHA256, &digest));
-    for (size_t i = 0; i < TEXTS; i++) mq_digest_add(digest, texts[i], strlen(texts[i]) + 1);
+    MQ_TRY(mq_hash_begin(err, &hash));
+    for (size_t i = 0; i < TEXTS; i++) mq_hash_add(hash, texts[i], strlen(texts[i]) + 1);
     for (size_t i = 0; i < count; i++) {
         const mq_tensor *t = &tensors[i];
         const char *dtype = mq_dtype_name(t->dtype);
-        mq_digest_add(digest, t->name, strlen(t->name) + 1);
-        mq_digest_add(digest, dtype, strlen(dtype) + 1);
-        mq_digest_add(digest, &t->rank, sizeof t->rank);
-        mq_digest_add(digest, t->shape, t->rank * sizeof *t->shape);
-        mq_digest_add(digest, t->data, t->bytes);
+        mq_hash_add(hash, t->name, strlen(t->name) + 1);
+        mq_hash_add(hash, dtype, strlen(dtype) + 1);
+        mq_hash_add(hash, &t->rank, sizeof t->rank);
+        mq_hash_add(hash, t->shape, t->rank * sizeof *t->shape);
+        mq_hash_add(hash, t->data, t->bytes);
     }
-    mq_digest_end(&digest, hex);
-    MQ_REQUIRE(hex[0], err, MQ_INTERNAL, "libcrypto cannot compute a digest");
+    mq_hash_end(&hash, hex);
 cleanup:
     return status;
 }
@@ -168,7 +166,7 @@ static void remove_useless(const mq_checkpoint_place *place, uint64_t saved) {
 mq_status mq_checkpoint_save(mq_err *err, const mq_checkpoint_place *place, const mq_tensor *tensors,
                              size_t count, const mq_progress_state *state) {
     mq_status status = MQ_OK;
-    char *path = NULL, hex[MQ_HEX_SIZE];
+    char *path = NULL, hex[MQ_HASH_HEX_SIZE];
     mq_tensor *all = NULL;
     int64_t numbers[STATE_NUMBERS];
     const char *const texts[TEXTS] = {FORMAT, place->config, place->environment};
@@ -177,8 +175,8 @@ mq_status mq_checkpoint_save(mq_err *err, const mq_checkpoint_place *place, cons
     MQ_TRY(mq_calloc(err, count + 1, sizeof *all, "a checkpoint", &all));
     for (size_t i = 0; i < count; i++) all[i] = tensors[i];
     all[count] = (mq_tensor){STATE, MQ_I64, 1, {STATE_NUMBERS}, numbers, sizeof numbers};
-    MQ_TRY(digest_all(err, texts, all, count + 1, hex));
-    const mq_meta meta[] = {{keys[0], texts[0]}, {keys[1], texts[1]}, {keys[2], texts[2]}, {"digest", hex}};
+    MQ_TRY(hash_all(err, texts, all, count + 1, hex));
+    const mq_meta meta[] = {{keys[0], texts[0]}, {keys[1], texts[1]}, {keys[2], texts[2]}, {"hash", hex}};
     MQ_TRY(path_of(err, place, state->steps_done, &path));
     MQ_TRY(mq_bundle_write(err, path, all, count + 1, meta, sizeof meta / sizeof *meta));
     remove_useless(place, state->steps_done);
@@ -196,19 +194,19 @@ void mq_checkpoint_free(mq_checkpoint **checkpoint) {
 }
 
 /* Checks that everything in the bundle is as it was written. */
-static mq_status check_digest(mq_err *err, const mq_bundle *bundle) {
+static mq_status check_hash(mq_err *err, const mq_bundle *bundle) {
     mq_status status = MQ_OK;
-    const char *path = mq_bundle_path(bundle), *digest = mq_bundle_meta(bundle, "digest"), *texts[TEXTS];
+    const char *path = mq_bundle_path(bundle), *hash = mq_bundle_meta(bundle, "hash"), *texts[TEXTS];
     const size_t count = mq_bundle_count(bundle);
     mq_tensor *all = NULL;
-    char hex[MQ_HEX_SIZE];
+    char hex[MQ_HASH_HEX_SIZE];
     for (size_t i = 0; i < TEXTS; i++) texts[i] = mq_bundle_meta(bundle, keys[i]);
-    MQ_REQUIRE(texts[0] && texts[1] && texts[2] && digest && strcmp(texts[0], FORMAT) == 0, err, MQ_BAD_DATA,
+    MQ_REQUIRE(texts[0] && texts[1] && texts[2] && hash && strcmp(texts[0], FORMAT) == 0, err, MQ_BAD_DATA,
                "%s: not a checkpoint of this version's format", path);
     MQ_TRY(mq_calloc(err, count, sizeof *all, "a checkpoint", &all));
     for (size_t i = 0; i < count; i++) all[i] = *mq_bundle_at(bundle, i);
-    MQ_TRY(digest_all(err, texts, all, count, hex));
-    MQ_REQUIRE(strcmp(digest, hex) == 0, err, MQ_BAD_DATA, "%s: its content fails its digest", path);
+    MQ_TRY(hash_all(err, texts, all, count, hex));
+    MQ_REQUIRE(strcmp(hash, hex) == 0, err, MQ_BAD_DATA, "%s: its content fails its hash", path);
 cleanup:
     free(all);
     return status;
@@ -221,12 +219,11 @@ static mq_status open_file(mq_err *err, const char *path, mq_checkpoint **checkp
     *sound = false;
     MQ_TRY(mq_calloc(err, 1, sizeof *c, "a checkpoint", &c));
     MQ_TRY(mq_bundle_open(err, path, &c->bundle));
-    MQ_TRY(check_digest(err, c->bundle));
+    MQ_TRY(check_hash(err, c->bundle));
     const mq_tensor *state = mq_bundle_find(c->bundle, STATE);
-    const size_t bytes = state && state->dtype == MQ_I64 ? state->bytes : 0;
-    MQ_REQUIRE(bytes == STATE_NUMBERS * sizeof(int64_t) || bytes == OLDER_NUMBERS * sizeof(int64_t), err,
+    MQ_REQUIRE(state && state->dtype == MQ_I64 && state->bytes == STATE_NUMBERS * sizeof(int64_t), err,
                MQ_BAD_DATA, "%s: does not say where the run stood", path);
-    c->state = unpack_state(state->data, bytes);
+    c->state = unpack_state(state->data);
     *sound = true;
     *checkpoint = c;
     c = NULL;

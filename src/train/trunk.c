@@ -18,9 +18,9 @@ struct mq_trunk {
     mq_trunk_plan plan;
     const char *boundary; /* node between both parts; NULL: all is frozen. Borrowed from graph */
     size_t boundary_index;
-    size_t width;              /* numbers of its tensor */
-    char first[MQ_STAGE_NAME]; /* the lowest thawed block */
-    char digest[MQ_HEX_SIZE];  /* of the frozen part */
+    size_t width;                /* numbers of its tensor */
+    char first[MQ_STAGE_NAME];   /* the lowest thawed block */
+    char hash[MQ_HASH_HEX_SIZE]; /* of the frozen part */
     mq_graph *graph;
     mq_program *frozen;     /* NULL: nothing is frozen */
     mq_program *rest;       /* the thawed part in use, in the room of: */
@@ -134,7 +134,7 @@ static mq_features_plan features_of(mq_trunk *t, mq_split split) {
                               .flips = train,
                               .recipe = plan->recipe,
                               .program = t->frozen,
-                              .weights_digest = t->digest,
+                              .weights_hash = t->hash,
                               .width = t->width,
                               .dtype = plan->dtype,
                               .batch = PROGRAM_BATCH,
@@ -154,7 +154,7 @@ static bool is_cached(const mq_trunk *t, mq_split split) {
 
 static mq_status open_feeds(mq_err *err, mq_trunk *t) {
     mq_status status = MQ_OK;
-    MQ_TRY(mq_tensors_digest(err, t->graph, t->plan.weights, t->boundary_index, t->digest));
+    MQ_TRY(mq_tensors_hash(err, t->graph, t->plan.weights, t->boundary_index, t->hash));
     for (mq_split split = MQ_TRAIN; split <= MQ_VAL; split++) {
         const mq_features_plan features = features_of(t, split);
         if (features.count) MQ_TRY(mq_feed_open(err, &features, is_cached(t, split), &t->feeds[split]));

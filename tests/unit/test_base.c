@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/digest.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "base/par.h"
 #include "base/pipeline.h"
@@ -37,6 +38,26 @@ static void test_permutation(void **state) {
     }
     for (uint32_t i = 0; i < 1000; i++) assert_int_equal(seen[i], 1);
     assert_true(moved > 980);
+}
+
+/* Empty, and of "abc": XXH3's 128 bits as xxhsum -H2 says them; in pieces they are the same. */
+static void test_hash(void **state) {
+    (void)state;
+    mq_err err = {0};
+    mq_hash *hash = NULL;
+    char hex[MQ_HASH_HEX_SIZE];
+    assert_int_equal(mq_hash_begin(&err, &hash), MQ_OK);
+    mq_hash_end(&hash, hex);
+    assert_null(hash);
+    assert_string_equal(hex, "99aa06d3014798d86001c324468d497f");
+    assert_int_equal(mq_hash_begin(&err, &hash), MQ_OK);
+    mq_hash_add(hash, "a", 1);
+    mq_hash_add(hash, "bc", 2);
+    mq_hash_end(&hash, hex);
+    assert_string_equal(hex, "06b05ab6733a618578af5f94892f3950");
+    assert_int_equal(mq_hash_begin(&err, &hash), MQ_OK);
+    mq_hash_end(&hash, NULL);
+    mq_hash_end(&hash, NULL);
 }
 
 static void test_digest(void **state) {
@@ -205,17 +226,12 @@ static void test_files(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_philox),
-        cmocka_unit_test(test_permutation),
-        cmocka_unit_test(test_digest),
-        cmocka_unit_test(test_buf_limit),
-        cmocka_unit_test(test_first_error_wins),
-        cmocka_unit_test(test_text),
-        cmocka_unit_test(test_pipeline),
-        cmocka_unit_test(test_parallel_for),
-        cmocka_unit_test(test_parallel_each),
-        cmocka_unit_test(test_recipe),
-        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_philox),       cmocka_unit_test(test_permutation),
+        cmocka_unit_test(test_hash),         cmocka_unit_test(test_digest),
+        cmocka_unit_test(test_buf_limit),    cmocka_unit_test(test_first_error_wins),
+        cmocka_unit_test(test_text),         cmocka_unit_test(test_pipeline),
+        cmocka_unit_test(test_parallel_for), cmocka_unit_test(test_parallel_each),
+        cmocka_unit_test(test_recipe),       cmocka_unit_test(test_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
