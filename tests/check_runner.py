@@ -3,7 +3,7 @@ import os
 import signal
 import sys
 
-from runner import Result, count_tap, run_program, run_tap
+from runner import Result, count_tap, part_of, run_program, run_tap
 from tap import Tap
 
 CASES = [
@@ -42,6 +42,12 @@ def main():
     except ProcessLookupError:
         gone = True
     tap.check("its children end with it", code is None and gone)
+    parts = []
+    for which in (1, 2, 3):
+        os.environ["MARQUE_PART"] = f"{which}/3"
+        parts.append(part_of(list(range(8))))
+    del os.environ["MARQUE_PART"]
+    tap.check("three parts are the whole", parts == [[0, 3, 6], [1, 4, 7], [2, 5]] and part_of("all") == "all", parts)
     chatter = "import time; print('one\\ntwo', flush=True); time.sleep(60)"
     r = run_tap("x", [sys.executable, "-c", chatter], enough=lambda line: line == "two\n")
     tap.check("one that has said enough is ended", r.output.startswith("one\ntwo\n") and r.failed == 1 and r.seconds < 10, r)

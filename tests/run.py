@@ -7,6 +7,7 @@ if anything failed.
 import argparse
 import os
 import resource
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -25,6 +26,7 @@ ORACLE_PACKAGES = ["keras==3.15.1", "tensorflow-cpu==2.21.0", "pillow==13.0.0", 
                    "onednn-devel-cpu-gomp==2023.2.0", "onednn-cpu-gomp==2023.2.0"]
 KERAS2 = "tf_keras==2.21.0"  # without what it asks for: the larger TensorFlow
 SHOWN_LINES = 120
+PARTS = 3  # of the faults and kills, of which there are hundreds, the whole test runs one; the next commit the next
 FUZZ_SECONDS = 8  # on new inputs, for each reader
 ASAN = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99:allocator_may_return_null=1",
         "UBSAN_OPTIONS": "print_stacktrace=1"}
@@ -228,6 +230,12 @@ STAGES = {
 QUICK = ("style", "unit", "golden", "cli")
 
 
+def part_of_commit():
+    """K/PARTS by the number of commits; without git the first."""
+    counted = subprocess.run(["git", "rev-list", "--count", "HEAD"], capture_output=True, text=True, check=False)
+    return f"{int(counted.stdout or 0) % PARTS + 1}/{PARTS}"
+
+
 def processor_seconds():
     """Of everything this program started and waited for."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -239,6 +247,8 @@ def options():
     parser.add_argument("--quick", action="store_true", help="only " + ", ".join(QUICK))
     parser.add_argument("--stage", action="append", choices=STAGES, metavar="NAME",
                         help="only this stage (may be repeated): " + "; ".join(f"{n}: {s[1]}" for n, s in STAGES.items()))
+    parser.add_argument("--all", action="store_true", help="every fault of mutants and every kill of faults, as --stage does, "
+                        f"not every {PARTS}rd, which changes with each commit")
     parser.add_argument("--oracle", action="store_true", help="also compare live with Keras, TensorFlow and Pillow")
     parser.add_argument("--no-install", action="store_true",
                         help="do not install Debian packages: name what is missing and exit 69")
@@ -251,6 +261,9 @@ def main():
     if chosen.oracle and "oracle" not in names:
         names = [*names, "oracle"]
     os.chdir(ROOT)
+    if not chosen.all and not chosen.stage:
+        os.environ["MARQUE_PART"] = part_of_commit()
+        print(f"part {os.environ['MARQUE_PART']} of the faults of mutants and the kills of faults; --all: all of them", flush=True)
     report = Report()
     build = Build(report)
     begin = time.monotonic()

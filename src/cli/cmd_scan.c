@@ -63,11 +63,11 @@ static const char *name_of(const mq_scan *scan, uint32_t picture, mq_buf *record
 }
 
 /* The first groups of one kind, a line each. */
-static void print_groups(const mq_scan *scan, const char *title, size_t count, bool leak, bool conflict) {
+static void print_groups(const mq_scan *scan, const char *where, size_t count, bool leak, bool conflict) {
     mq_buf record = mq_buf_init(RECORD_MAX);
     char number[32], name[NAME_SHOWN + 16];
     if (!count) return;
-    printf("%8s %s\n", mq_text_count(count, number), title);
+    printf("%8s %s of copies %s\n", mq_text_count(count, number), count == 1 ? "group" : "groups", where);
     for (size_t i = 0, shown = 0; i < scan->duplicates.count && shown < SHOWN; i++) {
         const mq_duplicate_group *g = &scan->duplicates.groups[i];
         const bool wanted = leak ? g->leak : conflict ? g->conflict : !g->leak && !g->conflict;
@@ -144,9 +144,9 @@ static void print_facts(const mq_scan *scan) {
 static void print_text(const mq_scan *scan) {
     char a[32], b[32];
     const mq_duplicates *d = &scan->duplicates;
-    print_groups(scan, "groups of copies across train, val and test (leaks)", scan->leaks, true, false);
-    print_groups(scan, "groups of copies across classes (one label is wrong)", scan->conflicts, false, true);
-    print_groups(scan, "groups of copies within a class", scan->copies, false, false);
+    print_groups(scan, "across train, val and test (leaks)", scan->leaks, true, false);
+    print_groups(scan, "across classes (one label is wrong)", scan->conflicts, false, true);
+    print_groups(scan, "within a class", scan->copies, false, false);
     print_flaws(scan);
     printf("%s pictures, %s of them flagged\n", mq_text_count(scan->pictures, a),
            mq_text_count(scan->flagged, b));

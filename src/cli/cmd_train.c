@@ -328,7 +328,8 @@ static void tell(void *user, const mq_train_progress *p) {
 
 static void print_end(const train_call *c, const mq_train_result *result) {
     char time[32];
-    printf("%u epochs in %s\n", result->epochs, mq_duration(result->seconds, time));
+    printf("%u %s in %s\n", result->epochs, result->epochs == 1 ? "epoch" : "epochs",
+           mq_duration(result->seconds, time));
     if (result->validated) {
         printf("best: epoch %u, validation top-1 %.1f %% (95 %%: %.1f to %.1f), top-5 %.1f %%, loss %.3f\n",
                result->best_epoch, 100 * result->best.top1, 100 * result->best.top1_low,

@@ -164,8 +164,8 @@ static mq_status add_groups(mq_err *err, page *p, const group_kind *kind) {
     const size_t count = count_of(p->scan, kind);
     size_t shown = 0;
     if (!count) return MQ_OK;
-    MQ_TRY(mq_buf_printf(err, p->out, "<h2 id=%s>%s: %zu groups</h2><p>%s</p>", kind->id, kind->title, count,
-                         kind->advice));
+    MQ_TRY(mq_buf_printf(err, p->out, "<h2 id=%s>%s: %zu %s</h2><p>%s</p>", kind->id, kind->title, count,
+                         count == 1 ? "group" : "groups", kind->advice));
     for (size_t i = 0; i < d->count && shown < GROUPS_SHOWN; i++)
         if (is_of(kind, &d->groups[i])) {
             MQ_TRY(add_group(err, p, &d->groups[i]));
@@ -192,8 +192,8 @@ static mq_status add_flaw(mq_err *err, page *p, mq_flaw flaw) {
     const size_t shown = mq_scan_worst(scan, flaw, worst, FLAWED_SHOWN);
     char note[64];
     if (!scan->flaws[flaw]) return MQ_OK;
-    MQ_TRY(mq_buf_printf(err, p->out, "<h2 id=%s>%s: %zu pictures</h2><p>%s", text->word, text->word,
-                         scan->flaws[flaw], text->means));
+    MQ_TRY(mq_buf_printf(err, p->out, "<h2 id=%s>%s: %zu %s</h2><p>%s", text->word, text->word,
+                         scan->flaws[flaw], scan->flaws[flaw] == 1 ? "picture" : "pictures", text->means));
     if (text->measure < MQ_MEASURES)
         MQ_TRY(mq_buf_printf(err, p->out, " (%s", mq_measure_name(text->measure)));
     if (!isnan(below)) MQ_TRY(mq_buf_printf(err, p->out, " below %.4g", (double)below));

@@ -3,6 +3,7 @@
  * quantised goes over as it is, metadata too. */
 #include "infer/export.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/rng.h"
@@ -118,6 +119,7 @@ cleanup:
 mq_status mq_export_int8(mq_err *err, const mq_export_plan *plan, mq_exported *exported) {
     mq_status status = MQ_OK;
     export_state s = {.plan = plan, .exported = exported};
+    mq_writer *probe = NULL;
     *exported = (mq_exported){0};
     MQ_REQUIRE(plan->size == sizeof *plan && plan->pictures, err, MQ_INTERNAL, "an export without pictures");
     const size_t all = mq_dataset_count(plan->dataset, MQ_TRAIN);
@@ -126,6 +128,8 @@ mq_status mq_export_int8(mq_err *err, const mq_export_plan *plan, mq_exported *e
     exported->pictures = plan->pictures < all ? plan->pictures : all;
     MQ_TRY(mq_bundle_open(err, plan->from, &s.bundle));
     MQ_TRY(mq_model_card_read(err, s.bundle, &s.card));
+    MQ_TRY(mq_writer_open(err, plan->to, &probe)); /* what cannot be written is told before the search */
+    mq_writer_abort(&probe);
     const mq_calibration_plan calibration = {.size = sizeof calibration,
                                              .arch = s.card.arch,
                                              .weights = s.bundle,

@@ -25,10 +25,10 @@ typedef struct {
     size_t count;           /* pictures */
     bool flips;             /* mirror images may be asked for */
     const mq_recipe *recipe;
-    mq_program *program;        /* the trunk; NULL is enough for mq_features_bytes */
+    mq_program *program;      /* the trunk; NULL is enough for mq_features_bytes */
     const char *weights_hash; /* of the weights of the frozen part */
-    size_t width;               /* numbers a picture */
-    mq_dtype dtype;             /* of the trunk, and of the numbers on disk: MQ_F32 or MQ_BF16 */
+    size_t width;             /* numbers a picture */
+    mq_dtype dtype;           /* of the trunk, and of the numbers on disk: MQ_F32 or MQ_BF16 */
     size_t batch, workers;
     size_t ahead;        /* as the loader's, as is skipped; 0: none */
     mq_skipped *skipped; /* NULL: a picture that cannot be read is an error */

@@ -170,6 +170,7 @@ typedef struct {
     float *weights;     /* [patch, filters] quantised, and scaled back */
     float *result;      /* [rows, filters] */
     double *weighing;   /* [filters] */
+    double *sums;       /* [4, filters] */
 } space;
 
 static void free_space(space *s) {
@@ -178,6 +179,7 @@ static void free_space(space *s) {
     free(s->weights);
     free(s->result);
     free(s->weighing);
+    free(s->sums);
 }
 
 /* How much of a filter's result goes on: the square of its batch norm's scale. */
@@ -201,6 +203,7 @@ MQ_MUST_USE static mq_status make_space(mq_err *err, const mq_calibration *c, co
     MQ_TRY(mq_alloc_aligned(err, result, sizeof(float), "calibration", &s->result));
     MQ_TRY(mq_alloc_aligned(err, l->rows * l->patch, sizeof(float), "calibration", &s->sources));
     MQ_TRY(mq_calloc(err, l->filters, sizeof *s->weighing, "calibration", &s->weighing));
+    MQ_TRY(mq_calloc(err, 4 * l->filters, sizeof *s->sums, "calibration", &s->sums));
     weigh(c, l, s->weighing);
     const mq_gemm gemm = {.m = l->rows, .n = l->filters, .k = l->patch};
     MQ_TRY(mq_dnn_sgemm(err, &gemm, l->sample, s->exact, s->wanted));
@@ -221,46 +224,80 @@ static void choose_inputs(layer *l, float share, float cut) {
     }
 }
 
-/* The kernel in 8 bits for these inputs: each filter's largest weight is 127. */
-static void choose_weights(layer *l, const space *s) {
-    for (size_t f = 0; f < l->filters; f++) l->weights_scale[f] = 0.0f;
-    for (size_t i = 0; i < l->patch; i++)
-        for (size_t f = 0; f < l->filters; f++)
-            l->weights_scale[f] = fmaxf(l->weights_scale[f],
-                                        fabsf(s->exact[i * l->filters + f]) * l->scale[i % l->in]);
-    for (size_t f = 0; f < l->filters; f++)
-        l->weights_scale[f] = l->weights_scale[f] > 1e-25f ? l->weights_scale[f] / 127.0f : 1.0f;
-    for (size_t i = 0; i < l->patch; i++)
-        for (size_t f = 0; f < l->filters; f++) {
-            const size_t at = i * l->filters + f;
-            const float whole = nearbyintf(s->exact[at] * l->scale[i % l->in] / l->weights_scale[f]);
-            l->weights[at] = (int8_t)whole;
-            s->weights[at] = whole * l->weights_scale[f];
+/* A layer and what is tried for it, as threads share it out: filters or rows of the sample. */
+typedef struct {
+    layer *l;
+    const space *s;
+} attempt;
+
+/* The whole number next to x, the even one of two, for numbers below 2^22 of either sign. */
+static float nearest(float x) {
+    const float shift = 12582912.0f; /* 1.5 times 2^23: the sum has no place for a fraction */
+    return (x + shift) - shift;
+}
+
+/* The kernel of some filters in 8 bits for these inputs: each filter's largest weight is 127. */
+static void choose_weights(void *ctx, size_t begin, size_t end) {
+    const attempt *a = ctx;
+    layer *l = a->l;
+    float *const largest = l->weights_scale;
+    for (size_t f = begin; f < end; f++) largest[f] = 0.0f;
+    for (size_t i = 0; i < l->patch; i++) {
+        const float *const exact = a->s->exact + i * l->filters, scale = l->scale[i % l->in];
+        for (size_t f = begin; f < end; f++) {
+            const float size = fabsf(exact[f]) * scale;
+            largest[f] = size > largest[f] ? size : largest[f];
+        }
+    }
+    for (size_t f = begin; f < end; f++) largest[f] = largest[f] > 1e-25f ? largest[f] / 127.0f : 1.0f;
+    for (size_t i = 0; i < l->patch; i++) {
+        const size_t at = i * l->filters;
+        const float scale = l->scale[i % l->in];
+        for (size_t f = begin; f < end; f++) {
+            const float whole = nearest(a->s->exact[at + f] * scale / largest[f]);
+            l->weights[at + f] = (int8_t)whole;
+            a->s->weights[at + f] = whole * largest[f];
+        }
+    }
+}
+
+/* Some rows of the sample, a place of the window after the other. */
+static void quantise_sample(void *ctx, size_t begin, size_t end) {
+    const attempt *a = ctx;
+    const layer *l = a->l;
+    for (size_t at = begin * l->patch; at < end * l->patch; at += l->in)
+        for (size_t i = 0; i < l->in; i++) {
+            const float value = l->sample[at + i] / l->scale[i] + l->zero[i],
+                        above = value > 0.0f ? value : 0.0f;
+            a->s->sources[at + i] = nearest(above < 255.0f ? above : 255.0f) - l->zero[i];
         }
 }
 
-static void quantise_sample(const layer *l, float *out) {
-    for (size_t r = 0; r < l->rows; r++)
-        for (size_t k = 0; k < l->patch; k++) {
-            const size_t at = r * l->patch + k, i = k % l->in;
-            const float whole = nearbyintf(l->sample[at] / l->scale[i] + l->zero[i]);
-            out[at] = fminf(fmaxf(whole, 0.0f), 255.0f) - l->zero[i];
+/* For some filters, sums over the rows: of the error, its square, the result, its square. */
+static void sum_errors(void *ctx, size_t begin, size_t end) {
+    const attempt *a = ctx;
+    const size_t filters = a->l->filters;
+    double *const off = a->s->sums, *const off2 = off + filters, *const sum = off2 + filters,
+                  *const sum2 = sum + filters;
+    for (size_t f = begin; f < end; f++) off[f] = off2[f] = sum[f] = sum2[f] = 0.0;
+    for (size_t r = 0; r < a->l->rows; r++) {
+        const float *const wanted = a->s->wanted + r * filters, *const result = a->s->result + r * filters;
+        for (size_t f = begin; f < end; f++) {
+            const double exact = wanted[f], error = exact - result[f];
+            off[f] += error, off2[f] += error * error, sum[f] += exact, sum2[f] += exact * exact;
         }
+    }
 }
 
 /* The error's part of the variance of the result, both weighed; the bias is set to take its mean away. */
 static double error_of(layer *l, const space *s) {
     double lost = 0.0, all = 0.0;
-    const double rows = (double)l->rows;
+    const double rows = (double)l->rows, *const off = s->sums, *const off2 = off + l->filters,
+                 *const sum = off2 + l->filters, *const sum2 = sum + l->filters;
     for (size_t f = 0; f < l->filters; f++) {
-        double off = 0.0, off2 = 0.0, sum = 0.0, sum2 = 0.0;
-        for (size_t r = 0; r < l->rows; r++) {
-            const double exact = s->wanted[r * l->filters + f], error = exact - s->result[r * l->filters + f];
-            off += error, off2 += error * error, sum += exact, sum2 += exact * exact;
-        }
-        l->bias[f] = (float)(off / rows);
-        lost += s->weighing[f] * (off2 - off * off / rows);
-        all += s->weighing[f] * (sum2 - sum * sum / rows);
+        l->bias[f] = (float)(off[f] / rows);
+        lost += s->weighing[f] * (off2[f] - off[f] * off[f] / rows);
+        all += s->weighing[f] * (sum2[f] - sum[f] * sum[f] / rows);
     }
     return all > 0.0 ? fmax(lost, 0.0) / all : 0.0;
 }
@@ -270,10 +307,12 @@ MQ_MUST_USE static mq_status try_choice(mq_err *err, layer *l, const space *s, f
                                         double *error) {
     mq_status status = MQ_OK;
     const mq_gemm gemm = {.m = l->rows, .n = l->filters, .k = l->patch};
+    attempt a = {l, s};
     choose_inputs(l, share, cut);
-    choose_weights(l, s);
-    quantise_sample(l, s->sources);
+    mq_parallel_for(l->filters, choose_weights, &a);
+    mq_parallel_for(l->rows, quantise_sample, &a);
     MQ_TRY(mq_dnn_sgemm(err, &gemm, s->sources, s->weights, s->result));
+    mq_parallel_for(l->filters, sum_errors, &a);
     *error = error_of(l, s);
 cleanup:
     return status;

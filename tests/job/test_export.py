@@ -33,7 +33,11 @@ def near(a, b):
 
 
 def test_export(tap, m):
+    start = time.monotonic()
+    m.expect(tap, "a folder that is not there", ["export", "run", "-o", "no/such/file"], 73, err="no/such")
+    refused = time.monotonic() - start
     made = m.expect(tap, "export", ["export", "run", "--dtype", "int8", "--json"], 0)
+    tap.check("what cannot be written is told at once", 2 * refused < time.monotonic() - start - refused, refused)
     report = json.loads(made.out)
     before, after = ((m.folder / name).stat().st_size for name in (MODEL, SMALL))
     tap.check("it says what it wrote", report["file"] == SMALL and report["bytes"] == after and report["layers"] == 39 and
@@ -81,7 +85,6 @@ def test_refusals(tap, m):
              out="calibrated on 2 pictures")
     m.expect(tap, "no such model", ["export", "nothing"], 66, err="nothing: no such model file")
     m.expect(tap, "a format there is not", ["export", "run", "--dtype", "int4"], 64, err="int8")
-    m.expect(tap, "a folder that is not there", ["export", "run", "-o", "no/such/file"], 73, err="no/such")
     process = m.start(["export", "alone.safetensors", "--calib", "data.mq", "-o", "stopped.safetensors"])
     time.sleep(0.5)  # of some three seconds
     process.send_signal(signal.SIGINT)

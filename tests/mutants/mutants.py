@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from runner import ROOT, run_program, run_tap, verdict  # noqa: E402
+from runner import ROOT, part_of, run_program, run_tap, verdict  # noqa: E402
 from source import tracked_files  # noqa: E402
 from table import MUTANTS  # noqa: E402
 from tap import Tap  # noqa: E402
@@ -137,7 +137,7 @@ class Crew:
 
 def main():
     words = sys.argv[1:]
-    chosen = [m for m in MUTANTS if not words or any(w in m[0] for w in words)]
+    chosen = [m for m in part_of(MUTANTS) if not words or any(w in m[0] for w in words)]
     tap, green = Tap(), {}
     for mutant in [m for m in chosen if not processor_has(m[5:])]:
         tap.skip(mutant[0], f"shows only where the processor has {mutant[5]}")
