@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Live comparison of training with Keras: ten steps of Adam on all of Xception and a classifier. TAP on stdout.
+"""Live comparison of training with Keras: some steps of Adam on all of Xception and a classifier. TAP on stdout.
 
 usage: training_steps.py [TRAIN_PROBE]   (default: tests/train_probe beside the program MARQUE_BIN)
 Both begin with the same weights, classifier and pictures. Adam's first steps move every weight by the learning rate
@@ -24,7 +24,7 @@ from training import base_model, error  # noqa: E402
 from xception import find_inputs, load_pictures, read_safetensors  # noqa: E402
 
 SIZE, PICTURES, CLASSES = 71, 8, 196
-STEPS, RATE, LIKE = 10, 1e-4, 5e-3
+STEPS, RATE, LIKE = 6, 1e-4, 5e-3
 
 
 class Data:
@@ -79,12 +79,12 @@ def check_losses(tap, tool, data, bn):
     own = np.maximum.accumulate(np.max([abs(losses - exact) for losses, _ in f32], axis=0))
     off = abs(ours - exact)
     figures = "; ".join(f"{e:.3f} {o:+.1e} {k:.1e}" for e, o, k in zip(exact, ours - exact, own))
-    tap.check(f"ten steps, {bn}: losses {exact[0]:.3f} to {exact[-1]:.3f}, worst {off.max():.1e}, Keras f32 {own.max():.1e}",
+    tap.check(f"{STEPS} steps, {bn}: losses {exact[0]:.3f} to {exact[-1]:.3f}, worst {off.max():.1e}, Keras f32 {own.max():.1e}",
               np.all(off <= np.maximum(LIKE * exact[0], 3 * own)) and exact[-1] < exact[0],
               f"float64, ours from it, Keras f32 from it: {figures}")
-    tap.check(f"ten steps, {bn}: the second loss {off[1] / exact[1]:.1e}", off[1] <= 1e-4 * exact[1])
+    tap.check(f"{STEPS} steps, {bn}: the second loss {off[1] / exact[1]:.1e}", off[1] <= 1e-4 * exact[1])
     moving = [error(found[name].astype("f8"), want) for name, want in statistics.items() if name in found]
-    tap.check(f"ten steps, {bn}: {len(moving)} moving statistics, worst {max(moving, default=0):.1e}",
+    tap.check(f"{STEPS} steps, {bn}: {len(moving)} moving statistics, worst {max(moving, default=0):.1e}",
               len(moving) == (80 if bn == "train" else 0) and max(moving, default=0) <= 1e-2)
 
 
