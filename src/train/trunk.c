@@ -4,6 +4,7 @@
 #include "train/trunk.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/par.h"
 #include "net/tensors.h"
 #include "train/adam.h"
 #include "train/feed.h"
@@ -192,15 +193,15 @@ mq_status mq_trunk_open(mq_err *err, const mq_trunk_plan *plan, mq_trunk **trunk
     return status;
 }
 
-/* Seconds a picture of a program on grey tensors; the second of two rounds, the first warms up. */
+/* Seconds a picture of a program on grey tensors, after a picture for each thread to warm up. */
 static mq_status time_program(mq_err *err, mq_program *program, const float *in, float *out,
                               double *seconds) {
     mq_status status = MQ_OK;
-    for (int round = 0; round < 2; round++) {
-        const double start = mq_seconds();
-        MQ_TRY(mq_program_run(err, program, in, PROGRAM_BATCH, out));
-        *seconds = (mq_seconds() - start) / PROGRAM_BATCH;
-    }
+    const size_t threads = (size_t)mq_par_threads();
+    MQ_TRY(mq_program_run(err, program, in, threads < PROGRAM_BATCH ? threads : PROGRAM_BATCH, out));
+    const double start = mq_seconds();
+    MQ_TRY(mq_program_run(err, program, in, PROGRAM_BATCH, out));
+    *seconds = (mq_seconds() - start) / PROGRAM_BATCH;
 cleanup:
     return status;
 }

@@ -15,7 +15,7 @@ from marque import Marque  # noqa: E402
 from tap import Tap  # noqa: E402
 
 CLASSES = 196
-# Measured 0.127 at this size on half of the training part (0.171 on all of it); chance is 0.005.
+# Measured 0.115 at this size on half of the training part, unflipped (0.171 on all of it, flipped); chance is 0.005.
 TOP1_LEAST = 0.10
 
 
@@ -53,7 +53,7 @@ def test_import(tap, m, cars):
 
 
 def test_training(tap, m):
-    m.expect(tap, "train", ["train", "cars.mq", "--imgsz", "96", "--fraction", "0.5", "--head", "linear", "--stages", "head:10@1e-3",
+    m.expect(tap, "train", ["train", "cars.mq", "--imgsz", "96", "--fraction", "0.5", "--augment", "none", "--head", "linear", "--stages", "head:10@1e-3",
                             "-o", "run"], 0, timeout=900)
     run = m.expect(tap, "eval", ["eval", "run", "--json"], 0, timeout=300)
     figures = json.loads(run.out) if run.code == 0 else {"top1": 0, "num_classes": 0, "images": 0, "top5": 0}
