@@ -93,7 +93,7 @@ def test_flaws(tap, m):
 
 def test_report(tap, m):
     m.expect(tap, "in words", ["scan", "data.mq"], 0,
-             out=["groups of copies across train, val and test (leaks)", "dark", "next: marque clean data.mq"])
+             out=["1 group of copies across train, val and test (leaks)", "2 groups of copies within a class", "dark", "next: marque clean data.mq"])
     m.expect(tap, "--strict", ["scan", "data.mq", "--strict"], 65, err="data.mq")
     m.expect(tap, "into a folder", ["scan", "data.mq", "-o", "report"], 0)
     page = (m.folder / "report/scan.html").read_text()

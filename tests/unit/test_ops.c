@@ -14,16 +14,6 @@ static void fill(float *x, size_t count, uint32_t stream) {
     for (size_t i = 0; i < count; i++) x[i] = 2.0f * mq_rng_unit(11, MQ_RNG_TEST, stream, i) - 1.0f;
 }
 
-/* |a - b| / |b| over all elements. */
-static double relative(const float *a, const double *b, size_t count) {
-    double error = 0.0, norm = 0.0;
-    for (size_t i = 0; i < count; i++) {
-        error += (a[i] - b[i]) * (a[i] - b[i]);
-        norm += b[i] * b[i];
-    }
-    return sqrt(error / norm);
-}
-
 static void test_dense(void **state) {
     (void)state;
     mq_err err = {0};

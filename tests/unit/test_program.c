@@ -110,16 +110,6 @@ static mq_status large(mq_err *err, uint32_t side, mq_graph **graph) {
     return MQ_OK;
 }
 
-/* |a - b| / |b| */
-static double relative(const float *a, const double *b, size_t count) {
-    double error = 0.0, norm = 0.0;
-    for (size_t i = 0; i < count; i++) {
-        error += (a[i] - b[i]) * (a[i] - b[i]);
-        norm += b[i] * b[i];
-    }
-    return sqrt(error / norm);
-}
-
 static void test_loops(void **state) {
     (void)state;
     const mq_arch archs[] = {{.name = "bare", .build = bare},

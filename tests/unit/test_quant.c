@@ -97,7 +97,7 @@ static float *features(const mq_bundle *weights, mq_dtype dtype, size_t batch, c
 }
 
 /* |a - b| / |b| */
-static double relative(const float *a, const float *b) {
+static double apart(const float *a, const float *b) {
     double error = 0.0, norm = 0.0;
     for (size_t i = 0; i < PICTURES * FEATURES; i++) {
         error += pow((double)a[i] - (double)b[i], 2);
@@ -114,12 +114,12 @@ static void test_network(void **state) {
     float *exact = features(weights, MQ_F32, 2, pictures), *widened = features(bytes, MQ_F32, 2, pictures);
     float *plain = features(weights, MQ_I8, 2, pictures);
     for (size_t i = 0; i < LAYERS; i++) assert_true(shared.errors[i] > 0 && shared.errors[i] < 2e-3);
-    assert_true(relative(widened, exact) < 0.04);
-    assert_true(relative(plain, exact) < (mq_dtype_auto() == MQ_BF16 ? 0.03 : 1e-5));
+    assert_true(apart(widened, exact) < 0.04);
+    assert_true(apart(plain, exact) < (mq_dtype_auto() == MQ_BF16 ? 0.03 : 1e-5));
     if (mq_dnn_has_int8()) {
         float *eight = features(bytes, MQ_I8, 2, pictures), *one = features(bytes, MQ_I8, 1, pictures);
-        assert_true(relative(eight, exact) < 0.06);
-        assert_true(relative(widened, exact) < relative(eight, exact));
+        assert_true(apart(eight, exact) < 0.06);
+        assert_true(apart(widened, exact) < apart(eight, exact));
         assert_memory_equal(eight, one, PICTURES * FEATURES * sizeof *one); /* the batch does not matter */
         free(eight), free(one);
     } else {
