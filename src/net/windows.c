@@ -36,10 +36,10 @@ BODY void follow(const mq_window *w, size_t at, size_t windows, span *s) {
     while (s->end < windows && s->end * w->stride <= at) s->end++;
 }
 
-/* Channels are whole vectors of them; places are wanted; usual: windows of 3 x 3 pixels every second pixel,
- * with the channels of a block, if block. */
+/* Places are wanted; usual: windows of 3 x 3 pixels every second pixel, over the channels of a block, if
+ * block, else over whole vectors of them. */
 typedef struct {
-    bool whole, placed, usual;
+    bool placed, usual;
     size_t block;
 } pool_flags;
 
@@ -88,7 +88,7 @@ BODY void max_pool_rows(const mq_window *window, const void *a, void *out, uint8
             const size_t at_y = row * w->stride + y.first - w->top,
                          at_x = column * w->stride + x.first - w->left;
             for (size_t c = 0; c < w->c; c += LANES) {
-                const sight s = {a, (at_y * w->w + at_x) * w->c + c, lanes_at(c, w->c, f.whole), y, x};
+                const sight s = {a, (at_y * w->w + at_x) * w->c + c, lanes_at(c, w->c, f.usual), y, x};
                 vec best;
                 words place;
                 largest(w, &s, format, &best, &place);
@@ -102,11 +102,11 @@ BODY void max_pool_rows(const mq_window *window, const void *a, void *out, uint8
 BODY void max_pool_body(const mq_window *window, const void *a, void *out, uint8_t *places,
                         number_format format, size_t block) {
     if (is_usual_pool(window, block) && places)
-        max_pool_rows(window, a, out, places, format, (pool_flags){true, true, true, block});
+        max_pool_rows(window, a, out, places, format, (pool_flags){true, true, block});
     else if (is_usual_pool(window, block))
-        max_pool_rows(window, a, out, places, format, (pool_flags){true, false, true, block});
+        max_pool_rows(window, a, out, places, format, (pool_flags){false, true, block});
     else
-        max_pool_rows(window, a, out, places, format, (pool_flags){false, places, false, 0});
+        max_pool_rows(window, a, out, places, format, (pool_flags){places, false, 0});
 }
 
 /* A pixel, and the windows that read it. */
@@ -150,7 +150,7 @@ BODY void pixel_back(const back_pass *p, const reading *r, size_t to, size_t row
 /* Pixels of the usual pools have one or two windows each way: each case has a loop without tests. */
 BODY void max_pool_back_rows(const back_pass *args, pool_flags f) {
     const mq_window own = own_window(args->w, f), *const w = &own;
-    const back_pass pass = {w, args->a, args->places, args->out, args->format, f.whole}, *const p = &pass;
+    const back_pass pass = {w, args->a, args->places, args->out, args->format, f.usual}, *const p = &pass;
     reading r = {.y = w->top};
     for (size_t to = 0; r.y < w->h + w->top; r.y++) {
         follow(w, r.y, w->out_h, &r.rows);
@@ -176,9 +176,9 @@ BODY void max_pool_back_body(const mq_window *window, const void *a, const uint8
                              number_format format, size_t block) {
     const back_pass pass = {window, a, places, out, format, false};
     if (is_usual_pool(window, block))
-        max_pool_back_rows(&pass, (pool_flags){true, true, true, block});
+        max_pool_back_rows(&pass, (pool_flags){true, true, block});
     else
-        max_pool_back_rows(&pass, (pool_flags){false, true, false, 0});
+        max_pool_back_rows(&pass, (pool_flags){true, false, 0});
 }
 
 /* All kernels for one instruction set and number format, and their table. */
