@@ -12,6 +12,10 @@
 
 #include <string.h>
 
+/* A 1x1 convolution over no more pixels than FEW is done for a group of pictures at once, of ENOUGH pixels
+ * together: below, its weights are hardly used before the next ones come from memory. */
+enum { PIXELS_FEW = 64, PIXELS_ENOUGH = 256, GROUP_MOST = 8 };
+
 /* The tensor of a node. */
 typedef struct {
     size_t buffer;
@@ -63,6 +67,7 @@ MQ_MUST_USE static mq_status add_step(lowering *l, mq_step step) {
     if (scratch) MQ_TRY(new_buffer(l, mq_layout_bytes(scratch), &step.buffers[MQ_SLOT_SCRATCH]));
     for (size_t i = 0; i < MQ_SLOTS; i++)
         if (step.buffers[i] >= MQ_BUFFERS_FIXED) p->buffers[step.buffers[i]].last = p->step_count;
+    if (step.grouped && p->tail > p->step_count) p->tail = p->step_count;
     p->steps[p->step_count++] = step;
     step.kernel = NULL;
 cleanup:
@@ -150,15 +155,43 @@ cleanup:
     return status;
 }
 
+static bool is_small(const mq_window *w) {
+    return w->kernel == 1 && w->stride == 1 && w->out_h * w->out_w <= PIXELS_FEW;
+}
+
+/* Where every tensor lies channels last: the layouts of a kernel's source and result. */
+MQ_MUST_USE static mq_status plain_ends(lowering *l, mq_conv_plan *plan) {
+    mq_status status = MQ_OK;
+    const mq_window *w = &plan->window;
+    MQ_TRY(plain_layout(l, plan->scales ? MQ_U8 : l->dtype, (mq_shape){w->h, w->w, w->c}, &plan->src));
+    MQ_TRY(plain_layout(l, l->dtype, (mq_shape){w->out_h, w->out_w, plan->filters}, &plan->dst));
+cleanup:
+    return status;
+}
+
+/* The pictures of a group lie one behind the other, channels last: one picture that is as tall as all. */
+MQ_MUST_USE static mq_status group_kernel(lowering *l, const mq_conv_plan *plan, mq_kernel **kernel) {
+    mq_status status = MQ_OK;
+    mq_conv_plan tall = *plan;
+    tall.window.h *= l->p->group;
+    tall.window.out_h *= l->p->group;
+    MQ_TRY(plain_ends(l, &tall));
+    MQ_TRY(mq_kernel_conv(l->err, l->p->dnn, &tall, kernel));
+cleanup:
+    return status;
+}
+
 /* One convolution kernel over src; the result lands in *dst, which for sums is given and else made. */
 MQ_MUST_USE static mq_status emit_conv(lowering *l, const mq_conv_plan *plan, mq_step step, value src,
                                        value *dst) {
     mq_status status = MQ_OK;
     size_t buffer = dst->buffer;
-    MQ_TRY(mq_kernel_conv(l->err, l->p->dnn, plan, &step.kernel));
-    MQ_TRY(
-        in_layout(l, step.name, src, mq_kernel_layout(step.kernel, MQ_SLOT_SRC), &step.buffers[MQ_SLOT_SRC]));
-    const mq_layout *layout = mq_kernel_layout(step.kernel, MQ_SLOT_DST);
+    step.grouped = l->p->group > 1 && is_small(&plan->window) && src.buffer != MQ_BUFFER_INPUT;
+    MQ_TRY(step.grouped ? group_kernel(l, plan, &step.kernel)
+                        : mq_kernel_conv(l->err, l->p->dnn, plan, &step.kernel));
+    const mq_layout *in = step.grouped ? plan->src : mq_kernel_layout(step.kernel, MQ_SLOT_SRC),
+                    *layout = step.grouped ? plan->dst : mq_kernel_layout(step.kernel, MQ_SLOT_DST);
+    MQ_TRY(in_layout(l, step.name, src, in, &step.buffers[MQ_SLOT_SRC]));
     if (!plan->sum) MQ_TRY(new_buffer(l, mq_layout_bytes(layout), &buffer));
     step.buffers[MQ_SLOT_DST] = buffer;
     *dst = (value){buffer, layout};
@@ -203,16 +236,6 @@ static mq_conv_plan last_plan(const lowering *l, size_t head, const mq_quant *qu
                           .relu = c->relu,
                           .dtype = l->dtype,
                           .scales = quantised ? l->scales : NULL};
-}
-
-/* Where every tensor lies channels last: the layouts of a kernel's source and result. */
-MQ_MUST_USE static mq_status plain_ends(lowering *l, mq_conv_plan *plan) {
-    mq_status status = MQ_OK;
-    const mq_window *w = &plan->window;
-    MQ_TRY(plain_layout(l, plan->scales ? MQ_U8 : l->dtype, (mq_shape){w->h, w->w, w->c}, &plan->src));
-    MQ_TRY(plain_layout(l, l->dtype, (mq_shape){w->out_h, w->out_w, plan->filters}, &plan->dst));
-cleanup:
-    return status;
 }
 
 MQ_MUST_USE static mq_status emit_last(lowering *l, size_t head, const mq_quant *quant, value src) {
@@ -384,6 +407,7 @@ MQ_MUST_USE static mq_status lower_all(lowering *l) {
     mq_status status = MQ_OK;
     const mq_chains *c = &l->chains;
     size_t none;
+    l->p->tail = SIZE_MAX;
     for (size_t i = 0; i < MQ_BUFFERS_FIXED; i++) MQ_TRY(new_buffer(l, 0, &none));
     for (size_t i = c->input; i <= c->output; i++) {
         const size_t head = c->head[i];
@@ -398,6 +422,7 @@ MQ_MUST_USE static mq_status lower_all(lowering *l) {
             MQ_TRY(lower_chain(l, head));
     }
     MQ_TRY(lower_output(l));
+    if (l->p->tail > l->p->step_count) l->p->tail = l->p->step_count;
 cleanup:
     return status;
 }
@@ -419,6 +444,7 @@ MQ_MUST_USE static mq_status lower_joint(lowering *l) {
     mq_program *const p = l->p, *other = NULL;
     MQ_TRY(mq_calloc(l->err, 1, sizeof *other, "a program", &other));
     other->dnn = p->dnn;
+    other->group = p->group;
     l->p = other;
     MQ_TRY(lower_all(l));
     p->joint = p->step_count == other->step_count && p->buffer_count == other->buffer_count;
@@ -455,6 +481,40 @@ MQ_MUST_USE static mq_status find_layer(mq_err *err, const mq_program_plan *plan
     return MQ_OK;
 }
 
+/* How many pictures a worker takes at once: each is to have two groups of a batch, or it waits for another's
+ * last one. */
+static size_t group_size(const lowering *l) {
+    const size_t most = l->plan->batch / (2 * (size_t)mq_par_threads());
+    for (size_t i = l->chains.input + 1; l->plain && i <= l->chains.output; i++) {
+        const mq_node *node = mq_graph_node(l->graph, i);
+        if (node->op != MQ_OP_SEPCONV && node->op != MQ_OP_CONV) continue;
+        const mq_window window = product_window(l, node, l->bytes);
+        if (!is_small(&window)) continue;
+        size_t group = PIXELS_ENOUGH / (window.out_h * window.out_w);
+        if (group > GROUP_MOST) group = GROUP_MOST;
+        return group < most ? group : most > 1 ? most : 1;
+    }
+    return 1;
+}
+
+/* In the tail each picture of a group has a tensor of its own; what comes there from before is alive while
+ * the others of the group are brought to it. */
+MQ_MUST_USE static mq_status lower_group(mq_err *err, mq_program *p) {
+    mq_status status = MQ_OK;
+    MQ_TRY(mq_calloc(err, p->buffer_count, sizeof *p->pitch, "a program", &p->pitch));
+    for (size_t i = p->tail; i < p->step_count; i++)
+        for (mq_slot slot = 0; slot < MQ_SLOTS; slot++) {
+            const size_t buffer = p->steps[i].buffers[slot];
+            mq_lifetime *b = &p->buffers[buffer];
+            if (slot == MQ_SLOT_SCRATCH || buffer < MQ_BUFFERS_FIXED || p->pitch[buffer]) continue;
+            p->pitch[buffer] = b->bytes;
+            b->bytes *= p->group;
+            if (b->first < p->tail) b->first = 0;
+        }
+cleanup:
+    return status;
+}
+
 static size_t most_filters(const mq_graph *graph) {
     size_t most = 1;
     for (size_t i = 0; i < mq_graph_size(graph); i++)
@@ -481,7 +541,9 @@ mq_status mq_lower_infer(mq_err *err, const mq_program_plan *plan, mq_program *p
     MQ_TRY(mq_calloc(err, l.chains.nodes, sizeof *l.values, "a program", &l.values));
     MQ_TRY(mq_calloc(err, most_filters(l.graph), sizeof *l.scales, "a program", &l.scales));
     MQ_TRY(mq_chains_find(err, &l.chains));
+    p->group = group_size(&l);
     MQ_TRY(lower_for_threads(&l));
+    MQ_TRY(lower_group(err, p));
     MQ_TRY(mq_plan_memory(err, p->buffers, p->buffer_count, &p->arena_bytes));
     mq_lower_places(p);
 cleanup:

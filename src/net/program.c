@@ -4,8 +4,11 @@
  * matters where the loader or other programs want the processor too. When one
  * finds no picture any more, all meet, and finish the begun ones together.
  * A program for one picture at a time gives each step to all threads.
- * Invariant: every step is for one picture, and none sums across threads, so that
- * numbers depend on neither the other pictures nor the threads. */
+ * Where pictures have become so small that a step's weights take longer to read
+ * than they are used, a thread has a group of pictures and brings all of them to
+ * that place, then does the rest step by step for the whole group.
+ * Invariant: no step sums across pictures or threads, so that numbers depend on
+ * neither the other pictures nor the threads. */
 #include "net/strips.h"
 #include "net/vec.h"
 
@@ -18,15 +21,12 @@
 
 enum { PAGE = 4096 };
 
-/* A call of a kernel, bound to the step's places in the worker's arena and to the weights. */
+/* A call of a kernel, bound to the weights. */
 MQ_MUST_USE static mq_status make_call(mq_err *err, const mq_program *p, const mq_worker *w,
                                        const mq_step *step, const mq_kernel *kernel, mq_call **call) {
     mq_status status = MQ_OK;
     if (!kernel || step->rows) return MQ_OK;
     MQ_TRY(mq_call_create(err, w->dnn, kernel, call));
-    for (mq_slot slot = 0; slot < MQ_SLOTS; slot++)
-        if (step->buffers[slot] >= MQ_BUFFERS_FIXED)
-            MQ_TRY(mq_call_bind(err, *call, slot, w->arena + p->buffers[step->buffers[slot]].offset));
     if (step->weights != MQ_WEIGHTS_NONE) MQ_TRY(mq_lower_bind(err, p, step, *call));
 cleanup:
     return status;
@@ -131,6 +131,7 @@ void mq_program_free(mq_program **program) {
     free(p->hands);
     free(p->steps);
     free(p->buffers);
+    free(p->pitch);
     free(p->own);
     free(p->prefix);
     mq_dnn_free(&p->dnn);
@@ -139,40 +140,31 @@ void mq_program_free(mq_program **program) {
     *program = NULL;
 }
 
-/* Binds the caller's side of the program. */
-MQ_MUST_USE static mq_status bind_ends(mq_err *err, const mq_program *p, const mq_worker *w, const float *in,
-                                       float *out) {
-    mq_status status = MQ_OK;
-    for (size_t i = 0; i < p->step_count; i++)
-        for (mq_slot slot = 0; w->calls[i] && slot < MQ_SLOTS; slot++) {
-            const size_t buffer = p->steps[i].buffers[slot];
-            if (buffer != MQ_BUFFER_INPUT && buffer != MQ_BUFFER_OUTPUT) continue;
-            const void *const end = buffer == MQ_BUFFER_INPUT ? (const void *)in : out;
-            MQ_TRY(mq_call_bind(err, w->calls[i], slot, end));
-            if (w->joint[i]) MQ_TRY(mq_call_bind(err, w->joint[i], slot, end));
-        }
-cleanup:
-    return status;
-}
-
 /* Who runs steps, and on what. */
 typedef struct {
     const mq_program *program;
-    const mq_worker *worker; /* whose picture it is */
-    const float *in;         /* the picture; the caller's */
-    bool together;           /* by all threads */
+    const mq_worker *worker; /* whose pictures they are */
+    const float *in;         /* the first of them, and its result; the caller's */
+    float *out;
+    size_t picture; /* which of them */
+    bool together;  /* by all threads */
 } turn;
 
-/* Where a step reads its source and writes its result. Buffers of the arena only; a caller's picture goes
- * through a reorder first, unless it is wanted as it is. */
-static const void *source_of(const turn *t, const mq_step *step) {
-    const size_t buffer = step->buffers[MQ_SLOT_SRC];
-    return buffer == MQ_BUFFER_INPUT ? (const void *)t->in
-                                     : t->worker->arena + t->program->buffers[buffer].offset;
+static size_t result_size(const mq_program *p) {
+    return p->output.h * p->output.w * p->output.c;
 }
 
-static uint8_t *result_of(const turn *t, const mq_step *step) {
-    return t->worker->arena + t->program->buffers[step->buffers[MQ_SLOT_DST]].offset;
+/* A picture's tensor in the arena. */
+static uint8_t *tensor_at(const turn *t, size_t buffer) {
+    const mq_program *p = t->program;
+    return t->worker->arena + p->buffers[buffer].offset + t->picture * p->pitch[buffer];
+}
+
+/* The same of any buffer: a caller's picture may be read as it is, without a reorder. */
+static const void *place_of(const turn *t, size_t buffer) {
+    if (buffer == MQ_BUFFER_INPUT) return t->in + t->picture * t->program->in_size;
+    if (buffer == MQ_BUFFER_OUTPUT) return t->out + t->picture * result_size(t->program);
+    return tensor_at(t, buffer);
 }
 
 /* A depthwise step in work. */
@@ -186,8 +178,8 @@ static void depth_rows(void *ctx, size_t begin, size_t end) {
     const mq_depth_step *depth = &s->step->depth;
     const size_t number = depth->quantised ? 1 : mq_dtype_size(depth->dtype),
                  row = depth->window.out_w * depth->window.c * number;
-    mq_depth_run(s->turn->program, s->step, source_of(s->turn, s->step), begin, end,
-                 result_of(s->turn, s->step) + begin * row);
+    mq_depth_run(s->turn->program, s->step, place_of(s->turn, s->step->buffers[MQ_SLOT_SRC]), begin, end,
+                 tensor_at(s->turn, s->step->buffers[MQ_SLOT_DST]) + begin * row);
 }
 
 /* A part of the pair that the step belongs to. */
@@ -199,18 +191,30 @@ MQ_MUST_USE static mq_status run_strips(mq_err *err, const turn *t, const mq_ste
                               .step = second,
                               .hand = t->together ? NULL : &p->hands[t->worker - p->workers],
                               .part = part,
-                              .source = source_of(t, second),
-                              .result = result_of(t, second)};
+                              .source = place_of(t, second->buffers[MQ_SLOT_SRC]),
+                              .result = tensor_at(t, second->buffers[MQ_SLOT_DST])};
     return mq_strips_run(err, &strips);
 }
 
-/* Of a pair the second step does both. */
-MQ_MUST_USE static mq_status run_step(mq_err *err, const turn *t, size_t i) {
+MQ_MUST_USE static mq_status run_kernel(mq_err *err, const turn *t, size_t i) {
+    mq_status status = MQ_OK;
     const mq_worker *w = t->worker;
+    const mq_step *step = &t->program->steps[i];
+    mq_call *call = t->together && w->joint[i] ? w->joint[i] : w->calls[i];
+    for (mq_slot slot = 0; slot < MQ_SLOTS; slot++)
+        if (step->buffers[slot] != MQ_BUFFER_NONE)
+            MQ_TRY(mq_call_bind(err, call, slot, place_of(t, step->buffers[slot])));
+    MQ_TRY(mq_call_run(err, w->dnn, call));
+cleanup:
+    return status;
+}
+
+/* For one picture, or for all where the step is grouped. Of a pair the second step does both. */
+MQ_MUST_USE static mq_status run_step(mq_err *err, const turn *t, size_t i) {
     const mq_step *step = &t->program->steps[i];
     depth_state state = {t, step};
     if (step->rows) return step->kernel ? run_strips(err, t, step, MQ_STRIPS_BOTH) : MQ_OK;
-    if (step->kernel) return mq_call_run(err, w->dnn, t->together && w->joint[i] ? w->joint[i] : w->calls[i]);
+    if (step->kernel) return run_kernel(err, t, i);
     if (t->together)
         mq_parallel_for(step->depth.window.out_h, depth_rows, &state);
     else
@@ -218,8 +222,25 @@ MQ_MUST_USE static mq_status run_step(mq_err *err, const turn *t, size_t i) {
     return MQ_OK;
 }
 
-static size_t result_size(const mq_program *p) {
-    return p->output.h * p->output.w * p->output.c;
+/* What a worker does in one go: in its first count * tail turns one step for one picture, then one step for
+ * all. */
+MQ_MUST_USE static mq_status run_next(mq_err *err, turn *t) {
+    mq_status status = MQ_OK;
+    const mq_program *p = t->program;
+    const mq_worker *w = t->worker;
+    const size_t alone = w->count * p->tail, done = w->done;
+    if (done < alone) {
+        t->picture = done / p->tail;
+        return run_step(err, t, done % p->tail);
+    }
+    const size_t i = p->tail + done - alone, times = p->steps[i].grouped ? 1 : w->count;
+    for (t->picture = 0; t->picture < times; t->picture++) MQ_TRY(run_step(err, t, i));
+cleanup:
+    return status;
+}
+
+static bool is_finished(const mq_program *p, const mq_worker *w) {
+    return !w->count || w->done == w->count * p->tail + p->step_count - p->tail;
 }
 
 /* A run in work. */
@@ -227,57 +248,75 @@ typedef struct {
     const mq_program *program;
     const float *in;
     float *out;
-    size_t count;        /* of pictures that workers take */
+    size_t count;        /* of pictures */
+    size_t groups;       /* that workers take */
     atomic_size_t begun; /* of those */
     atomic_bool idle;    /* a worker found none any more: the others leave what they have begun */
 } run_state;
 
-/* The worker's picture from the step on to which it has come. */
+/* The worker's pictures from where it has come with them. */
 MQ_MUST_USE static mq_status go_on(mq_err *err, run_state *run, mq_worker *w, bool together) {
+    mq_status status = MQ_OK;
     const mq_program *p = run->program;
-    const turn t = {p, w, run->in + w->item * p->in_size, together};
-    mq_status status = bind_ends(err, p, w, t.in, run->out + w->item * result_size(p));
-    for (; w->step < p->step_count && status == MQ_OK && (together || !run->idle); w->step++)
-        status = run_step(err, &t, w->step);
+    turn t = {.program = p,
+              .worker = w,
+              .in = run->in + w->first * p->in_size,
+              .out = run->out + w->first * result_size(p),
+              .together = together};
+    for (; !is_finished(p, w) && status == MQ_OK && (together || !run->idle); w->done++)
+        status = run_next(err, &t);
     return status;
 }
 
-static void begin(mq_worker *w, size_t item) {
-    w->item = item;
-    w->step = 0;
+/* A group; behind the last one there are no pictures. */
+static void begin(const run_state *run, mq_worker *w, size_t item) {
+    const size_t group = run->program->group, first = item * group;
+    w->first = first < run->count ? first : run->count;
+    w->count = run->count - w->first < group ? run->count - w->first : group;
+    w->done = 0;
 }
 
 static mq_status run_item(mq_err *err, void *ctx, size_t item, size_t worker) {
     run_state *run = ctx;
     mq_worker *w = &run->program->workers[worker];
-    begin(w, item);
+    begin(run, w, item);
     run->begun++;
     const mq_status status = go_on(err, run, w, run->program->shared);
-    if (run->program->joint && run->begun == run->count) run->idle = true;
+    if (run->program->joint && run->begun == run->groups) run->idle = true;
     return status;
 }
 
-/* What is left over when every thread has had as many pictures is for all of them together, unless it keeps
+/* What is left over when every thread has had as many groups is for all of them together, unless it keeps
  * most of them busy. */
 mq_status mq_program_run(mq_err *err, mq_program *p, const float *pixels, size_t count, float *features) {
     mq_status status = MQ_OK;
-    const size_t threads = (size_t)mq_par_threads(), over = count % threads;
-    run_state run = {.program = p, .in = pixels, .out = features, .count = count};
-    if (p->joint && 2 * over <= threads) run.count -= over;
-    for (size_t i = 0; i < p->worker_count; i++) p->workers[i].step = p->step_count;
-    MQ_TRY(mq_parallel_each(err, p->worker_count, run.count, run_item, &run));
-    for (size_t i = 0; i < p->worker_count; i++)
-        if (p->workers[i].step < p->step_count) MQ_TRY(go_on(err, &run, &p->workers[i], true));
-    for (size_t item = run.count; item < count; item++) {
-        begin(&p->workers[0], item);
+    const size_t threads = (size_t)mq_par_threads(), groups = mq_ceil_div(count, p->group),
+                 over = groups % threads;
+    run_state run = {.program = p, .in = pixels, .out = features, .count = count, .groups = groups};
+    if (p->joint && 2 * over <= threads) run.groups -= over;
+    for (size_t i = 0; i < p->worker_count; i++) begin(&run, &p->workers[i], groups);
+    MQ_TRY(mq_parallel_each(err, p->worker_count, run.groups, run_item, &run));
+    for (size_t i = 0; i < p->worker_count; i++) MQ_TRY(go_on(err, &run, &p->workers[i], true));
+    for (size_t item = run.groups; item < groups; item++) {
+        begin(&run, &p->workers[0], item);
         MQ_TRY(go_on(err, &run, &p->workers[0], true));
     }
 cleanup:
     return status;
 }
 
-static mq_work work_of(const mq_step *step) {
-    if (step->kernel) return step->rows ? mq_strips_work(step) : mq_kernel_work(step->kernel);
+static double pictures_of(const mq_program *p, const mq_step *step) {
+    return step->grouped ? (double)p->group : 1.0;
+}
+
+/* Of one picture. */
+static mq_work kernel_work(const mq_program *p, const mq_step *step) {
+    const mq_work all = mq_kernel_work(step->kernel);
+    return (mq_work){.flops = all.flops / pictures_of(p, step), .bytes = all.bytes / pictures_of(p, step)};
+}
+
+static mq_work work_of(const mq_program *p, const mq_step *step) {
+    if (step->kernel) return step->rows ? mq_strips_work(step) : kernel_work(p, step);
     const mq_window *w = &step->depth.window;
     const double in = (double)(w->h * w->w * w->c), out = (double)(w->out_h * w->out_w * w->c);
     const double weights = (double)(w->kernel * w->kernel * w->c),
@@ -295,9 +334,10 @@ mq_status mq_program_profile(mq_err *err, mq_program *p, size_t reps, mq_measure
     float *in = NULL, *out = NULL;
     MQ_TRY(mq_calloc(err, p->in_size, sizeof *in, "a picture", &in));
     MQ_TRY(mq_calloc(err, result_size(p), sizeof *out, "features", &out));
-    begin(w, 0); /* so that what the steps read is there */
-    MQ_TRY(go_on(err, &(run_state){.program = p, .in = in, .out = out}, w, p->shared));
-    const turn t = {p, w, in, p->shared};
+    run_state run = {.program = p, .in = in, .out = out, .count = 1};
+    begin(&run, w, 0); /* so that what the steps read is there */
+    MQ_TRY(go_on(err, &run, w, p->shared));
+    const turn t = {.program = p, .worker = w, .in = in, .out = out, .together = p->shared};
     for (size_t i = 0; i < p->step_count; i++) {
         const mq_step *step = &p->steps[i];
         double best = 0.0;
@@ -311,8 +351,8 @@ mq_status mq_program_profile(mq_err *err, mq_program *p, size_t reps, mq_measure
         visit(user, &(mq_measure){.layer = step->name,
                                   .what = kinds[step->weights],
                                   .kernel = step->kernel ? mq_kernel_name(step->kernel) : "own",
-                                  .work = work_of(step),
-                                  .seconds = threads * best});
+                                  .work = work_of(p, step),
+                                  .seconds = threads * best / pictures_of(p, step)});
     }
 cleanup:
     free(in);
@@ -364,10 +404,9 @@ mq_status mq_program_observe(mq_err *err, mq_program *p, const float *pixels, mq
                              void *user) {
     mq_status status = MQ_OK;
     const observer o = {p, p->workers, visit, user};
-    const turn t = {p, p->workers, pixels, p->shared};
     float *out = NULL;
     MQ_TRY(mq_calloc(err, result_size(p), sizeof *out, "features", &out));
-    MQ_TRY(bind_ends(err, p, o.worker, pixels, out));
+    const turn t = {.program = p, .worker = p->workers, .in = pixels, .out = out, .together = p->shared};
     for (size_t i = 0; i < p->step_count; i++) {
         const mq_step *step = &p->steps[i];
         const seen_tensor seen = seen_at(p, step);

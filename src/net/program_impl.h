@@ -39,16 +39,18 @@ typedef struct {
     const mq_node *conv, *norm;            /* norm is folded in; NULL: none. Borrowed from the graph */
     size_t weights_at, bias_at, scales_at; /* offsets in the program's weights */
     size_t rows;                           /* of a strip (strips.h); 0: the step does whole pictures */
+    bool grouped;                          /* its kernels do a whole group of pictures, as one tall picture */
     const char *name;                      /* of the node it ends with; borrowed from the graph */
 } mq_step;
 
 /* What one thread needs to run pictures by itself. */
 typedef struct {
     mq_dnn *dnn;
-    mq_call **calls;   /* one for each step */
-    mq_call **joint;   /* and one for its joint kernel */
-    uint8_t *arena;    /* the program's */
-    size_t item, step; /* the picture it took last, and how far it came with that */
+    mq_call **calls;     /* one for each step */
+    mq_call **joint;     /* and one for its joint kernel */
+    uint8_t *arena;      /* the program's */
+    size_t first, count; /* the pictures it took last: a group or the rest of one, */
+    size_t done;         /* and how far it came with them (program.c, run_next) */
 } mq_worker;
 
 /* What one thread needs to do strips. */
@@ -65,7 +67,10 @@ struct mq_program {
     size_t step_count, step_capacity;
     mq_lifetime *buffers; /* by buffer number; the first MQ_BUFFERS_FIXED are empty */
     size_t buffer_count, buffer_capacity;
-    uint8_t *own;                      /* memory of weights and arenas; NULL: they lie in the plan's room */
+    size_t group;  /* pictures that a worker takes at once */
+    size_t tail;   /* the first grouped step; up to it pictures of a group go one after the other */
+    size_t *pitch; /* by buffer number: bytes from one picture of a group to the next; 0: one place for all */
+    uint8_t *own;  /* memory of weights and arenas; NULL: they lie in the plan's room */
     uint8_t *weights;                  /* in it, or there */
     size_t weights_bytes, arena_bytes; /* arena_bytes: of one worker */
     mq_worker *workers;

@@ -182,6 +182,45 @@ static void test_threads(void **state) {
     mq_bundle_free(&weights);
 }
 
+/* Layers by their time in ticks, and their products. */
+typedef struct {
+    size_t whole, eighth;
+    double flops;
+} layer_count;
+
+static void count_layers(void *user, const mq_measure *measure) {
+    layer_count *count = user;
+    const double ticks = measure->seconds * 1e9 / (double)tick;
+    count->whole += fabs(ticks - 1.0) < 1e-9;
+    count->eighth += fabs(8.0 * ticks - 1.0) < 1e-9;
+    count->flops += measure->work.flops;
+}
+
+/* Where a thread has a group of pictures, a layer that is done for all of them at once counts a picture's
+ * share. */
+static void test_groups(void **state) {
+    (void)state;
+    mq_err err = {0};
+    mq_bundle *weights = seeded(&quarter_arch, SIDE);
+    layer_count one = {0}, many = {0};
+    mq_par_set_threads(2);
+    for (size_t batch = 2; batch <= 32; batch += 30) {
+        mq_program *program;
+        const mq_program_plan plan = program_plan(&quarter_arch, weights, SIDE, batch);
+        assert_ok(err, mq_program_create(&err, &plan, &program));
+        tick = 1000000;
+        assert_ok(err, mq_program_profile(&err, program, 1, count_layers, batch == 2 ? &one : &many));
+        tick = 0;
+        mq_program_free(&program);
+    }
+    mq_par_set_threads(0);
+    mq_bundle_free(&weights);
+    assert_int_equal(one.eighth, 0);
+    assert_int_equal(many.whole + many.eighth, one.whole);
+    assert_true((many.eighth > 20) == (strncmp(mq_dnn_isa(), "avx512", 6) == 0));
+    near(many.flops, one.flops, 1e-9);
+}
+
 static void check_training(const char *first, bool statistics) {
     mq_bench bench;
     double lowest;
@@ -264,7 +303,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_inference), cmocka_unit_test(test_training), cmocka_unit_test(test_xception),
         cmocka_unit_test(test_refusals),  cmocka_unit_test(test_peak),     cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_wide),
+        cmocka_unit_test(test_groups),    cmocka_unit_test(test_wide),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

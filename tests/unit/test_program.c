@@ -248,17 +248,18 @@ static void check_places(const mq_bundle *weights, mq_dtype dtype) {
     free(x), free(mixed), free(want), free(y);
 }
 
-/* The real widths, one picture, by one thread and by several: in a program for one, and left over in one for
- * more. */
+/* The real widths, one picture, by one thread and by several: in a program for one, left over in one for
+ * more, and in one whose threads have groups of pictures. */
 static void check_one_picture(const mq_bundle *weights, mq_dtype dtype) {
     enum { NUMBERS = 2048 };
+    static const size_t batches[] = {1, 5, 64};
     mq_err err = {0};
     mq_program_plan plan = program_plan(&whole_arch, weights, 107, 1);
     plan.dtype = dtype;
-    float *x = draws(0, 107 * 107 * 3), *y = malloc(8 * NUMBERS * sizeof *y);
-    for (int i = 0; i < 8; i++) {
+    float *x = draws(0, 107 * 107 * 3), *y = malloc(12 * NUMBERS * sizeof *y);
+    for (int i = 0; i < 12; i++) {
         mq_program *program = NULL;
-        plan.batch = i < 4 ? 1 : 5;
+        plan.batch = batches[i / 4];
         mq_par_set_threads(1 + i % 4);
         assert_ok(err, mq_program_create(&err, &plan, &program));
         assert_ok(err, mq_program_run(&err, program, x, 1, y + i * NUMBERS));

@@ -118,10 +118,12 @@ static void test_network(void **state) {
     assert_true(apart(plain, exact) < (mq_dtype_auto() == MQ_BF16 ? 0.03 : 1e-5));
     if (mq_dnn_has_int8()) {
         float *eight = features(bytes, MQ_I8, 2, pictures), *one = features(bytes, MQ_I8, 1, pictures);
+        float *many = features(bytes, MQ_I8, 32, pictures);
         assert_true(apart(eight, exact) < 0.06);
         assert_true(apart(widened, exact) < apart(eight, exact));
         assert_memory_equal(eight, one, PICTURES * FEATURES * sizeof *one); /* the batch does not matter */
-        free(eight), free(one);
+        assert_memory_equal(many, one, PICTURES * FEATURES * sizeof *one);
+        free(eight), free(one), free(many);
     } else {
         refuse(bytes, MQ_I8, MQ_UNAVAILABLE, "has no vnni; use --dtype f32");
     }
