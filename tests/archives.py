@@ -24,9 +24,9 @@ def write_zip(path, members, method=zipfile.ZIP_DEFLATED):
     return path
 
 
-def write_tar(path, members, mode="w", **how):
+def write_tar(path, members, mode="w"):
     """Members are name -> bytes, or TarInfo objects in a list."""
-    with tarfile.open(path, mode, format=tarfile.PAX_FORMAT, **how) as file:
+    with tarfile.open(path, mode, format=tarfile.PAX_FORMAT) as file:
         for member in members.items() if isinstance(members, dict) else members:
             if isinstance(member, tarfile.TarInfo):
                 file.addfile(member)

@@ -27,7 +27,7 @@ ORACLE_PACKAGES = ["keras==3.15.1", "tensorflow-cpu==2.21.0", "pillow==13.0.0", 
                    "onednn-devel-cpu-gomp==2023.2.0", "onednn-cpu-gomp==2023.2.0"]
 KERAS2 = "tf_keras==2.21.0"  # without what it asks for: the larger TensorFlow
 SHOWN_LINES = 120
-PARTS = 3  # of the faults and kills, of which there are hundreds, the whole test runs one; the next commit the next
+PARTS = 6  # of the faults and kills, of which there are hundreds, the whole test runs one; the next commit the next
 FUZZ_SECONDS = 4  # on new inputs, for each reader
 ASAN = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99:allocator_may_return_null=1",
         "UBSAN_OPTIONS": "print_stacktrace=1"}
@@ -175,10 +175,12 @@ def stage_mutants(report, build):
 
 def real_stage(where, timeout):
     """A stage that runs tests/WHERE with the real weights."""
+    parallel = {"install": 1, "job": 3}.get(where, 2)  # jobs wait for files and servers: three share two cores
+
     def run(report, build):
         folder = build.get("release")
         if folder and report.step("the weights", [ROOT / "scripts/fetch-weights"]):
-            report.add(run_all(script_jobs(folder, where, timeout=timeout), 1 if where == "install" else 2))
+            report.add(run_all(script_jobs(folder, where, timeout=timeout), parallel))
     return run
 
 
@@ -250,7 +252,7 @@ def options():
     parser.add_argument("--stage", action="append", choices=STAGES, metavar="NAME",
                         help="only this stage (may be repeated): " + "; ".join(f"{n}: {s[1]}" for n, s in STAGES.items()))
     parser.add_argument("--all", action="store_true", help="every fault of mutants and every kill of faults, as --stage does, "
-                        f"not every {PARTS}rd, which changes with each commit")
+                        f"not every {PARTS}th, which changes with each commit")
     parser.add_argument("--oracle", action="store_true", help="also compare live with Keras, TensorFlow and Pillow")
     parser.add_argument("--no-install", action="store_true",
                         help="do not install Debian packages: name what is missing and exit 69")
