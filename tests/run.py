@@ -175,12 +175,10 @@ def stage_mutants(report, build):
 
 def real_stage(where, timeout):
     """A stage that runs tests/WHERE with the real weights."""
-    parallel = {"install": 1, "job": 3}.get(where, 2)  # jobs wait for files and servers: three share two cores
-
     def run(report, build):
         folder = build.get("release")
         if folder and report.step("the weights", [ROOT / "scripts/fetch-weights"]):
-            report.add(run_all(script_jobs(folder, where, timeout=timeout), parallel))
+            report.add(run_all(script_jobs(folder, where, timeout=timeout), 1 if where == "install" else 2))
     return run
 
 
