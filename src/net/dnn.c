@@ -290,6 +290,21 @@ static void pool_blocks(void *ctx, size_t begin, size_t end) {
                                                result + i * w.out_h * w.out_w * MQ_BLOCK, NULL);
 }
 
+static void weigh_channels(void *ctx, size_t begin, size_t end) {
+    const mq_call *call = ctx;
+    mq_winograd_weigh(&call->kernel->winograd, begin, end, call->places[MQ_SLOT_WEIGHTS],
+                      call->places[MQ_SLOT_SCRATCH]);
+}
+
+static void winograd_parts(void *ctx, size_t begin, size_t end) {
+    const mq_call *call = ctx;
+    const mq_winograd *w = &call->kernel->winograd;
+    const mq_slot read = w->back ? MQ_SLOT_DST : MQ_SLOT_SRC, written = w->back ? MQ_SLOT_SRC : MQ_SLOT_DST;
+    for (size_t part = begin; part < end; part++)
+        mq_winograd_run(w, part, call->places[read], call->places[MQ_SLOT_BIAS], call->places[written],
+                        call->places[MQ_SLOT_SCRATCH]);
+}
+
 static void thin_rows(void *ctx, size_t begin, size_t end) {
     const mq_call *call = ctx;
     const mq_kernel *k = call->kernel;
@@ -307,6 +322,12 @@ static void run_own(const mq_call *call, mq_par_fn fn, size_t items) {
         mq_parallel_for(items, fn, &own);
     else
         fn(&own, 0, items);
+}
+
+static void run_winograd(const mq_call *call) {
+    const mq_winograd *w = &call->kernel->winograd;
+    run_own(call, weigh_channels, w->back ? w->filters : w->window.c);
+    run_own(call, winograd_parts, w->parts);
 }
 
 MQ_MUST_USE static mq_status run_thinned(mq_err *err, const mq_dnn *dnn, const mq_call *call) {
@@ -328,6 +349,10 @@ mq_status mq_call_run(mq_err *err, const mq_dnn *dnn, const mq_call *call) {
         [TURNED] = {DNNL_ARG_DST, 0, DNNL_ARG_WEIGHTS, 0, 0, DNNL_ARG_SRC, DNNL_ARG_SCRATCHPAD},
     };
     if (call->inner) return run_thinned(err, dnn, call);
+    if (call->kernel->winograd.parts) {
+        run_winograd(call);
+        return MQ_OK;
+    }
     if (!call->kernel->primitive) {
         run_own(call, pool_blocks, call->kernel->pool.c / MQ_BLOCK);
         return MQ_OK;

@@ -285,13 +285,14 @@ cleanup:
     return status;
 }
 
-/* Whether it is one picture of that shape in blocks of MQ_BLOCK or twice that. */
+/* Whether it is one picture of that shape in blocks of MQ_BLOCK or twice that; else: channels last. */
 static bool lies_in(const mq_layout *layout, mq_shape s, size_t block) {
     const dnnl_dims_t dims = {1, (dnnl_dim_t)s.c, (dnnl_dim_t)s.h, (dnnl_dim_t)s.w};
+    const dnnl_format_tag_t tag = block == MQ_BLOCK       ? dnnl_aBcd8b
+                                  : block == 2 * MQ_BLOCK ? dnnl_aBcd16b
+                                                          : dnnl_acdb;
     dnnl_memory_desc_t md;
-    if (mq_md_tagged(&md, dims, mq_md_dtype(mq_md_of(layout)),
-                     block == MQ_BLOCK ? dnnl_aBcd8b : dnnl_aBcd16b) != dnnl_success)
-        return false;
+    if (mq_md_tagged(&md, dims, mq_md_dtype(mq_md_of(layout)), tag) != dnnl_success) return false;
     const mq_layout wanted = {md};
     const bool equal = mq_layout_equal(layout, &wanted);
     mq_md_free(&md);
@@ -403,6 +404,56 @@ cleanup:
     return status;
 }
 
+/* Whether source and result, as far as they are given, lie in blocks of channels, or channels last. */
+static bool both_lie_in(const mq_conv_plan *p, size_t block) {
+    const mq_window *w = &p->window;
+    return (!p->src || lies_in(p->src, (mq_shape){w->h, w->w, w->c}, block)) &&
+           (!p->dst || lies_in(p->dst, (mq_shape){w->out_h, w->out_w, p->filters}, block));
+}
+
+/* Whether the plan is one for winograd.h: then as what. */
+static bool is_winograd(const mq_conv_plan *p, mq_winograd *winograd) {
+    *winograd = (mq_winograd){.window = p->window,
+                              .filters = p->filters,
+                              .back = p->pass == MQ_BACKWARD_DATA,
+                              .last = !both_lie_in(p, mq_winograd_lanes()),
+                              .relu = p->relu,
+                              .parts = (size_t)mq_par_threads()};
+    return p->dtype == MQ_F32 && !p->scales && !p->depthwise && !p->sum && mq_winograd_suits(winograd) &&
+           (!winograd->last || both_lie_in(p, 0));
+}
+
+MQ_MUST_USE static mq_status winograd_kernel(mq_err *err, const mq_conv_plan *p, const mq_winograd *winograd,
+                                             mq_kernel **kernel) {
+    mq_status status = MQ_OK;
+    const mq_window *w = &p->window;
+    const size_t block = mq_winograd_lanes(), bytes = mq_winograd_scratch(winograd),
+                 written = winograd->back ? w->c : p->filters, tap = w->c * p->filters,
+                 source[] = {1, w->h, w->w, w->c}, result[] = {1, w->out_h, w->out_w, p->filters},
+                 weights[] = {p->filters, w->c, w->kernel, w->kernel},
+                 strides[] = {winograd->back ? written : 1, winograd->back ? 1 : written, w->kernel * tap,
+                              tap};
+    mq_kernel *k = NULL;
+    MQ_TRY(mq_calloc(err, 1, sizeof *k, "a kernel", &k));
+    *k = (mq_kernel){.winograd = *winograd,
+                     .shared = winograd->parts > 1,
+                     .pass = p->pass,
+                     .name = "winograd",
+                     .flops = conv_flops(p)};
+    MQ_TRY(mq_layout_blocks(err, MQ_F32, source, winograd->last ? w->c : block, &k->layouts[MQ_SLOT_SRC]));
+    MQ_TRY(
+        mq_layout_blocks(err, MQ_F32, result, winograd->last ? p->filters : block, &k->layouts[MQ_SLOT_DST]));
+    MQ_TRY(mq_layout_create(err, MQ_F32, 4, weights, strides, &k->layouts[MQ_SLOT_WEIGHTS]));
+    if (p->bias)
+        MQ_TRY(mq_layout_create(err, MQ_F32, 1, &p->filters, &(size_t){1}, &k->layouts[MQ_SLOT_BIAS]));
+    MQ_TRY(mq_layout_create(err, MQ_U8, 1, &bytes, &(size_t){1}, &k->layouts[MQ_SLOT_SCRATCH]));
+    *kernel = k;
+    k = NULL;
+cleanup:
+    mq_kernel_free(&k);
+    return status;
+}
+
 mq_status mq_kernel_conv(mq_err *err, const mq_dnn *dnn, const mq_conv_plan *plan, mq_kernel **kernel) {
     mq_status status = MQ_OK;
     mq_layout *layouts[MQ_SLOTS] = {NULL};
@@ -415,6 +466,8 @@ mq_status mq_kernel_conv(mq_err *err, const mq_dnn *dnn, const mq_conv_plan *pla
     const size_t block = thinned_block(plan);
     if (block) return thinned_kernel(err, dnn, plan, block, kernel);
     if (is_turned(plan)) return turned_kernel(err, dnn, plan, kernel);
+    mq_winograd winograd;
+    if (is_winograd(plan, &winograd)) return winograd_kernel(err, plan, &winograd, kernel);
     MQ_TRY(conv_layouts(err, plan, layouts));
     for (size_t i = 0; i < MQ_SLOTS; i++) md[i] = mq_md_of(layouts[i]);
     MQ_TRY(mq_dnn_check(err, attributes(plan->pass == MQ_FORWARD ? plan : NULL, &attr), what));

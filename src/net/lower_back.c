@@ -163,21 +163,6 @@ cleanup:
     return status;
 }
 
-/* A step that multiplies what a convolution read by the gradient of its result. */
-MQ_MUST_USE static mq_status outer_step(mq_train_lowering *l, const mq_product *product, size_t parts,
-                                        mq_train_step *step) {
-    const mq_conv *c = &l->t->convs[product->conv];
-    *step = mq_lower_step(l, MQ_STEP_OUTER, c->node);
-    const size_t bytes = l->t->blocks ? mq_outer_blocks_scratch(l->t->blocks, &c->window, c->filters, parts)
-                                      : mq_outer_scratch(&c->window, c->filters, parts);
-    step->window = c->window;
-    step->channels = c->filters;
-    step->norm = c->norm;
-    step->buffers[MQ_SLOT_SRC] = product->source;
-    step->buffers[MQ_SLOT_SRC2] = product->gradient;
-    return mq_lower_tensor(l, MQ_EACH_WORKER, bytes, c->node->name, &step->buffers[MQ_SLOT_SCRATCH]);
-}
-
 /* Whether a picture's own gradient of weights is smaller than the tensors it comes from: then it is made
  * while those are in the caches, and summed later. */
 static bool by_picture(const mq_train_lowering *l, const mq_conv *c) {
@@ -185,6 +170,24 @@ static bool by_picture(const mq_train_lowering *l, const mq_conv *c) {
     const size_t tensors = (w->h * w->w * w->c + w->out_h * w->out_w * c->filters) *
                            mq_dtype_size(l->t->dtype);
     return 2 * mq_param_numbers(&c->param) * sizeof(float) < tensors;
+}
+
+/* A step that multiplies what a convolution read by the gradient of its result. */
+MQ_MUST_USE static mq_status outer_step(mq_train_lowering *l, const mq_product *product, size_t parts,
+                                        mq_train_step *step) {
+    const mq_conv *c = &l->t->convs[product->conv];
+    *step = mq_lower_step(l, MQ_STEP_OUTER, c->node);
+    step->winograd = by_picture(l, c) && l->t->blocks && l->t->dtype == MQ_F32 &&
+                     mq_winograd_outer_suits(&c->window, c->filters);
+    const size_t bytes = step->winograd ? mq_winograd_outer_scratch(&c->window, c->filters)
+                         : l->t->blocks ? mq_outer_blocks_scratch(l->t->blocks, &c->window, c->filters, parts)
+                                        : mq_outer_scratch(&c->window, c->filters, parts);
+    step->window = c->window;
+    step->channels = c->filters;
+    step->norm = c->norm;
+    step->buffers[MQ_SLOT_SRC] = product->source;
+    step->buffers[MQ_SLOT_SRC2] = product->gradient;
+    return mq_lower_tensor(l, MQ_EACH_WORKER, bytes, c->node->name, &step->buffers[MQ_SLOT_SCRATCH]);
 }
 
 /* The gradient of a convolution's weights, of this picture now or of all when the phase has ended. */

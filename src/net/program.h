@@ -75,7 +75,7 @@ const char *mq_dnn_isa(void);
  * are named otherwise: tensors in caches are computed again then, and a run goes on from an older checkpoint
  * only with
  * --allow-inexact. */
-enum { MQ_ENGINE = 3, MQ_NUMBERS_SIZE = 96 };
+enum { MQ_ENGINE = 4, MQ_NUMBERS_SIZE = 96 };
 
 /* What may change the numbers beside weights, pictures and, of a training, threads:
  * "f32 engine 3 onednn 2.6.3 avx512_core". */

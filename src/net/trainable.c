@@ -233,7 +233,9 @@ static void run_outer(const run_state *run, const mq_train_step *s, uint8_t *con
                       .add = run->add && s->grads_at != MQ_NONE,
                       .scratch = m[MQ_SLOT_SCRATCH]};
     outer.window.n = n;
-    if (t->blocks)
+    if (s->winograd)
+        mq_winograd_outer(&outer);
+    else if (t->blocks)
         mq_outer_blocks_run(t->blocks, &outer, part, parts);
     else
         t->outer(&outer, part, parts);

@@ -15,6 +15,7 @@
 #include "net/rows.h"
 #include "net/trainable.h"
 #include "net/windows.h"
+#include "net/winograd.h"
 
 #include "base/mem.h"
 
@@ -59,6 +60,7 @@ typedef struct {
     size_t grads_at;          /* where a gradient goes; MQ_NONE */
     size_t norm, norm_b;      /* of a and b; MQ_NONE */
     bool relu, sums;
+    bool winograd;           /* a gradient of weights by winograd.h */
     size_t pixels, channels; /* channels: padded; of a gradient of weights not */
     mq_window window;        /* of a pool, or of the convolution with channels filters */
     const char *name;        /* of the node; borrowed */

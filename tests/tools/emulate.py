@@ -19,7 +19,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 WORK = ROOT / "build" / "emulator"
 DEBIAN = WORK / "debian"
-DEFAULT = ["rows", "windows", "mapped", "outer", "depthwise", "trainable:test_bf16", "trainable:test_loops",
+DEFAULT = ["rows", "windows", "mapped", "outer", "winograd", "depthwise", "trainable:test_bf16", "trainable:test_loops",
            "trainable:test_slices", "golden_training", "program:test_loops"]
 PACKAGES = ["bochs", "bochs-term", "linux-image-cloud-amd64"]
 
