@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 
+#include <math.h>
 #include <string.h>
 
 /* LINE floats between one point's tiles and the next one's keep them from falling on one place of a cache. */
@@ -77,20 +78,35 @@ enum { TILES_ENOUGH = 64 };
         o[2] = PLUS(isa, PLUS(isa, d[5], 0.5f, even_p), 2.0f, even_q);                                       \
     }
 
-/* Both directions of a transform from n x n vectors to m x m; strides in floats. What lies so many pixels
- * ahead is fetched: a picture has more rows and blocks in work than the processor foresees. */
-typedef void (*transform_fn)(const float *from, size_t row, size_t pixel, float *to, size_t to_row,
-                             size_t to_pixel);
-#define TRANSFORM(name, features, isa, ONE, n, m, ahead)                                                     \
-    features static void name(const float *from, size_t row, size_t pixel, float *to, size_t to_row,         \
-                              size_t to_pixel) {                                                             \
+/* n x n vectors that become m x m; strides in floats. */
+typedef struct {
+    const float *from;
+    size_t row, pixel;
+    float *to;
+    size_t to_row, to_pixel;
+    const float *bias; /* a vector that is added; NULL: none */
+    float least;       /* of what comes out */
+} change;
+typedef void (*transform_fn)(const change *c);
+
+#define PLAINLY(isa, v) v
+#define ENDING(isa, v) MAX_##isa(least, ADD_##isa(v, bias))
+
+/* Both directions of a transform. What lies so many pixels ahead, to be read or to be written, is fetched: a
+ * picture has more rows and blocks in work than the processor foresees. */
+#define TRANSFORM(name, features, isa, ONE, n, m, END, reads, writes)                                        \
+    features static void name(const change *args) {                                                          \
+        const change c = *args;                                                                              \
+        const VEC_##isa bias = c.bias ? LOAD_##isa(c.bias) : ZERO_##isa, least = SPREAD_##isa(c.least);      \
         VEC_##isa between[m][n];                                                                             \
+        (void)bias, (void)least;                                                                             \
         for (size_t x = 0; x < n; x++) {                                                                     \
+            const float *const column = c.from + x * c.pixel;                                                \
             VEC_##isa d[n], o[m];                                                                            \
             UNROLLED for (size_t y = 0; y < n; y++) {                                                        \
-                d[y] = LOAD_##isa(from + y * row + x * pixel);                                               \
-                if (ahead > 0 && x * pixel % LINE == 0)                                                      \
-                    __builtin_prefetch(from + y * row + (x + ahead) * pixel);                                \
+                d[y] = LOAD_##isa(column + y * c.row);                                                       \
+                if (reads > 0 && x * c.pixel % LINE == 0)                                                    \
+                    __builtin_prefetch(column + y * c.row + reads * c.pixel);                                \
             }                                                                                                \
             ONE(isa, d, o)                                                                                   \
             UNROLLED for (size_t y = 0; y < m; y++) between[y][x] = o[y];                                    \
@@ -98,7 +114,12 @@ typedef void (*transform_fn)(const float *from, size_t row, size_t pixel, float 
         for (size_t y = 0; y < m; y++) {                                                                     \
             VEC_##isa o[m];                                                                                  \
             ONE(isa, between[y], o)                                                                          \
-            UNROLLED for (size_t x = 0; x < m; x++) STORE_##isa(to + y * to_row + x * to_pixel, o[x]);       \
+            UNROLLED for (size_t x = 0; x < m; x++) {                                                        \
+                float *const to = c.to + y * c.to_row + x * c.to_pixel;                                      \
+                STORE_##isa(to, END(isa, o[x]));                                                             \
+                if (writes > 0 && x * c.to_pixel % LINE == 0)                                                \
+                    __builtin_prefetch(to + writes * c.to_pixel, 1);                                         \
+            }                                                                                                \
         }                                                                                                    \
     }
 
@@ -133,46 +154,24 @@ typedef void (*product_fn)(const product *p);
         }                                                                                                    \
     }
 
-/* Pixels of a tile [4][4][vector] to their places: as many rows and columns as lie in the picture. */
-typedef struct {
-    const float *from;
-    float *to;
-    size_t row, pixel, rows, columns; /* row, pixel: floats, of to */
-    const float *bias;                /* of the vector; NULL: none */
-    bool relu;
-} finish;
-typedef void (*finish_fn)(const finish *f);
-#define FINISH(name, features, isa)                                                                          \
-    features static void name(const finish *args) {                                                          \
-        const finish f = *args;                                                                              \
-        const VEC_##isa bias = f.bias ? LOAD_##isa(f.bias) : ZERO_##isa;                                     \
-        for (size_t y = 0; y < f.rows; y++)                                                                  \
-            for (size_t x = 0; x < f.columns; x++) {                                                         \
-                const VEC_##isa v = ADD_##isa(LOAD_##isa(f.from + (y * OUT + x) * LANES_##isa), bias);       \
-                STORE_##isa(f.to + y * f.row + x * f.pixel, f.relu ? MAX_##isa(ZERO_##isa, v) : v);          \
-            }                                                                                                \
-    }
-
 /* What one instruction set gives. Rows of a product: tiles, or for the gradient of weights channels. */
 typedef struct {
     size_t lanes, rows, outer_rows;
     product_fn multiply, multiply_outer;
     transform_fn take, give, spread, weigh, gather;
-    finish_fn finish;
 } kernels;
 
 #define KERNELS(name, features, isa, madd, many, some)                                                       \
-    TRANSFORM(take_##name, features, isa, TAKE, IN, IN, OUT)                                                 \
-    TRANSFORM(give_##name, features, isa, GIVE, IN, OUT, 0)                                                  \
-    TRANSFORM(spread_##name, features, isa, SPREAD_OUT, OUT, IN, OUT)                                        \
-    TRANSFORM(weigh_##name, features, isa, WEIGH, SIDE, IN, 0)                                               \
-    TRANSFORM(gather_##name, features, isa, GATHER, IN, SIDE, 0)                                             \
+    TRANSFORM(take_##name, features, isa, TAKE, IN, IN, PLAINLY, OUT, 0)                                     \
+    TRANSFORM(give_##name, features, isa, GIVE, IN, OUT, ENDING, 0, OUT)                                     \
+    TRANSFORM(spread_##name, features, isa, SPREAD_OUT, OUT, IN, PLAINLY, OUT, 0)                            \
+    TRANSFORM(weigh_##name, features, isa, WEIGH, SIDE, IN, PLAINLY, 0, 0)                                   \
+    TRANSFORM(gather_##name, features, isa, GATHER, IN, SIDE, PLAINLY, 0, 0)                                 \
     PRODUCT(multiply_##name, features, isa, madd, many)                                                      \
     PRODUCT(multiply_outer_##name, features, isa, madd, some)                                                \
-    FINISH(finish_##name, features, isa)                                                                     \
     static const kernels kernels_##name = {                                                                  \
-        LANES_##isa, many,          some,         multiply_##name, multiply_outer_##name, take_##name,       \
-        give_##name, spread_##name, weigh_##name, gather_##name,   finish_##name};
+        LANES_##isa, many,        some,          multiply_##name, multiply_outer_##name,                     \
+        take_##name, give_##name, spread_##name, weigh_##name,    gather_##name};
 
 #ifdef __x86_64__
 #define MADD_TO_256(sum, a, b) MADD_TO_8(sum, a, b)
@@ -273,7 +272,8 @@ void mq_winograd_weigh(const mq_winograd *w, size_t from, size_t to, const float
                 memcpy(taps + k * lanes,
                        weights + (w->back ? SIDE * SIDE - 1 - k : k) * tap + i * c.written.c + o,
                        lanes * sizeof *taps);
-            c.k->weigh(taps, SIDE * lanes, lanes, (float *)scratch + weight_at(&c, i, o), IN * tap, tap);
+            c.k->weigh(&(change){taps, SIDE * lanes, lanes, (float *)scratch + weight_at(&c, i, o), IN * tap,
+                                 tap, NULL, 0});
         }
 }
 
@@ -303,13 +303,17 @@ static void take_square(const square *s, size_t lanes, transform_fn transform, c
     const tensor *const t = s->t;
     const bool inside = is_inside(s);
     float copy[POINTS * WIDEST];
-    for (size_t c = 0; c < t->c; c += lanes, from += t->plane, to += lanes) {
+    change whole = {.row = t->w * t->pixel, .pixel = t->pixel, .to_row = IN * apart, .to_pixel = apart},
+           edge = {
+               .from = copy, .row = s->size * lanes, .pixel = lanes, .to_row = IN * apart, .to_pixel = apart};
+    for (size_t c = 0; c < t->c; c += lanes, from += t->plane) {
+        whole.to = edge.to = to + c;
         if (inside) {
-            transform(from + (s->y * t->w + s->x) * t->pixel, t->w * t->pixel, t->pixel, to, IN * apart,
-                      apart);
+            whole.from = from + (s->y * t->w + s->x) * t->pixel;
+            transform(&whole);
         } else {
             copy_square(s, lanes, from, copy);
-            transform(copy, s->size * lanes, lanes, to, IN * apart, apart);
+            transform(&edge);
         }
     }
 }
@@ -336,21 +340,27 @@ static void give_square(const conv *c, const square *s, const float *points, siz
     const tensor *const t = s->t;
     const size_t lanes = c->k->lanes;
     float *const to = j->written + channel / lanes * t->plane + (s->y * t->w + s->x) * t->pixel;
-    if (is_inside(s) && !j->bias && !j->relu) {
-        c->k->give(points, IN * c->product, c->product, to, t->w * t->pixel, t->pixel);
+    float copy[OUT * OUT * WIDEST];
+    change whole = {.from = points,
+                    .row = IN * c->product,
+                    .pixel = c->product,
+                    .to = to,
+                    .to_row = t->w * t->pixel,
+                    .to_pixel = t->pixel,
+                    .bias = j->bias ? j->bias + channel : NULL,
+                    .least = j->relu ? 0 : -INFINITY};
+    if (is_inside(s)) {
+        c->k->give(&whole);
         return;
     }
-    float copy[OUT * OUT * WIDEST];
-    c->k->give(points, IN * c->product, c->product, copy, OUT * lanes, lanes);
-    const finish f = {.from = copy,
-                      .to = to,
-                      .row = t->w * t->pixel,
-                      .pixel = t->pixel,
-                      .rows = least(OUT, t->h - s->y),
-                      .columns = least(OUT, t->w - s->x),
-                      .bias = j->bias ? j->bias + channel : NULL,
-                      .relu = j->relu};
-    c->k->finish(&f);
+    whole.to = copy;
+    whole.to_row = OUT * lanes;
+    whole.to_pixel = lanes;
+    c->k->give(&whole);
+    const size_t rows = least(OUT, t->h - s->y), columns = least(OUT, t->w - s->x);
+    for (size_t i = 0; i < rows * columns; i++)
+        memcpy(to + (i / columns * t->w + i % columns) * t->pixel,
+               copy + (i / columns * OUT + i % columns) * lanes, lanes * sizeof *to);
 }
 
 /* A group's tiles, as points of what they read, by the weights of the columns from `first` on. */
@@ -441,7 +451,8 @@ static void gather_sums(const conv *c, const mq_outer *o, const float *points, b
     float taps[SIDE * SIDE * WIDEST];
     for (size_t i = 0; i < tap; i += lanes) {
         const size_t read = i / c->written.c, filter = i % c->written.c;
-        c->k->gather(points + weight_at(c, read, filter), IN * tap, tap, taps, SIDE * lanes, lanes);
+        c->k->gather(&(change){points + weight_at(c, read, filter), IN * tap, tap, taps, SIDE * lanes, lanes,
+                               NULL, 0});
         for (size_t k = 0; k < SIDE * SIDE * lanes; k++) {
             float *const sum = o->sum + k / lanes * tap + i + k % lanes;
             const float scaled = taps[k] * (o->scale ? o->scale[filter + k % lanes] : 1.0f);
