@@ -32,11 +32,15 @@ const char *mq_train_step_name(const mq_trainable *t, const mq_train_step *step)
     return kinds[step->kind];
 }
 
+static const char *kernel_name(const mq_train_step *step) {
+    return step->kernel ? mq_kernel_name(step->kernel) : step->winograd ? "winograd" : "own";
+}
+
 MQ_MUST_USE static mq_status describe_step(mq_err *err, const mq_trainable *t, const mq_train_step *s,
                                            mq_buf *text) {
     mq_status status = MQ_OK;
-    MQ_TRY(mq_buf_printf(err, text, "    %-24s %-20s %-32s", s->name, mq_train_step_name(t, s),
-                         s->kernel ? mq_kernel_name(s->kernel) : "own"));
+    MQ_TRY(
+        mq_buf_printf(err, text, "    %-24s %-20s %-32s", s->name, mq_train_step_name(t, s), kernel_name(s)));
     for (mq_slot slot = 0; slot < MQ_SLOTS; slot++)
         if (s->buffers[slot] != MQ_NONE) MQ_TRY(mq_buf_printf(err, text, " %zu", s->buffers[slot]));
     MQ_TRY(mq_buf_add_text(err, text, "\n"));
@@ -144,7 +148,7 @@ static void visit_loop(const mq_trainable *t, const mq_train_loop *loop, bool ba
         const mq_train_step *step = &t->steps[i];
         mq_measure m = {.layer = step->name,
                         .what = mq_train_step_name(t, step),
-                        .kernel = step->kernel ? mq_kernel_name(step->kernel) : "own",
+                        .kernel = kernel_name(step),
                         .work = work_of(t, step, runs, n)};
         const bool depthwise = strcmp(m.what, "depthwise forward") == 0;
         m.again = backward && (depthwise || strcmp(m.what, "forward") == 0);

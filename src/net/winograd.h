@@ -3,7 +3,7 @@
  *
  * 4 x 4 results come from 6 x 6 pixels d and the window's weights g by 36 products for each pair of channels
  * instead of 144: A'[(G g G') (B' d B)]A, whose matrices belong to the points 0, 1/sqrt 2, -1/sqrt 2, sqrt 2,
- * -sqrt 2 and infinity. With these the rounding errors are those of a plain sum.
+ * -sqrt 2 and infinity. With these the rounding errors are little larger than those of a plain sum.
  *
  * Tensors lie in blocks of as many channels as a vector has ([c / lanes][h][w][lanes]) or channels last.
  * Numbers do not depend on how the work is cut into parts. */

@@ -4,7 +4,8 @@
 
 #include <stdbool.h>
 
-/* A multiply and an add count as two. bytes: every tensor once, as if all else stayed in caches. */
+/* A multiply and an add count as two; a convolution's are those of its definition, whatever its kernel does.
+ * bytes: every tensor once, as if all else stayed in caches. */
 typedef struct {
     double flops, bytes;
 } mq_work;
@@ -13,7 +14,7 @@ typedef struct {
 typedef struct {
     const char *layer;  /* Keras' name; borrowed */
     const char *what;   /* "forward", "by data", "by weights", "sums", ...; static */
-    const char *kernel; /* oneDNN's name, or "own" for ours; borrowed */
+    const char *kernel; /* oneDNN's name, "winograd", or "own" for ours; borrowed */
     mq_work work;
     double seconds; /* of one core: those of all threads together */
     bool again;     /* a forward pass done once more, which saves keeping its result */
