@@ -1,7 +1,7 @@
 /* thin.c: copies pixels apart and back. Called by dnn.c, and for mq_pixels_copy
- * by outer_blocks.c. Owns nothing. Invariant: a row of the small picture stands
- * for stride rows of the large one, the last for those that are left; so rows
- * can go to any thread. */
+ * by outer_blocks.c and winograd.c. Owns nothing. Invariant: a row of the small
+ * picture stands for stride rows of the large one, the last for those that are
+ * left; so rows can go to any thread. */
 #include "net/thin.h"
 
 #include <string.h>

@@ -9,6 +9,7 @@
 
 #include "net/program.h"
 #include "net/simd.h"
+#include "net/thin.h"
 
 #include "base/mem.h"
 
@@ -214,6 +215,11 @@ typedef struct {
     size_t taken, product; /* floats of a point */
 } conv;
 
+/* Floats from a group's tiles of one point to those of the next. */
+static size_t point_floats(size_t channels) {
+    return GROUP * channels + LINE;
+}
+
 static conv conv_of(const mq_window *w, size_t filters, bool back, bool last) {
     const kernels *const k = kernels_here();
     const tensor source = tensor_of(w->h, w->w, w->c, k->lanes, last),
@@ -225,20 +231,18 @@ static conv conv_of(const mq_window *w, size_t filters, bool back, bool last) {
               .left = back ? SIDE - 1 - w->left : w->left};
     c.across = mq_ceil_div(c.written.w, OUT);
     c.tiles = c.across * mq_ceil_div(c.written.h, OUT);
-    c.taken = GROUP * c.read.c + LINE;
-    c.product = GROUP * 2 * k->lanes + LINE;
+    c.taken = point_floats(c.read.c);
+    c.product = point_floats(2 * k->lanes);
     return c;
 }
 
-static bool takes(const mq_window *w) {
-    return w->kernel == SIDE && w->stride == 1 && w->top < SIDE && w->left < SIDE &&
-           mq_ceil_div(w->out_h, OUT) * mq_ceil_div(w->out_w, OUT) >= TILES_ENOUGH;
-}
-
-bool mq_winograd_suits(const mq_winograd *w) {
-    const size_t lanes = mq_winograd_lanes(), read = w->back ? w->filters : w->window.c,
-                 written = w->back ? w->window.c : w->filters;
-    return lanes && w->window.n == 1 && takes(&w->window) && read % lanes == 0 && written % (2 * lanes) == 0;
+bool mq_winograd_suits(const mq_winograd *winograd) {
+    const mq_window *const w = &winograd->window;
+    const size_t lanes = mq_winograd_lanes(), read = winograd->back ? winograd->filters : w->c,
+                 written = winograd->back ? w->c : winograd->filters;
+    return lanes && w->n == 1 && w->kernel == SIDE && w->stride == 1 && w->top < SIDE && w->left < SIDE &&
+           mq_ceil_div(w->out_h, OUT) * mq_ceil_div(w->out_w, OUT) >= TILES_ENOUGH && read % lanes == 0 &&
+           written % (2 * lanes) == 0;
 }
 
 /* Floats of all points of weights. */
@@ -358,10 +362,10 @@ static void give_square(const conv *c, const square *s, const float *points, siz
     whole.to_row = OUT * lanes;
     whole.to_pixel = lanes;
     c->k->give(&whole);
-    const size_t rows = least(OUT, t->h - s->y), columns = least(OUT, t->w - s->x);
-    for (size_t i = 0; i < rows * columns; i++)
-        memcpy(to + (i / columns * t->w + i % columns) * t->pixel,
-               copy + (i / columns * OUT + i % columns) * lanes, lanes * sizeof *to);
+    const size_t rows = least(OUT, t->h - s->y), columns = least(OUT, t->w - s->x), number = sizeof *to;
+    for (size_t y = 0; y < rows; y++)
+        mq_pixels_copy((uint8_t *)(to + y * t->w * t->pixel), t->pixel * number,
+                       (const uint8_t *)(copy + y * OUT * lanes), lanes * number, lanes * number, columns);
 }
 
 /* A group's tiles, as points of what they read, by the weights of the columns from `first` on. */
@@ -406,27 +410,21 @@ void mq_winograd_run(const mq_winograd *w, size_t part, const float *read, const
 }
 
 bool mq_winograd_outer_suits(const mq_window *w, size_t filters) {
-    const size_t lanes = mq_winograd_lanes();
     /* The points of a small picture's gradient take longer to bring back than to multiply. */
     const bool large = 4 * POINTS * w->c * filters < w->h * w->w * w->c + w->out_h * w->out_w * filters;
-    return lanes && takes(w) && w->c % lanes == 0 && filters % (2 * lanes) == 0 && large;
-}
-
-/* Floats of a point of the gradients. */
-static size_t spread_floats(const conv *c) {
-    return GROUP * c->written.c + LINE;
+    return large && mq_winograd_suits(&(mq_winograd){.window = *w, .filters = filters});
 }
 
 size_t mq_winograd_outer_scratch(const mq_window *w, size_t filters) {
     const conv c = conv_of(w, filters, false, false);
-    return (weighed(&c) + POINTS * (c.taken + spread_floats(&c))) * sizeof(float);
+    return (weighed(&c) + POINTS * (c.taken + point_floats(c.written.c))) * sizeof(float);
 }
 
 /* Adds a group's part to the gradient's points, or begins them with it. */
 static void outer_group(const conv *c, size_t first, size_t count, const float *source, const float *gradient,
                         float *sums) {
     const kernels *const k = c->k;
-    const size_t apart = spread_floats(c), both = 2 * k->lanes;
+    const size_t apart = point_floats(c->written.c), both = 2 * k->lanes;
     float *const taken = sums + weighed(c), *const spread = taken + POINTS * c->taken;
     for (size_t t = 0; t < count; t++) {
         const square from = read_square(c, first + t), to = written_square(c, first + t);

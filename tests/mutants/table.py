@@ -391,7 +391,7 @@ MUTANTS = [
      ["test_winograd"]),
     ("winograd: a tile at the edge takes what lies beyond", "src/net/winograd.c", "const bool inside = is_inside(s);",
      "const bool inside = s->y < t->h && s->x < t->w;", ["test_winograd"]),
-    ("winograd: a tile at the edge writes beyond it", "src/net/winograd.c", "columns = least(OUT, t->w - s->x);", "columns = OUT;",
+    ("winograd: a tile at the edge writes beyond it", "src/net/winograd.c", "columns = least(OUT, t->w - s->x),", "columns = OUT,",
      ["test_winograd"]),
     ("winograd: a bias is that of the first channels", "src/net/winograd.c", "j->bias ? j->bias + channel : NULL", "j->bias",
      ["test_winograd"]),

@@ -235,7 +235,7 @@ static void test_outer(void **state) {
     }
 }
 
-/* A kernel's result, the weights laid out as it wants them; bytes of its slots come from the program's. */
+/* Runs the plan's kernel on the weights as Keras keeps them, and other tensors in their places. */
 static void run_kernel(const mq_conv_plan *plan, const float *weights, float *const places[MQ_SLOTS]) {
     mq_err err = {0};
     mq_dnn *dnn = NULL;
@@ -280,8 +280,7 @@ static void test_kernels(void **state) {
               *bias = numbers(filters, 4);
         tensor *const read = back ? &result : &source, *const written = back ? &source : &result,
                       want = tensor_of(written->h, written->w, written->c, last, 0);
-        run(&w, read, back ? NULL : bias, back ? turned : weights,
-            &(tensor){want.x, want.h, want.w, want.c, lanes});
+        run(&w, read, back ? NULL : bias, back ? turned : weights, &want);
         mq_layout *from = NULL, *to = NULL;
         const size_t in[] = {1, window.h, window.w, c}, out[] = {1, window.out_h, window.out_w, filters};
         assert_ok(err, mq_layout_blocks(&err, MQ_F32, in, last ? c : lanes, &from));
