@@ -16,11 +16,13 @@
 /* The background that tests/golden/make_pixels.py lays under transparent pixels. */
 static const uint8_t BACKGROUND[3] = {200, 100, 50};
 
-/* tests/golden/pixels/name; the caller frees it. Tests run in the project's folder. */
+#define GOLDEN "tests/golden/pixels/"
+
+/* A golden file; the caller frees it. Tests run in the project's folder. */
 static inline mq_buf golden(const char *name) {
     mq_err err = {0};
     char path[256];
-    snprintf(path, sizeof path, "tests/golden/pixels/%s", name);
+    snprintf(path, sizeof path, GOLDEN "%s", name);
     mq_buf file = mq_buf_init(1 << 20);
     assert_ok(err, mq_file_read(&err, path, &file));
     return file;
@@ -35,10 +37,14 @@ static inline mq_pixels golden_pixels(const char *name) {
     return pixels;
 }
 
-static inline void assert_digest(const char *name, const uint8_t *rgb, size_t count, const char *wanted) {
+/* The size and the digest of what Pillow makes of it. */
+static inline void assert_picture(const char *name, const mq_pixels *pixels, uint32_t width, uint32_t height,
+                                  const char *wanted) {
     mq_err err = {0};
     char hex[MQ_HEX_SIZE];
-    assert_ok(err, mq_sha256_hex(&err, rgb, count * 3, hex));
+    assert_int_equal(pixels->width, width);
+    assert_int_equal(pixels->height, height);
+    assert_ok(err, mq_sha256_hex(&err, pixels->rgb, (size_t)width * height * 3, hex));
     if (strcmp(hex, wanted) != 0) fail_msg("%s: other pixels than Pillow's", name);
 }
 

@@ -1,12 +1,12 @@
 /* test_bundle.c: .safetensors files, against files of the reference implementation
  * (tests/golden/make_bundle.py). */
-#include "unit/unit.h"
+#include "unit/listing.h"
+#include "unit/temporary.h"
 
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "net/bundle.h"
-#include "unit/temporary.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -104,23 +104,22 @@ static void test_only_texts(void **state) {
     unlink(path);
 }
 
+/* A row of bad.txt: the file and words of the sentence. */
+static void check_bad(char *row) {
+    const char *const words = other_words(row);
+    char path[256];
+    mq_err err = {0};
+    mq_bundle *b = NULL;
+    snprintf(path, sizeof path, GOLDEN "bad_%s.safetensors", row);
+    assert_int_equal(mq_bundle_open(&err, path, &b), MQ_BAD_DATA);
+    assert_null(b);
+    if (!strstr(err.text, words)) fail_msg("%s: wanted \"%s\", got: %s", row, words, err.text);
+    if (!strstr(err.text, path)) fail_msg("%s: its path is not in: %s", row, err.text);
+}
+
 static void test_bad_files(void **state) {
     (void)state;
-    mq_buf list = read_file(GOLDEN "bad.txt");
-    size_t seen = 0;
-    for (char *rest = (char *)list.data, *line; (line = strsep(&rest, "\n")) && *line; seen++) {
-        char *words = strchr(line, ' '), path[256];
-        *words++ = 0;
-        snprintf(path, sizeof path, GOLDEN "bad_%s.safetensors", line);
-        mq_err err = {0};
-        mq_bundle *b = NULL;
-        assert_int_equal(mq_bundle_open(&err, path, &b), MQ_BAD_DATA);
-        assert_null(b);
-        if (!strstr(err.text, words)) fail_msg("%s: wanted \"%s\", got: %s", line, words, err.text);
-        if (!strstr(err.text, path)) fail_msg("%s: its path is not in: %s", line, err.text);
-    }
-    assert_true(seen >= 24);
-    mq_buf_free(&list);
+    assert_true(each_row(GOLDEN "bad.txt", check_bad) >= 24);
 }
 
 /* Every cut of a good file and every changed header byte ends in a sentence or a bundle, never in a crash. */
@@ -185,6 +184,67 @@ static void test_bad_writes(void **state) {
     refuse_write(NULL, 0, (mq_meta[]){{"a", "1"}, {"a", "2"}}, 2, "both named a");
 }
 
+enum { SIDE = 128, LARGE = SIDE * SIDE };
+
+/* A tensor's numbers are those wanted, and are read only where the tensor has none. */
+static void assert_numbers(const mq_bundle *b, const mq_tensor *wanted, bool in_file) {
+    static float room[LARGE];
+    mq_err err = {0};
+    const void *numbers = NULL;
+    const mq_tensor *t = mq_bundle_find(b, wanted->name);
+    assert_non_null(t);
+    assert_int_equal(t->data == NULL, in_file);
+    assert_ok(err, mq_bundle_numbers(&err, b, t, room, &numbers));
+    assert_int_equal(numbers == room, in_file);
+    assert_int_equal((uintptr_t)numbers % mq_dtype_size(t->dtype), 0);
+    assert_memory_equal(numbers, wanted->data, wanted->bytes);
+}
+
+/* Only large kernels of convolutions stay in the file, which may be replaced, but not cut. */
+static void test_lightly(void **state) {
+    (void)state;
+    static float numbers[LARGE];
+    for (size_t i = 0; i < LARGE; i++) numbers[i] = (float)i / 16;
+    const mq_tensor some[] = {
+        {"a/count", MQ_I64, 1, {1}, &count, 8},
+        {"b/small kernel", MQ_F32, 4, {1, 1, 2, 3}, zeta, sizeof zeta},
+        {"c/kernel", MQ_F32, 4, {1, 1, SIDE, SIDE}, numbers, sizeof numbers},
+        {"d/odd", MQ_F32, 1, {3}, zeta, 12},
+        {"e/kernel",
+         MQ_F32,
+         4,
+         {1, 1, SIDE, SIDE - 1},
+         numbers + SIDE,
+         sizeof numbers - SIDE * sizeof *numbers},
+        {"f/dense", MQ_F32, 2, {SIDE, SIDE}, numbers, sizeof numbers},
+        {"g/bytes", MQ_U8, 1, {5}, bytes, 5},
+    };
+    enum { ALL = sizeof some / sizeof *some, KERNEL = 2 };
+    mq_err err = {0};
+    mq_bundle *whole = NULL, *b = NULL;
+    const void *read = NULL;
+    char path[PLACE];
+    assert_true(temporary_file(path));
+    assert_ok(err, mq_bundle_write(&err, path, some, ALL, NULL, 0));
+    assert_ok(err, mq_bundle_open(&err, path, &whole));
+    assert_ok(err, mq_bundle_open_lightly(&err, path, &b));
+    assert_ok(err, mq_bundle_write(&err, path, NULL, 0, NULL, 0));
+    for (size_t i = 0; i < ALL; i++) {
+        assert_numbers(whole, &some[i], false);
+        assert_numbers(b, &some[i], i == KERNEL);
+    }
+    mq_bundle_free(&b);
+    mq_bundle_free(&whole);
+    assert_ok(err, mq_bundle_write(&err, path, some, ALL, NULL, 0));
+    assert_ok(err, mq_bundle_open_lightly(&err, path, &b));
+    assert_int_equal(truncate(path, LARGE), 0);
+    assert_int_equal(mq_bundle_numbers(&err, b, mq_bundle_find(b, "c/kernel"), numbers, &read), MQ_BAD_DATA);
+    assert_non_null(strstr(err.text, path));
+    assert_non_null(strstr(err.text, "too early"));
+    mq_bundle_free(&b);
+    unlink(path);
+}
+
 static void test_no_file(void **state) {
     (void)state;
     mq_bundle *b = NULL;
@@ -196,10 +256,15 @@ static void test_no_file(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_written_as_reference), cmocka_unit_test(test_reads_reference),
-        cmocka_unit_test(test_only_texts),           cmocka_unit_test(test_bad_files),
-        cmocka_unit_test(test_cuts_and_flips),       cmocka_unit_test(test_too_many),
-        cmocka_unit_test(test_bad_writes),           cmocka_unit_test(test_no_file),
+        cmocka_unit_test(test_written_as_reference),
+        cmocka_unit_test(test_reads_reference),
+        cmocka_unit_test(test_only_texts),
+        cmocka_unit_test(test_bad_files),
+        cmocka_unit_test(test_cuts_and_flips),
+        cmocka_unit_test(test_too_many),
+        cmocka_unit_test(test_bad_writes),
+        cmocka_unit_test(test_no_file),
+        cmocka_unit_test(test_lightly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* test_foreign.c: Keras' files through marque-convert, and files that must be refused
  * (tests/data/weights/make_weights.py). */
 #include "unit/children.h"
+#include "unit/listing.h"
 #include "unit/refuse.h"
 #include "unit/temporary.h"
 
@@ -148,20 +149,17 @@ static void test_mini(void **state) {
     }
 }
 
+/* A row of bad.txt: the file and words of the sentence. */
+static void check_bad(char *row) {
+    const char *const words = other_words(row);
+    char path[256];
+    snprintf(path, sizeof path, DATA "%s", row);
+    refuse(path, &mini, MQ_BAD_DATA, words);
+}
+
 static void test_bad_files(void **state) {
     (void)state;
-    mq_err err = {0};
-    mq_buf list = mq_buf_init(1 << 16);
-    size_t seen = 0;
-    assert_ok(err, mq_file_read(&err, DATA "bad.txt", &list));
-    for (char *rest = (char *)list.data, *line; (line = strsep(&rest, "\n")) && *line; seen++) {
-        char *words = strchr(line, ' '), path[256];
-        *words++ = 0;
-        snprintf(path, sizeof path, DATA "%s", line);
-        refuse(path, &mini, MQ_BAD_DATA, words);
-    }
-    assert_true(seen >= 35);
-    mq_buf_free(&list);
+    assert_true(each_row(DATA "bad.txt", check_bad) >= 35);
 }
 
 static void test_no_file(void **state) {

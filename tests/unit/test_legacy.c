@@ -1,6 +1,7 @@
 /* test_legacy.c: Keras' legacy .h5 files of every age through marque-convert, files that must be refused, and
  * damaged ones (tests/data/legacy/make_legacy.py). */
 #include "unit/children.h"
+#include "unit/listing.h"
 #include "unit/refuse.h"
 #include "unit/temporary.h"
 
@@ -62,25 +63,22 @@ static size_t check_layer(const char *path, const mq_bundle *bundle, size_t i) {
     return numbers;
 }
 
+static void check_good(char *row) {
+    mq_err err = {0};
+    char path[256];
+    size_t numbers = 0;
+    mq_bundle *bundle = NULL;
+    snprintf(path, sizeof path, DATA "%s", row);
+    if (mq_foreign_read(&err, path, &whole, &bundle) != MQ_OK) fail_msg("%s", err.text);
+    for (size_t i = 0; i < LAYERS; i++) numbers += check_layer(path, bundle, i);
+    assert_int_equal(numbers, NUMBERS);
+    assert_string_equal(mq_bundle_meta(bundle, "format"), "keras legacy .h5");
+    mq_bundle_free(&bundle);
+}
+
 static void test_good_files(void **state) {
     (void)state;
-    mq_err err = {0};
-    mq_buf list = mq_buf_init(1 << 16);
-    size_t seen = 0;
-    assert_ok(err, mq_file_read(&err, DATA "good.txt", &list));
-    for (char *rest = (char *)list.data, *line; (line = strsep(&rest, "\n")) && *line; seen++) {
-        char path[256];
-        size_t numbers = 0;
-        mq_bundle *bundle = NULL;
-        snprintf(path, sizeof path, DATA "%s", line);
-        if (mq_foreign_read(&err, path, &whole, &bundle) != MQ_OK) fail_msg("%s", err.text);
-        for (size_t i = 0; i < LAYERS; i++) numbers += check_layer(path, bundle, i);
-        assert_int_equal(numbers, NUMBERS);
-        assert_string_equal(mq_bundle_meta(bundle, "format"), "keras legacy .h5");
-        mq_bundle_free(&bundle);
-    }
-    assert_true(seen >= 21);
-    mq_buf_free(&list);
+    assert_true(each_row(DATA "good.txt", check_good) >= 21);
 }
 
 /* Where the version is told, it is found: at the root of whole models of Keras 1, in the group of later ones.
@@ -102,22 +100,17 @@ static void test_versions(void **state) {
     }
 }
 
-/* bad.txt: file, how many of the layers are expected, words of the sentence. */
+/* A row of bad.txt: the file, how many of the layers are expected, words of the sentence. */
+static void check_bad(char *row) {
+    char *words = other_words(row), path[256];
+    const mq_foreign_list some = {"legacy", layers, strtoul(words, &words, 10)};
+    snprintf(path, sizeof path, DATA "%s", row);
+    refuse(path, &some, MQ_BAD_DATA, words + 1);
+}
+
 static void test_bad_files(void **state) {
     (void)state;
-    mq_err err = {0};
-    mq_buf list = mq_buf_init(1 << 16);
-    size_t seen = 0;
-    assert_ok(err, mq_file_read(&err, DATA "bad.txt", &list));
-    for (char *rest = (char *)list.data, *line; (line = strsep(&rest, "\n")) && *line; seen++) {
-        char *words = strchr(line, ' '), path[256];
-        *words++ = 0;
-        const mq_foreign_list some = {"legacy", layers, strtoul(words, &words, 10)};
-        snprintf(path, sizeof path, DATA "%s", line);
-        refuse(path, &some, MQ_BAD_DATA, words + 1);
-    }
-    assert_true(seen >= 27);
-    mq_buf_free(&list);
+    assert_true(each_row(DATA "bad.txt", check_bad) >= 27);
 }
 
 /* What became of a damaged file; the numbers may be others, but never their count. */

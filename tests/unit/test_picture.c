@@ -1,70 +1,60 @@
 /* test_picture.c: decoding against Pillow's digests, damage of every kind, EXIF and turning. */
 #include "unit/children.h"
+#include "unit/listing.h"
 #include "unit/pixels.h"
 
 #include "data/exif.h"
 
 #include <unistd.h>
 
-/* Rows of decoded.csv: every kind of picture, what the header says and what Pillow makes of it. */
+/* A row of decoded.csv: what the header says of a picture and what Pillow makes of it. */
+static void check_decoded(char *row) {
+    char name[64], format[16], colour[16], hex[MQ_HEX_SIZE];
+    unsigned width, height;
+    int orientation, animated;
+    assert_int_equal(sscanf(row, "%63[^,],%15[^,],%15[^,],%u,%u,%d,%d,%64s", name, format, colour, &width,
+                            &height, &orientation, &animated, hex),
+                     8);
+    mq_err err = {0};
+    mq_picture_info info;
+    mq_buf file = golden(name);
+    assert_ok(err, mq_picture_probe(&err, name, file.data, file.size, &info));
+    assert_string_equal(info.format, format);
+    assert_string_equal(info.colour, colour);
+    assert_int_equal(info.width, width);
+    assert_int_equal(info.height, height);
+    if (info.orientation != orientation) fail_msg("%s: orientation %d", name, info.orientation);
+    if (info.animated != (animated != 0)) fail_msg("%s: animated %d", name, info.animated);
+    mq_pixels pixels = golden_pixels(name);
+    assert_picture(name, &pixels, width, height, hex);
+    mq_pixels_free(&pixels);
+    mq_buf_free(&file);
+}
+
+/* Every kind of picture. */
 static void test_decoded(void **state) {
     (void)state;
-    mq_buf index = golden("decoded.csv");
-    size_t rows = 0;
-    char *rest = NULL;
-    for (char *line = strtok_r((char *)index.data, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-        char name[64], format[16], colour[16], hex[MQ_HEX_SIZE];
-        unsigned width, height;
-        int orientation, animated;
-        assert_int_equal(sscanf(line, "%63[^,],%15[^,],%15[^,],%u,%u,%d,%d,%64s", name, format, colour,
-                                &width, &height, &orientation, &animated, hex),
-                         8);
-        mq_err err = {0};
-        mq_picture_info info;
-        mq_buf file = golden(name);
-        assert_ok(err, mq_picture_probe(&err, name, file.data, file.size, &info));
-        assert_string_equal(info.format, format);
-        assert_string_equal(info.colour, colour);
-        assert_int_equal(info.width, width);
-        assert_int_equal(info.height, height);
-        if (info.orientation != orientation) fail_msg("%s: orientation %d", name, info.orientation);
-        if (info.animated != (animated != 0)) fail_msg("%s: animated %d", name, info.animated);
-        mq_pixels pixels = golden_pixels(name);
-        assert_int_equal(pixels.width, width);
-        assert_int_equal(pixels.height, height);
-        assert_digest(name, pixels.rgb, (size_t)width * height, hex);
-        mq_pixels_free(&pixels);
-        mq_buf_free(&file);
-        rows++;
-    }
-    assert_true(rows >= 50);
-    mq_buf_free(&index);
+    assert_true(each_row(GOLDEN "decoded.csv", check_decoded) >= 50);
+}
+
+static void check_turned(char *row) {
+    char name[64], hex[MQ_HEX_SIZE];
+    unsigned width, height;
+    assert_int_equal(sscanf(row, "%63[^,],%u,%u,%64s", name, &width, &height, hex), 4);
+    mq_err err = {0};
+    mq_picture_info info;
+    mq_buf file = golden(name);
+    assert_ok(err, mq_picture_probe(&err, name, file.data, file.size, &info));
+    mq_pixels pixels = golden_pixels(name);
+    assert_ok(err, mq_pixels_orient(&err, &pixels, info.orientation));
+    assert_picture(name, &pixels, width, height, hex);
+    mq_pixels_free(&pixels);
+    mq_buf_free(&file);
 }
 
 static void test_turned(void **state) {
     (void)state;
-    mq_buf index = golden("turned.csv");
-    size_t rows = 0;
-    char *rest = NULL;
-    for (char *line = strtok_r((char *)index.data, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-        char name[64], hex[MQ_HEX_SIZE];
-        unsigned width, height;
-        assert_int_equal(sscanf(line, "%63[^,],%u,%u,%64s", name, &width, &height, hex), 4);
-        mq_err err = {0};
-        mq_picture_info info;
-        mq_buf file = golden(name);
-        assert_ok(err, mq_picture_probe(&err, name, file.data, file.size, &info));
-        mq_pixels pixels = golden_pixels(name);
-        assert_ok(err, mq_pixels_orient(&err, &pixels, info.orientation));
-        assert_int_equal(pixels.width, width);
-        assert_int_equal(pixels.height, height);
-        assert_digest(name, pixels.rgb, (size_t)width * height, hex);
-        mq_pixels_free(&pixels);
-        mq_buf_free(&file);
-        rows++;
-    }
-    assert_true(rows >= 13);
-    mq_buf_free(&index);
+    assert_true(each_row(GOLDEN "turned.csv", check_turned) >= 13);
 }
 
 /* What a box shows is the same whether picture and box are turned, or the cut picture. */

@@ -1,29 +1,26 @@
 /* test_resize.c: resizing against Pillow's digests and against the formulas written down plainly. */
+#include "unit/listing.h"
 #include "unit/pixels.h"
 
 #include "data/resize.h"
 
 #include <math.h>
 
+static void check_resized(char *row) {
+    char name[64], hex[MQ_HEX_SIZE];
+    unsigned width, height;
+    assert_int_equal(sscanf(row, "%63[^,],%u,%u,%64s", name, &width, &height, hex), 4);
+    mq_err err = {0};
+    mq_pixels pixels = golden_pixels(name), small = noise(width, height, 1);
+    assert_ok(err, mq_resize_pillow(&err, mq_view_of(&pixels), width, height, small.rgb));
+    assert_picture(name, &small, width, height, hex);
+    mq_pixels_free(&pixels);
+    mq_pixels_free(&small);
+}
+
 static void test_resized(void **state) {
     (void)state;
-    mq_buf index = golden("resized.csv");
-    size_t rows = 0;
-    char *rest = NULL;
-    for (char *line = strtok_r((char *)index.data, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-        char name[64], hex[MQ_HEX_SIZE];
-        unsigned width, height;
-        assert_int_equal(sscanf(line, "%63[^,],%u,%u,%64s", name, &width, &height, hex), 4);
-        mq_err err = {0};
-        mq_pixels pixels = golden_pixels(name), small = noise(width, height, 1);
-        assert_ok(err, mq_resize_pillow(&err, mq_view_of(&pixels), width, height, small.rgb));
-        assert_digest(name, small.rgb, (size_t)width * height, hex);
-        mq_pixels_free(&pixels);
-        mq_pixels_free(&small);
-        rows++;
-    }
-    assert_true(rows >= 15);
-    mq_buf_free(&index);
+    assert_true(each_row(GOLDEN "resized.csv", check_resized) >= 15);
 }
 
 /* Pillow's antialiased bilinear at one place of one line of values, step apart, in double. */
