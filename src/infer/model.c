@@ -101,7 +101,8 @@ mq_status mq_model_open(mq_err *err, const mq_model_plan *plan, mq_model **model
     mq_model *m = NULL;
     mq_bundle *bundle = NULL;
     MQ_REQUIRE(plan->size == sizeof *plan && plan->batch, err, MQ_INTERNAL, "a model needs a batch size");
-    MQ_TRY(mq_bundle_open(err, plan->path, &bundle));
+    MQ_TRY(plan->digest ? mq_bundle_open(err, plan->path, &bundle)
+                        : mq_bundle_open_lightly(err, plan->path, &bundle));
     MQ_TRY(mq_calloc(err, 1, sizeof *m, "a model", &m));
     m->batch = plan->batch;
     MQ_TRY(mq_model_card_read(err, bundle, &m->card));

@@ -1,8 +1,8 @@
 /* bundle.c: .safetensors files read and written. Called by whoever keeps
  * tensors on disk: weights, models, checkpoints. A bundle owns its header's
  * JSON (names, texts) and one block with all the numbers. Invariant: every
- * tensor of an open bundle lies inside that block, aligned to its elements;
- * the whole header is checked before the block is allocated. */
+ * tensor of an open bundle lies inside that block, aligned to its elements, or
+ * still in the file; the whole header is checked before the block is allocated. */
 #include "net/bundle.h"
 #include "base/digest.h"
 #include "base/file.h"
@@ -20,7 +20,10 @@
 #error "the file's numbers are little endian and used in place"
 #endif
 
-enum { PREFIX = 8, HEADER_LIMIT = 100000000, TENSOR_LIMIT = 65536 };
+enum { PREFIX = 8, HEADER_LIMIT = 100000000, TENSOR_LIMIT = 65536, ALIGNMENT = 8 };
+
+/* From so many bytes on a kernel is large. */
+enum { LARGE = 1 << 16 };
 
 static const char metadata_key[] = "__metadata__";
 static const char *const file_names[MQ_DTYPES] = {"F32", "BF16", "U8", "I8", "I32", "I64"};
@@ -31,13 +34,15 @@ typedef struct {
     char hex[MQ_HEX_SIZE];
 } bundle_sum;
 
-/* Where a tensor's numbers are; home is in the bundle's data. */
+/* Where a tensor's numbers are; home is in the bundle's data, NULL: in the file, at that byte. */
 typedef struct {
     uint8_t *home, *now;
+    uint64_t at;
 } place;
 
 struct mq_bundle {
     char *path;
+    int fd; /* of a file that numbers stayed in; -1: none did */
     mq_json *header;
     mq_json *meta; /* borrowed from header; NULL: none */
     uint8_t *data; /* all tensors; 64-byte aligned */
@@ -53,6 +58,7 @@ struct mq_bundle {
 void mq_bundle_free(mq_bundle **bundle) {
     mq_bundle *b = *bundle;
     if (!b) return;
+    if (b->fd >= 0) close(b->fd);
     free(b->path);
     free(b->data);
     free(b->tensors);
@@ -216,6 +222,7 @@ typedef struct {
     int fd;
     const uint8_t *bytes;
     uint64_t size;
+    bool lightly; /* large kernels stay there */
 } source;
 
 /* size bytes at offset of either source. */
@@ -226,6 +233,41 @@ static mq_status fetch(mq_err *err, const mq_bundle *b, const source *from, void
     return MQ_OK;
 }
 
+static bool is_large_kernel(const mq_tensor *tensor) {
+    return tensor->dtype == MQ_F32 && tensor->rank == 4 && tensor->bytes >= LARGE;
+}
+
+/* All total bytes of numbers, which begin at that byte. */
+static mq_status read_all(mq_err *err, mq_bundle *b, const source *from, uint64_t begin, size_t total) {
+    mq_status status = MQ_OK;
+    MQ_TRY(mq_alloc_aligned(err, 1, total, b->path, &b->data));
+    MQ_TRY(fetch(err, b, from, b->data, total, begin));
+    for (size_t i = 0, at = 0; i < b->count; at += b->tensors[i++].bytes) b->places[i].home = b->data + at;
+    b->data_size = total;
+cleanup:
+    return status;
+}
+
+/* The numbers of small tensors only. */
+static mq_status read_small(mq_err *err, mq_bundle *b, const source *from, uint64_t begin) {
+    mq_status status = MQ_OK;
+    size_t kept = 0, to = 0;
+    for (size_t i = 0; i < b->count; i++)
+        if (!is_large_kernel(&b->tensors[i])) kept += mq_round_up(b->tensors[i].bytes, ALIGNMENT);
+    MQ_TRY(mq_alloc_aligned(err, 1, kept, b->path, &b->data));
+    for (size_t i = 0; i < b->count; i++) {
+        const size_t bytes = b->tensors[i].bytes;
+        b->places[i].at = begin;
+        begin += bytes;
+        if (is_large_kernel(&b->tensors[i])) continue;
+        MQ_TRY(fetch(err, b, from, b->data + to, bytes, b->places[i].at));
+        b->places[i].home = b->data + to;
+        to += mq_round_up(bytes, ALIGNMENT);
+    }
+cleanup:
+    return status;
+}
+
 /* Header first and whole: only when every size in it agrees with the file's is memory taken for the data. */
 static mq_status open_source(mq_err *err, const char *path, const source *from, mq_bundle **bundle) {
     mq_status status = MQ_OK;
@@ -234,6 +276,7 @@ static mq_status open_source(mq_err *err, const char *path, const source *from, 
     uint64_t header_size = 0;
     size_t total = 0;
     MQ_TRY(mq_calloc(err, 1, sizeof *b, path, &b));
+    b->fd = -1;
     MQ_TRY(mq_strdup(err, path, &b->path));
     MQ_REQUIRE(from->size >= PREFIX + 2, err, MQ_BAD_DATA, "%s: %llu bytes are no .safetensors file", path,
                (unsigned long long)from->size);
@@ -244,12 +287,10 @@ static mq_status open_source(mq_err *err, const char *path, const source *from, 
     MQ_TRY(mq_calloc(err, 1, header_size, path, &header));
     MQ_TRY(fetch(err, b, from, header, header_size, PREFIX));
     MQ_TRY(read_header(err, b, header, header_size, from->size, &total));
-    MQ_TRY(mq_alloc_aligned(err, 1, total, path, &b->data));
-    MQ_TRY(fetch(err, b, from, b->data, total, PREFIX + header_size));
     MQ_TRY(mq_calloc(err, b->count, sizeof *b->places, path, &b->places));
-    for (size_t i = 0, at = 0; i < b->count; at += b->tensors[i++].bytes)
-        b->tensors[i].data = b->places[i].home = b->places[i].now = b->data + at;
-    b->data_size = total;
+    MQ_TRY(from->lightly ? read_small(err, b, from, PREFIX + header_size)
+                         : read_all(err, b, from, PREFIX + header_size, total));
+    for (size_t i = 0; i < b->count; i++) b->tensors[i].data = b->places[i].now = b->places[i].home;
     MQ_TRY(mq_calloc(err, 1, sizeof *b->sum, path, &b->sum));
     MQ_TRY(mq_digest_begin(err, MQ_SHA256, &b->sum->open));
     mq_digest_add(b->sum->open, prefix, PREFIX);
@@ -262,16 +303,37 @@ cleanup:
     return status;
 }
 
-mq_status mq_bundle_open(mq_err *err, const char *path, mq_bundle **bundle) {
+static mq_status open_file(mq_err *err, const char *path, bool lightly, mq_bundle **bundle) {
     mq_status status = MQ_OK;
     struct stat st;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     MQ_REQUIRE(fd >= 0, err, MQ_NO_INPUT, "%s: %s", path, strerror(errno));
     MQ_REQUIRE(fstat(fd, &st) == 0 && S_ISREG(st.st_mode), err, MQ_NO_INPUT, "%s: not a regular file", path);
-    MQ_TRY(open_source(err, path, &(source){.fd = fd, .size = (uint64_t)st.st_size}, bundle));
+    MQ_TRY(open_source(err, path, &(source){.fd = fd, .size = (uint64_t)st.st_size, .lightly = lightly},
+                       bundle));
+    if (lightly) {
+        (*bundle)->fd = fd;
+        fd = -1;
+    }
 cleanup:
     if (fd >= 0) close(fd);
     return status;
+}
+
+mq_status mq_bundle_open(mq_err *err, const char *path, mq_bundle **bundle) {
+    return open_file(err, path, false, bundle);
+}
+
+mq_status mq_bundle_open_lightly(mq_err *err, const char *path, mq_bundle **bundle) {
+    return open_file(err, path, true, bundle);
+}
+
+mq_status mq_bundle_numbers(mq_err *err, const mq_bundle *bundle, const mq_tensor *tensor, void *room,
+                            const void **numbers) {
+    *numbers = tensor->data ? tensor->data : room;
+    if (tensor->data) return MQ_OK;
+    return mq_file_pread(err, bundle->fd, bundle->path, room, tensor->bytes,
+                         bundle->places[tensor - bundle->tensors].at);
 }
 
 mq_status mq_bundle_parse(mq_err *err, const char *what, const void *bytes, size_t size, mq_bundle **bundle) {

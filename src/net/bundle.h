@@ -30,7 +30,17 @@ typedef struct mq_bundle mq_bundle;
  * *bundle is the caller's; tensors and texts got from it are borrowed. */
 MQ_MUST_USE mq_status mq_bundle_open(mq_err *err, const char *path, mq_bundle **bundle);
 
-/* The same from bytes read elsewhere; what names them in messages. */
+/* The same for who needs each tensor once: large kernels of convolutions (f32 of rank 4) stay in the file,
+ * which stays open, and their data are NULL until mq_bundle_numbers brings them. Neither digest nor change.
+ */
+MQ_MUST_USE mq_status mq_bundle_open_lightly(mq_err *err, const char *path, mq_bundle **bundle);
+
+/* The numbers of a tensor of any bundle, borrowed: where they lie or, if they stayed in the file, read to
+ * room (tensor->bytes, the caller's). On any thread. */
+MQ_MUST_USE mq_status mq_bundle_numbers(mq_err *err, const mq_bundle *bundle, const mq_tensor *tensor,
+                                        void *room, const void **numbers);
+
+/* The same as mq_bundle_open from bytes read elsewhere; what names them in messages. */
 MQ_MUST_USE mq_status mq_bundle_parse(mq_err *err, const char *what, const void *bytes, size_t size,
                                       mq_bundle **bundle);
 void mq_bundle_free(mq_bundle **bundle);

@@ -16,6 +16,9 @@
 /* So that a bias can be divided by it. */
 #define SCALE_LEAST 1e-30
 
+/* Of what is laid out. More threads than LOADERS would find no more memory bandwidth. */
+enum { ALIGNMENT = 64, LOADERS = 4 };
+
 /* Rows of filters numbers: every input channel of every pixel of the kernel. */
 static void scale_rows(float *out, const float *in, const double *scale, size_t rows, size_t filters) {
     for (size_t row = 0; row < rows; row++)
@@ -94,45 +97,81 @@ static void load_depth(const mq_program *p, const mq_step *step, const float *va
     if (quant) memcpy(floats_at(p, step->bias_at), quant->zero, w->c * sizeof *quant->zero);
 }
 
-/* Where a thread folds. */
+typedef struct {
+    const mq_program_plan *plan;
+    const mq_program *p;
+    size_t largest, filters; /* numbers of the largest kernel, and the most filters */
+    uint8_t *scratch;
+} load_state;
+
+/* Where a thread folds; in its scratch memory. */
 typedef struct {
     float *values; /* the largest kernel */
     double *scale; /* the most filters */
 } fold_space;
 
+static size_t space_bytes(const load_state *load) {
+    return mq_round_up(load->largest * sizeof(float), ALIGNMENT) +
+           mq_round_up(load->filters * sizeof(double), ALIGNMENT);
+}
+
+static fold_space space_of(const load_state *load, size_t worker) {
+    uint8_t *const at = load->scratch + worker * space_bytes(load);
+    return (fold_space){(void *)at, (void *)(at + mq_round_up(load->largest * sizeof(float), ALIGNMENT))};
+}
+
+/* A kernel as the bundle has it, which is not in 8 bits: read to room if it is still in the file. */
+MQ_MUST_USE static mq_status find_kernel(mq_err *err, const load_state *load, const mq_step *step,
+                                         float *room, const float **values) {
+    const mq_program_plan *plan = load->plan;
+    const mq_param_shape param = mq_node_param(load->p->graph, step->conv, param_index(step));
+    const mq_tensor *tensor = mq_tensors_find(plan->weights, plan->prefix, step->conv, param.name);
+    const void *numbers = NULL;
+    const mq_status status = mq_bundle_numbers(err, plan->weights, tensor, room, &numbers);
+    *values = numbers;
+    return status;
+}
+
 /* A kernel in numbers: widened where the bundle has it in 8 bits, and with its batch norm folded in. quant
- * NULL: it has not. Returns where the numbers stand. */
-static const float *load_folded(const mq_program_plan *plan, const mq_program *p, const mq_step *step,
-                                const mq_quant *quant, const fold_space *space) {
+ * NULL: it has not. *values: where the numbers stand. */
+MQ_MUST_USE static mq_status load_folded(mq_err *err, const load_state *load, const mq_step *step,
+                                         const mq_quant *quant, const fold_space *space,
+                                         const float **values) {
+    mq_status status = MQ_OK;
+    const mq_program *p = load->p;
     const mq_param_shape param = mq_node_param(p->graph, step->conv, param_index(step));
     const size_t filters = param.shape[3];
-    const float *values = mq_tensors_get(plan->weights, plan->prefix, step->conv, param.name);
-    const folding norm = folding_of(plan, step->norm);
+    const folding norm = folding_of(load->plan, step->norm);
     float *bias = floats_at(p, step->bias_at);
     if (quant) {
         mq_quant_widen(quant, space->values);
-        values = space->values;
-    }
-    if (!mq_kernel_layout(step->kernel, MQ_SLOT_BIAS)) return values;
+        *values = space->values;
+    } else
+        MQ_TRY(find_kernel(err, load, step, space->values, values));
+    if (!mq_kernel_layout(step->kernel, MQ_SLOT_BIAS)) return MQ_OK;
     for (size_t o = 0; o < filters; o++) {
         const fold f = fold_at(&norm, o);
         space->scale[o] = f.scale;
         bias[o] = (float)(f.shift + (quant ? quant->bias[o] * f.scale : 0.0));
     }
-    scale_rows(space->values, values, space->scale, mq_param_numbers(&param) / filters, filters);
-    return space->values;
+    scale_rows(space->values, *values, space->scale, mq_param_numbers(&param) / filters, filters);
+    *values = space->values;
+cleanup:
+    return status;
 }
 
-MQ_MUST_USE static mq_status load_step(mq_err *err, const mq_program_plan *plan, const mq_program *p,
-                                       const mq_step *step, const fold_space *space) {
+MQ_MUST_USE static mq_status load_step(mq_err *err, const load_state *load, const mq_step *step,
+                                       const fold_space *space) {
+    mq_status status = MQ_OK;
+    const mq_program_plan *plan = load->plan;
+    const mq_program *p = load->p;
     const mq_param_shape param = mq_node_param(p->graph, step->conv, param_index(step));
     mq_quant found;
     const mq_quant *quant = mq_quant_find(plan->weights, plan->prefix, step->conv, &found) ? &found : NULL;
     mq_keras_weights weights = {.param = &param, .depthwise = step->weights == MQ_WEIGHTS_DEPTHWISE};
+    const float *values = NULL;
     if (!step->kernel) {
-        const float *values = step->weights == MQ_WEIGHTS_SCALE
-                                  ? NULL
-                                  : mq_tensors_get(plan->weights, plan->prefix, step->conv, param.name);
+        if (step->weights != MQ_WEIGHTS_SCALE) MQ_TRY(find_kernel(err, load, step, space->values, &values));
         load_depth(p, step, values, step->depth.quantised ? quant : NULL);
         return MQ_OK;
     }
@@ -142,10 +181,13 @@ MQ_MUST_USE static mq_status load_step(mq_err *err, const mq_program_plan *plan,
         weights.dtype = MQ_I8;
     } else {
         if (step->weights == MQ_WEIGHTS_DEPTHWISE) quant = NULL;
-        weights.values = load_folded(plan, p, step, quant, space);
+        MQ_TRY(load_folded(err, load, step, quant, space, &values));
+        weights.values = values;
     }
-    return mq_keras_lay_out(err, p->dnn, &weights, mq_kernel_layout(step->kernel, MQ_SLOT_WEIGHTS),
-                            p->weights + step->weights_at);
+    MQ_TRY(mq_keras_lay_out(err, p->dnn, &weights, mq_kernel_layout(step->kernel, MQ_SLOT_WEIGHTS),
+                            p->weights + step->weights_at));
+cleanup:
+    return status;
 }
 
 /* Bytes of a step's weights, bias and scales; a kernel of our own has its zeros for a bias. */
@@ -171,12 +213,14 @@ static step_bytes bytes_of(const mq_step *step) {
 /* The next place of bytes in the block that ends at *at. */
 static size_t take(size_t *at, size_t bytes) {
     const size_t place = *at;
-    *at += (bytes + 63) / 64 * 64;
+    *at += mq_round_up(bytes, ALIGNMENT);
     return place;
 }
 
 void mq_lower_places(mq_program *p) {
+    const size_t threads = (size_t)mq_par_threads();
     size_t at = 0;
+    p->loader_count = threads < LOADERS ? threads : LOADERS;
     for (size_t i = 0; i < p->step_count; i++) {
         mq_step *step = &p->steps[i];
         if (step->weights == MQ_WEIGHTS_NONE) continue;
@@ -197,48 +241,33 @@ cleanup:
     return status;
 }
 
-/* Numbers in the largest kernel, and the most filters. */
-static void find_largest(const mq_program *p, size_t *numbers, size_t *filters) {
+static load_state load_of(const mq_program_plan *plan, const mq_program *p, void *scratch) {
+    load_state load = {.plan = plan, .p = p, .scratch = scratch};
     for (size_t i = 0; i < p->step_count; i++) {
         const mq_step *step = &p->steps[i];
         if (step->weights == MQ_WEIGHTS_NONE) continue;
         const mq_param_shape param = mq_node_param(p->graph, step->conv, param_index(step));
-        if (mq_param_numbers(&param) > *numbers) *numbers = mq_param_numbers(&param);
-        if (param.shape[3] > *filters) *filters = param.shape[3];
+        const size_t numbers = mq_param_numbers(&param);
+        if (numbers > load.largest) load.largest = numbers;
+        if (param.shape[3] > load.filters) load.filters = param.shape[3];
     }
+    return load;
 }
 
-typedef struct {
-    const mq_program_plan *plan;
-    const mq_program *p;
-    fold_space *spaces; /* one for each thread */
-} load_state;
+size_t mq_lower_scratch(const mq_program *p) {
+    const load_state load = load_of(NULL, p, NULL);
+    return p->loader_count * space_bytes(&load);
+}
 
 static mq_status load_item(mq_err *err, void *ctx, size_t item, size_t worker) {
     const load_state *load = ctx;
     const mq_step *step = &load->p->steps[item];
     if (step->weights == MQ_WEIGHTS_NONE) return MQ_OK;
-    return load_step(err, load->plan, load->p, step, &load->spaces[worker]);
+    const fold_space space = space_of(load, worker);
+    return load_step(err, load, step, &space);
 }
 
 mq_status mq_lower_weights(mq_err *err, const mq_program_plan *plan, mq_program *p) {
-    mq_status status = MQ_OK;
-    const size_t threads = (size_t)mq_par_threads();
-    size_t largest = 0, filters = 0;
-    load_state load = {.plan = plan, .p = p};
-    find_largest(p, &largest, &filters);
-    MQ_TRY(mq_calloc(err, threads, sizeof *load.spaces, "the weights", &load.spaces));
-    for (size_t i = 0; i < threads; i++) {
-        MQ_TRY(mq_alloc_aligned(err, largest, sizeof *load.spaces->values, "the weights",
-                                &load.spaces[i].values));
-        MQ_TRY(mq_calloc(err, filters, sizeof *load.spaces->scale, "the weights", &load.spaces[i].scale));
-    }
-    MQ_TRY(mq_parallel_each(err, threads, p->step_count, load_item, &load));
-cleanup:
-    for (size_t i = 0; load.spaces && i < threads; i++) {
-        free(load.spaces[i].values);
-        free(load.spaces[i].scale);
-    }
-    free(load.spaces);
-    return status;
+    load_state load = load_of(plan, p, p->weights + p->arenas_at);
+    return mq_parallel_each(err, p->loader_count, p->step_count, load_item, &load);
 }

@@ -47,12 +47,15 @@ cleanup:
     return status;
 }
 
-/* Weights, then an arena for each worker, then a strip for each hand. */
+/* Weights, then an arena for each worker, then a strip for each hand; where weights come in the latter two
+ * are scratch memory. */
 MQ_MUST_USE static mq_status take_memory(mq_err *err, const mq_program_plan *plan, mq_program *p) {
     mq_status status = MQ_OK;
     const size_t weights = mq_round_up(p->weights_bytes, PAGE), arena = mq_round_up(p->arena_bytes, PAGE),
                  strip = mq_round_up(p->strip_bytes, PAGE), strips = weights + p->worker_count * arena,
-                 size = strips + p->hand_count * strip;
+                 loading = weights + mq_lower_scratch(p), running = strips + p->hand_count * strip,
+                 size = loading > running ? loading : running;
+    p->arenas_at = weights;
     if (size > plan->room_size) MQ_TRY(mq_alloc_aligned(err, 1, size, "the network", &p->own));
     p->weights = p->own ? p->own : plan->room;
     for (size_t i = 0; i < p->worker_count; i++) p->workers[i].arena = p->weights + weights + i * arena;

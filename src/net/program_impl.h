@@ -73,6 +73,8 @@ struct mq_program {
     uint8_t *own;  /* memory of weights and arenas; NULL: they lie in the plan's room */
     uint8_t *weights;                  /* in it, or there */
     size_t weights_bytes, arena_bytes; /* arena_bytes: of one worker */
+    size_t arenas_at;                  /* where those begin behind weights */
+    size_t loader_count;               /* threads that lay weights out */
     mq_worker *workers;
     size_t worker_count;
     mq_hand *hands; /* one for each thread, where there are strips; the first are the workers' */
@@ -99,7 +101,9 @@ void mq_lower_places(mq_program *program);
 MQ_MUST_USE mq_status mq_lower_bind(mq_err *err, const mq_program *program, const mq_step *step,
                                     mq_call *call);
 
-/* Folds, converts and lays out the weights of every step into program->weights. */
+/* Folds, converts and lays out the weights of every step into program->weights. From program->arenas_at on
+ * the block is scratch memory meanwhile, mq_lower_scratch bytes. */
+size_t mq_lower_scratch(const mq_program *program);
 MQ_MUST_USE mq_status mq_lower_weights(mq_err *err, const mq_program_plan *plan, mq_program *program);
 
 #endif
