@@ -95,7 +95,7 @@ struct mq_outer_blocks {
 TILE(f32_8, TARGET_8, 8, MADD_TO_8, 8, 4, 1)
 TILE(f32_8, TARGET_8, 8, MADD_TO_8, 8, 4, 2)
 TILE(f32_8, TARGET_8, 8, MADD_TO_8, 8, 4, 3)
-static const mq_outer_blocks blocks_f32_8 = {8, sizeof(float), 256, {f32_8_1, f32_8_2, f32_8_3}, NULL};
+static const mq_outer_blocks blocks_f32_8 = {8, sizeof(float), 768, {f32_8_1, f32_8_2, f32_8_3}, NULL};
 
 #ifdef __x86_64__
 #define READ_512(p) LOAD_512(p)
