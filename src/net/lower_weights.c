@@ -16,7 +16,8 @@
 /* So that a bias can be divided by it. */
 #define SCALE_LEAST 1e-30
 
-/* Of what is laid out. More threads than LOADERS would find no more memory bandwidth. */
+/* ALIGNMENT: of what is laid out. LOADERS: at most so many threads, each of which needs scratch memory for
+ * the largest kernel; the work is bound by memory. */
 enum { ALIGNMENT = 64, LOADERS = 4 };
 
 /* Rows of filters numbers: every input channel of every pixel of the kernel. */

@@ -41,7 +41,7 @@ typedef void (*pair_fn)(const uint8_t *from, size_t count, float *to);
 
 struct mq_outer_blocks {
     size_t block, number;  /* channels; bytes of a tensor's number */
-    size_t depth;          /* words of a panel: those of a tile stay in the first cache */
+    size_t depth;          /* words of a panel: as often as one ends, all sums are read and written */
     tile_fn tiles[BLOCKS]; /* of 1, 2, ... blocks */
     pair_fn pair;          /* NULL: a word is a number */
 };

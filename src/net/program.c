@@ -47,20 +47,30 @@ cleanup:
     return status;
 }
 
-/* Weights, then an arena for each worker, then a strip for each hand; where weights come in the latter two
- * are scratch memory. */
+/* Weights, then an arena for each worker, then a strip for each hand; while weights come, the latter two are
+ * scratch memory. */
 MQ_MUST_USE static mq_status take_memory(mq_err *err, const mq_program_plan *plan, mq_program *p) {
     mq_status status = MQ_OK;
-    const size_t weights = mq_round_up(p->weights_bytes, PAGE), arena = mq_round_up(p->arena_bytes, PAGE),
-                 strip = mq_round_up(p->strip_bytes, PAGE), strips = weights + p->worker_count * arena,
-                 loading = weights + mq_lower_scratch(p), running = strips + p->hand_count * strip,
-                 size = loading > running ? loading : running;
-    p->arenas_at = weights;
+    const size_t arena = mq_round_up(p->arena_bytes, PAGE), strip = mq_round_up(p->strip_bytes, PAGE);
+    p->arenas_at = mq_round_up(p->weights_bytes, PAGE);
+    const size_t strips = p->arenas_at + p->worker_count * arena,
+                 loading = p->arenas_at + mq_lower_scratch(p);
+    p->running_bytes = strips + p->hand_count * strip;
+    const size_t size = loading > p->running_bytes ? loading : p->running_bytes;
     if (size > plan->room_size) MQ_TRY(mq_alloc_aligned(err, 1, size, "the network", &p->own));
     p->weights = p->own ? p->own : plan->room;
-    for (size_t i = 0; i < p->worker_count; i++) p->workers[i].arena = p->weights + weights + i * arena;
+    for (size_t i = 0; i < p->worker_count; i++) p->workers[i].arena = p->weights + p->arenas_at + i * arena;
     for (size_t i = 0; i < p->hand_count; i++) p->hands[i].strip = p->weights + strips + i * strip;
 cleanup:
+    return status;
+}
+
+/* Lays out the weights; scratch memory that is no arena's is given back. */
+MQ_MUST_USE static mq_status load_weights(mq_err *err, const mq_program_plan *plan, mq_program *p) {
+    const size_t loading = p->arenas_at + mq_lower_scratch(p);
+    const mq_status status = mq_lower_weights(err, plan, p);
+    if (p->own && loading > p->running_bytes)
+        mq_release_pages(p->own + p->running_bytes, loading - p->running_bytes);
     return status;
 }
 
@@ -99,7 +109,7 @@ mq_status mq_program_create(mq_err *err, const mq_program_plan *plan, mq_program
     MQ_TRY(mq_lower_infer(err, plan, p));
     p->shared = plan->batch == 1;
     MQ_TRY(make_workers(err, plan, p));
-    MQ_TRY(mq_lower_weights(err, plan, p));
+    MQ_TRY(load_weights(err, plan, p));
     mq_dnn_numbers(plan->dtype, p->key);
     *program = p;
     p = NULL;
@@ -110,7 +120,7 @@ cleanup:
 
 mq_status mq_program_update(mq_err *err, mq_program *p, const mq_bundle *weights) {
     const mq_program_plan plan = {.size = sizeof plan, .weights = weights, .prefix = p->prefix};
-    return mq_lower_weights(err, &plan, p);
+    return load_weights(err, &plan, p);
 }
 
 static void free_worker(mq_worker *w, size_t calls) {

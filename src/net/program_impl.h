@@ -74,6 +74,7 @@ struct mq_program {
     uint8_t *weights;                  /* in it, or there */
     size_t weights_bytes, arena_bytes; /* arena_bytes: of one worker */
     size_t arenas_at;                  /* where those begin behind weights */
+    size_t running_bytes;              /* of all that a run needs */
     size_t loader_count;               /* threads that lay weights out */
     mq_worker *workers;
     size_t worker_count;
