@@ -52,7 +52,7 @@ struct mq_bundle {
     place *places;           /* of tensors */
     const mq_tensor **names; /* sorted by name */
     size_t count;
-    bundle_sum *sum; /* owned */
+    bundle_sum *sum; /* owned; NULL: opened lightly */
 };
 
 void mq_bundle_free(mq_bundle **bundle) {
@@ -291,10 +291,12 @@ static mq_status open_source(mq_err *err, const char *path, const source *from, 
     MQ_TRY(from->lightly ? read_small(err, b, from, PREFIX + header_size)
                          : read_all(err, b, from, PREFIX + header_size, total));
     for (size_t i = 0; i < b->count; i++) b->tensors[i].data = b->places[i].now = b->places[i].home;
-    MQ_TRY(mq_calloc(err, 1, sizeof *b->sum, path, &b->sum));
-    MQ_TRY(mq_digest_begin(err, MQ_SHA256, &b->sum->open));
-    mq_digest_add(b->sum->open, prefix, PREFIX);
-    mq_digest_add(b->sum->open, header, header_size);
+    if (!from->lightly) {
+        MQ_TRY(mq_calloc(err, 1, sizeof *b->sum, path, &b->sum));
+        MQ_TRY(mq_digest_begin(err, MQ_SHA256, &b->sum->open));
+        mq_digest_add(b->sum->open, prefix, PREFIX);
+        mq_digest_add(b->sum->open, header, header_size);
+    }
     *bundle = b;
     b = NULL;
 cleanup:
@@ -424,6 +426,7 @@ cleanup:
 
 const char *mq_bundle_digest(const mq_bundle *bundle) {
     bundle_sum *sum = bundle->sum;
+    if (!sum) return NULL;
     if (sum->open) {
         mq_digest_add(sum->open, bundle->data, bundle->data_size);
         mq_digest_end(&sum->open, sum->hex);

@@ -31,8 +31,7 @@ typedef struct mq_bundle mq_bundle;
 MQ_MUST_USE mq_status mq_bundle_open(mq_err *err, const char *path, mq_bundle **bundle);
 
 /* The same for who needs each tensor once: large kernels of convolutions (f32 of rank 4) stay in the file,
- * which stays open, and their data are NULL until mq_bundle_numbers brings them. Neither digest nor change.
- */
+ * which stays open, and their data are NULL: mq_bundle_numbers brings them. It has no digest. */
 MQ_MUST_USE mq_status mq_bundle_open_lightly(mq_err *err, const char *path, mq_bundle **bundle);
 
 /* The numbers of a tensor of any bundle, borrowed: where they lie or, if they stayed in the file, read to
@@ -69,7 +68,8 @@ typedef struct {
 /* All of them; *list is the caller's, for free(), what it points to borrowed. */
 MQ_MUST_USE mq_status mq_bundle_metas(mq_err *err, const mq_bundle *bundle, mq_meta **list, size_t *count);
 
-/* SHA-256 hex of the whole file, computed when it is first asked for: by one thread then. */
+/* SHA-256 hex of the whole file, computed when it is first asked for: by one thread then. NULL: opened
+ * lightly. */
 const char *mq_bundle_digest(const mq_bundle *bundle);
 
 /* Writes a file atomically; everything is borrowed. */

@@ -233,6 +233,7 @@ static void test_lightly(void **state) {
         assert_numbers(whole, &some[i], false);
         assert_numbers(b, &some[i], i == KERNEL);
     }
+    assert_null(mq_bundle_digest(b));
     mq_bundle_free(&b);
     mq_bundle_free(&whole);
     assert_ok(err, mq_bundle_write(&err, path, some, ALL, NULL, 0));
