@@ -16,7 +16,7 @@ enum { DETAILS_LIMIT = 64 << 20, UNEVEN = 10 };
 
 /* The program itself, oneDNN's generated code and stacks; and pictures on their way while a cache is filled:
  * the loader's, mirrored ones, those being decoded. Both measured (tests/job/test_thaw.py). */
-static const double PROCESS = 60e6, PICTURES = 84;
+static const double PROCESS = 40e6, PICTURES = 84;
 
 /* What the process holds in all: the stage, the weights as they came, the classifier with gradient, moments
  * and a copy. */
