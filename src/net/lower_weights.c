@@ -98,6 +98,7 @@ static void load_depth(const mq_program *p, const mq_step *step, const float *va
     if (quant) memcpy(floats_at(p, step->bias_at), quant->zero, w->c * sizeof *quant->zero);
 }
 
+/* What all threads need to know that lay weights out. */
 typedef struct {
     const mq_program_plan *plan;
     const mq_program *p;
@@ -147,8 +148,9 @@ MQ_MUST_USE static mq_status load_folded(mq_err *err, const load_state *load, co
     if (quant) {
         mq_quant_widen(quant, space->values);
         *values = space->values;
-    } else
+    } else {
         MQ_TRY(find_kernel(err, load, step, space->values, values));
+    }
     if (!mq_kernel_layout(step->kernel, MQ_SLOT_BIAS)) return MQ_OK;
     for (size_t o = 0; o < filters; o++) {
         const fold f = fold_at(&norm, o);

@@ -47,14 +47,18 @@ cleanup:
     return status;
 }
 
+/* Bytes of weights and of what their laying out needs besides. */
+static size_t loading_bytes(const mq_program *p) {
+    return p->arenas_at + mq_lower_scratch(p);
+}
+
 /* Weights, then an arena for each worker, then a strip for each hand; while weights come, the latter two are
  * scratch memory. */
 MQ_MUST_USE static mq_status take_memory(mq_err *err, const mq_program_plan *plan, mq_program *p) {
     mq_status status = MQ_OK;
     const size_t arena = mq_round_up(p->arena_bytes, PAGE), strip = mq_round_up(p->strip_bytes, PAGE);
     p->arenas_at = mq_round_up(p->weights_bytes, PAGE);
-    const size_t strips = p->arenas_at + p->worker_count * arena,
-                 loading = p->arenas_at + mq_lower_scratch(p);
+    const size_t strips = p->arenas_at + p->worker_count * arena, loading = loading_bytes(p);
     p->running_bytes = strips + p->hand_count * strip;
     const size_t size = loading > p->running_bytes ? loading : p->running_bytes;
     if (size > plan->room_size) MQ_TRY(mq_alloc_aligned(err, 1, size, "the network", &p->own));
@@ -67,7 +71,7 @@ cleanup:
 
 /* Lays out the weights; scratch memory that is no arena's is given back. */
 MQ_MUST_USE static mq_status load_weights(mq_err *err, const mq_program_plan *plan, mq_program *p) {
-    const size_t loading = p->arenas_at + mq_lower_scratch(p);
+    const size_t loading = loading_bytes(p);
     const mq_status status = mq_lower_weights(err, plan, p);
     if (p->own && loading > p->running_bytes)
         mq_release_pages(p->own + p->running_bytes, loading - p->running_bytes);
@@ -441,7 +445,7 @@ size_t mq_program_params(const mq_program *program) {
 }
 
 size_t mq_program_memory(const mq_program *p) {
-    return p->own ? p->weights_bytes + p->worker_count * p->arena_bytes + p->hand_count * p->strip_bytes : 0;
+    return p->own ? p->running_bytes : 0;
 }
 
 const char *mq_program_key(const mq_program *program) {
