@@ -94,24 +94,25 @@ TILE(4, 2)
 TILE(4, 3)
 static const tile_fn tiles[2][2] = {{tile_3_2, tile_3_3}, {tile_4_2, tile_4_3}}; /* [rows][columns] */
 
-/* One side of a matrix in halves, and what is cut into as few pieces of at most so many as there can be. */
+/* One side of a matrix in halves, each of them cut into as few pieces of at most so many items as there can
+ * be: the first ones are as long, the others less by one. */
 typedef struct {
     size_t half, second; /* items of either half, and where the second begins */
-    size_t pieces;
+    size_t pieces, most, whole;
 } side;
 
 static side side_of(size_t items, size_t most) {
-    const size_t half = mq_ceil_div(items, 2);
-    return (side){half, items - half, mq_ceil_div(half, most)};
+    const size_t half = mq_ceil_div(items, 2), pieces = mq_ceil_div(half, most);
+    return (side){half, items - half, pieces, most, half - pieces * (most - 1)};
 }
 
 static size_t piece_begin(const side *s, size_t piece) {
-    return s->half * piece / s->pieces;
+    return piece * (s->most - 1) + least(piece, s->whole);
 }
 
-/* Whether all pieces have `most` items, or one less. */
-static bool is_even(const side *s, size_t most) {
-    return s->half >= (most - 1) * s->pieces;
+/* Whether there are enough items for that. */
+static bool is_even(const side *s) {
+    return s->half >= s->pieces * (s->most - 1);
 }
 
 typedef struct {
@@ -150,7 +151,7 @@ bool mq_strassen_suits(const mq_strassen *strassen) {
     const shape s = shape_of(strassen);
     return is_available() && strassen->read % MQ_BLOCK == 0 && strassen->written % MQ_BLOCK == 0 &&
            strassen->read >= CHANNELS_ENOUGH && strassen->written >= CHANNELS_ENOUGH &&
-           strassen->pixels >= PIXELS_ENOUGH && is_even(&s.pixels, ROWS) && is_even(&s.written, COLUMNS);
+           strassen->pixels >= PIXELS_ENOUGH && is_even(&s.pixels) && is_even(&s.written);
 }
 
 size_t mq_strassen_weights(const mq_strassen *strassen) {
@@ -258,9 +259,9 @@ static void multiply(const job *j, const product *p) {
                        (j->column + (p->to & SECOND_COLUMNS ? s->written.second : 0)) * s->plane +
                        (base + (p->to & SECOND_PIXELS ? s->pixels.second : 0)) * MQ_BLOCK;
     const float *const next = j->weights + depth * MQ_BLOCK * j->columns * MQ_BLOCK;
-    for (size_t i = j->first; i < j->end; i++) {
-        const size_t pixel = piece_begin(&s->pixels, i), rows = piece_begin(&s->pixels, i + 1) - pixel,
-                     at = pixel - base;
+    size_t at = 0; /* pixels of the chunk */
+    for (size_t i = j->first, rows; i < j->end; i++, at += rows) {
+        rows = i < s->pixels.whole ? ROWS : ROWS - 1;
         tiles[rows == ROWS][j->columns == COLUMNS](
             &(tile){.a = a + at * MQ_BLOCK,
                     .b = j->weights,
@@ -278,17 +279,18 @@ static void multiply(const job *j, const product *p) {
 void mq_strassen_run(const mq_strassen *strassen, const float *read, const float *laid, float *written,
                      void *scratch) {
     const shape s = shape_of(strassen);
-    for (size_t first = 0, end; first < s.pixels.pieces; first = end) {
-        end = least(first + TILES, s.pixels.pieces);
-        const size_t pixel = piece_begin(&s.pixels, first);
+    const size_t chunks = mq_ceil_div(s.pixels.pieces, TILES);
+    for (size_t i = 0; i < chunks; i++) {
+        const size_t first = s.pixels.pieces * i / chunks, end = s.pixels.pieces * (i + 1) / chunks,
+                     pixel = piece_begin(&s.pixels, first);
         add_up(&s, read + pixel * MQ_BLOCK, piece_begin(&s.pixels, end) - pixel, scratch);
         job j = {&s, first, end, 0, 0, read, scratch, laid, written};
         for (size_t g = 0; g < s.written.pieces; g++) {
             j.column = piece_begin(&s.written, g);
             j.columns = piece_begin(&s.written, g + 1) - j.column;
-            for (size_t i = 0; i < PRODUCTS; i++) {
-                multiply(&j, &products[i]);
-                j.weights += depth_of(&s, &products[i]) * MQ_BLOCK * j.columns * MQ_BLOCK;
+            for (size_t p = 0; p < PRODUCTS; p++) {
+                multiply(&j, &products[p]);
+                j.weights += depth_of(&s, &products[p]) * MQ_BLOCK * j.columns * MQ_BLOCK;
             }
         }
     }
