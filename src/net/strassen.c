@@ -164,36 +164,47 @@ size_t mq_strassen_scratch(const mq_strassen *strassen) {
     return ((S4 - S1 + 1) * sum_floats(&s) + SUMS * CHUNK * WIDEST) * sizeof(float);
 }
 
-/* One channel read of either half by some columns of either half, as the products want it; width floats from
- * one of them to the next. more: there is a second channel. */
+/* How weights lie that are to be laid out: floats from one channel to the next, and to the other half. */
 typedef struct {
-    const float *weights;
-    size_t read_step, written_step;
-    size_t second_read, second_written; /* floats to the other half */
-} weights_of;
+    size_t read_step, written_step, second_read, second_written;
+} order;
 
-static void lay_channel(const weights_of *w, const float *first, bool more, size_t columns,
-                        float *const to[PRODUCTS]) {
-    for (size_t c = 0; c < columns; c++, first += w->written_step) {
-        const float b11 = first[0], b12 = first[w->second_written], b21 = more ? first[w->second_read] : 0,
-                    b22 = more ? first[w->second_read + w->second_written] : 0;
-        const float t1 = b12 - b11, t2 = b22 - t1;
-        to[0][c] = b11;
-        to[2][c] = t2;
-        to[3][c] = b22 - b12;
-        to[5][c] = t1;
+TARGET_8 static inline void take(const float *from, size_t step, VEC_8 *v) {
+    if (step == 1)
+        *v = READ(from);
+    else
+        for (size_t i = 0; i < MQ_BLOCK; i++) (*v)[i] = from[i * step];
+}
+
+/* A channel read, and where there is more that of the second half, by some columns, as the products want
+ * them. */
+TARGET_8 static void lay_channel(const order *o, const float *from, bool more, size_t columns,
+                                 float *const to[PRODUCTS]) {
+    for (size_t c = 0; c < columns; c += MQ_BLOCK, from += MQ_BLOCK * o->written_step) {
+        VEC_8 b11, b12, b21 = {0}, b22 = {0};
+        take(from, o->written_step, &b11);
+        take(from + o->second_written, o->written_step, &b12);
+        if (more) {
+            take(from + o->second_read, o->written_step, &b21);
+            take(from + o->second_read + o->second_written, o->written_step, &b22);
+        }
+        const VEC_8 t1 = b12 - b11, t2 = b22 - t1;
+        NUMBERS(to[0] + c) = b11;
+        NUMBERS(to[2] + c) = t2;
+        NUMBERS(to[3] + c) = b22 - b12;
+        NUMBERS(to[5] + c) = t1;
         if (!more) continue;
-        to[1][c] = b21;
-        to[4][c] = b21 - t2;
-        to[6][c] = b22;
+        NUMBERS(to[1] + c) = b21;
+        NUMBERS(to[4] + c) = b21 - t2;
+        NUMBERS(to[6] + c) = b22;
     }
 }
 
 void mq_strassen_lay_out(const mq_strassen *strassen, const float *weights, size_t read_step,
                          size_t written_step, float *laid) {
     const shape s = shape_of(strassen);
-    const weights_of w = {weights, read_step, written_step, s.read * MQ_BLOCK * read_step,
-                          s.written.second * MQ_BLOCK * written_step};
+    const order o = {read_step, written_step, s.read * MQ_BLOCK * read_step,
+                     s.written.second * MQ_BLOCK * written_step};
     for (size_t g = 0; g < s.written.pieces; g++) {
         const size_t begin = piece_begin(&s.written, g) * MQ_BLOCK,
                      columns = piece_begin(&s.written, g + 1) * MQ_BLOCK - begin;
@@ -204,7 +215,7 @@ void mq_strassen_lay_out(const mq_strassen *strassen, const float *weights, size
         }
         for (size_t k = 0; k < s.read * MQ_BLOCK; k++) {
             const bool more = k < s.rest * MQ_BLOCK;
-            lay_channel(&w, weights + k * read_step + begin * written_step, more, columns, to);
+            lay_channel(&o, weights + k * read_step + begin * written_step, more, columns, to);
             for (size_t i = 0; i < PRODUCTS; i++) to[i] += columns;
         }
     }
