@@ -227,11 +227,6 @@ bool mq_kernel_exchanged(const mq_kernel *kernel) {
     return kernel->turned;
 }
 
-const mq_strassen *mq_kernel_strassen(const mq_kernel *kernel) {
-    if (kernel->inner) return mq_kernel_strassen(kernel->inner);
-    return kernel->strassen.pixels ? &kernel->strassen : NULL;
-}
-
 const mq_layout *mq_kernel_layout(const mq_kernel *kernel, mq_slot slot) {
     return kernel->layouts[slot];
 }
@@ -335,13 +330,6 @@ static void run_winograd(const mq_call *call) {
     run_own(call, winograd_parts, w->parts);
 }
 
-static void run_strassen(const mq_call *call) {
-    const mq_kernel *k = call->kernel;
-    mq_strassen_run(&k->strassen, call->places[k->turned ? MQ_SLOT_DST : MQ_SLOT_SRC],
-                    call->places[MQ_SLOT_WEIGHTS], call->places[k->turned ? MQ_SLOT_SRC : MQ_SLOT_DST],
-                    call->places[MQ_SLOT_SCRATCH]);
-}
-
 MQ_MUST_USE static mq_status run_thinned(mq_err *err, const mq_dnn *dnn, const mq_call *call) {
     const bool forward = call->kernel->pass == MQ_FORWARD;
     const size_t rows = mq_thin_rows(&call->kernel->thin);
@@ -363,10 +351,6 @@ mq_status mq_call_run(mq_err *err, const mq_dnn *dnn, const mq_call *call) {
     if (call->inner) return run_thinned(err, dnn, call);
     if (call->kernel->winograd.parts) {
         run_winograd(call);
-        return MQ_OK;
-    }
-    if (call->kernel->strassen.pixels) {
-        run_strassen(call);
         return MQ_OK;
     }
     if (!call->kernel->primitive) {

@@ -9,7 +9,6 @@
 
 #include "net/bundle.h"
 #include "net/graph.h"
-#include "net/strassen.h"
 #include "net/work.h"
 
 typedef struct mq_dnn mq_dnn;       /* engine and stream */
@@ -71,7 +70,6 @@ typedef struct {
     bool bias; /* f32 */
     bool sum;  /* result += what dst held before, ahead of relu */
     bool relu;
-    bool fewer;     /* products: strassen.h may do it, where weights take 7/4 of their memory */
     mq_dtype dtype; /* of source, weights and result */
     /* [filters], borrowed: a quantised convolution. Source u8, weights int8, result = scales products + bias
      * in dtype. */
@@ -106,9 +104,6 @@ void mq_kernel_free(mq_kernel **kernel);
 /* Whether it wants its weights with inputs and filters exchanged: dims I O H W. */
 bool mq_kernel_exchanged(const mq_kernel *kernel);
 
-/* Whether its weights are to be laid out by strassen.h: as what, borrowed; NULL: they are not. */
-const mq_strassen *mq_kernel_strassen(const mq_kernel *kernel);
-
 /* The layout of a slot, borrowed; NULL when the kernel has no such slot. */
 const mq_layout *mq_kernel_layout(const mq_kernel *kernel, mq_slot slot);
 
@@ -123,8 +118,8 @@ MQ_MUST_USE mq_status mq_call_bind(mq_err *err, mq_call *call, mq_slot slot, con
 /* Runs it to the end. */
 MQ_MUST_USE mq_status mq_call_run(mq_err *err, const mq_dnn *dnn, const mq_call *call);
 
-/* oneDNN's name of the implementation, such as "jit:avx512_core_bf16"; "winograd", "strassen" or, of
- * windows.h, "own" where it is not oneDNN's. Borrowed. */
+/* oneDNN's name of the implementation, such as "jit:avx512_core_bf16"; "own" where it is windows.h's.
+ * Borrowed. */
 const char *mq_kernel_name(const mq_kernel *kernel);
 
 /* What one run of it is: the products of a convolution (padding counts), and its tensors without scratch. */

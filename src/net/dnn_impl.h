@@ -19,9 +19,8 @@ struct mq_layout {
 };
 
 struct mq_kernel {
-    dnnl_primitive_t primitive; /* NULL: inner's work, winograd.h's, strassen.h's, or a pool of windows.h */
+    dnnl_primitive_t primitive; /* NULL: inner's work, a convolution of winograd.h, or a pool of windows.h */
     mq_winograd winograd;       /* no parts: it is none */
-    mq_strassen strassen;       /* no pixels: it is none */
     mq_window pool;
     bool shared;      /* own work goes to all threads */
     mq_pass pass;     /* decides what oneDNN calls the slots */

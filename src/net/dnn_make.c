@@ -454,34 +454,6 @@ cleanup:
     return status;
 }
 
-/* Whether the plan is one for strassen.h: then as what. With AVX-512 tensors lie in larger blocks. */
-static bool is_strassen(const mq_conv_plan *p, mq_strassen *strassen) {
-    const mq_window *w = &p->window;
-    *strassen = (mq_strassen){w->h * w->w, w->c, p->filters};
-    return p->fewer && has_only_avx2() && p->dtype == MQ_F32 && p->pass == MQ_FORWARD && !p->depthwise &&
-           !p->bias && !p->sum && !p->relu && w->n == 1 && w->kernel == 1 && w->stride == 1 &&
-           mq_strassen_suits(strassen) && p->src && p->dst && both_lie_in(p, MQ_BLOCK);
-}
-
-MQ_MUST_USE static mq_status strassen_kernel(mq_err *err, const mq_conv_plan *p, const mq_strassen *strassen,
-                                             mq_kernel **kernel) {
-    mq_status status = MQ_OK;
-    const size_t weights = mq_strassen_weights(strassen) / sizeof(float),
-                 scratch = mq_strassen_scratch(strassen) / sizeof(float), one = 1;
-    mq_kernel *k = NULL;
-    MQ_TRY(mq_calloc(err, 1, sizeof *k, "a kernel", &k));
-    *k = (mq_kernel){.strassen = *strassen, .pass = p->pass, .name = "strassen", .flops = conv_flops(p)};
-    MQ_TRY(mq_layout_copy(err, p->src, &k->layouts[MQ_SLOT_SRC]));
-    MQ_TRY(mq_layout_copy(err, p->dst, &k->layouts[MQ_SLOT_DST]));
-    MQ_TRY(mq_layout_create(err, MQ_F32, 1, &weights, &one, &k->layouts[MQ_SLOT_WEIGHTS]));
-    MQ_TRY(mq_layout_create(err, MQ_F32, 1, &scratch, &one, &k->layouts[MQ_SLOT_SCRATCH]));
-    *kernel = k;
-    k = NULL;
-cleanup:
-    mq_kernel_free(&k);
-    return status;
-}
-
 mq_status mq_kernel_conv(mq_err *err, const mq_dnn *dnn, const mq_conv_plan *plan, mq_kernel **kernel) {
     mq_status status = MQ_OK;
     mq_layout *layouts[MQ_SLOTS] = {NULL};
@@ -496,8 +468,6 @@ mq_status mq_kernel_conv(mq_err *err, const mq_dnn *dnn, const mq_conv_plan *pla
     if (is_turned(plan)) return turned_kernel(err, dnn, plan, kernel);
     mq_winograd winograd;
     if (is_winograd(plan, &winograd)) return winograd_kernel(err, plan, &winograd, kernel);
-    mq_strassen strassen;
-    if (is_strassen(plan, &strassen)) return strassen_kernel(err, plan, &strassen, kernel);
     MQ_TRY(conv_layouts(err, plan, layouts));
     for (size_t i = 0; i < MQ_SLOTS; i++) md[i] = mq_md_of(layouts[i]);
     MQ_TRY(mq_dnn_check(err, attributes(plan->pass == MQ_FORWARD ? plan : NULL, &attr), what));

@@ -4,35 +4,26 @@
 
 #include "base/mem.h"
 
-/* How they lie; exchanged: with inputs and filters exchanged. */
-MQ_MUST_USE static mq_status layout_of(mq_err *err, const mq_keras_weights *weights, bool exchanged,
-                                       mq_layout **layout) {
+mq_status mq_keras_layout(mq_err *err, const mq_keras_weights *weights, mq_layout **layout) {
     const size_t *s = weights->param->shape; /* h, w, i, o; depthwise: h, w, channels, 1 */
     const size_t line = s[1] * s[2] * s[3], pixel = s[2] * s[3];
     const size_t dense[] = {s[3], s[2], s[0], s[1]}, dense_by[] = {1, s[3], line, pixel};
     const size_t turned[] = {s[2], s[3], s[0], s[1]}, turned_by[] = {s[3], 1, line, pixel};
     const size_t depth[] = {s[2], 1, 1, s[0], s[1]}, depth_by[] = {1, 1, 1, s[1] * s[2], s[2]};
-    if (exchanged) return mq_layout_create(err, weights->dtype, 4, turned, turned_by, layout);
+    if (weights->exchanged) return mq_layout_create(err, weights->dtype, 4, turned, turned_by, layout);
     return weights->depthwise ? mq_layout_create(err, weights->dtype, 5, depth, depth_by, layout)
                               : mq_layout_create(err, weights->dtype, 4, dense, dense_by, layout);
 }
 
 mq_status mq_keras_lay_out(mq_err *err, const mq_dnn *dnn, const mq_keras_weights *weights,
-                           const mq_kernel *kernel, void *out) {
+                           const mq_layout *wanted, void *out) {
     mq_status status = MQ_OK;
     mq_layout *plain = NULL;
     mq_kernel *reorder = NULL;
     mq_call *call = NULL;
     void *scratch = NULL;
-    const bool exchanged = mq_kernel_exchanged(kernel);
-    const mq_strassen *strassen = mq_kernel_strassen(kernel);
-    if (strassen) {
-        const size_t filters = weights->param->shape[3];
-        mq_strassen_lay_out(strassen, weights->values, exchanged ? 1 : filters, exchanged ? filters : 1, out);
-        return MQ_OK;
-    }
-    MQ_TRY(layout_of(err, weights, exchanged, &plain));
-    MQ_TRY(mq_kernel_reorder(err, dnn, plain, mq_kernel_layout(kernel, MQ_SLOT_WEIGHTS), &reorder));
+    MQ_TRY(mq_keras_layout(err, weights, &plain));
+    MQ_TRY(mq_kernel_reorder(err, dnn, plain, wanted, &reorder));
     const mq_layout *extra = mq_kernel_layout(reorder, MQ_SLOT_SCRATCH);
     if (extra) MQ_TRY(mq_alloc_aligned(err, 1, mq_layout_bytes(extra), "a reorder", &scratch));
     MQ_TRY(mq_call_create(err, dnn, reorder, &call));

@@ -74,10 +74,10 @@ const char *mq_dnn_isa(void);
 /* Raised whenever a network's numbers may come out in other bits than those of the marque before, or caches
  * are named otherwise: tensors in caches are computed again then, and a run goes on from an older checkpoint
  * only with --allow-inexact. */
-enum { MQ_ENGINE = 6, MQ_NUMBERS_SIZE = 96 };
+enum { MQ_ENGINE = 5, MQ_NUMBERS_SIZE = 96 };
 
 /* What may change the numbers beside weights, pictures and, of a training, threads:
- * "f32 engine 6 onednn 2.6.3 avx512_core". */
+ * "f32 engine 5 onednn 2.6.3 avx512_core". */
 void mq_dnn_numbers(mq_dtype dtype, char text[MQ_NUMBERS_SIZE]);
 
 #endif
