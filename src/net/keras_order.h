@@ -11,14 +11,10 @@ typedef struct {
     bool depthwise;
     const void *values; /* borrowed */
     mq_dtype dtype;     /* of values: MQ_F32 or MQ_I8 */
-    bool exchanged;     /* the kernel wants inputs and filters exchanged: mq_kernel_exchanged; dense only */
 } mq_keras_weights;
 
-/* Their layout; values are not looked at. *layout is the caller's. */
-MQ_MUST_USE mq_status mq_keras_layout(mq_err *err, const mq_keras_weights *weights, mq_layout **layout);
-
-/* Copies them to out in the layout a kernel wants. Any thread, with a dnn of its own. */
+/* Copies them to out as a kernel wants them (its MQ_SLOT_WEIGHTS). Any thread, with a dnn of its own. */
 MQ_MUST_USE mq_status mq_keras_lay_out(mq_err *err, const mq_dnn *dnn, const mq_keras_weights *weights,
-                                       const mq_layout *wanted, void *out);
+                                       const mq_kernel *kernel, void *out);
 
 #endif

@@ -132,12 +132,11 @@ MQ_MUST_USE static mq_status lay_out(mq_train_lowering *l, size_t conv, mq_pass 
     mq_status status = MQ_OK;
     mq_trainable *t = l->t;
     const mq_kernel *kernel = t->convs[conv].kernels[pass];
-    const mq_layout *layout = mq_kernel_layout(kernel, MQ_SLOT_WEIGHTS);
     MQ_TRY(mq_grow(l->err, &t->laid, &t->laid_capacity, t->laid_count + 1, sizeof *t->laid));
     t->convs[conv].laid[pass] = t->laid_count;
     const size_t norm = pass == MQ_FORWARD ? MQ_NONE : t->convs[conv].norm;
-    t->laid[t->laid_count++] = (mq_laid){conv, norm, layout, mq_kernel_exchanged(kernel), t->weights_bytes};
-    t->weights_bytes += (mq_layout_bytes(layout) + 63) / 64 * 64;
+    t->laid[t->laid_count++] = (mq_laid){conv, norm, kernel, t->weights_bytes};
+    t->weights_bytes += (mq_layout_bytes(mq_kernel_layout(kernel, MQ_SLOT_WEIGHTS)) + 63) / 64 * 64;
 cleanup:
     return status;
 }
@@ -233,7 +232,7 @@ MQ_MUST_USE static mq_status lay_out_plain(mq_train_lowering *l, size_t conv) {
     if (c->laid[MQ_FORWARD] != MQ_NONE) return MQ_OK;
     MQ_TRY(mq_grow(l->err, &t->laid, &t->laid_capacity, t->laid_count + 1, sizeof *t->laid));
     c->laid[MQ_FORWARD] = t->laid_count;
-    t->laid[t->laid_count++] = (mq_laid){conv, MQ_NONE, NULL, false, t->weights_bytes};
+    t->laid[t->laid_count++] = (mq_laid){conv, MQ_NONE, NULL, t->weights_bytes};
     t->weights_bytes += (mq_lower_depthwise_bytes(l, c) + 63) / 64 * 64;
 cleanup:
     return status;

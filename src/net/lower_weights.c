@@ -187,8 +187,7 @@ MQ_MUST_USE static mq_status load_step(mq_err *err, const load_state *load, cons
         MQ_TRY(load_folded(err, load, step, quant, space, &values));
         weights.values = values;
     }
-    MQ_TRY(mq_keras_lay_out(err, p->dnn, &weights, mq_kernel_layout(step->kernel, MQ_SLOT_WEIGHTS),
-                            p->weights + step->weights_at));
+    MQ_TRY(mq_keras_lay_out(err, p->dnn, &weights, step->kernel, p->weights + step->weights_at));
 cleanup:
     return status;
 }

@@ -193,14 +193,13 @@ static mq_status lay_item(mq_err *err, void *ctx, size_t item, size_t worker) {
     const mq_norm *n = laid->norm == MQ_NONE ? NULL : &s->t->norms[laid->norm];
     float *const scaled = (float *)(void *)(s->t->arena + worker * mq_masters_scratch(s->t));
     if (s->thawed_only && !c->thawed) return MQ_OK; /* then so is the norm behind it */
-    if (!laid->layout) {
+    if (!laid->kernel) {
         lay_depthwise(s->t, c, (float *)(void *)(s->t->weights + laid->at));
         return MQ_OK;
     }
     if (n) scale_filters(c, n, scaled);
-    const mq_keras_weights weights = {&c->param, c->depthwise, n ? scaled : c->values, MQ_F32,
-                                      laid->exchanged};
-    return mq_keras_lay_out(err, s->t->workers[worker].dnn, &weights, laid->layout, s->t->weights + laid->at);
+    const mq_keras_weights weights = {&c->param, c->depthwise, n ? scaled : c->values, MQ_F32};
+    return mq_keras_lay_out(err, s->t->workers[worker].dnn, &weights, laid->kernel, s->t->weights + laid->at);
 }
 
 mq_status mq_masters_lay_out(mq_err *err, mq_trainable *t, bool thawed_only) {

@@ -118,8 +118,7 @@ typedef struct {
 typedef struct {
     size_t conv;
     size_t norm;             /* whose scale multiplies them; MQ_NONE */
-    const mq_layout *layout; /* NULL: f32 as Keras keeps them */
-    bool exchanged;          /* mq_kernel_exchanged */
+    const mq_kernel *kernel; /* borrowed; NULL: f32 as Keras keeps them */
     size_t at;               /* in the block of laid out weights */
 } mq_laid;
 

@@ -250,7 +250,7 @@ static void run_kernel(const mq_conv_plan *plan, const float *weights, float *co
     void *scratch = aligned_alloc(64,
                                   mq_layout_bytes(mq_kernel_layout(kernel, MQ_SLOT_SCRATCH)) / 64 * 64 + 64);
     const mq_keras_weights keras = {.param = &param, .values = weights, .dtype = MQ_F32};
-    assert_ok(err, mq_keras_lay_out(&err, dnn, &keras, laid, own));
+    assert_ok(err, mq_keras_lay_out(&err, dnn, &keras, kernel, own));
     assert_ok(err, mq_call_create(&err, dnn, kernel, &call));
     for (mq_slot slot = 0; slot < MQ_SLOTS; slot++) {
         const void *place = slot == MQ_SLOT_WEIGHTS ? own : slot == MQ_SLOT_SCRATCH ? scratch : places[slot];
