@@ -15,6 +15,9 @@
  * picture in bf16 for 1 % of a step's arithmetic. */
 enum { CHEAP = 64 };
 
+/* Of what is laid out. */
+enum { ALIGNMENT = 64 };
+
 size_t mq_lower_conv_of(const mq_train_lowering *l, const mq_node *node) {
     size_t i = 0;
     while (l->t->convs[i].node != node) i++;
@@ -127,18 +130,24 @@ cleanup:
     return status;
 }
 
+/* Gives weights that are laid out in so many bytes their place. */
+MQ_MUST_USE static mq_status add_laid(mq_train_lowering *l, mq_laid laid, size_t bytes, size_t *index) {
+    mq_trainable *t = l->t;
+    const mq_status status = mq_grow(l->err, &t->laid, &t->laid_capacity, t->laid_count + 1, sizeof *t->laid);
+    if (status != MQ_OK) return status;
+    laid.at = t->weights_bytes;
+    t->weights_bytes += mq_round_up(bytes, ALIGNMENT);
+    *index = t->laid_count++;
+    t->laid[*index] = laid;
+    return MQ_OK;
+}
+
 /* Weights for a kernel, laid out once however many steps take them. */
 MQ_MUST_USE static mq_status lay_out(mq_train_lowering *l, size_t conv, mq_pass pass) {
-    mq_status status = MQ_OK;
-    mq_trainable *t = l->t;
-    const mq_kernel *kernel = t->convs[conv].kernels[pass];
-    MQ_TRY(mq_grow(l->err, &t->laid, &t->laid_capacity, t->laid_count + 1, sizeof *t->laid));
-    t->convs[conv].laid[pass] = t->laid_count;
-    const size_t norm = pass == MQ_FORWARD ? MQ_NONE : t->convs[conv].norm;
-    t->laid[t->laid_count++] = (mq_laid){conv, norm, kernel, t->weights_bytes};
-    t->weights_bytes += (mq_layout_bytes(mq_kernel_layout(kernel, MQ_SLOT_WEIGHTS)) + 63) / 64 * 64;
-cleanup:
-    return status;
+    mq_conv *c = &l->t->convs[conv];
+    const mq_kernel *kernel = c->kernels[pass];
+    const mq_laid laid = {.conv = conv, .norm = pass == MQ_FORWARD ? MQ_NONE : c->norm, .kernel = kernel};
+    return add_laid(l, laid, mq_layout_bytes(mq_kernel_layout(kernel, MQ_SLOT_WEIGHTS)), &c->laid[pass]);
 }
 
 /* The kernel of a pass for one picture. */
@@ -226,16 +235,10 @@ size_t mq_lower_depthwise_bytes(const mq_train_lowering *l, const mq_conv *c) {
 
 /* A depthwise convolution's weights as Keras keeps them but for padding, for kernels of our own. */
 MQ_MUST_USE static mq_status lay_out_plain(mq_train_lowering *l, size_t conv) {
-    mq_status status = MQ_OK;
-    mq_trainable *t = l->t;
-    mq_conv *c = &t->convs[conv];
+    mq_conv *c = &l->t->convs[conv];
+    const mq_laid laid = {.conv = conv, .norm = MQ_NONE};
     if (c->laid[MQ_FORWARD] != MQ_NONE) return MQ_OK;
-    MQ_TRY(mq_grow(l->err, &t->laid, &t->laid_capacity, t->laid_count + 1, sizeof *t->laid));
-    c->laid[MQ_FORWARD] = t->laid_count;
-    t->laid[t->laid_count++] = (mq_laid){conv, MQ_NONE, NULL, t->weights_bytes};
-    t->weights_bytes += (mq_lower_depthwise_bytes(l, c) + 63) / 64 * 64;
-cleanup:
-    return status;
+    return add_laid(l, laid, mq_lower_depthwise_bytes(l, c), &c->laid[MQ_FORWARD]);
 }
 
 mq_status mq_lower_mapped(mq_train_lowering *l, size_t conv, mq_step_kind kind, mq_train_step *step) {
