@@ -222,15 +222,13 @@ static mq_step last_step(const lowering *l, size_t head) {
                      .weights = node->op == MQ_OP_SEPCONV ? MQ_WEIGHTS_POINTWISE : MQ_WEIGHTS_DENSE};
 }
 
-/* Its kernel; scales are the lowering's, and none but where it is multiplied in 8 bits. */
-static mq_conv_plan last_plan(const lowering *l, size_t head, const mq_quant *quant) {
+/* The kernel of the step; scales are the lowering's, and none but where it is multiplied in 8 bits. */
+static mq_conv_plan last_plan(const lowering *l, size_t head, const mq_step *step, const mq_quant *quant) {
     const mq_chain *c = &l->chains.of[head];
-    const mq_node *node = mq_graph_node(l->graph, head);
-    const mq_step step = last_step(l, head);
     const bool quantised = l->bytes && quant;
-    if (quantised) mq_lower_scales(l->plan, &step, quant, l->scales);
-    return (mq_conv_plan){.window = product_window(l, node, quantised),
-                          .filters = node->filters,
+    if (quantised) mq_lower_scales(l->plan, step, quant, l->scales);
+    return (mq_conv_plan){.window = product_window(l, step->conv, quantised),
+                          .filters = step->conv->filters,
                           .bias = c->norm || quant,
                           .sum = c->sum,
                           .relu = c->relu,
@@ -241,12 +239,13 @@ static mq_conv_plan last_plan(const lowering *l, size_t head, const mq_quant *qu
 MQ_MUST_USE static mq_status emit_last(lowering *l, size_t head, const mq_quant *quant, value src) {
     mq_status status = MQ_OK;
     const mq_chain *c = &l->chains.of[head];
-    mq_conv_plan plan = last_plan(l, head, quant);
+    const mq_step step = last_step(l, head);
+    mq_conv_plan plan = last_plan(l, head, &step, quant);
     value dst = c->sum ? l->values[c->other] : (value){0};
     if (l->plain) MQ_TRY(plain_ends(l, &plan));
     if (c->sum) plan.dst = dst.layout;
     if (!l->plain && plan.window.kernel == 1 && plan.window.stride > 1) plan.src = src.layout;
-    MQ_TRY(emit_conv(l, &plan, last_step(l, head), src, &dst));
+    MQ_TRY(emit_conv(l, &plan, step, src, &dst));
     l->values[c->tail] = dst;
 cleanup:
     return status;
@@ -268,8 +267,9 @@ MQ_MUST_USE static mq_status emit_strips(lowering *l, size_t head, const mq_quan
                                          value src) {
     mq_status status = MQ_OK;
     const int threads = mq_par_threads();
-    mq_conv_plan plan = last_plan(l, head, quant);
-    mq_step first = depth_step(l, head, plan.scales != NULL), second = last_step(l, head);
+    mq_step second = last_step(l, head);
+    mq_conv_plan plan = last_plan(l, head, &second, quant);
+    mq_step first = depth_step(l, head, plan.scales != NULL);
     const mq_window *w = &first.depth.window;
     const mq_layout *in = NULL;
     value dst = {0};

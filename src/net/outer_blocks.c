@@ -46,6 +46,19 @@ struct mq_outer_blocks {
     pair_fn pair;          /* NULL: a word is a number */
 };
 
+/* Adds the products of word k. The loop around it is worth its length in instructions, most of all where
+ * another thread has a share of the core. */
+#define WORD(isa, madd, block, at_once, count, k)                                                            \
+    {                                                                                                        \
+        VEC_##isa row[count];                                                                                \
+        _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++)                                           \
+            row[v] = READ_##isa(g + v * plane + (k)*block);                                                  \
+        _Pragma("GCC unroll 8") for (size_t r = 0; r < at_once; r++) {                                       \
+            const VEC_##isa one = SPREAD_##isa(x[(k)*block + r]);                                            \
+            _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++) madd(sums[r][v], one, row[v]);        \
+        }                                                                                                    \
+    }
+
 /* Sums of at_once channels by count blocks: as many as the registers hold. */
 #define TILE(name, target, isa, madd, block, at_once, count)                                                 \
     target static void name##_##count(const tile *t) {                                                       \
@@ -61,19 +74,19 @@ struct mq_outer_blocks {
                 __builtin_prefetch(sum + r * t->stride + count * block - 1, 1);                              \
             }                                                                                                \
             const fetch *const f = &t->ahead[part > 0];                                                      \
+            const size_t step = f->step, lines = block / 4; /* of four words */                              \
             for (size_t i = 0; i < t->pictures; i++, x += t->source_step, g += t->gradient_step) {           \
                 const uint8_t *ahead = f->from + i * f->picture;                                             \
-                _Pragma("GCC unroll 4") for (size_t k = 0; k < depth; k++, ahead += f->step) {               \
-                    VEC_##isa row[count];                                                                    \
-                    __builtin_prefetch(ahead, 0, 2);                                                         \
-                    _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++)                               \
-                        row[v] = READ_##isa(g + v * plane + k * block);                                      \
-                    _Pragma("GCC unroll 8") for (size_t r = 0; r < at_once; r++) {                           \
-                        const VEC_##isa one = SPREAD_##isa(x[k * block + r]);                                \
-                        _Pragma("GCC unroll 3") for (size_t v = 0; v < count; v++)                           \
-                            madd(sums[r][v], one, row[v]);                                                   \
-                    }                                                                                        \
+                size_t k = 0;                                                                                \
+                for (; k + 4 <= depth; k += 4, ahead += 4 * step) {                                          \
+                    _Pragma("GCC unroll 4") for (size_t line = 0; line < lines; line++)                      \
+                        __builtin_prefetch(ahead + line * 4 * step / lines, 0, 2);                           \
+                    WORD(isa, madd, block, at_once, count, k)                                                \
+                    WORD(isa, madd, block, at_once, count, k + 1)                                            \
+                    WORD(isa, madd, block, at_once, count, k + 2)                                            \
+                    WORD(isa, madd, block, at_once, count, k + 3)                                            \
                 }                                                                                            \
+                for (; k < depth; k++) WORD(isa, madd, block, at_once, count, k)                             \
             }                                                                                                \
             _Pragma("GCC unroll 8") for (size_t r = 0; r < at_once; r++) {                                   \
                 if (part + r >= t->rows) break;                                                              \

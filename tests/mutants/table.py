@@ -368,6 +368,8 @@ MUTANTS = [
      ["test_outer"]),
     ("outer in blocks: a window before the edge reads the row before", "src/net/outer_blocks.c",
      "skipped = begin < w->left ? mq_ceil_div(w->left - begin, w->stride) : 0", "skipped = 0", ["test_outer"]),
+    ("outer in blocks: the words behind the last four are left out", "src/net/outer_blocks.c", "for (; k < depth; k++)", "for (; false;)",
+     ["test_outer"]),
     ("outer in blocks: a picture's odd pixel is left out", "src/net/outer_blocks.c", "if (count) _mm512", "if (false) _mm512",
      ["test_outer"], "avx512_bf16"),
     ("outer in blocks: filters beyond the last are stored", "src/net/outer_blocks.c", "n = t->columns - v * block", "n = block",
