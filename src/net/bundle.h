@@ -72,6 +72,9 @@ MQ_MUST_USE mq_status mq_bundle_metas(mq_err *err, const mq_bundle *bundle, mq_m
  * lightly. */
 const char *mq_bundle_digest(const mq_bundle *bundle);
 
+/* count numbers as a tensor of rank 1, to be written; borrowed. */
+mq_tensor mq_tensor_row(const char *name, const float *numbers, size_t count);
+
 /* Writes a file atomically; everything is borrowed. */
 MQ_MUST_USE mq_status mq_bundle_write(mq_err *err, const char *path, const mq_tensor *tensors, size_t count,
                                       const mq_meta *meta, size_t meta_count);

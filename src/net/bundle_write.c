@@ -120,6 +120,15 @@ cleanup:
     return status;
 }
 
+mq_tensor mq_tensor_row(const char *name, const float *numbers, size_t count) {
+    return (mq_tensor){.name = name,
+                       .dtype = MQ_F32,
+                       .rank = 1,
+                       .shape = {count},
+                       .data = numbers,
+                       .bytes = count * sizeof *numbers};
+}
+
 mq_status mq_bundle_write(mq_err *err, const char *path, const mq_tensor *tensors, size_t count,
                           const mq_meta *meta, size_t meta_count) {
     mq_status status = MQ_OK;

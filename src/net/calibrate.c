@@ -355,8 +355,7 @@ static void add_tensors(mq_calibration *c, const layer *l) {
         (mq_tensor){.dtype = MQ_I8, .rank = 4, .shape = {side, side, l->in, l->filters}, .data = l->weights});
     for (mq_quant_part part = MQ_QUANT_WEIGHTS_SCALE; part < MQ_QUANT_PARTS; part++) {
         const size_t count = part < MQ_QUANT_SCALE ? l->filters : l->in;
-        add_tensor(c, l, part,
-                   (mq_tensor){.dtype = MQ_F32, .rank = 1, .shape = {count}, .data = numbers[part]});
+        add_tensor(c, l, part, mq_tensor_row(NULL, numbers[part], count));
     }
 }
 

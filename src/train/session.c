@@ -159,31 +159,22 @@ cleanup:
     return status;
 }
 
-static mq_tensor block(const char *name, const float *data, size_t count) {
-    return (mq_tensor){.name = name,
-                       .dtype = MQ_F32,
-                       .rank = 1,
-                       .shape = {count},
-                       .data = data,
-                       .bytes = count * sizeof *data};
-}
-
 /* Everything that training has changed. names holds the trunk's. */
 static size_t list_tensors(const mq_session *s, mq_tensor *list, char (*names)[NAME_SIZE]) {
     const mq_head *h = s->head;
     size_t count = 0;
     float *m = NULL, *v = NULL;
     const size_t slots = s->trunk ? mq_trunk_slots(s->trunk, &m, &v) : 0;
-    list[count++] = block("head/params", h->params, h->count);
-    list[count++] = block("head/m", s->trainer->m, h->count);
-    list[count++] = block("head/v", s->trainer->v, h->count);
+    list[count++] = mq_tensor_row("head/params", h->params, h->count);
+    list[count++] = mq_tensor_row("head/m", s->trainer->m, h->count);
+    list[count++] = mq_tensor_row("head/v", s->trainer->v, h->count);
     if (h->mean) {
-        list[count++] = block("head/mean", h->mean, h->features);
-        list[count++] = block("head/scale", h->scale, h->features);
+        list[count++] = mq_tensor_row("head/mean", h->mean, h->features);
+        list[count++] = mq_tensor_row("head/scale", h->scale, h->features);
     }
     if (slots) {
-        list[count++] = block("trunk.m", m, slots);
-        list[count++] = block("trunk.v", v, slots);
+        list[count++] = mq_tensor_row("trunk.m", m, slots);
+        list[count++] = mq_tensor_row("trunk.v", v, slots);
     }
     for (size_t i = 0; s->changed && i < mq_bundle_count(s->plan->weights); i++) {
         list[count] = *mq_bundle_at(s->plan->weights, i);

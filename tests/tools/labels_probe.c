@@ -65,15 +65,6 @@ cleanup:
     return status;
 }
 
-static mq_tensor block(const char *name, const float *data, size_t count) {
-    return (mq_tensor){.name = name,
-                       .dtype = MQ_F32,
-                       .rank = 1,
-                       .shape = {count},
-                       .data = data,
-                       .bytes = count * sizeof *data};
-}
-
 int main(int argc, char **argv) {
     mq_err err = {0};
     mq_status status = MQ_OK;
@@ -82,9 +73,9 @@ int main(int argc, char **argv) {
     MQ_REQUIRE(argc == 12, &err, MQ_USAGE, "usage: see the first lines of labels_probe.c");
     MQ_TRY(open_probe(&err, &p, argv + 1));
     MQ_TRY(run_steps(&err, &p, atof(argv[3])));
-    const mq_tensor out[] = {block("rows", p.rows, p.n), block("grad", p.grad, p.head->count),
-                             block("losses", p.losses, p.steps),
-                             block("params", p.head->params, p.head->count)};
+    const mq_tensor out[] = {mq_tensor_row("rows", p.rows, p.n), mq_tensor_row("grad", p.grad, p.head->count),
+                             mq_tensor_row("losses", p.losses, p.steps),
+                             mq_tensor_row("params", p.head->params, p.head->count)};
     MQ_TRY(mq_bundle_write(&err, argv[11], out, sizeof out / sizeof *out, NULL, 0));
 cleanup:
     mq_head_trainer_free(&p.trainer);

@@ -57,12 +57,7 @@ static void add_tensors(output *out, const mq_trainable *t, bool moving, const c
     for (size_t i = 0; mq_trainable_tensor_at(t, moving, i, &one) && out->count < TENSORS; i++) {
         char *name = out->names[out->count];
         snprintf(name, sizeof *out->names, "%s%s/%s", prefix, one.layer, one.param);
-        out->tensors[out->count++] = (mq_tensor){.name = name,
-                                                 .dtype = MQ_F32,
-                                                 .rank = 1,
-                                                 .shape = {one.count},
-                                                 .data = block + one.at,
-                                                 .bytes = one.count * sizeof(float)};
+        out->tensors[out->count++] = mq_tensor_row(name, block + one.at, one.count);
     }
 }
 
@@ -158,12 +153,7 @@ static mq_status train(mq_err *err, char **arg) {
         MQ_TRY(mq_trainable_changed(err, t));
         losses[i] = loss.loss;
     }
-    out.tensors[out.count++] = (mq_tensor){.name = "losses",
-                                           .dtype = MQ_F32,
-                                           .rank = 1,
-                                           .shape = {steps},
-                                           .data = losses,
-                                           .bytes = steps * sizeof *losses};
+    out.tensors[out.count++] = mq_tensor_row("losses", losses, steps);
     add_tensors(&out, t, true, "", mq_trainable_moving(t));
     add_tensors(&out, t, false, "", mq_trainable_params(t));
     add_tensors(&out, t, false, "grad/", mq_trainable_grads(t));
