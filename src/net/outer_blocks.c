@@ -356,9 +356,21 @@ size_t mq_outer_blocks_worth(const mq_outer_blocks *blocks, size_t threads) {
     return threads * (blocks->pair ? FINER_PACKED : FINER);
 }
 
-/* Panels of a part's source, and of the gradient. */
-static size_t source_panels(const mq_outer_blocks *b, const mq_window *w, size_t parts) {
-    return is_packed(b, w) ? mq_ceil_div(mq_outer_blocks_parts(b, w), parts) : 0;
+/* The first panel of part y of those below each other. They become smaller, so that no worker waits long for
+ * another's last one. */
+static size_t first_panel(const mq_outer_blocks *b, const mq_window *w, size_t y, size_t down) {
+    const size_t panels = mq_outer_blocks_parts(b, w), left = down - y;
+    return panels - panels * left * left / (down * down);
+}
+
+/* Panels of the source of the largest part, and of the gradient. */
+static size_t source_panels(const mq_outer_blocks *b, const mq_window *w, size_t down) {
+    size_t most = 0;
+    for (size_t y = 0; is_packed(b, w) && y < down; y++) {
+        const size_t panels = first_panel(b, w, y + 1, down) - first_panel(b, w, y, down);
+        if (panels > most) most = panels;
+    }
+    return most;
 }
 
 static size_t gradient_panels(const mq_outer_blocks *b, size_t filters, size_t across) {
@@ -384,13 +396,13 @@ size_t mq_outer_blocks_scratch(const mq_outer_blocks *b, const mq_window *window
 static job job_of(const mq_outer_blocks *b, const mq_outer *o, size_t part, size_t parts) {
     const mq_window *w = &o->window;
     float *const scratch = o->scratch;
-    const size_t panels = mq_outer_blocks_parts(b, w), blocks = mq_ceil_div(o->filters, b->block);
+    const size_t blocks = mq_ceil_div(o->filters, b->block);
     const size_t across = across_of(b, o->filters, parts), down = parts / across, y = part / across,
                  x = part % across;
     job j = {.o = o,
              .b = b,
-             .first = panels * y / down * b->block,
-             .last = least(panels * (y + 1) / down * b->block, rows_of(w)),
+             .first = first_panel(b, w, y, down) * b->block,
+             .last = least(first_panel(b, w, y + 1, down) * b->block, rows_of(w)),
              .begin = blocks * x / across,
              .end = blocks * (x + 1) / across,
              .source = scratch};

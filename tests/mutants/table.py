@@ -368,6 +368,8 @@ MUTANTS = [
      ["test_outer"]),
     ("outer in blocks: a window before the edge reads the row before", "src/net/outer_blocks.c",
      "skipped = begin < w->left ? mq_ceil_div(w->left - begin, w->stride) : 0", "skipped = 0", ["test_outer"]),
+    ("outer in blocks: the first rows are in no part", "src/net/outer_blocks.c", "panels * left * left / (down * down)", "panels * left / (down * down)",
+     ["test_outer"]),
     ("outer in blocks: the words behind the last four are left out", "src/net/outer_blocks.c", "for (; k < depth; k++)", "for (; false;)",
      ["test_outer"]),
     ("outer in blocks: a picture's odd pixel is left out", "src/net/outer_blocks.c", "if (count) _mm512", "if (false) _mm512",
