@@ -74,7 +74,7 @@ struct mq_outer_blocks {
                 __builtin_prefetch(sum + r * t->stride + count * block - 1, 1);                              \
             }                                                                                                \
             const fetch *const f = &t->ahead[part > 0];                                                      \
-            const size_t step = f->step, lines = block / 4; /* of four words */                              \
+            const size_t step = f->step, lines = block / 4; /* lines: of the cache, in four words */         \
             for (size_t i = 0; i < t->pictures; i++, x += t->source_step, g += t->gradient_step) {           \
                 const uint8_t *ahead = f->from + i * f->picture;                                             \
                 size_t k = 0;                                                                                \
