@@ -118,8 +118,8 @@ MQ_MUST_USE mq_status mq_call_bind(mq_err *err, mq_call *call, mq_slot slot, con
 /* Runs it to the end. */
 MQ_MUST_USE mq_status mq_call_run(mq_err *err, const mq_dnn *dnn, const mq_call *call);
 
-/* oneDNN's name of the implementation, such as "jit:avx512_core_bf16"; "own" where it is windows.h's.
- * Borrowed. */
+/* oneDNN's name of the implementation, such as "jit:avx512_core_bf16"; "winograd" or, of windows.h,
+ * "own" where it is not oneDNN's. Borrowed. */
 const char *mq_kernel_name(const mq_kernel *kernel);
 
 /* What one run of it is: the products of a convolution (padding counts), and its tensors without scratch. */

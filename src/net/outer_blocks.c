@@ -363,14 +363,9 @@ static size_t first_panel(const mq_outer_blocks *b, const mq_window *w, size_t y
     return panels - panels * left * left / (down * down);
 }
 
-/* Panels of the source of the largest part, and of the gradient. */
+/* Panels of the source of the first part, which is the largest, and of the gradient. */
 static size_t source_panels(const mq_outer_blocks *b, const mq_window *w, size_t down) {
-    size_t most = 0;
-    for (size_t y = 0; is_packed(b, w) && y < down; y++) {
-        const size_t panels = first_panel(b, w, y + 1, down) - first_panel(b, w, y, down);
-        if (panels > most) most = panels;
-    }
-    return most;
+    return is_packed(b, w) ? first_panel(b, w, 1, down) : 0;
 }
 
 static size_t gradient_panels(const mq_outer_blocks *b, size_t filters, size_t across) {

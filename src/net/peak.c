@@ -95,7 +95,7 @@ typedef struct {
 static void run_loop(void *ctx, size_t begin, size_t end) {
     const peak_state *s = ctx;
     for (size_t i = begin; i < end; i++)
-        for (int loop = 0; loop < LOOPS; loop++) s->ops[i] += s->loop();
+        for (int k = 0; k < LOOPS; k++) s->ops[i] += s->loop();
 }
 
 /* Untouched pages would all be one page of zeros. */
