@@ -17,7 +17,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent / "mutants"))
 
-from runner import ROOT, Result, available_memory, run_all, run_program, run_tap  # noqa: E402
+from runner import ROOT, Result, available_memory, part_of, run_all, run_program, run_tap  # noqa: E402
 
 BUILD = ROOT / "build"
 PYTHON = sys.executable
@@ -27,7 +27,8 @@ ORACLE_PACKAGES = ["keras==3.15.1", "tensorflow-cpu==2.21.0", "pillow==13.0.0", 
                    "onednn-devel-cpu-gomp==2023.2.0", "onednn-cpu-gomp==2023.2.0"]
 KERAS2 = "tf_keras==2.21.0"  # without what it asks for: the larger TensorFlow
 SHOWN_LINES = 120
-PARTS = 6  # of the faults and kills, of which there are hundreds, the whole test runs one; the next commit the next
+PARTS = 6  # of PARTED the whole test runs one; the next commit the next
+PARTED = "the faults of mutants, the kills and failing calls of faults and the command-line tests of asan"
 FUZZ_SECONDS = 4  # on new inputs, for each reader
 ASAN = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99:allocator_may_return_null=1",
         "UBSAN_OPTIONS": "print_stacktrace=1"}
@@ -152,9 +153,9 @@ def stage_cli(report, build):
 
 def stage_asan(report, build):
     folder = build.get("asan")
-    if folder:
+    if folder:  # the command-line tests take twice as long as without: parts of them
         report.add(run_all(unit_jobs(folder, " (asan)", lambda name, network, golden: True, ASAN, 900) +
-                           script_jobs(folder, "cli", " (asan)", ASAN)))
+                           part_of(script_jobs(folder, "cli", " (asan)", ASAN))))
 
 
 def stage_fuzz(report, build):
@@ -255,8 +256,8 @@ def options():
     parser.add_argument("--quick", action="store_true", help="only " + ", ".join(QUICK))
     parser.add_argument("--stage", action="append", choices=STAGES, metavar="NAME",
                         help="only this stage (may be repeated): " + "; ".join(f"{n}: {s[1]}" for n, s in STAGES.items()))
-    parser.add_argument("--all", action="store_true", help="every fault of mutants and every kill of faults, as --stage does, "
-                        f"not every {PARTS}th, which changes with each commit")
+    parser.add_argument("--all", action="store_true", help=f"all of {PARTED}, as --stage does, not every {PARTS}th, which "
+                        "changes with each commit")
     parser.add_argument("--oracle", action="store_true", help="also compare live with Keras, TensorFlow and Pillow")
     parser.add_argument("--no-install", action="store_true",
                         help="do not install Debian packages: name what is missing and exit 69")
@@ -271,7 +272,7 @@ def main():
     os.chdir(ROOT)
     if not chosen.all and not chosen.stage:
         os.environ["MARQUE_PART"] = part_of_commit()
-        print(f"part {os.environ['MARQUE_PART']} of the faults of mutants and the kills of faults; --all: all of them", flush=True)
+        print(f"part {os.environ['MARQUE_PART']} of {PARTED}; --all: all of them", flush=True)
     report = Report()
     build = Build(report)
     begin = time.monotonic()

@@ -92,19 +92,17 @@ def test_cut_under_the_run(tap, w):
 
 def test_failing_disk(tap, w):
     """Each thread's third read of the shard fails, its sixth and so on."""
-    error = ("EIO", "ESTALE")[STAGES.index(w.stages)]
-
-    def spoilt(*more):
+    def spoilt(error, *more):
         return run_traced(["-e", "trace=pread64", "-P", str(w.path("data.mq", SHARD)),
                            "-e", f"inject=pread64:error={error}:when=3+3"],
                           w.line(w.args("hurt", "--cache", "off", *more)), w.folder, w.environment(None), timeout=300)
 
-    done = spoilt("--max-bad", "1")
+    done = spoilt("EIO", "--max-bad", "1")
     count = len(log(w, "hurt", "skipped"))
-    tap.check(f"{w.stages}: {error} in every third read", done.code == 0 and "INJECTED" in done.log and
+    tap.check(f"{w.stages}: every third read fails", done.code == 0 and "INJECTED" in done.log and
               count > 10 and f"{count} of its pictures could not be read" in done.out, (count, done.out, done.err))
     w.drop("hurt")
-    done = spoilt()
+    done = spoilt("ESTALE")
     tap.check("is too much of it", done.code == IO and "--resume hurt" in done.err and
               f"2 of the {in_use(w)} pictures in use cannot be read" in done.err, done.err)
     problem = w.problem("hurt")
@@ -115,14 +113,13 @@ def test_failing_disk(tap, w):
 def main():
     tap = Tap()
     with Workshop() as w:
-        for stages in STAGES:
-            w.plain(stages)
-            test_damaged(tap, w)
-            test_cut_under_the_run(tap, w)
-            if available():
-                test_failing_disk(tap, w)
-            else:
-                tap.skip(f"{w.stages}: a failing disk", "strace cannot trace here")
+        w.plain(STAGES[-1])  # which has all kinds of stages
+        test_damaged(tap, w)
+        test_cut_under_the_run(tap, w)
+        if available():
+            test_failing_disk(tap, w)
+        else:
+            tap.skip(f"{w.stages}: a failing disk", "strace cannot trace here")
     return tap.done()
 
 
