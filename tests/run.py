@@ -33,6 +33,8 @@ FUZZ_SECONDS = 4  # on new inputs, for each reader
 ASAN = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99:allocator_may_return_null=1",
         "UBSAN_OPTIONS": "print_stacktrace=1"}
 TSAN = {"TSAN_OPTIONS": "halt_on_error=0:exitcode=98:second_deadlock_stack=1"}
+# Scripts that begin first, so that none of them is left running alone.
+LONG = ("test_cars.py", "test_thaw.py", "test_run.py", "test_resume.py", "training_steps.py", "keras2.py", "weights.py")
 # What has threads of its own; the thread sanitizer knows pthreads only, so nothing that runs oneDNN.
 THREADED = ("test_base", "test_import", "test_loader", "test_prepare", "test_skipped")
 
@@ -117,7 +119,7 @@ def script_jobs(folder, where, label="", env=None, python=PYTHON, timeout=900, p
     """tests/WHERE/PATTERN against the programs in folder."""
     env = dict(env or {}, MARQUE_BIN=str(folder / "marque"))
     return [(f"{where}/{path.name}{label}", [python, path], env, timeout)
-            for path in sorted((ROOT / "tests" / where).glob(pattern))]
+            for path in sorted((ROOT / "tests" / where).glob(pattern), key=lambda path: (path.name not in LONG, path.name))]
 
 
 def stage_style(report, build):
@@ -212,7 +214,9 @@ def stage_oracle(report, build):
     python = oracle_python(report)
     if not folder or not python or not get_weights(report):
         return
-    env = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
+    # The last two: freed tensors stay with the process; it would get and clear their pages anew in every step.
+    env = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", "MALLOC_MMAP_MAX_": "0",
+           "MALLOC_TRIM_THRESHOLD_": str(8 << 30)}
     jobs = script_jobs(folder, "oracle", env=env, python=python, pattern="*.py")
     # The environment also holds oneDNN 3.2, whose interface differs from Debian's 2.6.
     other = build.get("release", f"-DMARQUE_DNNL_ROOT={ORACLE}", name="onednn3",

@@ -40,7 +40,7 @@ def train(m, run, stages, *more):
 
 
 def test_same_bytes(tap, m):
-    done = train(m, "plain", STAGES, "--checkpoint-every", "0", "--keep", "3")
+    done = train(m, "plain", STAGES, "--checkpoint-every", "0.5", "--keep", "3")
     tap.check("five stages of every kind", done.code == 0, done.err)
     for name, more in (("without the cache", ["--cache", "off"]), ("with seven workers", ["-j", "7"])):
         done = train(m, "other", STAGES, *more)

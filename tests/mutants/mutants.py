@@ -157,7 +157,7 @@ def main():
     groups = {}  # by file: a copy then builds each fault over the last one, not over the sound file
     for mutant in chosen:
         groups.setdefault(mutant[1], []).append(mutant)
-    crew.each(lambda copy, group: [plant(copy, mutant, green) for mutant in group], groups.values(),
+    crew.each(lambda copy, group: [plant(copy, mutant, green) for mutant in group], sorted(groups.values(), key=len, reverse=True),
               lambda group, results: [tap.check(*result) for result in results])
     names = [re.sub(r"\W+", " ", m[0]) for m in MUTANTS]
     tap.check("every fault has a name of its own", len(set(names)) == len(names))

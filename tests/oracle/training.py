@@ -8,6 +8,7 @@ Keras f32 is, at most 2e-2, cosine at least 0.9998; moving statistics 1e-4. Flip
 so some small inputs are tried at up to six brightnesses until none flips: then each gradient is within 1e-4 of float64.
 bf16: the whole gradient and the features at most 1.5 times as far from float64 as mixed_bfloat16, and each gradient at
 most 2 times. Measured for single gradients: 0.4 to 1.4 times, the largest in block1, whose errors are 0.4 in both."""
+import functools
 import os
 import subprocess
 import sys
@@ -34,12 +35,18 @@ FLOOR = 3e-3  # of a gradient's error: what one ReLU gives that flips here and n
 MIXED, MIXED_ONE = 1.5, 2  # times mixed_bfloat16's error: of the whole gradient, of one tensor's
 
 
+@functools.cache  # for most of the 3 s weights are drawn that nobody needs
+def xception(size, policy):
+    import keras
+    keras.config.set_dtype_policy(keras.mixed_precision.DTypePolicy(policy))
+    return keras.applications.Xception(include_top=False, weights=None, input_shape=(size, size, 3), pooling="avg")
+
+
 def base_model(weights, size, policy, first, last):
     """The trunk with what is frozen frozen, and its layers by our names."""
     import keras
-    keras.backend.clear_session()
     keras.config.set_dtype_policy(keras.mixed_precision.DTypePolicy(policy))
-    base = keras.applications.Xception(include_top=False, weights=None, input_shape=(size, size, 3), pooling="avg")
+    base = xception(size, policy)
     seen, names = {}, {}
     for layer in base.layers:
         name, number = layer.name, 0
