@@ -121,9 +121,15 @@ struct mq_mapped_kernels {
         TILE(isa, format, block, 1)                                                                          \
     }
 
+/* In 16 registers what a turn has read must not be kept for the next one, or a sum is kept in memory. */
+#define FORGET_any(x) (void)(x)
+#define FORGET_256(x) __asm__("" : "+r"(x))
+#define FORGET_512(x) (void)(x)
+
 /* COUNT pixels' part in the gradient of weights. */
 #define WEIGHTS(isa, block, COUNT)                                                                           \
     {                                                                                                        \
+        FORGET_##isa(x);                                                                                     \
         VEC_##isa g[COUNT];                                                                                  \
         UNROLLED for (size_t k = 0; k < COUNT; k++) g[k] = LOAD_##isa(gradient + (x + k + 1) * block);       \
         UNROLLED for (size_t y = 0; y < SIDE; y++) UNROLLED for (size_t j = 0; j < COUNT + 2; j++) {         \

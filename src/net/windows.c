@@ -88,10 +88,15 @@ BODY void max_pool_rows(const mq_window *window, const void *a, void *out, uint8
             const size_t at_y = row * w->stride + y.first - w->top,
                          at_x = column * w->stride + x.first - w->left;
             for (size_t c = 0; c < w->c; c += LANES) {
-                const sight s = {a, (at_y * w->w + at_x) * w->c + c, lanes_at(c, w->c, f.usual), y, x};
+                sight s = {a, (at_y * w->w + at_x) * w->c + c, lanes_at(c, w->c, f.usual), y, x};
                 vec best;
                 words place;
-                largest(w, &s, format, &best, &place);
+                if (f.usual && y.end - y.first == 3 && x.end - x.first == 3) { /* constants: no loops */
+                    s.y = s.x = (span){0, 3};
+                    largest(w, &s, format, &best, &place);
+                } else {
+                    largest(w, &s, format, &best, &place);
+                }
                 put(&best, out, to + c, s.n, format);
                 if (f.placed) put_places(&place, places + to + c, s.n);
             }
@@ -125,49 +130,79 @@ typedef struct {
     bool whole;
 } back_pass;
 
-/* It gets, from number `to` of out on, the gradients of the windows that chose it, added in the order of
- * windows; of them are rows by columns. */
-BODY void pixel_back(const back_pass *p, const reading *r, size_t to, size_t rows, size_t columns) {
+/* n channels of a window's gradient, from number `at` on, and the places it chose. */
+BODY void get_choice(const back_pass *p, size_t at, size_t n, vec *g, words *place) {
+    *place = (words){0};
+    get(g, p->a, at, n, p->format);
+    get_places(place, p->places + at, n);
+}
+
+/* sum += g where it chose the place `here`. */
+BODY void add_chosen(vec *sum, const vec *g, const words *place, uint32_t here) {
+    *sum += (vec)((words)*g & (words)(*place == here));
+}
+
+/* It gets, from number `to` of out on, the gradients of the windows that chose it, added in their order. */
+BODY void pixel_back(const back_pass *p, const reading *r, size_t to) {
     const mq_window *w = p->w;
-    const size_t first = (r->rows.first * w->out_w + r->columns.first) * w->c;
-    const size_t y = r->y - r->rows.first * w->stride, x = r->x - r->columns.first * w->stride;
     for (size_t c = 0; c < w->c; c += LANES) {
         const size_t n = lanes_at(c, w->c, p->whole);
         vec sum = {0}, g;
-        for (size_t i = 0; i < rows; i++)
-            for (size_t k = 0; k < columns; k++) {
-                const size_t at = first + (i * w->out_w + k) * w->c + c;
-                const uint32_t here = (uint32_t)((y - i * w->stride) * w->kernel + x - k * w->stride);
-                words place = {0};
-                get(&g, p->a, at, n, p->format);
-                get_places(&place, p->places + at, n);
-                sum += (vec)((words)g & (words)(place == here));
+        words place;
+        for (size_t i = r->rows.first; i < r->rows.end; i++)
+            for (size_t k = r->columns.first; k < r->columns.end; k++) {
+                get_choice(p, (i * w->out_w + k) * w->c + c, n, &g, &place);
+                add_chosen(&sum, &g, &place,
+                           (uint32_t)((r->y - i * w->stride) * w->kernel + r->x - k * w->stride));
             }
         put(&sum, p->out, to + c, n, p->format);
     }
 }
 
-/* Pixels of the usual pools have one or two windows each way: each case has a loop without tests. */
+/* The same of a pixel of an even column and its neighbour, of a usual pool: windows `column` - 1 and `column`
+ * read it, the latter alone reads its neighbour. */
+BODY void pair_back(const back_pass *p, const reading *r, size_t column, size_t to, size_t rows) {
+    const mq_window *w = p->w;
+    for (size_t c = 0; c < w->c; c += LANES) {
+        vec even = {0}, odd = {0}, g;
+        words place;
+        for (size_t i = 0; i < rows; i++) {
+            const size_t at = ((r->rows.first + i) * w->out_w + column) * w->c + c;
+            const uint32_t here = (uint32_t)((r->y - (r->rows.first + i) * 2) * 3);
+            get_choice(p, at - w->c, LANES, &g, &place);
+            add_chosen(&even, &g, &place, here + 2);
+            get_choice(p, at, LANES, &g, &place);
+            add_chosen(&even, &g, &place, here);
+            add_chosen(&odd, &g, &place, here + 1);
+        }
+        put(&even, p->out, to + c, LANES, p->format);
+        put(&odd, p->out, to + w->c + c, LANES, p->format);
+    }
+}
+
 BODY void max_pool_back_rows(const back_pass *args, pool_flags f) {
     const mq_window own = own_window(args->w, f), *const w = &own;
     const back_pass pass = {w, args->a, args->places, args->out, args->format, f.usual}, *const p = &pass;
+    const size_t bottom = w->h + w->top, right = w->w + w->left;
     reading r = {.y = w->top};
-    for (size_t to = 0; r.y < w->h + w->top; r.y++) {
+    for (size_t to = 0; r.y < bottom; r.y++) {
         follow(w, r.y, w->out_h, &r.rows);
+        const size_t rows = r.rows.end - r.rows.first;
         r.columns = (span){0, 0};
-        for (r.x = w->left; r.x < w->w + w->left; r.x++, to += w->c) {
-            follow(w, r.x, w->out_w, &r.columns);
-            const size_t rows = r.rows.end - r.rows.first, columns = r.columns.end - r.columns.first;
-            if (f.usual && rows == 1 && columns == 1)
-                pixel_back(p, &r, to, 1, 1);
-            else if (f.usual && rows == 1 && columns == 2)
-                pixel_back(p, &r, to, 1, 2);
-            else if (f.usual && rows == 2 && columns == 1)
-                pixel_back(p, &r, to, 2, 1);
-            else if (f.usual && rows == 2 && columns == 2)
-                pixel_back(p, &r, to, 2, 2);
-            else
-                pixel_back(p, &r, to, rows, columns);
+        for (r.x = w->left; r.x < right;) {
+            const size_t column = r.x / 2;
+            const bool pair = f.usual && rows > 0 && r.x % 2 == 0 && column > 0 && column < w->out_w &&
+                              r.x + 1 < right;
+            if (pair && rows == 1) {
+                pair_back(p, &r, column, to, 1);
+            } else if (pair) {
+                pair_back(p, &r, column, to, 2);
+            } else {
+                follow(w, r.x, w->out_w, &r.columns);
+                pixel_back(p, &r, to);
+            }
+            r.x += 1 + pair;
+            to += (1 + pair) * w->c;
         }
     }
 }

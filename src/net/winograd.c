@@ -149,10 +149,9 @@ typedef void (*product_fn)(const product *p);
                 madd(sums[i][1], one, right);                                                                \
             }                                                                                                \
         }                                                                                                    \
-        UNROLLED for (size_t i = 0; i < 2 * rows; i++) {                                                     \
-            float *const out = p.out + i * LANES_##isa;                                                      \
-            const VEC_##isa sum = sums[i / 2][i % 2];                                                        \
-            STORE_##isa(out, p.add ? ADD_##isa(LOAD_##isa(out), sum) : sum);                                 \
+        UNROLLED for (size_t i = 0; i < rows; i++) UNROLLED for (size_t k = 0; k < 2; k++) {                 \
+            float *const out = p.out + (2 * i + k) * LANES_##isa;                                            \
+            STORE_##isa(out, p.add ? ADD_##isa(LOAD_##isa(out), sums[i][k]) : sums[i][k]);                   \
         }                                                                                                    \
     }
 
