@@ -15,7 +15,6 @@ from tap import Tap  # noqa: E402
 
 STEPS, KEEP = 4, 2
 IO, BAD_DATA = 74, 65
-TMPFS = "/dev/shm"  # syncing costs nothing there; any other folder gives the same calls
 
 
 def probe():
@@ -133,7 +132,7 @@ def test_damage(tap, p):
 
 def main():
     tap = Tap()
-    place = tempfile.mkdtemp(prefix="marque-faults-", dir=TMPFS if os.access(TMPFS, os.W_OK) else None)
+    place = tempfile.mkdtemp(prefix="marque-faults-")
     try:
         p = Probe(Path(place))
         test_every_call(tap, p)

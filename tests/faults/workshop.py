@@ -8,11 +8,9 @@
 import csv
 import os
 import shutil
-import tempfile
 
 from marque import Marque
 from pictures import write_classes
-from runner import available_memory
 
 # What is trained, one row for each kind of run: every test goes over all of them.
 STAGES = ["head:2@1e-3,head:2@5e-4", "head:1@1e-3,block14+:2@1e-4"]
@@ -20,11 +18,6 @@ STAGES = ["head:2@1e-3,head:2@5e-4", "head:1@1e-3,block14+:2@1e-4"]
 SETTINGS = ["--imgsz", "71", "--dtype", "f32", "--head", "linear", "-b", "50", "--threads", "2", "-j", "2"]
 MEASURED = ("time", "img_s", "data_pct")  # columns of results.csv that are no function of the settings
 PLAIN = "plain"
-# Each run ends by writing its models of 84 MB twice; where syncing is free the tests take a quarter of the time. What
-# lies there is taken from the memory that programs need, whatever the file system says is free.
-MEMORY, ENOUGH = "/dev/shm", 6 << 30
-if os.access(MEMORY, os.W_OK) and min(shutil.disk_usage(MEMORY).free, available_memory()) > ENOUGH:
-    tempfile.tempdir = MEMORY
 
 
 def rows(path):
