@@ -15,7 +15,7 @@
 /* CHAINS independent accumulators hide the latency of a multiply-add. A round of LOOPS loops takes a tenth of
  * a second: in two thousandths a core whose time others share seems faster than it is for any work. */
 enum { CHAINS = 12 };
-#ifdef __OPTIMIZE__
+#if defined __OPTIMIZE__ && !defined __SANITIZE_ADDRESS__
 enum { TURNS = 1 << 20, LOOPS = 32, FLOATS = 16 << 20 };
 #else /* tells nothing, and should not take minutes */
 enum { TURNS = 1 << 14, LOOPS = 1, FLOATS = 1 << 20 };

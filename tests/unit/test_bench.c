@@ -291,7 +291,7 @@ static void test_peak(void **state) {
     skip(); /* the loops are not what they are */
 #endif
     if (!mq_dnn_has_int8()) skip();
-    for (int turn = 0; turn < 40; turn++) {
+    for (int turn = 0; turn < 12; turn++) {
         double now = 0;
         assert_ok(err, mq_peak_flops(&err, turn % 2 ? MQ_I8 : MQ_F32, &now));
         best[turn % 2] = fmax(best[turn % 2], now);
