@@ -37,8 +37,8 @@ MIXED, MIXED_ONE = 1.5, 2  # times mixed_bfloat16's error: of the whole gradient
 
 @functools.cache  # for most of the 3 s weights are drawn that nobody needs
 def xception(size, policy):
+    """The policy must be the one that is set."""
     import keras
-    keras.config.set_dtype_policy(keras.mixed_precision.DTypePolicy(policy))
     return keras.applications.Xception(include_top=False, weights=None, input_shape=(size, size, 3), pooling="avg")
 
 
