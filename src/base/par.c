@@ -105,6 +105,29 @@ void mq_parallel_for(size_t count, mq_par_fn fn, void *ctx) {
 #endif
 
 typedef struct {
+    mq_par_fn fn;
+    void *ctx;
+    size_t count, threads;
+    atomic_size_t next;
+} share_state;
+
+static void take_runs(void *ctx, size_t begin, size_t end) {
+    share_state *share = ctx;
+    (void)begin, (void)end; /* a thread each */
+    for (size_t at = share->next; at < share->count;) {
+        const size_t left = share->count - at, run = mq_ceil_div(left, 2 * share->threads);
+        if (!atomic_compare_exchange_weak(&share->next, &at, at + run)) continue;
+        share->fn(share->ctx, at, at + run);
+        at = share->next;
+    }
+}
+
+void mq_parallel_share(size_t count, mq_par_fn fn, void *ctx) {
+    share_state share = {.fn = fn, .ctx = ctx, .count = count, .threads = (size_t)mq_par_threads()};
+    mq_parallel_for(share.threads, take_runs, &share);
+}
+
+typedef struct {
     mq_par_item_fn fn;
     void *ctx;
     size_t count;

@@ -12,6 +12,10 @@ typedef void (*mq_par_fn)(void *ctx, size_t begin, size_t end);
  * returns when all are done. Called from the compute thread only. */
 void mq_parallel_for(size_t count, mq_par_fn fn, void *ctx);
 
+/* The same in runs that become shorter towards the end, each for whichever thread is free: on a busy machine
+ * nobody waits long for the slowest. */
+void mq_parallel_share(size_t count, mq_par_fn fn, void *ctx);
+
 /* Does one item, with memory of the worker's own (0..workers-1) where it needs some. */
 typedef mq_status (*mq_par_item_fn)(mq_err *err, void *ctx, size_t item, size_t worker);
 

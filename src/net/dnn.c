@@ -72,10 +72,14 @@ bool mq_dnn_has_bf16(void) {
     return (isa & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
 }
 
-bool mq_dnn_has_int8(void) {
+bool mq_dnn_has_vnni(void) {
     const unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
     return (isa & dnnl_cpu_isa_avx512_core_vnni) == dnnl_cpu_isa_avx512_core_vnni ||
            (isa & dnnl_cpu_isa_avx2_vnni) == dnnl_cpu_isa_avx2_vnni;
+}
+
+bool mq_dnn_has_int8(void) {
+    return mq_dnn_has_vnni() || mq_int8_available();
 }
 
 mq_dtype mq_dtype_auto(void) {
@@ -227,6 +231,18 @@ bool mq_kernel_exchanged(const mq_kernel *kernel) {
     return kernel->turned;
 }
 
+bool mq_kernel_scales_bias(const mq_kernel *kernel) {
+    return DNNL_VERSION_MAJOR < 3 && !kernel->int8.filters;
+}
+
+bool mq_kernel_packs(const mq_kernel *kernel) {
+    return kernel->int8.filters > 0;
+}
+
+mq_status mq_kernel_pack(mq_err *err, const mq_kernel *kernel, const int8_t *weights, void *packed) {
+    return mq_int8_pack(err, &kernel->int8, weights, packed);
+}
+
 const mq_layout *mq_kernel_layout(const mq_kernel *kernel, mq_slot slot) {
     return kernel->layouts[slot];
 }
@@ -278,67 +294,6 @@ mq_status mq_call_bind(mq_err *err, mq_call *call, mq_slot slot, const void *mem
     return mq_dnn_check(err, dnnl_memory_set_data_handle(call->memories[slot], handle), "a buffer");
 }
 
-/* A pool's blocks of channels. */
-static void pool_blocks(void *ctx, size_t begin, size_t end) {
-    const mq_call *call = ctx;
-    const float *const source = call->places[MQ_SLOT_SRC];
-    float *const result = call->places[MQ_SLOT_DST];
-    mq_window w = call->kernel->pool;
-    w.c = MQ_BLOCK;
-    for (size_t i = begin; i < end; i++)
-        mq_window_kernels_of(MQ_F32)->max_pool(&w, source + i * w.h * w.w * MQ_BLOCK,
-                                               result + i * w.out_h * w.out_w * MQ_BLOCK, NULL);
-}
-
-static void weigh_channels(void *ctx, size_t begin, size_t end) {
-    const mq_call *call = ctx;
-    mq_winograd_weigh(&call->kernel->winograd, begin, end, call->places[MQ_SLOT_WEIGHTS],
-                      call->places[MQ_SLOT_SCRATCH]);
-}
-
-static void winograd_parts(void *ctx, size_t begin, size_t end) {
-    const mq_call *call = ctx;
-    const mq_winograd *w = &call->kernel->winograd;
-    const mq_slot read = w->back ? MQ_SLOT_DST : MQ_SLOT_SRC, written = w->back ? MQ_SLOT_SRC : MQ_SLOT_DST;
-    for (size_t part = begin; part < end; part++)
-        mq_winograd_run(w, part, call->places[read], call->places[MQ_SLOT_BIAS], call->places[written],
-                        call->places[MQ_SLOT_SCRATCH]);
-}
-
-static void thin_rows(void *ctx, size_t begin, size_t end) {
-    const mq_call *call = ctx;
-    const mq_kernel *k = call->kernel;
-    uint8_t *const large = call->places[MQ_SLOT_SRC], *const small = call->places[MQ_SLOT_SCRATCH];
-    if (k->pass == MQ_FORWARD)
-        mq_thin_take(&k->thin, begin, end, large, small);
-    else
-        mq_thin_spread(&k->thin, begin, end, small, large);
-}
-
-/* Our own share of a call: fn over so many items, by all threads where the kernel is theirs. */
-static void run_own(const mq_call *call, mq_par_fn fn, size_t items) {
-    mq_call own = *call;
-    if (call->kernel->shared)
-        mq_parallel_for(items, fn, &own);
-    else
-        fn(&own, 0, items);
-}
-
-static void run_winograd(const mq_call *call) {
-    const mq_winograd *w = &call->kernel->winograd;
-    run_own(call, weigh_channels, w->back ? w->filters : w->window.c);
-    run_own(call, winograd_parts, w->parts);
-}
-
-MQ_MUST_USE static mq_status run_thinned(mq_err *err, const mq_dnn *dnn, const mq_call *call) {
-    const bool forward = call->kernel->pass == MQ_FORWARD;
-    const size_t rows = mq_thin_rows(&call->kernel->thin);
-    if (forward) run_own(call, thin_rows, rows);
-    const mq_status status = mq_call_run(err, dnn, call->inner);
-    if (!forward) run_own(call, thin_rows, rows);
-    return status;
-}
-
 mq_status mq_call_run(mq_err *err, const mq_dnn *dnn, const mq_call *call) {
     enum { TURNED = MQ_BACKWARD_DATA + 1 };
     static const int names[][MQ_SLOTS] = {
@@ -348,15 +303,7 @@ mq_status mq_call_run(mq_err *err, const mq_dnn *dnn, const mq_call *call) {
                               DNNL_ARG_SCRATCHPAD},
         [TURNED] = {DNNL_ARG_DST, 0, DNNL_ARG_WEIGHTS, 0, 0, DNNL_ARG_SRC, DNNL_ARG_SCRATCHPAD},
     };
-    if (call->inner) return run_thinned(err, dnn, call);
-    if (call->kernel->winograd.parts) {
-        run_winograd(call);
-        return MQ_OK;
-    }
-    if (!call->kernel->primitive) {
-        run_own(call, pool_blocks, call->kernel->pool.c / MQ_BLOCK);
-        return MQ_OK;
-    }
+    if (!call->kernel->primitive) return mq_own_run(err, dnn, call);
     const int *args = names[call->kernel->turned ? TURNED : (int)call->kernel->pass];
     dnnl_exec_arg_t list[MQ_SLOTS];
     int count = 0;

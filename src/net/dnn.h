@@ -77,9 +77,6 @@ typedef struct {
     const mq_layout *src, *dst; /* borrowed; NULL: the fastest, asked by mq_kernel_layout */
 } mq_conv_plan;
 
-/* Whether the bias of a quantised convolution is multiplied by scales as well (2.x). */
-bool mq_dnn_scales_bias(void);
-
 /* Each *kernel is the caller's. */
 MQ_MUST_USE mq_status mq_kernel_conv(mq_err *err, const mq_dnn *dnn, const mq_conv_plan *plan,
                                      mq_kernel **kernel);
@@ -104,6 +101,15 @@ void mq_kernel_free(mq_kernel **kernel);
 /* Whether it wants its weights with inputs and filters exchanged: dims I O H W. */
 bool mq_kernel_exchanged(const mq_kernel *kernel);
 
+/* Whether it multiplies its bias by scales as well. */
+bool mq_kernel_scales_bias(const mq_kernel *kernel);
+
+/* Whether its weights lie as no layout says: then it packs them itself, as the plan had them (int8.h), to
+ * memory of its MQ_SLOT_WEIGHTS. */
+bool mq_kernel_packs(const mq_kernel *kernel);
+MQ_MUST_USE mq_status mq_kernel_pack(mq_err *err, const mq_kernel *kernel, const int8_t *weights,
+                                     void *packed);
+
 /* The layout of a slot, borrowed; NULL when the kernel has no such slot. */
 const mq_layout *mq_kernel_layout(const mq_kernel *kernel, mq_slot slot);
 
@@ -118,7 +124,7 @@ MQ_MUST_USE mq_status mq_call_bind(mq_err *err, mq_call *call, mq_slot slot, con
 /* Runs it to the end. */
 MQ_MUST_USE mq_status mq_call_run(mq_err *err, const mq_dnn *dnn, const mq_call *call);
 
-/* oneDNN's name of the implementation, such as "jit:avx512_core_bf16"; "winograd" or, of windows.h,
+/* oneDNN's name of the implementation, such as "jit:avx512_core_bf16"; "winograd", "int8" or, of windows.h,
  * "own" where it is not oneDNN's. Borrowed. */
 const char *mq_kernel_name(const mq_kernel *kernel);
 

@@ -1,8 +1,9 @@
-/* dnn_impl.h: what dnn.c and dnn_make.c share. The only header that includes oneDNN's. */
+/* dnn_impl.h: what dnn.c, dnn_make.c and dnn_own.c share. The only header that includes oneDNN's. */
 #ifndef MQ_DNN_IMPL_H
 #define MQ_DNN_IMPL_H
 
 #include "net/dnn.h"
+#include "net/int8.h"
 #include "net/thin.h"
 #include "net/winograd.h"
 
@@ -19,14 +20,17 @@ struct mq_layout {
 };
 
 struct mq_kernel {
-    dnnl_primitive_t primitive; /* NULL: inner's work, a convolution of winograd.h, or a pool of windows.h */
+    dnnl_primitive_t primitive; /* NULL: inner's work, a convolution of winograd.h or int8.h, or a pool of
+                                   windows.h */
     mq_winograd winograd;       /* no parts: it is none */
-    mq_window pool;
-    bool shared;      /* own work goes to all threads */
-    mq_pass pass;     /* decides what oneDNN calls the slots */
-    bool turned;      /* a gradient by data as a forward convolution: so is what it calls them */
-    mq_kernel *inner; /* owned; does the work on a thinned source, which lies in the scratch memory
-                         ahead of its own; NULL: none */
+    mq_int8 int8;               /* no filters: it is none */
+    mq_window pool;             /* of a plane's channels */
+    size_t planes;              /* one behind the other: blocks of channels, or all of them last */
+    bool shared;                /* own work goes to all threads */
+    mq_pass pass;               /* decides what oneDNN calls the slots */
+    bool turned;                /* a gradient by data as a forward convolution: so is what it calls them */
+    mq_kernel *inner;           /* owned; does the work on a thinned source, which lies in the scratch memory
+                                   ahead of its own; NULL: none */
     mq_thin thin;
     const char *name;
     double flops;
@@ -59,6 +63,20 @@ static inline mq_md mq_md_of(const mq_layout *layout) {
 MQ_MUST_USE mq_status mq_dnn_check(mq_err *err, dnnl_status_t status, const char *what);
 
 dnnl_data_type_t mq_dnn_dtype(mq_dtype dtype);
+
+/* Whether AVX2 is the best that oneDNN may use here. */
+bool mq_dnn_has_only_avx2(void);
+
+/* Operations of a convolution. */
+double mq_conv_flops(const mq_conv_plan *plan);
+
+/* dnn_own.c: makes the kernel, which is the caller's, if we have one of our own for the plan, or for a pool
+ * that takes the largest; and runs a call of one, which has no primitive. */
+MQ_MUST_USE mq_status mq_own_conv(mq_err *err, const mq_dnn *dnn, const mq_conv_plan *plan,
+                                  mq_kernel **kernel);
+MQ_MUST_USE mq_status mq_own_pool(mq_err *err, const mq_window *window, const mq_layout *src,
+                                  mq_kernel **kernel);
+MQ_MUST_USE mq_status mq_own_run(mq_err *err, const mq_dnn *dnn, const mq_call *call);
 
 /* A layout without order. */
 MQ_MUST_USE mq_status mq_layout_any(mq_err *err, mq_dtype dtype, size_t rank, const size_t *dims,

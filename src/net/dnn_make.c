@@ -64,10 +64,6 @@ void mq_md_free(dnnl_memory_desc_t *md) {
 
 #endif
 
-bool mq_dnn_scales_bias(void) {
-    return DNNL_VERSION_MAJOR < 3;
-}
-
 /* Scales for each filter: in 2.x the numbers themselves, in 3.x that they will come (MQ_SLOT_SCALES). */
 static dnnl_status_t scale_filters(const mq_conv_plan *plan, dnnl_primitive_attr_t attr) {
 #if DNNL_VERSION_MAJOR >= 3
@@ -285,40 +281,20 @@ cleanup:
     return status;
 }
 
-/* Whether it is one picture of that shape in blocks of MQ_BLOCK or twice that; else: channels last. */
-static bool lies_in(const mq_layout *layout, mq_shape s, size_t block) {
-    const dnnl_dims_t dims = {1, (dnnl_dim_t)s.c, (dnnl_dim_t)s.h, (dnnl_dim_t)s.w};
-    const dnnl_format_tag_t tag = block == MQ_BLOCK       ? dnnl_aBcd8b
-                                  : block == 2 * MQ_BLOCK ? dnnl_aBcd16b
-                                                          : dnnl_acdb;
-    dnnl_memory_desc_t md;
-    if (mq_md_tagged(&md, dims, mq_md_dtype(mq_md_of(layout)), tag) != dnnl_success) return false;
-    const mq_layout wanted = {md};
-    const bool equal = mq_layout_equal(layout, &wanted);
-    mq_md_free(&md);
-    return equal;
-}
-
-/* The same in whole blocks of f32. */
-static bool is_blocked(const mq_layout *layout, mq_shape s) {
-    return s.c % MQ_BLOCK == 0 && mq_layout_dtype(layout) == MQ_F32 && lies_in(layout, s, MQ_BLOCK);
-}
-
-static double conv_flops(const mq_conv_plan *p) {
+double mq_conv_flops(const mq_conv_plan *p) {
     const mq_window *w = &p->window;
     return 2.0 * (double)(w->n * w->out_h * w->out_w * w->kernel * w->kernel) * (double)p->filters *
            (p->depthwise ? 1.0 : (double)w->c);
 }
 
-/* Whether AVX2 is the best that oneDNN may use here. */
-static bool has_only_avx2(void) {
+bool mq_dnn_has_only_avx2(void) {
     return strncmp(mq_dnn_isa(), "avx2", 4) == 0;
 }
 
 /* Whether a gradient by data is a convolution itself, of inputs and filters exchanged. */
 static bool is_turned(const mq_conv_plan *p) {
     const mq_window *w = &p->window;
-    return has_only_avx2() && p->dtype == MQ_F32 && p->pass == MQ_BACKWARD_DATA && !p->depthwise &&
+    return mq_dnn_has_only_avx2() && p->dtype == MQ_F32 && p->pass == MQ_BACKWARD_DATA && !p->depthwise &&
            w->kernel == 1 && w->stride == 1 && !w->top && !w->left && p->src && p->dst;
 }
 
@@ -341,119 +317,6 @@ MQ_MUST_USE static mq_status turned_kernel(mq_err *err, const mq_dnn *dnn, const
     return MQ_OK;
 }
 
-/* Channels of a block of a strided 1x1 convolution's source, which is worth thinning; 0: it is not. (Channels
- * last have kernels that follow a stride as fast; SSE4.1 keeps its order of sums, as another puts a ReLU of
- * the golden network on the other side of zero.) */
-static size_t thinned_block(const mq_conv_plan *p) {
-    const mq_window *w = &p->window;
-    if (strncmp(mq_dnn_isa(), "avx", 3) != 0 || !p->src || p->scales || p->depthwise || w->n != 1 ||
-        w->kernel != 1 || w->stride == 1 || w->top || w->left)
-        return 0;
-    for (size_t block = MQ_BLOCK; block <= 2 * MQ_BLOCK; block *= 2)
-        if (lies_in(p->src, (mq_shape){w->h, w->w, w->c}, block)) return block;
-    return 0;
-}
-
-/* The convolution without its stride, over a picture thinned by it. */
-MQ_MUST_USE static mq_status inner_kernel(mq_err *err, const mq_dnn *dnn, const mq_conv_plan *p, size_t block,
-                                          mq_kernel **kernel) {
-    mq_status status = MQ_OK;
-    mq_layout *small = NULL;
-    mq_conv_plan inner = *p;
-    mq_window *const w = &inner.window;
-    w->h = w->out_h;
-    w->w = w->out_w;
-    w->stride = 1;
-    MQ_TRY(mq_layout_blocks(err, mq_layout_dtype(p->src), (const size_t[4]){1, w->h, w->w, w->c}, block,
-                            &small));
-    inner.src = small;
-    MQ_TRY(mq_kernel_conv(err, dnn, &inner, kernel));
-cleanup:
-    mq_layout_free(&small);
-    return status;
-}
-
-MQ_MUST_USE static mq_status thinned_kernel(mq_err *err, const mq_dnn *dnn, const mq_conv_plan *p,
-                                            size_t block, mq_kernel **kernel) {
-    mq_status status = MQ_OK;
-    const mq_window *w = &p->window;
-    mq_kernel *k = NULL;
-    MQ_TRY(mq_calloc(err, 1, sizeof *k, "a kernel", &k));
-    MQ_TRY(inner_kernel(err, dnn, p, block, &k->inner));
-    k->thin = (mq_thin){.planes = mq_ceil_div(w->c, block),
-                        .h = w->h,
-                        .w = w->w,
-                        .pixel = block * mq_dtype_size(mq_layout_dtype(p->src)),
-                        .stride = w->stride,
-                        .out_h = w->out_h,
-                        .out_w = w->out_w};
-    k->shared = mq_par_threads() > 1;
-    k->pass = p->pass;
-    k->name = k->inner->name;
-    k->flops = k->inner->flops;
-    MQ_TRY(mq_layout_copy(err, p->src, &k->layouts[MQ_SLOT_SRC]));
-    for (size_t i = MQ_SLOT_SRC + 1; i < MQ_SLOT_SCRATCH; i++)
-        if (k->inner->layouts[i]) MQ_TRY(mq_layout_copy(err, k->inner->layouts[i], &k->layouts[i]));
-    const mq_layout *scratch = k->inner->layouts[MQ_SLOT_SCRATCH];
-    const size_t bytes = mq_thin_bytes(&k->thin) + (scratch ? mq_layout_bytes(scratch) : 0);
-    MQ_TRY(mq_layout_create(err, MQ_U8, 1, &bytes, &(size_t){1}, &k->layouts[MQ_SLOT_SCRATCH]));
-    *kernel = k;
-    k = NULL;
-cleanup:
-    mq_kernel_free(&k);
-    return status;
-}
-
-/* Whether source and result, as far as they are given, lie in blocks of channels, or channels last. */
-static bool both_lie_in(const mq_conv_plan *p, size_t block) {
-    const mq_window *w = &p->window;
-    return (!p->src || lies_in(p->src, (mq_shape){w->h, w->w, w->c}, block)) &&
-           (!p->dst || lies_in(p->dst, (mq_shape){w->out_h, w->out_w, p->filters}, block));
-}
-
-/* Whether the plan is one for winograd.h: then as what. */
-static bool is_winograd(const mq_conv_plan *p, mq_winograd *winograd) {
-    *winograd = (mq_winograd){.window = p->window,
-                              .filters = p->filters,
-                              .back = p->pass == MQ_BACKWARD_DATA,
-                              .last = !both_lie_in(p, mq_winograd_lanes()),
-                              .relu = p->relu,
-                              .parts = (size_t)mq_par_threads()};
-    return p->dtype == MQ_F32 && !p->scales && !p->depthwise && !p->sum && mq_winograd_suits(winograd) &&
-           (!winograd->last || both_lie_in(p, 0));
-}
-
-MQ_MUST_USE static mq_status winograd_kernel(mq_err *err, const mq_conv_plan *p, const mq_winograd *winograd,
-                                             mq_kernel **kernel) {
-    mq_status status = MQ_OK;
-    const mq_window *w = &p->window;
-    const size_t block = mq_winograd_lanes(), bytes = mq_winograd_scratch(winograd),
-                 written = winograd->back ? w->c : p->filters, tap = w->c * p->filters,
-                 source[] = {1, w->h, w->w, w->c}, result[] = {1, w->out_h, w->out_w, p->filters},
-                 weights[] = {p->filters, w->c, w->kernel, w->kernel},
-                 strides[] = {winograd->back ? written : 1, winograd->back ? 1 : written, w->kernel * tap,
-                              tap};
-    mq_kernel *k = NULL;
-    MQ_TRY(mq_calloc(err, 1, sizeof *k, "a kernel", &k));
-    *k = (mq_kernel){.winograd = *winograd,
-                     .shared = winograd->parts > 1,
-                     .pass = p->pass,
-                     .name = "winograd",
-                     .flops = conv_flops(p)};
-    MQ_TRY(mq_layout_blocks(err, MQ_F32, source, winograd->last ? w->c : block, &k->layouts[MQ_SLOT_SRC]));
-    MQ_TRY(
-        mq_layout_blocks(err, MQ_F32, result, winograd->last ? p->filters : block, &k->layouts[MQ_SLOT_DST]));
-    MQ_TRY(mq_layout_create(err, MQ_F32, 4, weights, strides, &k->layouts[MQ_SLOT_WEIGHTS]));
-    if (p->bias)
-        MQ_TRY(mq_layout_create(err, MQ_F32, 1, &p->filters, &(size_t){1}, &k->layouts[MQ_SLOT_BIAS]));
-    MQ_TRY(mq_layout_create(err, MQ_U8, 1, &bytes, &(size_t){1}, &k->layouts[MQ_SLOT_SCRATCH]));
-    *kernel = k;
-    k = NULL;
-cleanup:
-    mq_kernel_free(&k);
-    return status;
-}
-
 mq_status mq_kernel_conv(mq_err *err, const mq_dnn *dnn, const mq_conv_plan *plan, mq_kernel **kernel) {
     mq_status status = MQ_OK;
     mq_layout *layouts[MQ_SLOTS] = {NULL};
@@ -463,18 +326,17 @@ mq_status mq_kernel_conv(mq_err *err, const mq_dnn *dnn, const mq_conv_plan *pla
     const char *what = plan->pass == MQ_BACKWARD_DATA ? "a convolution's gradient by data"
                        : plan->depthwise              ? "a depthwise convolution"
                                                       : "a convolution";
-    const size_t block = thinned_block(plan);
-    if (block) return thinned_kernel(err, dnn, plan, block, kernel);
+    *kernel = NULL;
+    MQ_TRY(mq_own_conv(err, dnn, plan, kernel));
+    if (*kernel) return MQ_OK;
     if (is_turned(plan)) return turned_kernel(err, dnn, plan, kernel);
-    mq_winograd winograd;
-    if (is_winograd(plan, &winograd)) return winograd_kernel(err, plan, &winograd, kernel);
     MQ_TRY(conv_layouts(err, plan, layouts));
     for (size_t i = 0; i < MQ_SLOTS; i++) md[i] = mq_md_of(layouts[i]);
     MQ_TRY(mq_dnn_check(err, attributes(plan->pass == MQ_FORWARD ? plan : NULL, &attr), what));
     MQ_TRY(mq_dnn_check(err, conv_pd(dnn, plan, md, attr, &pd), what));
     MQ_TRY(kernel_of(err, pd, plan->pass, SRC | WEIGHTS | (plan->bias ? (unsigned)BIAS : 0u) | DST | SCRATCH,
                      what, kernel));
-    (*kernel)->flops = conv_flops(plan);
+    (*kernel)->flops = mq_conv_flops(plan);
 #if DNNL_VERSION_MAJOR >= 3
     if (plan->scales)
         MQ_TRY(mq_layout_create(err, MQ_F32, 1, &plan->filters, &(size_t){1},
@@ -486,23 +348,6 @@ cleanup:
     return status;
 }
 
-/* A largest of each window in whole blocks: oneDNN takes twice as long for it. */
-MQ_MUST_USE static mq_status own_pool(mq_err *err, const mq_window *w, const mq_layout *src,
-                                      mq_kernel **kernel) {
-    mq_status status = MQ_OK;
-    mq_kernel *k = NULL;
-    const size_t nhwc[] = {w->n, w->out_h, w->out_w, w->c};
-    MQ_TRY(mq_calloc(err, 1, sizeof *k, "a kernel", &k));
-    *k = (mq_kernel){.pool = *w, .shared = mq_par_threads() > 1, .name = "own"};
-    MQ_TRY(mq_layout_copy(err, src, &k->layouts[MQ_SLOT_SRC]));
-    MQ_TRY(mq_layout_blocks(err, MQ_F32, nhwc, MQ_BLOCK, &k->layouts[MQ_SLOT_DST]));
-    *kernel = k;
-    k = NULL;
-cleanup:
-    mq_kernel_free(&k);
-    return status;
-}
-
 mq_status mq_kernel_pool(mq_err *err, const mq_dnn *dnn, mq_pool pool, const mq_window *w,
                          const mq_layout *src, mq_kernel **kernel) {
     mq_status status = MQ_OK;
@@ -510,8 +355,9 @@ mq_status mq_kernel_pool(mq_err *err, const mq_dnn *dnn, mq_pool pool, const mq_
     dnnl_primitive_attr_t attr = NULL;
     dnnl_primitive_desc_t pd = NULL;
     const size_t dims[] = {w->n, w->c, w->out_h, w->out_w};
-    if (pool == MQ_POOL_MAX && has_only_avx2() && is_blocked(src, (mq_shape){w->h, w->w, w->c}))
-        return own_pool(err, w, src, kernel);
+    *kernel = NULL;
+    if (pool == MQ_POOL_MAX) MQ_TRY(mq_own_pool(err, w, src, kernel));
+    if (*kernel) return MQ_OK;
     MQ_TRY(mq_layout_any(err, mq_layout_dtype(src), 4, dims, &dst));
     MQ_TRY(mq_dnn_check(err, attributes(NULL, &attr), "a pool"));
     MQ_TRY(mq_dnn_check(err, pool_pd(dnn, pool, w, (const mq_md[2]){mq_md_of(src), mq_md_of(dst)}, attr, &pd),

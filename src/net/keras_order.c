@@ -24,6 +24,7 @@ mq_status mq_keras_lay_out(mq_err *err, const mq_dnn *dnn, const mq_keras_weight
     mq_kernel *reorder = NULL;
     mq_call *call = NULL;
     void *scratch = NULL;
+    if (mq_kernel_packs(kernel)) return mq_kernel_pack(err, kernel, weights->values, out);
     MQ_TRY(layout_of(err, weights, mq_kernel_exchanged(kernel), &plain));
     MQ_TRY(mq_kernel_reorder(err, dnn, plain, mq_kernel_layout(kernel, MQ_SLOT_WEIGHTS), &reorder));
     const mq_layout *extra = mq_kernel_layout(reorder, MQ_SLOT_SCRATCH);

@@ -84,7 +84,7 @@ static void load_quantised(const mq_program_plan *plan, const mq_program *p, con
     for (size_t o = 0; o < q->filters; o++) {
         const fold f = fold_at(&norm, o);
         const double sum = q->bias[o] * f.scale + f.shift - zeros[o] * scales[o];
-        bias[o] = (float)(mq_dnn_scales_bias() ? sum / scales[o] : sum);
+        bias[o] = (float)(mq_kernel_scales_bias(step->kernel) ? sum / scales[o] : sum);
     }
 }
 

@@ -101,7 +101,7 @@ mq_status mq_program_create(mq_err *err, const mq_program_plan *plan, mq_program
     MQ_REQUIRE(plan->dtype == MQ_F32 || plan->dtype == MQ_BF16 || plan->dtype == MQ_I8, err, MQ_USAGE,
                "networks run in f32, bf16 or int8, not in %s", mq_dtype_name(plan->dtype));
     MQ_REQUIRE(plan->dtype != MQ_I8 || mq_dnn_has_int8() || !mq_quant_any(plan->weights), err, MQ_UNAVAILABLE,
-               "this processor (%s) has no vnni; use --dtype f32", mq_dnn_isa());
+               "this processor (%s) has no avx2; use --dtype f32", mq_dnn_isa());
     MQ_REQUIRE(plan->dtype != MQ_BF16 || mq_dnn_has_bf16(), err, MQ_UNAVAILABLE,
                "this processor (%s) has no avx512_bf16; use --dtype f32", mq_dnn_isa());
     MQ_REQUIRE(plan->imgsz >= plan->arch->imgsz_min, err, MQ_USAGE,
@@ -233,7 +233,7 @@ MQ_MUST_USE static mq_status run_step(mq_err *err, const turn *t, size_t i) {
     if (step->rows) return step->kernel ? run_strips(err, t, step, MQ_STRIPS_BOTH) : MQ_OK;
     if (step->kernel) return run_kernel(err, t, i);
     if (t->together)
-        mq_parallel_for(step->depth.window.out_h, depth_rows, &state);
+        mq_parallel_share(step->depth.window.out_h, depth_rows, &state);
     else
         depth_rows(&state, 0, step->depth.window.out_h);
     return MQ_OK;

@@ -64,7 +64,9 @@ MQ_MUST_USE mq_status mq_program_observe(mq_err *err, mq_program *program, const
 /* What --dtype auto takes here: MQ_BF16 with avx512_bf16 or better, else MQ_F32. */
 mq_dtype mq_dtype_auto(void);
 
-/* Whether the processor multiplies u8 by int8 without losing bits (avx512_vnni, avx2_vnni or better). */
+/* Whether the processor multiplies u8 by int8 without losing bits (avx512_vnni, avx2_vnni or better); and
+ * whether networks run in 8 bits at all (also with avx2: int8.h). */
+bool mq_dnn_has_vnni(void);
 bool mq_dnn_has_int8(void);
 
 /* oneDNN's version ("2.6.3") and instruction set ("avx512_core_bf16"); static. */

@@ -110,6 +110,8 @@ BODY void max_pool_body(const mq_window *window, const void *a, void *out, uint8
         max_pool_rows(window, a, out, places, format, (pool_flags){true, true, block});
     else if (is_usual_pool(window, block))
         max_pool_rows(window, a, out, places, format, (pool_flags){false, true, block});
+    else if (is_usual_pool(window, 0) && !places) /* for use also channels last */
+        max_pool_rows(window, a, out, places, format, (pool_flags){false, true, 0});
     else
         max_pool_rows(window, a, out, places, format, (pool_flags){places, false, 0});
 }

@@ -142,8 +142,10 @@ static void test_parallel_for(void **state) {
     for (int threads = 1; threads <= 5; threads += 2) {
         mq_par_set_threads(threads);
         mq_parallel_for(37, count_items, hits);
+        mq_parallel_share(37, count_items, hits);
     }
-    for (int i = 0; i < 37; i++) assert_int_equal(hits[i], 3);
+    mq_parallel_share(0, count_items, hits);
+    for (int i = 0; i < 37; i++) assert_int_equal(hits[i], 6);
     mq_par_set_threads(0);
 }
 

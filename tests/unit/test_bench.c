@@ -281,8 +281,8 @@ static void test_refusals(void **state) {
     mq_bundle_free(&weights);
 }
 
-/* An instruction does four times as many products of 8 bits as of f32. The machine may be busy at times, so
- * the best of many turns counts. */
+/* A dot product of bytes does four times as many products as one of f32; without it five instructions do
+ * eight times as many. The machine may be busy at times, so the best of many turns counts. */
 static void test_peak(void **state) {
     (void)state;
     mq_err err = {0};
@@ -296,7 +296,8 @@ static void test_peak(void **state) {
         assert_ok(err, mq_peak_flops(&err, turn % 2 ? MQ_I8 : MQ_F32, &now));
         best[turn % 2] = fmax(best[turn % 2], now);
     }
-    if (best[1] < 3 * best[0]) fail_msg("%.0f GFLOP/s in 8 bits, %.0f in f32", best[1] / 1e9, best[0] / 1e9);
+    if (best[1] < (mq_dnn_has_vnni() ? 3 : 1.3) * best[0])
+        fail_msg("%.0f GFLOP/s in 8 bits, %.0f in f32", best[1] / 1e9, best[0] / 1e9);
 }
 
 int main(void) {
