@@ -51,7 +51,9 @@ typedef struct {
 } int8_tile;
 typedef void (*int8_tile_fn)(const int8_tile *t);
 
-#define UNROLLED _Pragma("GCC unroll 4")
+/* Inlined with a constant count and unrolled, sums[][] become registers. */
+#define INLINE WITH("avx2,fma") static inline __attribute__((always_inline))
+#define EACH(i, count) _Pragma("GCC unroll 4") for (size_t i = 0; i < (count); i++)
 #define WEIGHTS(p) "m"(*(const __m256i *)(const void *)(p))
 
 /* sum += the products of four bytes a and a vector's weights; and of two such. Each in one piece, or GCC
@@ -72,15 +74,14 @@ typedef void (*int8_tile_fn)(const int8_tile *t);
                 : "x"(a), WEIGHTS(a_weights), "x"(b), WEIGHTS(b_weights), "x"(ones));                        \
     } while (0)
 
-WITH("avx2,fma") static inline __m256i four_of(const uint8_t *p) {
+INLINE __m256i four_of(const uint8_t *p) {
     int32_t four;
     memcpy(&four, p, sizeof four);
     return _mm256_set1_epi32(four);
 }
 
-/* n numbers of the result; more than a vector has: all. */
-WITH("avx2,fma")
-static inline void finish(const int8_tile *t, __m256i sums, size_t at, float *out, size_t n) {
+/* n numbers of the result from the panel's number `at` on; more than a vector has: all. */
+INLINE void finish(const int8_tile *t, __m256i sums, size_t at, float *out, size_t n) {
     __m256 v = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums), SOME_f32_256(t->scales + at, n),
                                SOME_f32_256(t->bias + at, n));
     if (t->sum) v = _mm256_add_ps(v, SOME_f32_256(out + at, n));
@@ -88,38 +89,69 @@ static inline void finish(const int8_tile *t, __m256i sums, size_t at, float *ou
     PUT_SOME_f32_256(out + at, v, n);
 }
 
-/* A tile of COUNT pixels. */
-#define INT8_TILE(COUNT)                                                                                     \
-    WITH("avx2,fma") static void tile_##COUNT(const int8_tile *t) {                                          \
-        const __m256i ones = _mm256_set1_epi16(1);                                                           \
-        const int8_t *w = t->weights;                                                                        \
-        size_t quad = 0;                                                                                     \
-        __m256i sums[COUNT][VECTORS];                                                                        \
-        UNROLLED for (size_t x = 0; x < COUNT; x++) UNROLLED for (size_t v = 0; v < VECTORS; v++)            \
-            sums[x][v] = _mm256_setzero_si256();                                                             \
-        for (; quad < t->together; quad += 2, w += 2 * SLOT) UNROLLED for (size_t x = 0; x < COUNT; x++) {   \
-                const __m256i a = four_of(t->pixels[x] + t->places[quad]),                                   \
-                              b = four_of(t->pixels[x] + t->places[quad + 1]);                               \
-                UNROLLED for (size_t v = 0; v < VECTORS; v++)                                                \
-                    DOT_2_TO(sums[x][v], a, w + v * VECTOR, b, w + SLOT + v * VECTOR, ones);                 \
-            }                                                                                                \
-        for (; quad < t->quads; quad++, w += SLOT) UNROLLED for (size_t x = 0; x < COUNT; x++) {             \
-                const __m256i a = four_of(t->pixels[x] + t->places[quad]);                                   \
-                UNROLLED for (size_t v = 0; v < VECTORS; v++) DOT_TO(sums[x][v], a, w + v * VECTOR, ones);   \
-            }                                                                                                \
-        UNROLLED for (size_t v = 0; v < VECTORS; v++) for (size_t i = t->first[v]; i < t->first[v + 1];      \
-                                                           i++) UNROLLED for (size_t x = 0; x < COUNT; x++)  \
-            DOT_TO(sums[x][v], four_of(t->pixels[x] + t->extra_places[i]), t->extras + i * VECTOR, ones);    \
-        if (t->filters == MQ_INT8_PANEL)                                                                     \
-            UNROLLED for (size_t x = 0; x < COUNT; x++) UNROLLED for (size_t v = 0; v < VECTORS; v++)        \
-                finish(t, sums[x][v], v *LANES_OF, t->out[x], LANES_OF);                                     \
-        else                                                                                                 \
-            UNROLLED for (size_t v = 0; v < VECTORS; v++) if (v * LANES_OF < t->filters)                     \
-                UNROLLED for (size_t x = 0; x < COUNT; x++)                                                  \
-                    finish(t, sums[x][v], v *LANES_OF, t->out[x], t->filters - v * LANES_OF);                \
+/* The panel's quads: those that go together, then the others. */
+INLINE void add_quads(const int8_tile *t, size_t count, __m256i sums[TILE][VECTORS], __m256i ones) {
+    const int8_t *w = t->weights;
+    size_t quad = 0;
+    for (; quad < t->together; quad += 2, w += 2 * SLOT) {
+        EACH(x, count) {
+            const __m256i a = four_of(t->pixels[x] + t->places[quad]),
+                          b = four_of(t->pixels[x] + t->places[quad + 1]);
+            EACH(v, VECTORS) {
+                DOT_2_TO(sums[x][v], a, w + v * VECTOR, b, w + SLOT + v * VECTOR, ones);
+            }
+        }
     }
-INT8_TILE(1)
-INT8_TILE(2)
+    for (; quad < t->quads; quad++, w += SLOT) {
+        EACH(x, count) {
+            const __m256i a = four_of(t->pixels[x] + t->places[quad]);
+            EACH(v, VECTORS) {
+                DOT_TO(sums[x][v], a, w + v * VECTOR, ones);
+            }
+        }
+    }
+}
+
+INLINE void add_extras(const int8_tile *t, size_t count, __m256i sums[TILE][VECTORS], __m256i ones) {
+    EACH(v, VECTORS) {
+        for (size_t i = t->first[v]; i < t->first[v + 1]; i++) {
+            EACH(x, count) {
+                const __m256i a = four_of(t->pixels[x] + t->extra_places[i]);
+                DOT_TO(sums[x][v], a, t->extras + i * VECTOR, ones);
+            }
+        }
+    }
+}
+
+/* A tile of `count` pixels, a constant. */
+INLINE void tile(const int8_tile *t, size_t count) {
+    const __m256i ones = _mm256_set1_epi16(1);
+    __m256i sums[TILE][VECTORS];
+    EACH(x, count) {
+        EACH(v, VECTORS) {
+            sums[x][v] = _mm256_setzero_si256();
+        }
+    }
+    add_quads(t, count, sums, ones);
+    add_extras(t, count, sums, ones);
+    EACH(x, count) {
+        EACH(v, VECTORS) {
+            const size_t at = v * LANES_OF;
+            if (t->filters == MQ_INT8_PANEL)
+                finish(t, sums[x][v], at, t->out[x], LANES_OF);
+            else if (at < t->filters)
+                finish(t, sums[x][v], at, t->out[x], t->filters - at);
+        }
+    }
+}
+
+WITH("avx2,fma") static void tile_1(const int8_tile *t) {
+    tile(t, 1);
+}
+
+WITH("avx2,fma") static void tile_2(const int8_tile *t) {
+    tile(t, 2);
+}
 
 /* A panel's tiles from `from` up to `to`. */
 static void run_tiles(const mq_int8 *conv, const mq_int8_tensors *tensors, int8_tile *t, size_t filter,

@@ -27,7 +27,7 @@ typedef struct {
 enum { MQ_BENCH_STEPS = 5 };
 
 typedef struct {
-    double seconds[MQ_BENCH_STEPS]; /* of a batch each, sorted */
+    double seconds[MQ_BENCH_STEPS]; /* of a batch each, sorted; small batches: the mean of some */
     double img_s;                   /* by their median */
     size_t memory;                  /* bytes planned for the network, with Adam's state where it trains */
     double peak_flops;              /* mq_peak_flops: the median of what it was before and after each step */
