@@ -1,16 +1,13 @@
-/* int8_pack.c: packs weights as int8_pack.h has it. Called by dnn.c. Owns nothing. Invariant: what is added
- * in 16 bits adds up to no more than ROOM of one sign, so that it never overflows, whatever the source. */
-#include "net/int8_pack.h"
-
-#include "net/simd.h"
+/* int8_pack.c: packs weights as int8_pack.h has it. Called by dnn.c. Owns nothing. Invariant: each quad of a
+ * panel is there once, and its extras in the lists of their vectors. */
+#include "net/int8_pairs.h"
 
 #include "base/mem.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Instructions for a vector by two quads together, by each alone, and by an extra. */
-enum { ROOM = 128, LINE = 64, TOGETHER = 5, ALONE = 6, EXTRA = 3 };
+enum { LINE = 64, GROUP = MQ_INT8_GROUP };
 enum { QUAD = MQ_INT8_QUAD, LANES_OF = MQ_INT8_LANES, VECTORS = MQ_INT8_VECTORS, VECTOR = MQ_INT8_VECTOR };
 
 /* Of one place in the window. */
@@ -66,76 +63,6 @@ static void get_quad(const mq_int8 *conv, const int8_t *weights, size_t quad, si
         for (size_t f = 0; f < n; f++) out[f * QUAD + k] = row[k * conv->filters + f];
 }
 
-/* Two quads of a panel, and what is taken from them. */
-typedef struct {
-    int8_t weights[2][VECTORS][VECTOR], rests[2][VECTORS][VECTOR];
-    bool extra[2][VECTORS]; /* the rest is not zero */
-    size_t extras;          /* of these */
-    bool fits;              /* rests have room, too */
-} quad_pair;
-
-static int part_of_sign(int8_t weight, int sign) {
-    return weight * sign > 0 ? weight * sign : 0;
-}
-
-/* Takes from the weights that are added in 16 bits, two of each quad from `from` up to `to`, what has no
- * room of that sign. */
-static void split_lane(quad_pair *p, size_t from, size_t to, size_t vector, size_t lane, int sign) {
-    int over = -ROOM;
-    for (size_t q = from; q < to; q++)
-        for (size_t k = 0; k < 2; k++) over += part_of_sign(p->weights[q][vector][2 * lane + k], sign);
-    for (size_t q = from; q < to && over > 0; q++) {
-        int room = ROOM;
-        for (size_t k = 0; k < 2; k++) {
-            int8_t *weight = &p->weights[q][vector][2 * lane + k], *rest = &p->rests[q][vector][2 * lane + k];
-            int take = part_of_sign(*weight, sign);
-            take = take < over ? take : over;
-            take = take < room ? take : room;
-            if (take <= 0) continue;
-            *weight = (int8_t)(*weight - sign * take);
-            *rest = (int8_t)(sign * take);
-            p->extra[q][vector] = true;
-            room -= take;
-            over -= take;
-        }
-    }
-    p->fits &= over <= 0;
-}
-
-#ifdef __x86_64__
-/* Whether any of these sums is too much; the compiler finds no vectors for it. */
-WITH("avx2") static bool is_over(const int8_t a[VECTOR], const int8_t b[VECTOR]) {
-    const __m256i one = _mm256_set1_epi8(1), zero = _mm256_setzero_si256(), room = _mm256_set1_epi16(ROOM);
-    const __m256i x = _mm256_loadu_si256((const void *)a), y = _mm256_loadu_si256((const void *)b);
-    const __m256i above = _mm256_add_epi16(_mm256_maddubs_epi16(one, _mm256_max_epi8(x, zero)),
-                                           _mm256_maddubs_epi16(one, _mm256_max_epi8(y, zero)));
-    const __m256i below = _mm256_add_epi16(_mm256_maddubs_epi16(one, _mm256_min_epi8(x, zero)),
-                                           _mm256_maddubs_epi16(one, _mm256_min_epi8(y, zero)));
-    const __m256i most = _mm256_max_epi16(above, _mm256_sub_epi16(zero, below));
-    return _mm256_movemask_epi8(_mm256_cmpgt_epi16(most, room)) != 0;
-}
-#else
-static bool is_over(const int8_t a[VECTOR], const int8_t b[VECTOR]) {
-    (void)a, (void)b;
-    return true; /* look closer */
-}
-#endif
-
-/* Both quads for 16 bits: each alone, or together. */
-static void split(quad_pair *p, bool together) {
-    static const int8_t none[VECTOR] = {0};
-    p->fits = true;
-    for (size_t q = 0; q < 2; q += together ? 2 : 1)
-        for (size_t v = 0; v < VECTORS; v++) {
-            if (!is_over(p->weights[q][v], together ? p->weights[1][v] : none)) continue;
-            for (size_t lane = 0; lane < VECTOR / 2; lane++)
-                for (int sign = -1; sign <= 1; sign += 2)
-                    split_lane(p, q, together ? 2 : q + 1, v, lane, sign);
-        }
-    for (size_t q = 0; q < 2; q++)
-        for (size_t v = 0; v < VECTORS; v++) p->extras += p->extra[q][v];
-}
-
 /* The panel in work. */
 typedef struct {
     const mq_int8 *conv;
@@ -146,7 +73,7 @@ typedef struct {
     int8_t *extras;            /* [VECTORS, quads, VECTOR] */
 } panel_work;
 
-static void put_quad(panel_work *w, const quad_pair *pair, size_t q, size_t quad, size_t slot) {
+static void put_quad(panel_work *w, const mq_int8_pair *pair, size_t q, size_t quad, size_t slot) {
     const mq_int8_packing *p = w->p;
     const uint32_t place = quad_place(w->conv, quad);
     p->places[w->panel * p->quads + slot] = place;
@@ -159,23 +86,23 @@ static void put_quad(panel_work *w, const quad_pair *pair, size_t q, size_t quad
     }
 }
 
-/* Quad `quad` and the next one if there is one: those that go together from the front on, others from the
+/* The group of quads that begins with `first`; those that go together from the front on, others from the
  * back. */
-static void pack_pair(panel_work *w, const int8_t *weights, size_t quad) {
-    const bool both = quad + 1 < w->p->quads;
-    quad_pair alone = {.fits = true};
-    for (size_t q = 0; q < 2; q++)
+static void pack_group(panel_work *w, const int8_t *weights, size_t first) {
+    mq_int8_quad quads[GROUP];
+    size_t partners[GROUP];
+    const size_t left = w->p->quads - first, count = left < GROUP ? left : GROUP;
+    for (size_t q = 0; q < GROUP; q++)
         for (size_t v = 0; v < VECTORS; v++)
-            get_quad(w->conv, weights, quad + q, w->panel * MQ_INT8_PANEL + v * LANES_OF,
-                     alone.weights[q][v]);
-    quad_pair together = alone;
-    split(&alone, false);
-    if (both) split(&together, true);
-    if (both && together.fits &&
-        VECTORS * TOGETHER + EXTRA * together.extras <= VECTORS * ALONE + EXTRA * alone.extras) {
-        for (size_t q = 0; q < 2; q++) put_quad(w, &together, q, quad + q, w->front++);
-    } else {
-        for (size_t q = 0; q < 1 + (size_t)both; q++) put_quad(w, &alone, q, quad + q, --w->back);
+            get_quad(w->conv, weights, first + q, w->panel * MQ_INT8_PANEL + v * LANES_OF,
+                     quads[q].weights[v]);
+    mq_int8_match(quads, partners);
+    for (size_t a = 0; a < count; a++) {
+        const size_t b = partners[a];
+        if (b < a) continue; /* done */
+        const mq_int8_pair pair = mq_int8_split(&quads[a], b < count ? &quads[b] : NULL);
+        put_quad(w, &pair, 0, first + a, pair.together ? w->front++ : --w->back);
+        if (b < count) put_quad(w, &pair, 1, first + b, pair.together ? w->front++ : --w->back);
     }
 }
 
@@ -190,7 +117,7 @@ mq_status mq_int8_pack(mq_err *err, const mq_int8 *conv, const int8_t *weights, 
         w.front = 0;
         w.back = p.quads;
         memset(w.count, 0, sizeof w.count);
-        for (size_t quad = 0; quad < p.quads; quad += 2) pack_pair(&w, weights, quad);
+        for (size_t quad = 0; quad < p.quads; quad += GROUP) pack_group(&w, weights, quad);
         p.together[w.panel] = (uint32_t)w.front;
         for (size_t v = 0; v < VECTORS; extras += w.count[v++]) {
             p.first[w.panel * VECTORS + v] = (uint32_t)extras;
