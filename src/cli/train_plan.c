@@ -88,7 +88,8 @@ static double seconds_of(const mq_train_plan *plan, const mq_stage *stage, const
                          size_t count) {
     const double train = (double)count, val = (double)plan->parts->val_count;
     const double epochs = (double)stage->epochs;
-    const double frozen = train * (cost->cached ? 2 : epochs) + val * (cost->disk ? 1 : epochs);
+    const double frozen = train * (cost->views ? (double)cost->views : epochs) +
+                          val * (cost->disk ? 1 : epochs);
     return cost->frozen * frozen + epochs * (train * (cost->thawed + cost->head) + val * cost->validation);
 }
 
@@ -107,7 +108,7 @@ static void print_stage(const mq_train_plan *plan, const mq_stage *stage, const 
 static void print_augmentation(const mq_train_plan *plan, const mq_stage *stage, const mq_trunk_cost *cost) {
     if (!stage->augment || mq_augment_cacheable(stage->augment)) return;
     fprintf(stderr, "  pictures: %s\n", mq_augment_text(stage->augment));
-    if (plan->cache && cost->frozen > 0 && !cost->cached)
+    if (plan->cache && cost->frozen > 0 && !cost->views)
         fputs("  cache: off for training pictures, which change in every epoch\n", stderr);
 }
 

@@ -260,9 +260,13 @@ static bool acts(const mq_augment *a, mq_row_index row, const mq_draw *draw, mq_
     return a->entries[row].on && mq_lane_unit(lane) < a->entries[row].probability;
 }
 
+bool mq_augment_flips(const mq_augment *a) {
+    return a && a->entries[MQ_HFLIP].on;
+}
+
 /* Runs and caches of versions before this file drew a flip from the lowest bit. */
 bool mq_augment_flip(const mq_augment *a, const mq_draw *draw) {
-    if (!a || !a->entries[MQ_HFLIP].on) return false;
+    if (!mq_augment_flips(a)) return false;
     const uint64_t view = (uint64_t)draw->time << 32 | draw->sample;
     const uint32_t word = mq_rng_u32(draw->seed, MQ_RNG_FLIP, draw->epoch, view);
     const uint32_t turned = ~(word >> 1 | word << 31);

@@ -57,9 +57,10 @@ static void get_quad(const mq_int8 *conv, const int8_t *weights, size_t quad, si
                  begin = quad_channel(conv, quad), places = conv->window.kernel * conv->window.kernel;
     const size_t left = place < places && filter < conv->filters ? conv->filters - filter : 0,
                  n = left < LANES_OF ? left : LANES_OF;
-    const int8_t *row = weights + (place * conv->window.c + begin) * conv->filters + filter;
     if (n < LANES_OF || begin < due) memset(out, 0, VECTOR);
-    for (size_t k = begin < due ? due - begin : 0; n && k < QUAD; k++)
+    if (!n) return;
+    const int8_t *row = weights + (place * conv->window.c + begin) * conv->filters + filter;
+    for (size_t k = begin < due ? due - begin : 0; k < QUAD; k++)
         for (size_t f = 0; f < n; f++) out[f * QUAD + k] = row[k * conv->filters + f];
 }
 

@@ -147,6 +147,11 @@ static mq_features_plan features_of(mq_trunk *t, mq_split split) {
                               .user = t};
 }
 
+/* Whether training shows pictures mirrored, too. */
+static bool flips(const mq_trunk *t) {
+    return mq_augment_flips(t->plan.stage->augment);
+}
+
 /* Whether the tensors of a part may be kept: training pictures only where each has no more than two views. */
 static bool is_cached(const mq_trunk *t, mq_split split) {
     const mq_augment *augment = split == MQ_TRAIN ? t->plan.stage->augment : NULL;
@@ -237,17 +242,18 @@ static void count_rows(const mq_trunk *t, const mq_trunk_plan *plan, mq_trunk_co
 /* Of the plan, from a trunk made for fewer pictures. */
 static void count_cost(mq_trunk *t, const mq_trunk_plan *plan, mq_trunk_cost *cost) {
     for (mq_split split = MQ_TRAIN; split <= MQ_VAL; split++) {
-        const mq_features_plan features = features_of(t, split);
+        mq_features_plan features = features_of(t, split);
+        features.flips = split == MQ_TRAIN && flips(t);
         if (is_cached(t, split)) cost->disk += mq_features_bytes(&features);
     }
-    cost->cached = is_cached(t, MQ_TRAIN);
+    cost->views = is_cached(t, MQ_TRAIN) ? 1 + flips(t) : 0;
     if (t->frozen) cost->memory += mq_program_memory(t->frozen);
     if (t->rest) cost->memory += mq_program_memory(t->rest);
     /* A picture's place in the batch that is fed, and in the loader's three where they are read in every
      * epoch, and in the mixed one. There is one loader at a time. */
     const size_t pixels = (size_t)plan->recipe->imgsz * plan->recipe->imgsz * 3;
     const mq_mix_rule mix = plan->stage->augment ? mq_augment_mix(plan->stage->augment) : (mq_mix_rule){0};
-    const size_t batches = cost->cached ? 0 : mq_mix_wanted(&mix) ? 4 : 3;
+    const size_t batches = cost->views ? 0 : mq_mix_wanted(&mix) ? 4 : 3;
     const size_t fed = (t->boundary_index ? t->width : 0) * sizeof(float);
     cost->memory_picture = fed + batches * pixels * sizeof(float);
     cost->memory += MQ_VALIDATION_ROWS * fed;
@@ -412,7 +418,7 @@ mq_status mq_trunk_statistics(mq_err *err, mq_trunk *t, float *mean, float *scal
     memset(mirrored, 1, t->plan.parts->train_count);
     MQ_TRY(refresh_rest(err, t));
     MQ_TRY(add_pass(err, t, NULL, sums, &count));
-    MQ_TRY(add_pass(err, t, mirrored, sums, &count));
+    if (flips(t)) MQ_TRY(add_pass(err, t, mirrored, sums, &count));
     MQ_REQUIRE(count, err, MQ_BAD_DATA, "%s: no picture of the training part can be read",
                mq_dataset_folder(t->plan.dataset));
     const double n = (double)count;

@@ -39,7 +39,7 @@ typedef struct {
     size_t memory;         /* bytes: programs and training */
     size_t memory_picture; /* of them for each picture of a batch */
     uint64_t disk;         /* bytes of cache */
-    bool cached;           /* the training part's is among them, not the validation part's alone */
+    size_t views;          /* of a training picture that are kept there; 0: the validation part's alone are */
     double frozen;         /* seconds of the frozen part a picture */
     double thawed;         /* seconds of a training step a picture; 0: nothing is thawed */
     double validation;     /* seconds of the thawed part a picture, forward */
@@ -87,7 +87,7 @@ const char *mq_trunk_bad_layer(const mq_trunk *trunk);
 size_t mq_trunk_slots(const mq_trunk *trunk, float **m, float **v);
 
 /* Mean and 1 / deviation of each feature over the training part with the trunk as it was when the stage
- * began, of what can be read of it. */
+ * began, of what can be read of it; mirrored, too, where training is. */
 MQ_MUST_USE mq_status mq_trunk_statistics(mq_err *err, mq_trunk *trunk, float *mean, float *scale);
 
 /* Seconds spent waiting for pictures. */

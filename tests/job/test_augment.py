@@ -44,14 +44,23 @@ def rows(m, run):
         return list(csv.DictReader(file))
 
 
+def kept(m):
+    """Which share of both views of all training pictures the largest cache holds."""
+    caches = [one for one in json.loads(m.run(["cache", "--json"]).out) if one["split"] == "train"]
+    return max(caches, key=lambda one: one["bytes"])["complete"]
+
+
 def test_only_training_pictures(tap, m):
     """With a learning rate of 0 the model stays as it is, so its figures tell which pictures it saw."""
-    for run, policy in (("still", "none"), ("moving", "strong")):
+    m.expect(tap, "no caches", ["cache", "rm", "--all"], 0)
+    for run, policy, share in (("still", "none", 0.5), ("flipping", "reference", 1), ("moving", "strong", None)):
         m.expect(tap, f"a run that learns nothing, {policy}", [*train(run), "--stages", "head:2@0", "--head", "linear",
                                                              "--augment", policy], 0)
-    still, moving = rows(m, "still"), rows(m, "moving")
-    tap.check("validation and the statistics of features see pictures as they are",
-              [row["val/loss"] for row in still] == [row["val/loss"] for row in moving], (still, moving))
+        if share:
+            tap.check("the statistics of features see the views that training does", abs(kept(m) - share) < 0.01, kept(m))
+    still, flipping, moving = rows(m, "still"), rows(m, "flipping"), rows(m, "moving")
+    tap.check("validation and the statistics of features see pictures otherwise as they are",
+              [row["val/loss"] for row in flipping] == [row["val/loss"] for row in moving], (flipping, moving))
     tap.check("training does not", len({row["train/loss"] for row in moving}) == 2 and
               len({row["train/loss"] for row in still}) == 1, (still, moving))
 
