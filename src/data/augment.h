@@ -37,7 +37,8 @@ typedef struct {
     uint32_t time;   /* how often it came before in the epoch; below 4096 */
 } mq_draw;
 
-/* Whether any view ever is; and whether this one is mirrored; drawn apart, because caches know both views. NULL augment: never. */
+/* Whether any view ever is; and whether this one is mirrored; drawn apart, because caches know both views.
+ * NULL augment: never. */
 bool mq_augment_flips(const mq_augment *augment);
 bool mq_augment_flip(const mq_augment *augment, const mq_draw *draw);
 
