@@ -15,26 +15,38 @@ static size_t row_quads(const mq_int8 *conv) {
     return mq_ceil_div(conv->window.c, QUAD);
 }
 
-mq_int8_packing mq_int8_packing_of(const mq_int8 *conv, const void *packed) {
-    const size_t side = conv->window.kernel, quads = side * side * row_quads(conv),
-                 panels = mq_ceil_div(conv->filters, MQ_INT8_PANEL), vectors = panels * VECTORS,
-                 most = vectors * quads;
-    const size_t counts = mq_round_up((panels + panels * quads + vectors + 1) * sizeof(uint32_t), LINE),
-                 list = mq_round_up(most * sizeof(uint32_t), LINE);
-    uint8_t *base;
-    memcpy(&base, &packed, sizeof base); /* written by mq_int8_pack only */
-    mq_int8_packing p = {.panels = panels, .quads = quads, .together = (uint32_t *)(void *)base};
-    p.places = p.together + panels;
-    p.first = p.places + panels * quads;
-    p.weights = (int8_t *)base + counts;
-    p.extra_places = (uint32_t *)(void *)(p.weights + most * VECTOR);
-    p.extras = p.weights + most * VECTOR + list;
-    p.bytes = counts + list + 2 * most * VECTOR;
-    return p;
+/* Bytes of its parts, and numbers of what is in them. */
+typedef struct {
+    size_t panels, quads, vectors;  /* quads: of a panel; vectors: of all panels */
+    size_t counts, weights, places; /* places: of extras, which have as many weights as the others at most */
+} sizes;
+
+static sizes sizes_of(const mq_int8 *conv) {
+    sizes s = {.panels = mq_ceil_div(conv->filters, MQ_INT8_PANEL),
+               .quads = conv->window.kernel * conv->window.kernel * row_quads(conv)};
+    s.vectors = s.panels * VECTORS;
+    s.counts = mq_round_up((s.panels + s.panels * s.quads + s.vectors + 1) * sizeof(uint32_t), LINE);
+    s.weights = s.vectors * s.quads * VECTOR;
+    s.places = mq_round_up(s.vectors * s.quads * sizeof(uint32_t), LINE);
+    return s;
 }
 
 size_t mq_int8_bytes(const mq_int8 *conv) {
-    return mq_int8_packing_of(conv, NULL).bytes;
+    const sizes s = sizes_of(conv);
+    return s.counts + 2 * s.weights + s.places;
+}
+
+mq_int8_packing mq_int8_packing_of(const mq_int8 *conv, const void *packed) {
+    const sizes s = sizes_of(conv);
+    uint8_t *base;
+    memcpy(&base, &packed, sizeof base); /* written by mq_int8_pack only */
+    mq_int8_packing p = {.panels = s.panels, .quads = s.quads, .together = (uint32_t *)(void *)base};
+    p.places = p.together + s.panels;
+    p.first = p.places + s.panels * s.quads;
+    p.weights = (int8_t *)base + s.counts;
+    p.extra_places = (uint32_t *)(void *)(p.weights + s.weights);
+    p.extras = p.weights + s.weights + s.places;
+    return p;
 }
 
 /* The first channel of a quad within its place. The last one reaches back where channels do not fill it. */

@@ -24,7 +24,6 @@ typedef struct {
     uint32_t *first;      /* [panels * vectors + 1] the extras of each vector, up to those of the next */
     uint32_t *extra_places;
     int8_t *extras; /* [MQ_INT8_VECTOR] each; as many as weights at most */
-    size_t bytes;
 } mq_int8_packing;
 
 mq_int8_packing mq_int8_packing_of(const mq_int8 *conv, const void *packed);

@@ -40,7 +40,7 @@ static void split_lane(mq_int8_pair *p, size_t from, size_t to, size_t vector, s
 
 #ifdef __x86_64__
 #define AVX2 WITH("avx2")
-/* Whether any of these sums is too much; the compiler finds no vectors for it. */
+/* Whether the weights of a and b have no room in any 16 bits; the compiler finds no vectors for it. */
 AVX2 static bool is_over(const int8_t a[VECTOR], const int8_t b[VECTOR]) {
     const __m256i one = _mm256_set1_epi8(1), zero = _mm256_setzero_si256(), room = _mm256_set1_epi16(ROOM);
     const __m256i x = _mm256_loadu_si256((const void *)a), y = _mm256_loadu_si256((const void *)b);
@@ -61,6 +61,7 @@ static bool is_over(const int8_t a[VECTOR], const int8_t b[VECTOR]) {
 
 static const int8_t nothing[VECTOR] = {0};
 
+/* Both quads for 16 bits: each alone, or together. */
 static void split(mq_int8_pair *p, bool together) {
     p->fits = true;
     for (size_t q = 0; q < 2; q += together ? 2 : 1)
@@ -95,7 +96,7 @@ AVX2 static unsigned cost_of(const mq_int8_quad *a, const mq_int8_quad *b, unsig
     return together < alone ? together : alone;
 }
 
-/* Of all pairs in a group. */
+/* Of all pairs of a group, a before b. */
 AVX2 static void find_costs(const mq_int8_quad quads[GROUP], unsigned costs[GROUP][GROUP]) {
     static const mq_int8_quad none = {{{0}}};
     unsigned alone[GROUP];
