@@ -130,7 +130,6 @@ def stage_style(report, build):
             for name in ("check_runner", "check_style", "check_layers", "check_compile")]
     report.add(run_all(jobs))
     build.get("release")
-    build.get("debug", "-DCMAKE_C_COMPILER=clang", "-DMARQUE_OPENMP=OFF", name="clang")
 
 
 def stage_unit(report, build):
