@@ -125,7 +125,7 @@ static void test_network(void **state) {
         assert_memory_equal(many, one, PICTURES * FEATURES * sizeof *one);
         free(eight), free(one), free(many);
     } else {
-        refuse(bytes, MQ_I8, MQ_UNAVAILABLE, "has no vnni; use --dtype f32");
+        refuse(bytes, MQ_I8, MQ_UNAVAILABLE, "has no avx2; use --dtype f32");
     }
     free(exact), free(widened), free(plain);
 }
