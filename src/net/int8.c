@@ -12,7 +12,7 @@
 
 /* CHUNK: bytes of the source that go through all panels before the next ones do: the second cache keeps them
  * beside a panel. */
-enum { TILE = 2, CHUNK = 64 << 10 };
+enum { TILE = 2, CHUNK = 128 << 10 };
 enum { LANES_OF = MQ_INT8_LANES, VECTORS = MQ_INT8_VECTORS, VECTOR = MQ_INT8_VECTOR, SLOT = MQ_INT8_SLOT };
 
 bool mq_int8_available(void) {
