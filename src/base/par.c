@@ -1,5 +1,6 @@
-/* par.c: mq_parallel_for over OpenMP or pthreads. Called by every kernel of
- * ours. Invariant: which items a thread gets depends on count and threads alone. */
+/* par.c: mq_parallel_for over OpenMP or pthreads, and what is made of it. Called
+ * by every kernel of ours. Invariant: which items mq_parallel_for gives a thread
+ * depends on count and threads alone. */
 #include "base/par.h"
 #include "base/mem.h"
 
