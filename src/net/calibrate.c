@@ -141,11 +141,12 @@ static mq_status look(mq_err *err, void *user, const mq_node *node, const float 
     layer *l = c->layers;
     while (strcmp(l->node->name, node->name) != 0) l++;
     const mq_window *w = &l->window;
+    float *restrict low = l->low, *restrict high = l->high; /* so that the loop is done in vectors */
     for (size_t p = 0; p < w->h * w->w; p++)
         for (size_t i = 0; i < l->in; i++) {
             const float value = values[p * l->in + i];
-            if (value < l->low[i]) l->low[i] = value;
-            if (value > l->high[i]) l->high[i] = value;
+            low[i] = value < low[i] ? value : low[i];
+            high[i] = value > high[i] ? value : high[i];
         }
     const size_t wanted = ROWS * (c->seen + 1) / c->plan.pictures, places = w->out_h * w->out_w;
     for (; l->rows < wanted && l->rows < ROWS; l->rows++) {

@@ -409,6 +409,7 @@ MQ_MUST_USE static mq_status show(mq_err *err, const observer *o, const mq_step 
     const void *from = o->worker->arena + o->program->buffers[seen->buffer].offset;
     const size_t count = seen->pixels * seen->channels;
     float *values = NULL;
+    if (format == F32) return o->visit(err, o->user, step->conv, from);
     MQ_TRY(mq_alloc_aligned(err, count, sizeof *values, "a layer's values", &values));
     for (size_t i = 0; i < count; i++) values[i] = number(from, i, format);
     MQ_TRY(o->visit(err, o->user, step->conv, values));
