@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from check_layers import includes, owner
 from source import ROOT, c_files, read
@@ -64,6 +65,10 @@ def main():
             where, command = commands["src/base/text.c"]
             warned, _ = clang_warns((where, [*command, "-DMQ_TEXT_H"]))
             tap.check("a source without its header is seen", warned)
+            planted = Path(folder) / "planted.c"
+            planted.write_text("int mq_short(long x);\nint mq_short(long x) {\n    return x;\n}\n")
+            warned, words = clang_warns((where, [str(planted) if word.endswith("text.c") else word for word in command]))
+            tap.check("a warning is seen", warned and "-Wshorten-64-to-32" in words, words)
     good, _ = compiles("gcc", ["-x", "c", "-"], "size_t mq_dummy;\n")
     tap.check("a header that leans on another is seen", not good)
     return tap.done()

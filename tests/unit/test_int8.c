@@ -89,6 +89,17 @@ static void drop(data *d) {
     free(d->old);
 }
 
+/* Its weights packed, in memory that held something else; the caller's. */
+static void *pack(const data *d) {
+    mq_err err = {0};
+    const size_t bytes = mq_int8_bytes(&d->conv);
+    void *packed = NULL;
+    assert_ok(err, mq_alloc_aligned(&err, 1, bytes, "a test", &packed));
+    memset(packed, 0x5a, bytes);
+    assert_ok(err, mq_int8_pack(&err, &d->conv, d->weights, packed));
+    return packed;
+}
+
 /* One number by its definition. */
 static float expected(const data *d, size_t y, size_t x, size_t filter) {
     const mq_window *w = &d->conv.window;
@@ -105,16 +116,12 @@ static float expected(const data *d, size_t y, size_t x, size_t filter) {
 }
 
 static void check(const conv_case *c, uint64_t seed, size_t cut) {
-    mq_err err = {0};
     data d = make(c, seed);
-    const size_t items = mq_int8_items(&d.conv), bytes = mq_int8_bytes(&d.conv);
-    void *packed = NULL;
+    const size_t items = mq_int8_items(&d.conv);
+    void *packed = pack(&d);
     float *result = malloc(d.results * sizeof *result);
     assert_non_null(result);
     memcpy(result, d.old, d.results * sizeof *result);
-    assert_ok(err, mq_alloc_aligned(&err, 1, bytes, "a test", &packed));
-    memset(packed, 0x5a, bytes);
-    assert_ok(err, mq_int8_pack(&err, &d.conv, d.weights, packed));
     const mq_int8_tensors tensors = {d.source, packed, d.scales, d.bias, result};
     for (size_t i = 0; i < items; i += cut)
         mq_int8_run(&d.conv, &tensors, i, i + cut < items ? i + cut : items);
@@ -195,7 +202,6 @@ static void test_packing(void **state) {
     } cases[] = {
         {WEIGHTS_DRAWN, 20, true, false}, {WEIGHTS_DRAWN, 50, true, true}, {WEIGHTS_MOST, 127, false, true}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        mq_err err = {0};
         const conv_case c = {.out_h = 1,
                              .out_w = 1,
                              .c = 64,
@@ -205,9 +211,7 @@ static void test_packing(void **state) {
                              .weights = cases[i].weights,
                              .most = cases[i].most};
         data d = make(&c, 3);
-        void *packed = NULL;
-        assert_ok(err, mq_alloc_aligned(&err, 1, mq_int8_bytes(&d.conv), "a test", &packed));
-        assert_ok(err, mq_int8_pack(&err, &d.conv, d.weights, packed));
+        void *packed = pack(&d);
         const mq_int8_packing p = mq_int8_packing_of(&d.conv, packed);
         assert_int_equal(p.panels, 1);
         assert_int_equal(p.quads, 16);
