@@ -7,8 +7,9 @@ BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config ca-certificates libdn
 # aarch64's compiler (40 MB) only checks that what needs no library compiles there.
 # man, zsh and fish read what marque says of itself; debootstrap, dpkg-dev and file are for the Debian package;
 # libheif-examples makes HEIC and AVIF pictures, locales one with a decimal comma, zstd an archive.
+# ccache spares builds what another has compiled.
 TEST_PACKAGES="libcmocka-dev clang clang-format libclang-rt-dev openssl strace faketime gcc-aarch64-linux-gnu
-    libc6-dev-arm64-cross g++ man-db zsh fish debootstrap dpkg-dev file libheif-examples locales zstd"
+    libc6-dev-arm64-cross g++ man-db zsh fish debootstrap dpkg-dev file libheif-examples locales zstd ccache"
 # Real pictures to learn from (161 MB), where no others are given.
 PICTURE_PACKAGES="tuxpaint-stamps-default"
 

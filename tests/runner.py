@@ -20,6 +20,9 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULT = re.compile(r"^(not )?ok\b(?:\s+\d+)?(?:\s+-)?\s*(.*)$")
 # Tests share the cores: threads that spin while they wait would make one another several times slower.
 FRIENDLY = {"OMP_WAIT_POLICY": "passive"}
+# What several builds would compile alike is compiled once: without regard to where they lie.
+COMPILED_ONCE = "-DCMAKE_C_COMPILER_LAUNCHER=ccache"
+CCACHE = {"CCACHE_DIR": str(ROOT / "build/ccache"), "CCACHE_BASEDIR": str(ROOT), "CCACHE_NOHASHDIR": "1"}
 PLAN = re.compile(r"^1\.\.(\d+)")
 # Where syncing is free tests that write take up to a quarter of the time. What lies there is taken from the memory that
 # programs need, whatever the file system says is free.
@@ -90,7 +93,7 @@ def run_program(argv, env=None, timeout=600, cwd=ROOT, enough=None):
     """Runs argv without stdin in a process group of its own; returns (output, exit code or None after the time).
 
     enough(line): whether no more need be seen once the program has said that line; it is ended then."""
-    full = dict(FRIENDLY, **os.environ)
+    full = {**FRIENDLY, **os.environ, **CCACHE}
     full.update({"CMOCKA_MESSAGE_OUTPUT": "TAP", "PYTHONDONTWRITEBYTECODE": "1"}, **(env or {}))
     with subprocess.Popen([str(a) for a in argv], cwd=cwd, env=full, stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True) as process:

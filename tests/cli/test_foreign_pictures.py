@@ -174,8 +174,8 @@ def test_hostile(tap, m):
     rgb = shades(W, H)
     good = {"tiff": tiff(rgb), "bmp": bmp(rgb), "gif": gif(shades(W, H, levels=3))}
     for name, data in good.items():
-        problems = []
-        for cut in range(8, len(data), 1 if len(data) < 300 else 3):
+        problems, step = [], 3 if len(data) < 300 else 11  # fuzzers go through all of them, in one process
+        for cut in range(8, len(data), step):
             got = decode(m, data[:cut])
             if not isinstance(got, str):
                 wrong = name == "gif" and cut >= len(data) - 1 or name == "tiff" and cut > 8 + W * H * 3 and got[5] == b""
@@ -183,7 +183,7 @@ def test_hostile(tap, m):
                     problems.append(f"cut {cut}: {got[:5]}")
             elif "it:" not in got:
                 problems.append(f"cut {cut}: {got}")
-        for at in range(0, len(data), 3):
+        for at in range(0, len(data), 2 * step - 1):
             changed = bytearray(data)
             changed[at] ^= 0xA5
             got = decode(m, bytes(changed))

@@ -286,17 +286,18 @@ static void test_refusals(void **state) {
 static void test_peak(void **state) {
     (void)state;
     mq_err err = {0};
-    double best[2] = {0}; /* of f32, of 8 bits */
+    double best[2] = {0}, least; /* of f32, of 8 bits */
 #if !defined __OPTIMIZE__ || defined __SANITIZE_ADDRESS__
     skip(); /* the loops are not what they are */
 #endif
     if (!mq_dnn_has_int8()) skip();
-    for (int turn = 0; turn < 12; turn++) {
+    least = mq_dnn_has_vnni() ? 3 : 1.3;
+    for (int turn = 0; turn < 12 && (turn < 2 || best[1] < least * best[0]); turn++) {
         double now = 0;
         assert_ok(err, mq_peak_flops(&err, turn % 2 ? MQ_I8 : MQ_F32, &now));
         best[turn % 2] = fmax(best[turn % 2], now);
     }
-    if (best[1] < (mq_dnn_has_vnni() ? 3 : 1.3) * best[0])
+    if (best[1] < least * best[0])
         fail_msg("%.0f GFLOP/s in 8 bits, %.0f in f32", best[1] / 1e9, best[0] / 1e9);
 }
 
