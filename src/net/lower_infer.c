@@ -12,8 +12,8 @@
 
 #include <string.h>
 
-/* A 1x1 convolution over no more pixels than FEW is done for a group of pictures at once, of ENOUGH pixels
- * together: below, its weights are hardly used before the next ones come from memory. */
+/* From the first 1x1 convolution over no more pixels than FEW on, steps are done for a group of pictures, of
+ * ENOUGH pixels together: below, weights are hardly used before the next ones come from memory. */
 enum { PIXELS_FEW = 64, PIXELS_ENOUGH = 256, GROUP_MOST = 8 };
 
 /* The tensor of a node. */
@@ -67,7 +67,6 @@ MQ_MUST_USE static mq_status add_step(lowering *l, mq_step step) {
     if (scratch) MQ_TRY(new_buffer(l, mq_layout_bytes(scratch), &step.buffers[MQ_SLOT_SCRATCH]));
     for (size_t i = 0; i < MQ_SLOTS; i++)
         if (step.buffers[i] >= MQ_BUFFERS_FIXED) p->buffers[step.buffers[i]].last = p->step_count;
-    if (step.grouped && p->tail > p->step_count) p->tail = p->step_count;
     p->steps[p->step_count++] = step;
     step.kernel = NULL;
 cleanup:
@@ -186,7 +185,8 @@ MQ_MUST_USE static mq_status emit_conv(lowering *l, const mq_conv_plan *plan, mq
                                        value *dst) {
     mq_status status = MQ_OK;
     size_t buffer = dst->buffer;
-    step.grouped = l->p->group > 1 && is_small(&plan->window) && src.buffer != MQ_BUFFER_INPUT;
+    const bool small = l->p->group > 1 && is_small(&plan->window) && src.buffer != MQ_BUFFER_INPUT;
+    step.grouped = small && l->plain; /* blocks of channels of several pictures are not those of one */
     MQ_TRY(step.grouped ? group_kernel(l, plan, &step.kernel)
                         : mq_kernel_conv(l->err, l->p->dnn, plan, &step.kernel));
     const mq_layout *in = step.grouped ? plan->src : mq_kernel_layout(step.kernel, MQ_SLOT_SRC),
@@ -195,6 +195,7 @@ MQ_MUST_USE static mq_status emit_conv(lowering *l, const mq_conv_plan *plan, mq
     if (!plan->sum) MQ_TRY(new_buffer(l, mq_layout_bytes(layout), &buffer));
     step.buffers[MQ_SLOT_DST] = buffer;
     *dst = (value){buffer, layout};
+    if (small && l->p->tail > l->p->step_count) l->p->tail = l->p->step_count;
     status = add_step(l, step);
     step.kernel = NULL;
 cleanup:
@@ -485,7 +486,7 @@ MQ_MUST_USE static mq_status find_layer(mq_err *err, const mq_program_plan *plan
  * last one. */
 static size_t group_size(const lowering *l) {
     const size_t most = l->plan->batch / (2 * (size_t)mq_par_threads());
-    for (size_t i = l->chains.input + 1; l->plain && i <= l->chains.output; i++) {
+    for (size_t i = l->chains.input + 1; i <= l->chains.output; i++) {
         const mq_node *node = mq_graph_node(l->graph, i);
         if (node->op != MQ_OP_SEPCONV && node->op != MQ_OP_CONV) continue;
         const mq_window window = product_window(l, node, l->bytes);

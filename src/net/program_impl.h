@@ -68,7 +68,7 @@ struct mq_program {
     mq_lifetime *buffers; /* by buffer number; the first MQ_BUFFERS_FIXED are empty */
     size_t buffer_count, buffer_capacity;
     size_t group;  /* pictures that a worker takes at once */
-    size_t tail;   /* the first grouped step; up to it pictures of a group go one after the other */
+    size_t tail;   /* the first step over few pixels; up to it pictures of a group go one after the other */
     size_t *pitch; /* by buffer number: bytes from one picture of a group to the next; 0: one place for all */
     uint8_t *own;  /* memory of weights and arenas; NULL: they lie in the plan's room */
     uint8_t *weights;                  /* in it, or there */

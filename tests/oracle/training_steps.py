@@ -24,7 +24,7 @@ from training import base_model, error  # noqa: E402
 from xception import find_inputs, load_pictures, read_safetensors  # noqa: E402
 
 SIZE, PICTURES, CLASSES = 71, 8, 196
-STEPS, RATE, LIKE = 6, 1e-4, 5e-3
+STEPS, RATE, LIKE = 4, 1e-4, 5e-3
 
 
 class Data:

@@ -196,18 +196,20 @@ static void count_layers(void *user, const mq_measure *measure) {
     count->flops += measure->work.flops;
 }
 
-/* Where a thread has a group of pictures, a layer that is done for all of them at once counts a picture's
- * share. */
+/* Where a thread has a group of pictures, each has its place, and a layer that is done for all of them at
+ * once counts a picture's share. */
 static void test_groups(void **state) {
     (void)state;
     mq_err err = {0};
     mq_bundle *weights = seeded(&quarter_arch, SIDE);
     layer_count one = {0}, many = {0};
+    size_t memory[2];
     mq_par_set_threads(2);
     for (size_t batch = 2; batch <= 32; batch += 30) {
         mq_program *program;
         const mq_program_plan plan = program_plan(&quarter_arch, weights, SIDE, batch);
         assert_ok(err, mq_program_create(&err, &plan, &program));
+        memory[batch > 2] = mq_program_memory(program);
         tick = 1000000;
         assert_ok(err, mq_program_profile(&err, program, 1, count_layers, batch == 2 ? &one : &many));
         tick = 0;
@@ -215,6 +217,7 @@ static void test_groups(void **state) {
     }
     mq_par_set_threads(0);
     mq_bundle_free(&weights);
+    assert_true(memory[1] > memory[0]);
     assert_int_equal(one.eighth, 0);
     assert_int_equal(many.whole + many.eighth, one.whole);
     assert_true((many.eighth > 20) == (strncmp(mq_dnn_isa(), "avx512", 6) == 0));
