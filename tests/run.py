@@ -28,9 +28,9 @@ ORACLE_PACKAGES = ["keras==3.15.1", "tensorflow-cpu==2.21.0", "pillow==13.0.0", 
                    "onednn-devel-cpu-gomp==2023.2.0", "onednn-cpu-gomp==2023.2.0"]
 KERAS2 = "tf_keras==2.21.0"  # without what it asks for: the larger TensorFlow
 SHOWN_LINES = 120
-PARTS = 8  # of PARTED the whole test runs one; the next commit the next
+PARTS = 10  # of PARTED the whole test runs one; the next commit the next
 PARTED = "the faults of mutants, the kills and failing calls of faults and the command-line tests of asan"
-FUZZ_SECONDS = 4  # on new inputs, for each reader
+FUZZ_SECONDS = 3  # on new inputs, for each reader
 ASAN = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99:allocator_may_return_null=1",
         "UBSAN_OPTIONS": "print_stacktrace=1"}
 TSAN = {"TSAN_OPTIONS": "halt_on_error=0:exitcode=98:second_deadlock_stack=1"}
