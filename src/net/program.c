@@ -346,13 +346,15 @@ static mq_work work_of(const mq_program *p, const mq_step *step) {
 mq_status mq_program_profile(mq_err *err, mq_program *p, size_t reps, mq_measure_visit visit, void *user) {
     mq_status status = MQ_OK;
     static const char *const kinds[] = {"rest", "forward", "depthwise forward", "forward", "rest"};
-    const double threads = p->shared ? mq_par_threads() : 1;
+    const int all = mq_par_threads();
+    const double threads = p->shared ? all : 1;
     mq_worker *w = p->workers;
     float *in = NULL, *out = NULL;
     MQ_TRY(mq_calloc(err, p->in_size, sizeof *in, "a picture", &in));
     MQ_TRY(mq_calloc(err, result_size(p), sizeof *out, "features", &out));
     run_state run = {.program = p, .in = in, .out = out, .count = 1};
-    begin(&run, w, 0); /* so that what the steps read is there */
+    if (!p->shared) mq_par_set_threads(1); /* as in a worker: some kernels take what there is */
+    begin(&run, w, 0);                     /* so that what the steps read is there */
     MQ_TRY(go_on(err, &run, w, p->shared));
     const turn t = {.program = p, .worker = w, .in = in, .out = out, .together = p->shared};
     for (size_t i = 0; i < p->step_count; i++) {
@@ -372,6 +374,7 @@ mq_status mq_program_profile(mq_err *err, mq_program *p, size_t reps, mq_measure
                                   .seconds = threads * best / pictures_of(p, step)});
     }
 cleanup:
+    mq_par_set_threads(all);
     free(in);
     free(out);
     return status;

@@ -119,7 +119,8 @@ WITH("avx2") static inline void mq_put_some_f32_256(float *p, __m256 v, size_t n
 }
 #define PUT_u8_256(p, v) mq_put_u8_256(p, v)
 WITH("avx2") static inline void mq_put_u8_256(uint8_t *p, __m256 v) {
-    const __m256i whole = _mm256_cvtps_epi32(v);
+    /* 2^31 and more would turn negative; in this order NaN stays, and becomes 0. */
+    const __m256i whole = _mm256_cvtps_epi32(_mm256_min_ps(_mm256_set1_ps(255), v));
     const __m128i packed = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
     _mm_storel_epi64((__m128i *)(void *)p, _mm_packus_epi16(packed, packed));
 }
@@ -151,8 +152,9 @@ WITH("avx2") static inline void mq_put_u8_256(uint8_t *p, __m256 v) {
 #define ROUND_f32_512(v) (v)
 #define ROUND_bf16_512(v) WIDE_512((__m256i)_mm512_cvtneps_pbh(v))
 #define PUT_u8_512(p, v)                                                                                     \
-    _mm_storeu_si128((void *)(p), _mm512_cvtusepi32_epi8(                                                    \
-                                      _mm512_max_epi32(_mm512_cvtps_epi32(v), _mm512_setzero_si512())))
+    _mm_storeu_si128((void *)(p), _mm512_cvtusepi32_epi8(_mm512_max_epi32(                                   \
+                                      _mm512_cvtps_epi32(_mm512_min_ps(_mm512_set1_ps(255), v)),             \
+                                      _mm512_setzero_si512())))
 #endif
 
 #endif

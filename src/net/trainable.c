@@ -462,6 +462,8 @@ static void finish_norms(const run_state *run) {
 MQ_MUST_USE static mq_status run_phases(mq_err *err, run_state *run, size_t begin, size_t end) {
     mq_status status = MQ_OK;
     const mq_trainable *t = run->t;
+    const int threads = mq_par_threads();
+    if (t->worker_count == 1) mq_par_set_threads(1); /* for which its kernels were made */
     for (size_t i = begin; i < end; i++) {
         size_t items = 0;
         run->phase = &t->phases[i];
@@ -471,6 +473,7 @@ MQ_MUST_USE static mq_status run_phases(mq_err *err, run_state *run, size_t begi
         MQ_TRY(mq_parallel_each(err, t->worker_count, items, run_item, run));
     }
 cleanup:
+    mq_par_set_threads(threads);
     return status;
 }
 

@@ -156,11 +156,27 @@ static void test_nan(void **state) {
     }
 }
 
+/* What is too large for a byte, however large, is 255. */
+static void test_large(void **state) {
+    (void)state;
+    const mq_node node = {.kernel = 3, .stride = 1, .same = true};
+    const example e = {
+        .window = mq_window_over((mq_shape){3, 3, 16}, &node), .dtype = MQ_F32, .relu = true, .bytes = true};
+    memory m = make(&e);
+    for (size_t k = 0; k < 9 * 16; k++) m.weights[k] = 1;
+    const float large[] = {3e9f, 1e30f, INFINITY};
+    memcpy(m.source, large, sizeof large);
+    run(&e, &m, mq_depthwise_of(e.dtype, &e.window), 0);
+    for (size_t i = 0; i < 3; i++) assert_int_equal(((uint8_t *)m.out)[i], 255);
+    drop(&m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_widths),
         cmocka_unit_test(test_windows),
         cmocka_unit_test(test_nan),
+        cmocka_unit_test(test_large),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
