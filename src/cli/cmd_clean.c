@@ -215,7 +215,7 @@ static mq_status apply(mq_err *err, const clean_options *o, const mq_dataset *da
         MQ_TRY(mq_strdup(err, o->output, &path));
     else
         MQ_TRY(name_output(err, data, "-clean.mq", &path));
-    MQ_TRY(mq_edits_read(err, o->apply, dataset, &list));
+    MQ_TRY(mq_edits_read(err, o->apply, dataset, mq_stop_wanted, &list));
     const mq_rewrite_plan plan = {.size = sizeof plan,
                                   .dataset = dataset,
                                   .output = path,

@@ -175,6 +175,7 @@ static mq_status check_records(mq_err *err, const mq_dataset *data) {
     for (mq_split split = MQ_TRAIN; split < MQ_SPLITS; split++)
         for (size_t i = 0; i < mq_dataset_count(data, split); i++) {
             mq_sample sample;
+            MQ_REQUIRE(!mq_stop_wanted(NULL), err, MQ_INTERRUPTED, "stopped before every record was read");
             MQ_TRY(mq_dataset_read(err, data, split, i, &record, &sample));
             mq_progress("checking %s %zu/%zu", mq_split_name(split), i + 1, mq_dataset_count(data, split));
         }

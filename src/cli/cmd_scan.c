@@ -159,9 +159,11 @@ static void print_text(const mq_scan *scan) {
             NETWORK);
 }
 
-/* The weights of the network that confirms; without them the scan goes on. */
-static mq_status open_network(mq_err *err, const mq_arch *arch, mq_bundle **weights) {
+/* The weights of the network that confirms; without them, and where pictures are stored too small for it, the
+ * scan goes on. */
+static mq_status open_network(mq_err *err, const mq_arch *arch, uint32_t side, mq_bundle **weights) {
     mq_err missing = {0};
+    if (side < arch->imgsz_min) return MQ_OK;
     const mq_status status = mq_open_weights(&missing, arch, weights);
     return status == MQ_OK || status == MQ_NO_INPUT ? MQ_OK : mq_fail(err, status, "%s", missing.text);
 }
@@ -229,8 +231,10 @@ static mq_status run(mq_err *err, const mq_call *call) {
     MQ_TRY(mq_choose_dtype(err, o->dtype, &dtype));
     const size_t workers = mq_choose_threads(o->threads, o->workers);
     MQ_TRY(mq_dataset_open(err, call->args[0], &dataset));
-    MQ_TRY(open_network(err, arch, &weights));
-    mq_recipe recipe = mq_recipe_default(arch->imgsz, arch->range);
+    if (o->output) MQ_TRY(mq_make_folder(err, o->output)); /* before minutes of work */
+    const uint32_t presize = mq_dataset_presize(dataset), side = presize ? presize : arch->imgsz;
+    MQ_TRY(open_network(err, arch, side, &weights));
+    mq_recipe recipe = mq_recipe_default(side, arch->range);
     mq_dataset_recipe(dataset, &recipe);
     const mq_viewer_plan view = {sizeof view, arch, weights, &recipe, dtype, workers};
     if (weights) MQ_TRY(mq_viewer_open(err, &view, &viewer));

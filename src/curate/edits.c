@@ -6,7 +6,9 @@
 #include "base/mem.h"
 #include "base/text.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { LIST_LIMIT = 1 << 30, RECORD_LIMIT = 300 << 20, SHOWN = 128 };
 
@@ -49,10 +51,19 @@ cleanup:
 }
 
 mq_status mq_edits_check(mq_err *err, const char *path) {
-    if (!mq_file_exists(path)) return MQ_OK;
-    return mq_fail(
-        err, MQ_CANNOT_CREATE,
-        "%s: is there already, perhaps with edits of yours; move it away or name another file by -o", path);
+    mq_status status = MQ_OK;
+    char *folder = NULL;
+    const char *slash = strrchr(path, '/');
+    MQ_REQUIRE(!mq_file_exists(path), err, MQ_CANNOT_CREATE,
+               "%s: is there already, perhaps with edits of yours; move it away or name another file by -o",
+               path);
+    MQ_REQUIRE(!mq_folder_exists(path), err, MQ_CANNOT_CREATE, "%s: is a folder; name a file by -o", path);
+    MQ_TRY(mq_format(err, &folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : "."));
+    MQ_REQUIRE(access(folder, W_OK | X_OK) == 0, err, MQ_CANNOT_CREATE, "%s: cannot be written: %s", path,
+               strerror(errno));
+cleanup:
+    free(folder);
+    return status;
 }
 
 mq_status mq_edits_write(mq_err *err, const char *path, const mq_edit *edits, size_t count) {
@@ -81,6 +92,7 @@ cleanup:
 typedef struct {
     const char *path;
     const mq_dataset *dataset;
+    bool (*stop)(void *user);
     mq_csv *csv;
     mq_named *named; /* [named_count] by name; owned */
     size_t named_count;
@@ -103,7 +115,7 @@ static mq_status open_list(mq_err *err, reading *r) {
     MQ_TRY(mq_csv_need(err, r->csv, "reason", &r->reason));
     MQ_TRY(mq_csv_need(err, r->csv, "suggestion", &r->suggestion));
     MQ_TRY(mq_csv_need(err, r->csv, "action", &r->action));
-    MQ_TRY(mq_named_read(err, r->dataset, NULL, &r->named, &r->named_count));
+    MQ_TRY(mq_named_read(err, r->dataset, r->stop, &r->named, &r->named_count));
     if (r->named_count) qsort(r->named, r->named_count, sizeof *r->named, by_name);
     MQ_TRY(mq_calloc(err, r->named_count, sizeof *r->met, "pictures", &r->met));
 cleanup:
@@ -197,9 +209,10 @@ cleanup:
     return status;
 }
 
-mq_status mq_edits_read(mq_err *err, const char *path, const mq_dataset *dataset, mq_edit_list *list) {
+mq_status mq_edits_read(mq_err *err, const char *path, const mq_dataset *dataset, bool (*stop)(void *user),
+                        mq_edit_list *list) {
     mq_status status = MQ_OK;
-    reading r = {.path = path, .dataset = dataset, .list = list};
+    reading r = {.path = path, .dataset = dataset, .stop = stop, .list = list};
     *list = (mq_edit_list){0};
     MQ_TRY(open_list(err, &r));
     for (bool more = true;;) {

@@ -40,10 +40,10 @@ typedef struct {
 
 /* Reads a list and holds every row against dataset: an unknown picture, class or action, a relabelling
  * without a class, a picture that bears another class than the list says or has two rows is MQ_BAD_DATA,
- * naming the line. *list is the caller's,
- * for mq_edits_free, also after a failure. */
+ * naming the line. Reads every record; stop (NULL: never) is asked between them. *list is the caller's, for
+ * mq_edits_free, also after a failure. */
 MQ_MUST_USE mq_status mq_edits_read(mq_err *err, const char *path, const mq_dataset *dataset,
-                                    mq_edit_list *list);
+                                    bool (*stop)(void *user), mq_edit_list *list);
 void mq_edits_free(mq_edit_list *list);
 
 /* Every picture of a data set by name. */

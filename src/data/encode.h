@@ -6,6 +6,9 @@
 #include "base/buf.h"
 #include "data/view.h"
 
+/* The most bytes that a PNG of that size takes. */
+size_t mq_png_bound(uint32_t width, uint32_t height);
+
 /* Puts a PNG of 8-bit RGB into out in place of what it held. */
 MQ_MUST_USE mq_status mq_png_encode(mq_err *err, mq_view view, mq_buf *out);
 

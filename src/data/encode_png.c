@@ -5,11 +5,17 @@
 
 #include <png.h>
 
+size_t mq_png_bound(uint32_t width, uint32_t height) {
+    const png_image image = {
+        .version = PNG_IMAGE_VERSION, .width = width, .height = height, .format = PNG_FORMAT_RGB};
+    return PNG_IMAGE_PNG_SIZE_MAX(image);
+}
+
 mq_status mq_png_encode(mq_err *err, mq_view view, mq_buf *out) {
     mq_status status = MQ_OK;
     png_image image = {
         .version = PNG_IMAGE_VERSION, .width = view.width, .height = view.height, .format = PNG_FORMAT_RGB};
-    png_alloc_size_t size = PNG_IMAGE_PNG_SIZE_MAX(image);
+    png_alloc_size_t size = mq_png_bound(view.width, view.height);
     mq_buf_clear(out);
     MQ_TRY(mq_buf_reserve(err, out, size));
     MQ_REQUIRE(

@@ -209,9 +209,10 @@ const char *mq_exchange_scratch(const mq_exchange *x) {
 
 mq_status mq_exchange_commit(mq_err *err, mq_exchange *x) {
     mq_status status = MQ_OK;
+    x->begun = false; /* once old files go, what fails leaves the new ones for end_exchange, as a kill does */
     MQ_TRY(remove_old(err, x->folder));
     MQ_TRY(move_all(err, x->temporary, x->folder));
-    x->exchanged = true;
+    x->begun = x->exchanged = true;
 cleanup:
     return status;
 }

@@ -83,7 +83,7 @@ cleanup:
 
 /* A row of a CSV that places a picture. */
 typedef struct {
-    const char *key; /* borrowed from the CSV */
+    const char *key, *name; /* name: of "file", where there is one; borrowed from the CSV */
     mq_split split;
     uint32_t fold; /* 0: none */
     bool used;
@@ -113,12 +113,13 @@ static mq_status read_placed(mq_err *err, const char *path, placed_rows *lists, 
         MQ_TRY(mq_csv_need(err, *csv, lists[i].column, &key));
     }
     MQ_TRY(mq_csv_need(err, *csv, "split", &split));
-    const int fold = mq_csv_column(*csv, "fold");
+    const int fold = mq_csv_column(*csv, "fold"), file = mq_csv_column(*csv, "file");
     for (;;) {
         placed_row row = {0};
         MQ_TRY(mq_csv_next(err, *csv, &more));
         if (!more) break;
         MQ_TRY(mq_import_split_of(err, path, mq_csv_line(*csv), mq_csv_get(*csv, split), &row.split));
+        if (file != MQ_CSV_NONE) row.name = mq_csv_get(*csv, file);
         if (fold != MQ_CSV_NONE) row.fold = (uint32_t)strtoul(mq_csv_get(*csv, fold), NULL, 10);
         for (size_t i = 0; i < list_count; i++) {
             placed_rows *list = &lists[i];
@@ -137,6 +138,17 @@ cleanup:
 static placed_row *find_row(const placed_rows *list, const char *key) {
     const placed_row wanted = {.key = key};
     return list->count ? bsearch(&wanted, list->rows, list->count, sizeof *list->rows, compare_rows) : NULL;
+}
+
+/* Of the rows with an entry's content that of its name, else one of its part, else any. */
+static const placed_row *find_content(const placed_rows *list, const char *digest, const mq_entry *entry) {
+    const placed_row *found = find_row(list, digest), *row = found, *end = list->rows + list->count;
+    while (row && row > list->rows && strcmp(row[-1].key, digest) == 0) row--;
+    for (; row && row < end && strcmp(row->key, digest) == 0; row++) {
+        if (strcmp(row->name, entry->name) == 0) return row;
+        if (row->split == entry->split) found = row;
+    }
+    return found;
 }
 
 /* --split-file: what it names is placed; a row without picture is an error, for it would be silently lost. */
@@ -188,7 +200,7 @@ static mq_status keep_splits(mq_err *err, mq_import_job *job) {
         mq_entry *entry = &job->manifest.entries[i];
         if (entry->reason) continue;
         mq_hex(entry->digest, MQ_SHA256_SIZE, hex);
-        const placed_row *row = find_row(contents, hex);
+        const placed_row *row = find_content(contents, hex, entry);
         if (!row) row = find_row(names, entry->name);
         if (!row) continue;
         const bool open = entry->split == MQ_SPLITS;
@@ -309,6 +321,7 @@ static mq_status prepare(mq_err *err, mq_import_job *job) {
     MQ_REQUIRE(!plan->folds || !job->manifest.sets_split[MQ_VAL], err, MQ_USAGE,
                "--folds: %s names a validation part of its own; import it without --folds", plan->source);
     MQ_TRY(mq_import_check(err, job));
+    MQ_TRY(mq_import_check_stored(err, job));
     MQ_TRY(mq_import_count_reasons(err, job));
     MQ_TRY(check_content(err, job));
     MQ_TRY(mq_import_check_boxes(err, job));

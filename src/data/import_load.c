@@ -6,6 +6,7 @@
 #include "data/import_parts.h"
 #include "data/prepare.h"
 #include "data/resize.h"
+#include "data/tfrecord.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -50,6 +51,26 @@ static bool is_converted(const mq_import_job *job, const mq_entry *entry) {
     stored_size(job, entry, &width, &height);
     return job->plan->presize || entry->becomes || entry->truncated || is_cut(job, entry) ||
            width != entry->width || height != entry->height;
+}
+
+mq_status mq_import_check_stored(mq_err *err, mq_import_job *job) {
+    mq_status status = MQ_OK;
+    const size_t most = MQ_TFRECORD_MAX - (1 << 20); /* room for the rest of a record */
+    for (size_t i = 0; i < job->manifest.count; i++) {
+        mq_entry *e = &job->manifest.entries[i];
+        uint32_t width, height;
+        if (e->reason || !is_converted(job, e)) continue;
+        stored_size(job, e, &width, &height);
+        if (e->truncated) width = e->width, height = e->height; /* it is made whole first */
+        const bool png = e->truncated || !e->becomes || strcmp(e->becomes, "jpeg") != 0;
+        const bool inside = width <= e->width && height <= e->height; /* else its box is refused */
+        if (png && !job->plan->presize && inside && mq_png_bound(width, height) > most)
+            MQ_TRY(mq_manifest_leave_out(
+                err, e, "%u x %u pixels are too many to be stored as PNG; make it smaller, or a JPEG", width,
+                height));
+    }
+cleanup:
+    return status;
 }
 
 size_t mq_import_stored_bytes(const mq_import_job *job, const mq_entry *entry) {

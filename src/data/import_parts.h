@@ -144,6 +144,9 @@ MQ_MUST_USE mq_status mq_import_read(mq_err *err, const mq_import_job *job, cons
 /* Decodes every picture once, in parallel, and fills in what the bytes say; what fails is left out. */
 MQ_MUST_USE mq_status mq_import_check(mq_err *err, mq_import_job *job);
 
+/* Leaves out what would have to be stored as a larger PNG than a record holds. */
+MQ_MUST_USE mq_status mq_import_check_stored(mq_err *err, mq_import_job *job);
+
 /* Whether the pictures listed so far are, by a sample, exactly as large as their boxes: already cut. */
 MQ_MUST_USE mq_status mq_import_are_cut(mq_err *err, const mq_import_job *job, bool *cut);
 

@@ -163,6 +163,22 @@ static bool probe(const mq_import_job *job) {
     return found;
 }
 
+static bool is_stem(const voc_source *s, const char *name) {
+    const voc_name wanted = {(char *)name, MQ_SPLITS};
+    return s->stems.count &&
+           bsearch(&wanted, s->stems.names, s->stems.count, sizeof wanted, compare_voc_names);
+}
+
+/* A line of a set: a stem, or one and more behind a blank. */
+static mq_status add_line(mq_err *err, voc_source *s, const char *line, size_t length, mq_split split) {
+    mq_status status = MQ_OK;
+    MQ_TRY(add_name(err, &s->sets, line, length, split));
+    char *name = s->sets.names[s->sets.count - 1].name;
+    if (!is_stem(s, name)) name[strcspn(name, " \t")] = 0;
+cleanup:
+    return status;
+}
+
 /* A file of ImageSets/Main: a stem a line. */
 static mq_status read_set(mq_err *err, voc_source *s, const char *file, mq_split split) {
     mq_status status = MQ_OK;
@@ -171,10 +187,14 @@ static mq_status read_set(mq_err *err, voc_source *s, const char *file, mq_split
     MQ_TRY(mq_path_join(err, s->job->root, file, &path));
     if (!mq_file_exists(path)) goto cleanup;
     MQ_TRY(mq_file_read(err, path, &text));
-    for (const char *p = (char *)text.data; p && *p; p += strspn(p, " \t\r\n")) {
-        const size_t length = strcspn(p, " \t\r\n");
-        if (length) MQ_TRY(add_name(err, &s->sets, p, length, split));
+    const char *p = (char *)text.data;
+    if (p && strncmp(p, "\xef\xbb\xbf", 3) == 0) p += 3; /* a byte order mark */
+    for (; p && *(p += strspn(p, " \t\r\n"));) {
+        size_t length = strcspn(p, "\r\n");
+        const char *line = p;
         p += length;
+        while (line[length - 1] == ' ' || line[length - 1] == '\t') length--;
+        MQ_TRY(add_line(err, s, line, length, split));
     }
     s->job->manifest.sets_split[split] = true;
 cleanup:
@@ -209,9 +229,7 @@ static mq_status read_sets(mq_err *err, voc_source *s) {
     MQ_TRY(read_set(err, s, "ImageSets/Main/test.txt", MQ_TEST));
     if (s->sets.count) qsort(s->sets.names, s->sets.count, sizeof *s->sets.names, compare_members);
     drop_repeated(&s->sets);
-    for (size_t i = 0; i < s->sets.count; i++)
-        without += !bsearch(&s->sets.names[i], s->stems.names, s->stems.count, sizeof *s->stems.names,
-                            compare_voc_names);
+    for (size_t i = 0; i < s->sets.count; i++) without += !is_stem(s, s->sets.names[i].name);
     if (without)
         mq_warn("%s: %zu names in ImageSets/Main have no file of annotations", s->job->plan->source, without);
 cleanup:

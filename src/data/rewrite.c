@@ -50,6 +50,11 @@ static int by_place(const void *a, const void *b) {
 }
 
 /* Who the changed pictures are, found by their places. */
+static mq_status go_on(mq_err *err, const mq_rewrite_plan *plan) {
+    if (!plan->stop || !plan->stop(plan->user)) return MQ_OK;
+    return mq_fail(err, MQ_INTERRUPTED, "stopped; nothing was written to %s", plan->output);
+}
+
 static mq_status find_changed(mq_err *err, rewriting *w) {
     mq_status status = MQ_OK;
     const mq_rewrite_plan *plan = w->plan;
@@ -63,6 +68,7 @@ static mq_status find_changed(mq_err *err, rewriting *w) {
         changed_picture *c = &w->changed[i];
         mq_sample sample;
         uint8_t digest[MQ_SHA256_SIZE];
+        MQ_TRY(go_on(err, plan));
         MQ_TRY(mq_dataset_read(err, plan->dataset, c->change->split, c->change->index, &w->record, &sample));
         MQ_TRY(mq_strdup(err, sample.name, &c->name));
         mq_dataset_sha256(plan->dataset, c->change->split, c->change->index, digest);
@@ -119,8 +125,7 @@ static mq_status write_record(mq_err *err, rewriting *w, mq_split split, size_t 
     const mq_rewrite_plan *plan = w->plan;
     const changed_picture *c = w->of[split][i];
     uint8_t digest[MQ_SHA256_SIZE];
-    MQ_REQUIRE(!plan->stop || !plan->stop(plan->user), err, MQ_INTERRUPTED,
-               "stopped; nothing was written to %s", plan->output);
+    MQ_TRY(go_on(err, plan));
     MQ_TRY(mq_dataset_frame(err, plan->dataset, split, i, &w->frame));
     if (c) MQ_TRY(relabel(err, w, c));
     mq_dataset_sha256(plan->dataset, split, i, digest);

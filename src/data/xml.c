@@ -7,6 +7,7 @@
 #include <string.h>
 
 enum { PATH_MAX_BYTES = 512 };
+static const char BLANKS[] = " \t\r\n";
 
 typedef struct {
     XML_Parser parser;
@@ -50,6 +51,7 @@ static void XMLCALL on_start(void *user, const XML_Char *name, const XML_Char **
         refuse(w, "elements in elements, too many for annotations");
         return;
     }
+    while (w->used > w->begin[w->depth] && strchr(BLANKS, w->text[w->used - 1])) w->used--; /* indentation */
     w->begin[++w->depth] = w->used;
     if (path) w->path[path] = '/';
     memcpy(w->path + path + (path > 0), name, length + 1);
@@ -67,14 +69,13 @@ static void XMLCALL on_text(void *user, const XML_Char *text, int size) {
 }
 
 static void XMLCALL on_end(void *user, const XML_Char *name) {
-    static const char blanks[] = " \t\r\n";
     walk *w = user;
     (void)name;
     if (w->status != MQ_OK) return;
     char *text = w->text + w->begin[w->depth];
     w->text[w->used] = 0;
-    while (w->used > w->begin[w->depth] && strchr(blanks, w->text[w->used - 1])) w->text[--w->used] = 0;
-    const mq_status status = w->visit(w->err, w->user, w->path, text + strspn(text, blanks));
+    while (w->used > w->begin[w->depth] && strchr(BLANKS, w->text[w->used - 1])) w->text[--w->used] = 0;
+    const mq_status status = w->visit(w->err, w->user, w->path, text + strspn(text, BLANKS));
     if (status != MQ_OK) end_with(w, status);
     w->used = w->begin[w->depth--];
     char *slash = strrchr(w->path, '/');

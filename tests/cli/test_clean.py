@@ -102,6 +102,8 @@ def test_rows(tap, m):
     m.expect(tap, "no data set", ["clean", "none.mq"], 66, err="none.mq: no such data set")
     m.expect(tap, "weights that are not there", ["clean", "data.mq"], 66, err="marque pull xception")
     (m.folder / "data-edits.csv").write_text("mine")
+    m.expect(tap, "a list in no folder", ["clean", "data.mq", "-o", "nowhere/list.csv"], 73, err="nowhere/list.csv: cannot be written")
+    m.expect(tap, "a list that is a folder", ["clean", "data.mq", "-o", "data.mq"], 73, err="data.mq: is a folder")
     m.expect(tap, "a list that is there already", ["clean", "data.mq"], 73, err="data-edits.csv: is there already")
     tap.check("it stays", (m.folder / "data-edits.csv").read_text() == "mine")
 

@@ -59,6 +59,12 @@ def test_many_pixels(tap, m):
     (m.folder / "many/class-1/bomb.png").write_bytes(bits(13400, 13400))
     m.expect(tap, "89.48 million pixels", ["import", "many", "-o", "many.mq"], 0, out="9 pictures", err="1 picture has more than 89 million pixels")
     taken, left = lists(m.folder / "many.mq")
+    write_classes(m.folder / "wide", classes=2, each=4)
+    (m.folder / "wide/class-0/cut.png").write_bytes(bits(9000, 9000)[:-30])
+    m.expect(tap, "81 million pixels that would be a PNG of their own", ["import", "wide", "-o", "wide.mq", "--truncated", "accept"], 0,
+             out="8 pictures")
+    _, wide = lists(m.folder / "wide.mq")
+    tap.check("are left out before anything is written", "too many to be stored as PNG" in wide["class-0/cut.png"]["reason"], wide)
     tap.check("179 million are refused", "13400 x 13400" in left["class-1/bomb.png"]["reason"] and "class-0/large.png" in taken, left)
 
 

@@ -95,6 +95,8 @@ def test_report(tap, m):
     m.expect(tap, "in words", ["scan", "data.mq"], 0,
              out=["1 group of copies across train, val and test (leaks)", "2 groups of copies within a class", "dark", "next: marque clean data.mq"])
     m.expect(tap, "--strict", ["scan", "data.mq", "--strict"], 65, err="data.mq")
+    (m.folder / "file").write_text("")
+    m.expect(tap, "into a folder that cannot be", ["scan", "data.mq", "-o", "file/report"], 73, err="file")
     m.expect(tap, "into a folder", ["scan", "data.mq", "-o", "report"], 0)
     page = (m.folder / "report/scan.html").read_text()
     tap.check("a page of its own, without anything from elsewhere", "Content-Security-Policy" in page and "data:image" in page and

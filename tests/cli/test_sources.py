@@ -201,6 +201,14 @@ def test_voc(tap, m):
     voc(m.folder / "older", 12, {"trainval": range(9), "test": range(8, 14)})
     m.expect(tap, "trainval is train, and lends to val; test goes before it", ["import", "older", "-o", "older.mq"], 0,
              out="train 14  val 2  test 8", err="2 names in ImageSets/Main have no file of annotations")
+    spaced = voc(m.folder / "spaced", 12, {"train": range(6), "val": range(6, 9)})
+    for name in ("Annotations/2007_011.xml", "JPEGImages/2007_011.png"):
+        (spaced / name).rename(spaced / name.replace("2007_011", "IMG 011"))
+    text = (spaced / "Annotations/IMG 011.xml").read_text()
+    (spaced / "Annotations/IMG 011.xml").write_text(text.replace("2007_011", "IMG 011"))
+    (spaced / "ImageSets/Main/test.txt").write_bytes(b"\xef\xbb\xbf2007_009\nIMG 011 \r\n2007_010 -1\n")
+    m.expect(tap, "sets with blanks in a name, behind it, and a byte order mark", ["import", spaced, "-o", "spaced.mq"], 0,
+             out="train 12  val 6  test 6", no_err="ImageSets")
     flat = voc(m.folder / "flat", 12, xml="", jpeg="")
     (flat / "notes.xml").write_text("<annotation><filename>none.png</filename></annotation>")
     m.expect(tap, "XML files beside pictures", ["import", flat, "-o", "flat.mq"], 66, err="1 of 13 rows has no picture")
@@ -304,6 +312,7 @@ def test_tfrecord_labels(tap, m):
     for name, first, lines, wanted in (
             ("numbers", slim(0, 9, False), None, ["1", "2", "3"]),
             ("as many lines as the highest label", slim(0, 9, False), "x\ny\nz\n", ["x", "y", "z"]),
+            ("lines behind a byte order mark", slim(0, 9, False), "\ufeffx\ny\nz\n", ["x", "y", "z"]),
             ("lines with numbers", slim(0, 9, False), "0:none\n3:z\n2:y\r\n1:x\n", ["x", "y", "z"]),
             ("more lines than labels", slim(0, 9, False), "x\ny\nz\nw", ["x", "y", "z"]),
             ("label 0", tfds(0, 9, "image/class/label"), "x\ny\nz\n", ["x", "y", "z"]),

@@ -4,8 +4,10 @@ import csv
 import json
 import shutil
 import signal
+import struct
 import sys
 import time
+import zlib
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -60,6 +62,17 @@ def test_find(tap, m):
     m.expect(tap, "only what is likely", [*FIND, "-o", "sure.csv", "--least", "0.9"], 0)
     sure = [row for row in rows_of(m.folder / "sure.csv") if row["reason"] == "doubtful label"]
     tap.check("--least leaves the others out", all(float(row["score"]) >= 0.9 for row in sure) and len(sure) <= len(doubts))
+
+
+def test_presized(tap, m):
+    """Pictures stored at another size than the network's are scanned at theirs; too small for it, without it."""
+    write_classes(m.folder / "sized", classes=2, each=10)
+    data = (m.folder / "sized/class-0/03.png").read_bytes()
+    text = b"tEXta\0b"
+    (m.folder / "sized/class-0/other.png").write_bytes(data[:-12] + struct.pack(">I", 3) + text + struct.pack(">I", zlib.crc32(text)) + data[-12:])
+    for side in (96, 48):
+        m.expect(tap, f"import at {side} pixels", ["import", "sized", "-o", f"at{side}.mq", "--presize", side], 0)
+        m.expect(tap, f"scan at {side} pixels", ["scan", f"at{side}.mq"], 0, out="1 group of copies")
 
 
 def test_few(tap, m):
@@ -135,6 +148,7 @@ def main():
         m.expect(tap, "import", ["import", "pictures", "-o", "data.mq"], 0)
         test_find(tap, m)
         test_person(tap, m)
+        test_presized(tap, m)
         test_few(tap, m)
         test_apply(tap, m)
         test_cache(tap, m)

@@ -30,9 +30,23 @@ static void test_elements(void **state) {
     (void)state;
     mq_err err;
     assert_ok(err, read_xml(&err, TEXT, strlen(TEXT)));
-    assert_string_equal(told, "a/b=one & two;a/c/d=1;a/c/d=;a/c=;a=before  behind <e>;");
+    assert_string_equal(told, "a/b=one & two;a/c/d=1;a/c/d=;a/c=;a=before behind <e>;");
     assert_int_equal(read_xml(&err, "<a><stop/><b/></a>", 18), MQ_INTERRUPTED);
     assert_string_equal(told, "a/stop=;");
+}
+
+/* Indentation between many elements is no text of the one around them. */
+static void test_indented(void **state) {
+    (void)state;
+    mq_err err;
+    enum { ELEMENTS = 2000, LINE = 9 };
+    char *text = calloc(ELEMENTS + 2, LINE);
+    assert_non_null(text);
+    strcpy(text, "<a>");
+    for (size_t i = 0; i < ELEMENTS; i++) strcpy(text + 3 + i * LINE, "\n    <b/>");
+    strcpy(text + 3 + (size_t)ELEMENTS * LINE, "\n</a>");
+    assert_ok(err, read_xml(&err, text, strlen(text)));
+    free(text);
 }
 
 /* A file that is cut off is an error wherever it was cut. */
@@ -90,10 +104,8 @@ static void test_limits(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_elements),
-        cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_elements), cmocka_unit_test(test_indented), cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_refused),  cmocka_unit_test(test_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
