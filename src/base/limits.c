@@ -29,10 +29,26 @@ static uint64_t rest(uint64_t limit, uint64_t used) {
     return used < limit ? limit - used : 0;
 }
 
+/* A number in FOLDER/FILE. */
+static uint64_t read_group(const char *folder, const char *file, const char *name) {
+    char path[4096];
+    const int n = snprintf(path, sizeof path, "%s/%s", folder, file);
+    return n > 0 && (size_t)n < sizeof path ? read_field(path, name, 1) : UINT64_MAX;
+}
+
+uint64_t mq_memory_of_group(const char *folder) {
+    uint64_t used = read_group(folder, "memory.current", "");
+    static const char *const lists[] = {"active_file ", "inactive_file "};
+    for (size_t i = 0; i < 2 && used != UINT64_MAX; i++) {
+        const uint64_t file = read_group(folder, "memory.stat", lists[i]);
+        if (file != UINT64_MAX) used -= file < used ? file : used;
+    }
+    return rest(read_group(folder, "memory.max", ""), used);
+}
+
 uint64_t mq_memory_available(void) {
     uint64_t least = read_field("/proc/meminfo", "MemAvailable:", 1024);
-    const uint64_t group = rest(read_field("/sys/fs/cgroup/memory.max", "", 1),
-                                read_field("/sys/fs/cgroup/memory.current", "", 1));
+    const uint64_t group = mq_memory_of_group("/sys/fs/cgroup");
     if (group < least) least = group;
     struct rlimit space;
     if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY) {

@@ -9,6 +9,10 @@
  * least. UINT64_MAX when nothing is known. */
 uint64_t mq_memory_available(void);
 
+/* What the control group in folder (cgroup v2, memory.max) leaves: pages of files count as free, since the
+ * kernel takes them back before it refuses memory. UINT64_MAX: no limit. */
+uint64_t mq_memory_of_group(const char *folder);
+
 /* Whether a sanitizer watches: it reserves far more address space than it uses, and reads /proc at the end.
  */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

@@ -88,7 +88,7 @@ static mq_status set(mq_err *err, const mq_option *p, void *options, const char 
         const double value = strtod(text, &end);
         if (end == text || *end || !isfinite(value)) return wrong(err, p, where, text, "a number");
         if (!in_range(p, value)) return outside(err, p, where, text);
-        *(double *)(void *)member = value;
+        *(double *)(void *)member = mq_text_nine_digits(value);
         return MQ_OK;
     }
     case MQ_OPTION_TEXT:

@@ -121,3 +121,9 @@ char *mq_text_cut(char *text, char mark) {
     if (at) *at++ = 0;
     return at;
 }
+
+double mq_text_nine_digits(double value) {
+    char text[32];
+    snprintf(text, sizeof text, "%.9g", value);
+    return strtod(text, NULL);
+}

@@ -25,6 +25,10 @@ const char *mq_text_nearest(const char *word, const char *const *names);
 /* 1234567 as "1,234,567" in out; returns out. */
 const char *mq_text_count(uint64_t count, char out[32]);
 
+/* value to the nine digits that settings are written down with (JSON, stages, policies): who reads them gets
+ * what the first process computed with. */
+double mq_text_nine_digits(double value);
+
 /* Whether text is longer than end and ends in it. */
 bool mq_text_ends(const char *text, const char *end);
 

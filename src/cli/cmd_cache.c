@@ -1,6 +1,7 @@
 /* cmd_cache.c: `marque cache`, the feature caches on this machine: listed and removed. */
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "cli/cli.h"
@@ -125,29 +126,41 @@ cleanup:
     return status;
 }
 
-/* One in use is left alone. */
-static mq_status remove_cache(mq_err *err, void *user, const char *key, const char *folder) {
+static mq_status remove_cache(mq_err *err, const char *key, const char *folder) {
+    const mq_status status = mq_features_remove(err, folder);
+    if (status == MQ_OK) printf("removed %s\n", key);
+    return status;
+}
+
+/* One in use is left alone, and counted. */
+static mq_status remove_unused(mq_err *err, void *user, const char *key, const char *folder) {
+    size_t *busy = user;
+    mq_err why = {0};
+    const mq_status status = remove_cache(&why, key, folder);
+    if (status == MQ_OK) return MQ_OK;
+    if (status != MQ_CANNOT_CREATE) return mq_fail(err, status, "%s", why.text);
+    mq_warn("%s", why.text);
+    (*busy)++;
+    return MQ_OK;
+}
+
+static mq_status remove_all(mq_err *err) {
     mq_status status = MQ_OK;
-    mq_lock *lock = NULL;
-    size_t *removed = user;
-    MQ_TRY(mq_lock_folder(err, folder, &lock));
-    MQ_TRY(mq_remove_folder(err, folder));
-    printf("removed %s\n", key);
-    (*removed)++;
+    size_t busy = 0;
+    MQ_TRY(each_cache(err, remove_unused, &busy));
+    MQ_REQUIRE(!busy, err, MQ_CANNOT_CREATE, "%zu in use stay; try again when their runs have ended", busy);
 cleanup:
-    mq_lock_free(&lock);
     return status;
 }
 
 static mq_status remove_one(mq_err *err, const char *key) {
     mq_status status = MQ_OK;
     char *base = NULL, *folder = NULL;
-    size_t removed = 0;
     MQ_REQUIRE(is_key(key), err, MQ_USAGE, "\"%.40s\" is no key; marque cache lists them", key);
     MQ_TRY(mq_features_folder(err, &base));
     MQ_TRY(mq_path_join(err, base, key, &folder));
     MQ_REQUIRE(mq_folder_exists(folder), err, MQ_NO_INPUT, "%s: no such cache; marque cache lists them", key);
-    MQ_TRY(remove_cache(err, &removed, key, folder));
+    MQ_TRY(remove_cache(err, key, folder));
 cleanup:
     free(base);
     free(folder);
@@ -158,11 +171,10 @@ static mq_status run(mq_err *err, const mq_call *call) {
     mq_status status = MQ_OK;
     const cache_options *o = call->options;
     const char *action = call->arg_count ? call->args[0] : "list";
-    size_t removed = 0;
     if (strcmp(action, "list") == 0 && call->arg_count < 2 && !o->all) return list_caches(err, o->json);
     MQ_REQUIRE(strcmp(action, "rm") == 0 && o->all == (call->arg_count == 1), err, MQ_USAGE,
                "usage: marque cache [list | rm KEY... | rm --all]");
-    if (o->all) return each_cache(err, remove_cache, &removed);
+    if (o->all) return remove_all(err);
     for (size_t i = 1; i < call->arg_count; i++) MQ_TRY(remove_one(err, call->args[i]));
 cleanup:
     return status;

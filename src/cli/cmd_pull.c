@@ -217,6 +217,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
         goto cleanup;
     }
     MQ_TRY(mq_lock_folder(err, p.folder, &lock));
+    mq_remove_temporaries(p.folder);
     MQ_TRY(pull_weights(err, &p, o->sha256));
 cleanup:
     mq_lock_free(&lock);

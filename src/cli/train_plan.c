@@ -11,6 +11,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { DETAILS_LIMIT = 64 << 20, UNEVEN = 10 };
 
@@ -136,13 +137,15 @@ cleanup:
 static mq_status check_disk(mq_err *err, double disk) {
     mq_status status = MQ_OK;
     char *cache = NULL;
+    if (disk <= 0) return MQ_OK;
     MQ_TRY(mq_cache_folder(err, &cache));
     MQ_TRY(mq_make_folder(err, cache));
     const uint64_t available = mq_disk_free(cache);
-    MQ_REQUIRE((double)available > disk, err, MQ_IO,
-               "%s: the features need %.0f MB and %.0f MB are free; free some, set XDG_CACHE_HOME or use "
-               "--cache off",
-               cache, disk / 1e6, (double)available / 1e6);
+    MQ_REQUIRE(
+        (double)available >= disk, err, MQ_IO,
+        "%s: the features need %.0f MB more and %.0f MB are free; free some, set XDG_CACHE_HOME or use "
+        "--cache off",
+        cache, disk / 1e6, (double)available / 1e6);
 cleanup:
     free(cache);
     return status;
@@ -162,14 +165,18 @@ mq_status mq_check_train_plan(mq_err *err, const mq_train_plan *plan, bool detai
     mq_status status = MQ_OK;
     const bool told = details || !plan->resume; /* else it was, when the run began */
     mq_buf text = mq_buf_init(DETAILS_LIMIT);
-    double disk = 0;
+    double disk = 0, last = 0;
     if (told) MQ_TRY(print_uneven(err, plan));
     for (size_t i = 0; i < plan->stage_count; i++) {
         mq_trunk_cost cost;
         MQ_TRY(mq_train_measure(err, plan, i, told, &cost));
         if (told) print_row(plan, i, &cost);
         MQ_TRY(check_memory(err, plan, &plan->stages[i], &cost));
-        disk += (double)cost.disk;
+        /* A stage that thaws what the one before it does reads the same cache. */
+        const bool same = i && strcmp(plan->stages[i].thaw, plan->stages[i - 1].thaw) == 0;
+        const double missing = (double)(cost.disk - cost.held);
+        disk += same ? fmax(missing - last, 0) : missing;
+        last = same ? fmax(missing, last) : missing;
         if (!details) continue;
         MQ_TRY(mq_buf_printf(err, &text, "%sstage %s\n", i ? "\n" : "", plan->stages[i].thaw));
         MQ_TRY(mq_train_describe(err, plan, i, &text));

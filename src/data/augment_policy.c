@@ -64,6 +64,7 @@ static mq_status parse_number(mq_err *err, const char *name, const char *what, c
     if (end == text || *end || !(*value >= range[0] && *value <= range[1]))
         return mq_fail(err, MQ_USAGE, "%s: the %s is a number from %g to %g, not \"%s\"", name, what,
                        range[0], range[1], mq_text_safe(text, safe, sizeof safe));
+    *value = mq_text_nine_digits(*value);
     return MQ_OK;
 }
 

@@ -1,5 +1,6 @@
 /* features.c: the feature cache. Called by training and by whatever compares
- * pictures. Owns the file, and its folder's lock while it writes. Invariant: a view has a
+ * pictures. Owns the file, which is locked against removal while it is open, and its folder's lock while it
+ * writes. Invariant: a view has a
  * place only if its chunk has passed its checksum, and its row reads back exactly as the trunk gave it. */
 #include "infer/features.h"
 #include "base/clock.h"
@@ -12,11 +13,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Of a chunk: u32 views; u32 for each of them, twice the picture's place, plus 1 for its mirror image; their
  * rows; u32 CRC-32C of all that. */
 enum { CHUNK = 64, CHUNK_LARGE = 16, LARGE = 1 << 17, WORD = 4 };
+static const char FILE_NAME[] = "features.bin";
 
 struct mq_features {
     mq_features_plan plan; /* what it borrows is the caller's */
@@ -73,8 +77,8 @@ void mq_features_free(mq_features **features) {
     *features = NULL;
 }
 
-/* Makes the cache's folder for plan; *folder is the caller's. */
-static mq_status make_folder(mq_err *err, const mq_features_plan *plan, char **folder) {
+/* The cache's folder for plan; *folder is the caller's. */
+static mq_status folder_of(mq_err *err, const mq_features_plan *plan, char **folder) {
     mq_status status = MQ_OK;
     mq_json *recipe = NULL;
     char *base = NULL, *recipe_text = NULL, *key = NULL, hex[MQ_HEX_SIZE];
@@ -87,7 +91,6 @@ static mq_status make_folder(mq_err *err, const mq_features_plan *plan, char **f
     hex[16] = 0;
     MQ_TRY(mq_features_folder(err, &base));
     MQ_TRY(mq_path_join(err, base, hex, folder));
-    MQ_TRY(mq_make_folder(err, *folder));
 cleanup:
     mq_json_free(&recipe);
     free(base);
@@ -101,12 +104,14 @@ static mq_status write_meta(mq_err *err, const mq_features_plan *plan, const cha
     mq_status status = MQ_OK;
     mq_json *meta = NULL;
     char *path = NULL;
+    mq_features_plan whole = *plan;
     mq_remove_temporaries(folder);
     MQ_TRY(mq_path_join(err, folder, "meta.json", &path));
     if (mq_file_exists(path)) goto cleanup;
+    whole.count = mq_dataset_count(plan->dataset, plan->split); /* subsets share the file */
     MQ_TRY(mq_json_pack(err, &meta, "{s:o, s:s, s:I, s:s}", "data",
                         mq_json_text(mq_dataset_folder(plan->dataset)), "split", mq_split_name(plan->split),
-                        "bytes", (long long)mq_features_bytes(plan), "program",
+                        "bytes", (long long)mq_features_bytes(&whole), "program",
                         mq_program_key(plan->program)));
     MQ_TRY(mq_json_save(err, meta, path));
 cleanup:
@@ -322,19 +327,52 @@ mq_status mq_features_open(mq_err *err, const mq_features_plan *plan, mq_feature
     f->views = 2 * mq_dataset_count(plan->dataset, plan->split);
     MQ_TRY(mq_calloc(err, f->views, sizeof *f->at, "the feature cache", &f->at));
     MQ_TRY(mq_calloc(err, chunk_bytes(f->most, f->row), 1, "the feature cache", &f->block));
-    MQ_TRY(make_folder(err, plan, &f->folder));
-    MQ_TRY(mq_path_join(err, f->folder, "features.bin", &f->path));
+    MQ_TRY(folder_of(err, plan, &f->folder));
+    MQ_TRY(mq_make_folder(err, f->folder));
+    MQ_TRY(mq_path_join(err, f->folder, FILE_NAME, &f->path));
     MQ_TRY(mq_lock_wait(err, f->folder, plan->stop, plan->user, &lock));
     MQ_TRY(write_meta(err, plan, f->folder));
     f->fd = open(f->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     MQ_REQUIRE(f->fd >= 0, err, mq_status_of_errno(errno, MQ_CANNOT_CREATE), "%s: cannot be written: %s",
                f->path, strerror(errno));
+    MQ_REQUIRE(flock(f->fd, LOCK_SH) == 0, err, MQ_IO, "%s: cannot be locked: %s", f->path, strerror(errno));
     MQ_TRY(take_chunks(err, f, &size));
     *features = f;
     f = NULL;
 cleanup:
     mq_lock_free(&lock);
     mq_features_free(&f);
+    return status;
+}
+
+mq_status mq_features_held(mq_err *err, const mq_features_plan *plan, uint64_t *bytes) {
+    mq_status status = MQ_OK;
+    char *folder = NULL, *path = NULL;
+    struct stat st;
+    MQ_TRY(folder_of(err, plan, &folder));
+    MQ_TRY(mq_path_join(err, folder, FILE_NAME, &path));
+    *bytes = stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
+cleanup:
+    free(folder);
+    free(path);
+    return status;
+}
+
+mq_status mq_features_remove(mq_err *err, const char *folder) {
+    mq_status status = MQ_OK;
+    mq_lock *lock = NULL;
+    char *path = NULL;
+    int fd = -1;
+    MQ_TRY(mq_path_join(err, folder, FILE_NAME, &path));
+    MQ_TRY(mq_lock_folder(err, folder, &lock));
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    MQ_REQUIRE(fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0, err, MQ_CANNOT_CREATE,
+               "%s: a run reads from it; wait for it", folder);
+    MQ_TRY(mq_remove_folder(err, folder));
+cleanup:
+    if (fd >= 0) close(fd);
+    mq_lock_free(&lock);
+    free(path);
     return status;
 }
 

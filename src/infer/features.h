@@ -40,6 +40,12 @@ typedef struct {
 /* Bytes the cache takes on disk once it holds every view. */
 uint64_t mq_features_bytes(const mq_features_plan *plan);
 
+/* Bytes that the cache for the plan takes on disk now, whatever views they are. Makes nothing. */
+MQ_MUST_USE mq_status mq_features_held(mq_err *err, const mq_features_plan *plan, uint64_t *bytes);
+
+/* Removes the cache in that folder; one that a process has open is left alone: MQ_CANNOT_CREATE. */
+MQ_MUST_USE mq_status mq_features_remove(mq_err *err, const char *folder);
+
 /* Opens the cache for the plan and finds what it holds. *features is the caller's. */
 MQ_MUST_USE mq_status mq_features_open(mq_err *err, const mq_features_plan *plan, mq_features **features);
 void mq_features_free(mq_features **features);

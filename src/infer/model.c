@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "net/quant.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { CLASSES_MAX = 1000000, NAME_SIZE = 256 };
@@ -22,6 +23,7 @@ struct mq_model {
     size_t trunk_params;
     mq_dtype dtype;
     char digest[65], data_digest[65];
+    char *path;
 };
 
 mq_status mq_model_find(mq_err *err, const char *model, char **path) {
@@ -54,6 +56,7 @@ void mq_model_free(mq_model **model) {
     mq_head_free(&m->head);
     mq_model_card_free(&m->card);
     free(m->features);
+    free(m->path);
     free(m);
     *model = NULL;
 }
@@ -105,6 +108,7 @@ mq_status mq_model_open(mq_err *err, const mq_model_plan *plan, mq_model **model
                         : mq_bundle_open_lightly(err, plan->path, &bundle));
     MQ_TRY(mq_calloc(err, 1, sizeof *m, "a model", &m));
     m->batch = plan->batch;
+    MQ_TRY(mq_strdup(err, plan->path, &m->path));
     MQ_TRY(mq_model_card_read(err, bundle, &m->card));
     const mq_arch *arch = m->card.arch;
     m->dtype = plan->own && m->card.quantised && mq_dnn_has_int8() ? MQ_I8 : plan->dtype;
@@ -172,6 +176,10 @@ mq_status mq_model_run(mq_err *err, mq_model *m, const float *pixels, size_t cou
     mq_status status = MQ_OK;
     MQ_TRY(mq_program_run(err, m->program, pixels, count, m->features));
     MQ_TRY(mq_head_forward(err, m->head, m->work, m->features, answers->labels, count));
+    for (size_t i = 0; i < count; i++) /* one logit that is no number leaves a row without any */
+        MQ_REQUIRE(isfinite(m->work->p[i * m->head->classes]), err, MQ_BAD_DATA,
+                   "%s: its answers are no numbers; the file is damaged, or its training came apart",
+                   m->path);
     memcpy(answers->p, m->work->p, count * m->head->classes * sizeof *answers->p);
     if (answers->loss) memcpy(answers->loss, m->work->loss, count * sizeof *answers->loss);
 cleanup:
@@ -209,9 +217,11 @@ static mq_status make_meta(mq_err *err, const mq_model_parts *parts, meta_list *
     add_meta(list, "marque.version", mq_version());
     add_meta(list, "arch", parts->arch->name);
     add_meta(list, "head", mq_head_name(parts->head->kind));
-    add_meta(list, "licence", parts->arch->licence);
+    const char *licence = mq_bundle_meta(parts->weights, "licence"),
+               *source = mq_bundle_meta(parts->weights, "source");
+    add_meta(list, "licence", licence ? licence : "unknown");
     add_meta(list, "weights", mq_bundle_digest(parts->weights));
-    add_meta(list, "weights.source", mq_bundle_meta(parts->weights, "source"));
+    add_meta(list, "weights.source", source ? source : mq_bundle_meta(parts->weights, "weights.source"));
     add_meta(list, "data", parts->data_digest);
     add_meta(list, "boxes", parts->boxes ? "true" : "false");
     MQ_TRY(add_json(err, list, "classes", classes));

@@ -82,7 +82,8 @@ static void add_row(mq_metrics *m, const float *p, uint32_t label) {
     size_t rank = 0, answer = 0;
     for (size_t j = 0; j < m->classes; j++) {
         const bool truth = j == label;
-        if (p[j] > p[label] || (p[j] == p[label] && j < label)) rank++;
+        const bool behind = p[j] < p[label] || (p[j] == p[label] && j > label);
+        if (!truth && !behind) rank++; /* NaN is behind nothing, and before nothing */
         if (p[j] > p[answer]) answer = j;
         m->absolute += fabs((truth ? 1.0 : 0.0) - (double)p[j]);
         (truth ? m->positive : m->negative)[bin_of(p[j])]++;

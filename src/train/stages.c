@@ -27,7 +27,7 @@ static mq_status parse_lr(mq_err *err, const char *text, mq_stage *stage) {
     const double value = strtod(text, &end);
     if (end == text || *end || !isfinite(value) || value < 0)
         return mq_fail(err, MQ_USAGE, "\"%.40s\" is no learning rate", text);
-    stage->lr = value;
+    stage->lr = mq_text_nine_digits(value);
     return MQ_OK;
 }
 
@@ -37,7 +37,7 @@ bool mq_stage_is_head(const mq_stage *stage) {
 
 bool mq_stage_block(const mq_stage *stage, char block[MQ_STAGE_NAME]) {
     const size_t length = strlen(stage->thaw);
-    if (stage->thaw[length - 1] != '+') return false;
+    if (length < 2 || stage->thaw[length - 1] != '+') return false;
     snprintf(block, MQ_STAGE_NAME, "%.*s", (int)length - 1, stage->thaw);
     return true;
 }

@@ -318,6 +318,10 @@ static mq_status validate(mq_err *err, mq_session *s, mq_scores *scores) {
     MQ_REQUIRE(done, err, MQ_BAD_DATA, "%s: no picture of the validation part can be read",
                mq_dataset_folder(s->plan->dataset));
     mq_metrics_scores(s->metrics, scores);
+    MQ_REQUIRE(isfinite(scores->loss), err, MQ_BAD_DATA,
+               "training has come apart: the validation loss is no number after step %llu; begin another run "
+               "with a lower learning rate than %g",
+               (unsigned long long)s->state.steps_done, s->plan->stages[s->state.stage].lr);
 cleanup:
     return status;
 }

@@ -239,13 +239,25 @@ static void count_rows(const mq_trunk *t, const mq_trunk_plan *plan, mq_trunk_co
     }
 }
 
-/* Of the plan, from a trunk made for fewer pictures. */
-static void count_cost(mq_trunk *t, const mq_trunk_plan *plan, mq_trunk_cost *cost) {
+MQ_MUST_USE static mq_status count_disk(mq_err *err, mq_trunk *t, mq_trunk_cost *cost) {
+    mq_status status = MQ_OK;
     for (mq_split split = MQ_TRAIN; split <= MQ_VAL; split++) {
         mq_features_plan features = features_of(t, split);
+        uint64_t held;
+        if (!is_cached(t, split)) continue;
+        if (!t->hash[0]) MQ_TRY(mq_tensors_hash(err, t->graph, t->plan.weights, t->boundary_index, t->hash));
         features.flips = split == MQ_TRAIN && flips(t);
-        if (is_cached(t, split)) cost->disk += mq_features_bytes(&features);
+        const uint64_t whole = mq_features_bytes(&features);
+        MQ_TRY(mq_features_held(err, &features, &held));
+        cost->disk += whole;
+        cost->held += held < whole ? held : whole;
     }
+cleanup:
+    return status;
+}
+
+/* Of the plan, from a trunk made for fewer pictures. */
+static void count_cost(mq_trunk *t, const mq_trunk_plan *plan, mq_trunk_cost *cost) {
     cost->views = is_cached(t, MQ_TRAIN) ? 1 + flips(t) : 0;
     if (t->frozen) cost->memory += mq_program_memory(t->frozen);
     if (t->rest) cost->memory += mq_program_memory(t->rest);
@@ -302,6 +314,7 @@ mq_status mq_trunk_measure(mq_err *err, const mq_trunk_plan *plan, bool timed, m
     MQ_TRY(create(err, &small, &t));
     if (timed) MQ_TRY(time_all(err, t, cost));
     count_cost(t, plan, cost);
+    MQ_TRY(count_disk(err, t, cost));
 cleanup:
     mq_trunk_free(&t);
     return status;

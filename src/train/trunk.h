@@ -38,7 +38,8 @@ typedef struct {
     double head;           /* seconds of its training step a picture; likewise */
     size_t memory;         /* bytes: programs and training */
     size_t memory_picture; /* of them for each picture of a batch */
-    uint64_t disk;         /* bytes of cache */
+    uint64_t disk;         /* bytes of cache, */
+    uint64_t held;         /* and what of them is there already, by the size of its files */
     size_t views;          /* of a training picture that are kept there; 0: the validation part's alone are */
     double frozen;         /* seconds of the frozen part a picture */
     double thawed;         /* seconds of a training step a picture; 0: nothing is thawed */

@@ -291,6 +291,8 @@ def test_plain_http(tap, m):
 
 def test_files(tap, m):
     data = ROOT / "tests/data/weights"
+    cached(m).mkdir(parents=True)
+    (cached(m) / "xception.safetensors.tmp-99").write_bytes(b"of a pull that was killed")
     m.expect(tap, "weights of another network", ["pull", "xception", "--from", data / "legacy.h5"], 65,
              err=[REFUSED, "of 234 tensors", "block1_conv1/kernel [3,3,2,3] for [3,3,3,32]"])
     m.expect(tap, "weights of Theano", ["pull", "xception", "--from", ROOT / "tests/data/legacy/bad_theano.h5"], 65,

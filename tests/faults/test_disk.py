@@ -1,6 +1,8 @@
 """test_disk.py: no space and failing disks under marque train: it goes on, or ends with one sentence and 74; nothing
 older is damaged, and with space again it goes on to the bytes of a run that nothing disturbed."""
+import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from inject import available, files, spoil, trace  # noqa: E402
+from pictures import png, write_classes  # noqa: E402
 from runner import part_of  # noqa: E402
 from tap import Tap  # noqa: E402
 from workshop import STAGES, Workshop, root  # noqa: E402
@@ -135,6 +138,34 @@ def test_full_cache(tap, w):
         problem = "" if done.code == 0 and w.result("hurt") == w.wanted else done
         tap.check("and without a cache it trains to the same bytes", not problem, problem)
         w.drop("hurt")
+    with Disk(w.folder / "roomy", "14m") as disk:
+        place = {"XDG_CACHE_HOME": str(disk.folder)}
+        (disk.folder / "marque").mkdir()
+        (disk.folder / "marque/weights").symlink_to((w.cache / "marque/weights").resolve())
+        for name in ("a disk with room for the features", "what is there already needs no room again"):
+            done = w.run(w.args("hurt"), env=place)
+            problem = "" if done.code == 0 and w.result("hurt") == w.wanted else done
+            tap.check(name, not problem, problem)
+            w.drop("hurt")
+
+
+def test_update(tap, w):
+    """The disk fails when the old files of a data set have begun to go: the new ones are kept, and get their place."""
+    source, update = w.folder / "growing", ["import", "growing", "-o", "changed.mq", "--update"]
+    write_classes(source, classes=3, each=40)
+    w.run(update[:-1])
+    (source / "class-0/new.png").write_bytes(png(24, 24, seed=99))
+    shutil.copytree(w.path("changed.mq"), w.path("before.mq"))
+    calls = trace(w.line(update), w.folder, w.environment(None), ("unlink",))
+    shutil.rmtree(w.path("changed.mq"))
+    w.path("before.mq").rename(w.path("changed.mq"))
+    call = next((c for c in calls if c.name == "unlink" and re.search(r"changed\.mq/train-\S+\.tfrecord", c.text)), None)
+    done = call and spoil(call, "error=EIO", w.line(update), w.folder, w.environment(None))
+    kept = w.path("changed.mq/.import.tmp/dataset.json").exists()
+    tap.check("a data set whose old files cannot go keeps its new ones", done and done.code == IO and kept, (call, done))
+    again = w.run(update)
+    pictures = json.loads(w.run(["inspect", "changed.mq", "--json"]).out or "{}")
+    tap.check("and the next update ends the exchange", again.code == 0 and "121 pictures" in again.out and pictures, (again, pictures))
 
 
 def main():
@@ -144,6 +175,7 @@ def main():
             w.plain(stages)
             test_full_disk(tap, w)
         test_full_cache(tap, w)
+        test_update(tap, w)
         # Each call takes a run: only the last row, which has all kinds of stages.
         if available():
             test_failing_calls(tap, w)

@@ -154,6 +154,26 @@ def test_lazy(tap, m):
     tap.check("has its views from the same cache", len(cached_views(m)) == 2 * len(first), len(cached_views(m)))
     m.expect(tap, "without cache", train("half-again", "--epochs", "3", "--fraction", "0.5", "--cache", "off"), 0)
     tap.check("the same bytes", models(m, "half") == models(m, "half-again"))
+    m.expect(tap, "no cache again", ["cache", "rm", "--all"], 0)
+    m.expect(tap, "a cache that a part begins", train("begun", "--epochs", "1", "--fraction", "0.3"), 0)
+    m.expect(tap, "and the whole goes on with", train("ended", "--epochs", "4"), 0)
+    rows = json.loads(m.run(["cache", "--json"]).out)
+    tap.check("no cache holds more than all", rows and all(0 < row["complete"] <= 1 for row in rows), rows)
+
+
+def test_cache_in_use(tap, m):
+    """What a run reads from is not removed; the rest is."""
+    other = m.cache / "marque/features/00000000deadbeef"
+    other.mkdir()
+    (other / "features.bin").write_bytes(bytes(100))
+    process = m.start(train("user"))
+    told = next((line for line in process.stderr if "head 1/" in line), None)
+    run = m.run(["cache", "rm", "--all"])
+    tap.check("caches in use stay, others go", told and run.code == 73 and "in use stay" in run.err and not other.exists() and cached_views(m), run)
+    text = process.stderr.read()
+    process.stderr.close()
+    tap.check("and the run does not notice", process.wait() == 0, text)
+    same_models(tap, m, "its models are the plain ones", "user")
 
 
 def test_features(tap, m):
@@ -251,6 +271,7 @@ def main():
         test_ways(tap, m)
         test_stops(tap, m)
         test_lazy(tap, m)
+        test_cache_in_use(tap, m)
         test_features(tap, m)
         test_damage(tap, m)
         test_answers(tap, m)

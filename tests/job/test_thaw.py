@@ -31,6 +31,12 @@ def tensors(path):
             for name, t in head.items() if name != "__metadata__"}
 
 
+def origin(path):
+    data = path.read_bytes()
+    meta = json.loads(data[8:8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+    return meta.get("licence"), meta.get("source") or meta.get("weights.source")
+
+
 def last(m, run):
     return (m.folder / run / "weights/last.safetensors").read_bytes()
 
@@ -85,6 +91,9 @@ def test_from_model(tap, m):
     done = m.run([*args, "--stages", "head:1@1e-3"])
     model = tensors(m.folder / "second/weights/best.safetensors") if done.code == 0 else {}
     same = {name for name, data in begun.items() if model.get(name) == data}
+    known = origin(weights_cache() / "xception.safetensors")
+    tap.check("models say where their weights came from", all(known) and known == origin(
+        m.folder / "train/weights/last.safetensors") == origin(m.folder / "second/weights/best.safetensors"), known)
     tap.check("--model RUN: its layers, and a classifier of one's own", done.code == 0 and same == {
         name for name in begun if name.startswith("trunk/")}, done.err + str(sorted(set(begun) - same)[:5]))
     config = json.loads((m.folder / "second/config.json").read_text())

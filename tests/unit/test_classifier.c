@@ -9,6 +9,7 @@
 #include "net/seeded.h"
 #include "unit/temporary.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,8 +19,8 @@ enum { SIDE = 71, CLASSES = 4, IMAGES = 5, W = 90, H = 75 };
 static const char *const NAMES[CLASSES] = {"ant", "bee", "cat", "dog"};
 static char model_path[PLACE];
 
-static int write_model(void **state) {
-    (void)state;
+/* sound: or one of its weights is no number, as a flipped bit makes it. */
+static void write_to(const char *path, bool sound) {
     mq_err err = {0};
     mq_graph *graph = NULL;
     mq_bundle *weights = NULL;
@@ -27,11 +28,11 @@ static int write_model(void **state) {
     const mq_arch *arch = mq_arch_find("xception");
     mq_recipe recipe = mq_recipe_default(SIDE, arch->range);
     recipe.crop = false;
-    assert_true(temporary_file(model_path));
     assert_ok(err, arch->build(&err, SIDE, &graph));
     assert_ok(err, mq_seeded_weights(&err, graph, 3, &weights));
     assert_ok(err, mq_head_create(&err, MQ_HEAD_LINEAR, arch->features, CLASSES, &head));
     mq_head_init(head, 5);
+    if (!sound) head->params[0] = NAN;
     const mq_model_parts parts = {.size = sizeof parts,
                                   .arch = arch,
                                   .weights = weights,
@@ -40,10 +41,16 @@ static int write_model(void **state) {
                                   .classes = NAMES,
                                   .data_digest = "",
                                   .boxes = true};
-    assert_ok(err, mq_model_write(&err, model_path, &parts));
+    assert_ok(err, mq_model_write(&err, path, &parts));
     mq_head_free(&head);
     mq_bundle_free(&weights);
     mq_graph_free(&graph);
+}
+
+static int write_model(void **state) {
+    (void)state;
+    assert_true(temporary_file(model_path));
+    write_to(model_path, true);
     return 0;
 }
 
@@ -111,6 +118,32 @@ static void test_same_as_model(void **state) {
     mq_classifier_free(&c);
     assert_null(c);
     mq_classifier_free(&c);
+}
+
+/* What a model says of its origin: nothing where its weights do not. */
+static void test_licence(void **state) {
+    (void)state;
+    mq_err err = {0};
+    mq_bundle *bundle = NULL;
+    assert_ok(err, mq_bundle_open(&err, model_path, &bundle));
+    assert_string_equal(mq_bundle_meta(bundle, "licence"), "unknown");
+    assert_null(mq_bundle_meta(bundle, "weights.source"));
+    mq_bundle_free(&bundle);
+}
+
+static void test_no_number(void **state) {
+    (void)state;
+    mq_err err = {0};
+    mq_image image[IMAGES];
+    mq_guess best;
+    make_images(image, frames);
+    write_to(model_path, false);
+    mq_classifier *c = opened(0, 1);
+    assert_int_equal(mq_classify(&err, c, image, 1, 1, &best), MQ_BAD_DATA);
+    assert_non_null(strstr(err.text, "answers are no numbers"));
+    assert_non_null(strstr(err.text, model_path));
+    mq_classifier_free(&c);
+    write_to(model_path, true);
 }
 
 /* Any batch and any number of threads, and the caller's own number of threads stays. */
@@ -258,7 +291,8 @@ static void test_wrong_images(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_as_model), cmocka_unit_test(test_batches),
+        cmocka_unit_test(test_same_as_model), cmocka_unit_test(test_licence),
+        cmocka_unit_test(test_no_number),     cmocka_unit_test(test_batches),
         cmocka_unit_test(test_two_at_once),   cmocka_unit_test(test_box),
         cmocka_unit_test(test_wrong_plans),   cmocka_unit_test(test_wrong_images),
     };

@@ -3,6 +3,7 @@
 #include "unit/unit.h"
 
 #include "base/file.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "unit/temporary.h"
 
@@ -126,6 +127,25 @@ static void test_paths(void **state) {
 }
 
 /* What stands in the way of a folder is told, not what was seen while looking for the reason. */
+/* Of a control group with a limit, its pages of files are free; without a limit nothing is known. */
+static void test_memory_of_group(void **state) {
+    const place *here = *state;
+    static const char *const files[][2] = {{"memory.max", "1000\n"},
+                                           {"memory.current", "900\n"},
+                                           {"memory.stat", "anon 5\nactive_file 300\ninactive_file 200\n"}};
+    char path[PLACE + 32];
+    mq_err err = {0};
+    assert_true(mq_memory_of_group(here->folder) == UINT64_MAX);
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/%s", here->folder, files[i][0]);
+        assert_ok(err, mq_file_write(&err, path, files[i][1], strlen(files[i][1])));
+    }
+    assert_true(mq_memory_of_group(here->folder) == 600);
+    snprintf(path, sizeof path, "%s/memory.max", here->folder);
+    assert_ok(err, mq_file_write(&err, path, "max\n", 4));
+    assert_true(mq_memory_of_group(here->folder) == UINT64_MAX);
+}
+
 static void test_folder_says_why(void **state) {
     const place *here = *state;
     mq_err err = {0};
@@ -142,6 +162,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_short_file, make_place, remove_place),
         cmocka_unit_test_setup_teardown(test_lock_names_its_holder, make_place, remove_place),
         cmocka_unit_test_setup_teardown(test_folder_says_why, make_place, remove_place),
+        cmocka_unit_test_setup_teardown(test_memory_of_group, make_place, remove_place),
         cmocka_unit_test(test_paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

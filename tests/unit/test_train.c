@@ -2,6 +2,7 @@
 #include "unit/unit.h"
 
 #include "base/mem.h"
+#include "base/options.h"
 #include "base/rng.h"
 #include "train/adam.h"
 #include "train/head_train.h"
@@ -41,6 +42,12 @@ static void test_metrics(void **state) {
     mq_class_scores c;
     mq_metrics_class(m, 1, &c);
     assert_true(c.pictures == 2 && c.precision == 0.5 && c.recall == 0.5 && c.f1 == 0.5);
+    const float wrong[] = {NAN, NAN, NAN}; /* is right nowhere */
+    mq_metrics_reset(m);
+    mq_metrics_add(m, wrong, wrong, labels, 1);
+    mq_scores none;
+    mq_metrics_scores(m, &none);
+    assert_true(none.top1 == 0 && none.pictures == 1);
     assert_true(s.top1_low > 0.2 && s.top1_low < 0.26 && s.top1_high > 0.86 && s.top1_high < 0.9);
     mq_metrics_reset(m);
     mq_metrics_scores(m, &s);
@@ -279,6 +286,27 @@ static void test_head_learns(void **state) {
     mq_head_free(&head);
 }
 
+/* What is computed with is what a run's files say, or a run that goes on would compute with other numbers. */
+static void test_nine_digits(void **state) {
+    (void)state;
+    mq_err err = {0};
+    mq_stage stages[MQ_STAGES_MAX], again[MQ_STAGES_MAX];
+    size_t count;
+    char *text = NULL;
+    const mq_stages_words fine = {.stages = "head:1@3.1622776601683794e-4"};
+    assert_ok(err, mq_stages_parse(&err, &fine, stages, &count));
+    assert_ok(err, mq_stages_text(&err, stages, count, &text));
+    assert_ok(err, mq_stages_parse(&err, &(mq_stages_words){.stages = text}, again, &count));
+    assert_true(stages[0].lr == again[0].lr && fabs(stages[0].lr / 3.1622776601683794e-4 - 1) < 1e-9);
+    free(text);
+    struct {
+        double share;
+    } options = {0};
+    static const mq_option table[] = {{.name = "share", .kind = MQ_OPTION_REAL, .min = 0, .max = 1}, {0}};
+    assert_ok(err, mq_options_set(&err, table, &options, "--", "share", "0.8333333333333334"));
+    assert_true(options.share == 0.833333333);
+}
+
 static void test_stages(void **state) {
     (void)state;
     mq_err err = {0};
@@ -333,6 +361,7 @@ int main(void) {
         cmocka_unit_test(test_gradient_linear),
         cmocka_unit_test(test_gradient_targets),
         cmocka_unit_test(test_head_learns),
+        cmocka_unit_test(test_nine_digits),
         cmocka_unit_test(test_stages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
