@@ -309,6 +309,13 @@ def test_groups(tap, m):
              out="1 picture is a copy of another; copies share a split", err=["warning: 2 pictures have copies in another split, as the source has it"])
     m.expect(tap, "an update with nothing new knows both", ["import", "crowd/copies.csv", "-o", "copies.mq", "--update"], 0,
              out="4 pictures keep their split")
+    for i in range(30):
+        for name in ("p", "q"):
+            (m.folder / f"crowd/a/{name}{i}.png").write_bytes(png(9, 9, 900 + i))
+    (m.folder / "crowd/pairs.csv").write_text(list_of(*(f"a/{name}{i}.png,a,{split}," for i in range(30) for name, split in (("p", "train"), ("q", "test"))),
+                                                      "b/b0_.png,b,train,"))
+    m.expect(tap, "copies in train and test, some of train drawn for val", ["import", "crowd/pairs.csv", "-o", "pairs.mq"], 0, out="val 3")
+    m.expect(tap, "an update knows those, too", ["import", "crowd/pairs.csv", "-o", "pairs.mq", "--update"], 0, out="61 pictures keep their split")
 
 
 def test_bad_pictures(tap, m):
