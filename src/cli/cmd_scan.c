@@ -141,7 +141,16 @@ static void print_facts(const mq_scan *scan) {
                mq_dataset_folder(scan->dataset));
 }
 
-static void print_text(const mq_scan *scan) {
+/* Why no network was asked, of pictures of that side. */
+static void print_unconfirmed(uint32_t side) {
+    fputs("near copies were not confirmed by a network, so only the very near are told; ", stdout);
+    if (side < mq_arch_find(NETWORK)->imgsz_min)
+        printf("pictures of %u pixels are too small for %s\n", side, NETWORK);
+    else
+        printf("fetch one: marque pull %s\n", NETWORK);
+}
+
+static void print_text(const mq_scan *scan, uint32_t side) {
     char a[32], b[32];
     const mq_duplicates *d = &scan->duplicates;
     print_groups(scan, "across train, val and test (leaks)", scan->leaks, true, false);
@@ -152,11 +161,7 @@ static void print_text(const mq_scan *scan) {
            mq_text_count(scan->flagged, b));
     print_facts(scan);
     if (!d->complete) puts("so many pictures look alike that not all pairs were compared");
-    if (!scan->confirmed)
-        printf(
-            "near copies were not confirmed by a network, so only the very near are told; fetch one: marque "
-            "pull %s\n",
-            NETWORK);
+    if (!scan->confirmed) print_unconfirmed(side);
 }
 
 /* The weights of the network that confirms; without them, and where pictures are stored too small for it, the
@@ -250,7 +255,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
     if (o->json) {
         MQ_TRY(mq_scan_to_json(err, &scan, add_to_output, NULL));
     } else {
-        print_text(&scan);
+        print_text(&scan, side);
         if (o->output) printf("report: %s/scan.html\n", o->output);
         print_next(&scan, call->args[0]);
     }

@@ -49,12 +49,12 @@ static int by_place(const void *a, const void *b) {
     return x->index < y->index ? -1 : x->index > y->index;
 }
 
-/* Who the changed pictures are, found by their places. */
 static mq_status go_on(mq_err *err, const mq_rewrite_plan *plan) {
     if (!plan->stop || !plan->stop(plan->user)) return MQ_OK;
     return mq_fail(err, MQ_INTERRUPTED, "stopped; nothing was written to %s", plan->output);
 }
 
+/* Who the changed pictures are, found by their places. */
 static mq_status find_changed(mq_err *err, rewriting *w) {
     mq_status status = MQ_OK;
     const mq_rewrite_plan *plan = w->plan;
