@@ -608,7 +608,7 @@ def test_csv_faults(tap, m):
     folder = fill(m.folder / "pics", {"x": 30, "y": 30}, (40, 30))
 
     def listed(name, text, code, **how):
-        (folder / "list.csv").write_bytes(text.encode())
+        (folder / "list.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
         m.expect(tap, f"a list with {name}", ["import", "pics/list.csv", "-o", f"{name.replace(' ', '-')}.mq", *how.pop("args", [])],
                  code, **how)
 
@@ -630,7 +630,7 @@ def test_csv_faults(tap, m):
            err="lines 2 and 3 are both about x/000.png")
     listed("semicolons", "path;label\nx/000.png;a\n", 65, err="no column named path in its first row (there are: path;label); write commas (.csv) or tabs")
     listed("junk behind a quote", 'path,label\nx/000.png,a\n"x/"001.png,a\n', 65, err="list.csv:3: text behind the quote")
-    listed("UTF-16", "path,label\n".encode("utf-16").decode("latin-1"), 65, err="list.csv")
+    listed("UTF-16", "path,label\n".encode("utf-16"), 65, err="NUL")
     many = 300000
     rows_of = "".join(f"x/{i:03}.png,class {i % 500}\n" for i in range(many))
     start = time.monotonic()

@@ -107,7 +107,10 @@ def plant(copy, mutant, green):
 
 
 def processor_has(features):
-    return all(re.search(rf"^flags\s*:.*\b(?:{feature})\b", Path("/proc/cpuinfo").read_text(), re.M) for feature in features)
+    """A feature behind a ! must be missing."""
+    flags = Path("/proc/cpuinfo").read_text()
+    return all(bool(re.search(rf"^flags\s*:.*\b(?:{feature.lstrip('!')})\b", flags, re.M)) != feature.startswith("!")
+               for feature in features)
 
 
 class Crew:

@@ -163,6 +163,7 @@ def scaled_input(path, eighths, box):
 
 def check_scaled(tap, paths):
     """Decoding at 1/2, 1/4 and 1/8, and boxes at fractions of decoded pixels, against Pillow's draft and resize."""
+    before = tap.count
     for path in paths:
         with Image.open(path) as image:
             width, height = image.size
@@ -179,6 +180,8 @@ def check_scaled(tap, paths):
             eighths = next(m for m in (1, 2, 4, 8) if m == 8 or side * m >= 8 * 2 * 71)
             ours = np.frombuffer(probe("prepare-scaled", path, 71, 0, 1, 0, *box, 0), np.float32).reshape(71, 71, 3)
             tap.check(np.array_equal(ours, scaled_input(path, eighths, box)), f"{path.name}, box {box} at {eighths} eighths")
+    if tap.count == before:
+        tap.skip("scaled decoding", "no large JPEG among these pictures")
 
 
 def check_tensorflow(tap, paths):
@@ -190,11 +193,12 @@ def check_tensorflow(tap, paths):
         return
     for path in paths:
         pixels = decode(path)
-        worst = 0.0
+        off = []
         for width, height in SIZES:
             ours = np.frombuffer(probe("resize", path, width, height, "tensorflow"), np.float32)
             theirs = tf.image.resize(pixels, (height, width), "bilinear").numpy()
-            worst = max(worst, float(np.abs(ours.reshape(height, width, 3) - theirs).max()))
+            off.append(np.abs(ours.reshape(height, width, 3) - theirs).max())
+        worst = np.max(off)  # NaN, if there is one
         tap.check(worst <= 1e-3, f"TensorFlow's resize of {path.name} (largest difference {worst:.2g})")
 
 

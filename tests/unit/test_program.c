@@ -137,7 +137,7 @@ static void test_loops(void **state) {
             float *y = malloc(s.h * s.w * s.c * sizeof *y);
             assert_ok(err, mq_program_run(&err, program, x, 1, y));
             const double error = relative(y, want, s.h * s.w * s.c);
-            if (error > (dtype == MQ_F32 ? 1e-5 : 2e-2))
+            if (!(error <= (dtype == MQ_F32 ? 1e-5 : 2e-2)))
                 fail_msg("%s, %u pixels, %s: %g", archs[i / 3].name, side, mq_dtype_name(dtype), error);
             free(y);
             mq_program_free(&program);

@@ -360,6 +360,7 @@ static void test_suits(void **state) {
     w.window.c = 2 * lanes - 4;
     assert_false(mq_winograd_suits(&w));
     assert_false(mq_winograd_outer_suits(&window, 3 * lanes));
+    assert_true(mq_winograd_outer_suits(&window, 2 * lanes));
     w.window = window, w.window.c = 16 * lanes; /* more weights than pixels are worth */
     assert_false(mq_winograd_outer_suits(&w.window, 16 * lanes));
 }
