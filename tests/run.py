@@ -111,6 +111,11 @@ def unit_programs():
     return found
 
 
+def others_too(name, network, golden):
+    """Those that other instructions and another oneDNN are tried with. test_bench times and counts what the others test."""
+    return network and name != "test_bench"
+
+
 # A stage hands over all its jobs at once: between two lists of them a core would have nothing to do.
 def unit_jobs(folder, label, wanted, env=None, timeout=600):
     """The unit programs wanted(name, network, golden) picks. Those of the network use every core, but not all the time."""
@@ -138,9 +143,8 @@ def stage_unit(report, build):
         return
     jobs = unit_jobs(folder, "", lambda name, network, golden: not golden)
     wider = " avx512f " in Path("/proc/cpuinfo").read_text()  # else AVX2 is what they ran on already
-    for isa in ("AVX2", "SSE41") if wider else ("SSE41",):  # test_bench times and counts what the others test
-        jobs += unit_jobs(folder, f" on {isa}", lambda name, network, golden: network and name != "test_bench",
-                          {"ONEDNN_MAX_CPU_ISA": isa})
+    for isa in ("AVX2", "SSE41") if wider else ("SSE41",):
+        jobs += unit_jobs(folder, f" on {isa}", others_too, {"ONEDNN_MAX_CPU_ISA": isa})
     report.add(run_all(jobs))
 
 
@@ -222,9 +226,9 @@ def stage_oracle(report, build):
     jobs = script_jobs(folder, "oracle", env=env, python=python, pattern="*.py")
     # The environment also holds oneDNN 3.2, whose interface differs from Debian's 2.6.
     other = build.get("release", f"-DMARQUE_DNNL_ROOT={ORACLE}", name="onednn3",
-                      targets=[name for name, network, _ in unit_programs() if network and name != "test_bench"])
+                      targets=[name for name, *what in unit_programs() if others_too(name, *what)])
     if other:
-        jobs += unit_jobs(other, " on oneDNN 3.2", lambda name, network, golden: network and name != "test_bench")
+        jobs += unit_jobs(other, " on oneDNN 3.2", others_too)
     report.add(run_all(jobs))
 
 

@@ -80,8 +80,7 @@ mq_status mq_csv_parse(mq_err *err, const char *what, mq_buf *text, char comma, 
     c->comma = comma;
     MQ_REQUIRE(c->text.size && !memchr(c->text.data, 0, c->text.size), err, MQ_BAD_DATA, "%s: %s", what,
                c->text.size ? "holds NUL bytes, so it is no CSV file" : "is empty; it needs a row of names");
-    c->at = (char *)c->text.data;
-    if (strncmp(c->at, "\xef\xbb\xbf", 3) == 0) c->at += 3;
+    c->at = (char *)c->text.data + mq_text_mark(c->text.data, c->text.size);
     MQ_TRY(cut_row(err, c));
     c->names = c->fields;
     c->columns = c->count;

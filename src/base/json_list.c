@@ -3,6 +3,7 @@
  * nothing. Invariant: no byte behind the text is looked at, and no nesting takes
  * stack. */
 #include "base/json_list.h"
+#include "base/text.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -69,7 +70,7 @@ static bool skip_value(walk *w) {
 static bool find_member(walk *w, const char *key, bool *sound) {
     const size_t length = strlen(key);
     *sound = false;
-    if (w->end - w->at >= 3 && memcmp(w->at, "\xef\xbb\xbf", 3) == 0) w->at += 3; /* a byte-order mark */
+    w->at += mq_text_mark(w->at, (size_t)(w->end - w->at));
     if (!take(w, '{')) return false;
     for (bool first = true; !take(w, '}'); first = false) {
         if (!first && !take(w, ',')) return false;

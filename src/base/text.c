@@ -122,6 +122,12 @@ char *mq_text_cut(char *text, char mark) {
     return at;
 }
 
+size_t mq_text_mark(const void *text, size_t size) {
+    static const char mark[] = "\xef\xbb\xbf";
+    const size_t length = sizeof mark - 1;
+    return size >= length && memcmp(text, mark, length) == 0 ? length : 0;
+}
+
 double mq_text_nine_digits(double value) {
     char text[32];
     snprintf(text, sizeof text, "%.9g", value);

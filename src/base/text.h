@@ -25,6 +25,9 @@ const char *mq_text_nearest(const char *word, const char *const *names);
 /* 1234567 as "1,234,567" in out; returns out. */
 const char *mq_text_count(uint64_t count, char out[32]);
 
+/* Bytes of the byte-order mark that text of size bytes begins with: 3, or 0 without one. */
+size_t mq_text_mark(const void *text, size_t size);
+
 /* value to the nine digits that settings are written down with (JSON, stages, policies): who reads them gets
  * what the first process computed with. */
 double mq_text_nine_digits(double value);

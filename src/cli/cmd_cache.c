@@ -11,7 +11,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
 
 typedef struct {
     bool all, json;
@@ -57,13 +56,6 @@ cleanup:
     return status;
 }
 
-static uint64_t bytes_in(const char *folder) {
-    char path[4096];
-    struct stat st;
-    const int n = snprintf(path, sizeof path, "%s/features.bin", folder);
-    return n > 0 && (size_t)n < sizeof path && stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
-}
-
 /* Whether this marque on this processor can read what a program wrote. Another's is never read again, unless
  * that one comes back. */
 static bool is_ours(const char *program) {
@@ -91,7 +83,7 @@ static mq_status show(mq_err *err, void *user, const char *key, const char *fold
     const char *of = mq_json_string(mq_json_get(meta, "data")),
                *split = mq_json_string(mq_json_get(meta, "split"));
     const bool ours = is_ours(mq_json_string(mq_json_get(meta, "program")));
-    const uint64_t bytes = bytes_in(folder);
+    const uint64_t bytes = mq_features_size(folder);
     const double whole = mq_json_real(mq_json_get(meta, "bytes")),
                  share = whole > 0 ? (double)bytes / whole : 0;
     list->total += bytes;

@@ -193,13 +193,12 @@ static mq_status add_to_output(mq_err *err, void *user, const void *data, size_t
     return MQ_OK;
 }
 
-/* The same report twice: for programs and for people. */
+/* The same report twice: for programs and for people; folder is there. */
 static mq_status write_files(mq_err *err, const char *folder, const mq_scan *scan, const mq_recipe *recipe) {
     mq_status status = MQ_OK;
     char *data = NULL, *html = NULL;
     mq_writer *file = NULL;
     mq_buf page = mq_buf_init(PAGE_MAX);
-    MQ_TRY(mq_make_folder(err, folder));
     MQ_TRY(mq_path_join(err, folder, "scan.json", &data));
     MQ_TRY(mq_path_join(err, folder, "scan.html", &html));
     MQ_TRY(mq_writer_open(err, data, &file));

@@ -136,9 +136,7 @@ static mq_status read_lines(mq_err *err, const mq_labels *l, name_file *f, bool 
     MQ_TRY(mq_file_read(err, f->path, &f->text));
     MQ_REQUIRE(f->text.size && !memchr(f->text.data, 0, f->text.size), err, MQ_BAD_DATA, "%s: %s", f->path,
                f->text.size ? "holds NUL bytes" : "is empty");
-    char *p = (char *)f->text.data;
-    if (strncmp(p, "\xef\xbb\xbf", 3) == 0) p += 3; /* a byte order mark */
-    while (*p) {
+    for (char *p = (char *)f->text.data + mq_text_mark(f->text.data, f->text.size); *p;) {
         char *line = p, *end = NULL;
         p += strcspn(p, "\n");
         if (*p) *p++ = 0;

@@ -73,7 +73,7 @@ static mq_status read_paths(mq_err *err, path_list *l) {
     const char *at = l->job->plan->list, *end = at + l->job->plan->list_size;
     const char stop = memchr(at, 0, (size_t)(end - at)) ? 0 : '\n';
     size_t kept = 0;
-    if (end - at >= 3 && memcmp(at, "\xef\xbb\xbf", 3) == 0) at += 3;
+    at += mq_text_mark(at, (size_t)(end - at));
     while (at < end) {
         const char *next = memchr(at, stop, (size_t)(end - at));
         size_t length = (size_t)((next ? next : end) - at);

@@ -53,6 +53,11 @@ static bool is_converted(const mq_import_job *job, const mq_entry *entry) {
            width != entry->width || height != entry->height;
 }
 
+/* Where it is converted; else as PNG. */
+static bool is_jpeg_then(const mq_entry *entry) {
+    return entry->becomes && strcmp(entry->becomes, "jpeg") == 0;
+}
+
 mq_status mq_import_check_stored(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
     const size_t most = MQ_TFRECORD_MAX - (1 << 20); /* room for the rest of a record */
@@ -62,7 +67,7 @@ mq_status mq_import_check_stored(mq_err *err, mq_import_job *job) {
         if (e->reason || !is_converted(job, e)) continue;
         stored_size(job, e, &width, &height);
         if (e->truncated) width = e->width, height = e->height; /* it is made whole first */
-        const bool png = e->truncated || !e->becomes || strcmp(e->becomes, "jpeg") != 0;
+        const bool png = e->truncated || !is_jpeg_then(e);
         const bool inside = width <= e->width && height <= e->height; /* else its box is refused */
         if (png && !job->plan->presize && inside && mq_png_bound(width, height) > most)
             MQ_TRY(mq_manifest_leave_out(
@@ -116,7 +121,7 @@ static mq_status convert(mq_err *err, const mq_import_job *job, const mq_entry *
     small.height = height;
     MQ_TRY(mq_resize_pillow(err, view, width, height, small.rgb)); /* copies where nothing shrinks */
     MQ_TRY(mq_pixels_orient(err, &small, info.orientation));
-    const bool jpeg = entry->becomes && strcmp(entry->becomes, "jpeg") == 0;
+    const bool jpeg = is_jpeg_then(entry);
     if (jpeg)
         MQ_TRY(mq_jpeg_encode(err, mq_view_of(&small), (mq_jpeg_style){MQ_JPEG_QUALITY, true}, file));
     else

@@ -187,9 +187,8 @@ static mq_status read_set(mq_err *err, voc_source *s, const char *file, mq_split
     MQ_TRY(mq_path_join(err, s->job->root, file, &path));
     if (!mq_file_exists(path)) goto cleanup;
     MQ_TRY(mq_file_read(err, path, &text));
-    const char *p = (char *)text.data;
-    if (p && strncmp(p, "\xef\xbb\xbf", 3) == 0) p += 3; /* a byte order mark */
-    for (; p && *(p += strspn(p, " \t\r\n"));) {
+    const char *p = text.size ? (char *)text.data + mq_text_mark(text.data, text.size) : "";
+    while (*(p += strspn(p, " \t\r\n"))) {
         size_t length = strcspn(p, "\r\n");
         const char *line = p;
         p += length;

@@ -3,6 +3,7 @@
  * no memory for pixels is taken before the header's size was checked here. */
 #include "data/picture.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "data/decode.h"
 
 #include <string.h>
@@ -70,7 +71,7 @@ static bool is_text(const uint8_t *bytes, size_t size) {
 
 /* Web servers answer with pages where a picture is gone, so HTML is the most common non-picture. */
 static const char *describe_text(const uint8_t *bytes, size_t size) {
-    size_t start = size >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0 ? 3 : 0; /* byte order mark */
+    size_t start = mq_text_mark(bytes, size);
     while (start < size && (bytes[start] == ' ' || (bytes[start] >= '\t' && bytes[start] <= '\r'))) start++;
     for (size_t i = 0; i < sizeof TEXTS / sizeof *TEXTS; i++) {
         const size_t length = strlen(TEXTS[i].word);

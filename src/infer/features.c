@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -345,16 +346,20 @@ cleanup:
     return status;
 }
 
+uint64_t mq_features_size(const char *folder) {
+    char path[4096];
+    struct stat st;
+    const int n = snprintf(path, sizeof path, "%s/%s", folder, FILE_NAME);
+    return n > 0 && (size_t)n < sizeof path && stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
 mq_status mq_features_held(mq_err *err, const mq_features_plan *plan, uint64_t *bytes) {
     mq_status status = MQ_OK;
-    char *folder = NULL, *path = NULL;
-    struct stat st;
+    char *folder = NULL;
     MQ_TRY(folder_of(err, plan, &folder));
-    MQ_TRY(mq_path_join(err, folder, FILE_NAME, &path));
-    *bytes = stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
+    *bytes = mq_features_size(folder);
 cleanup:
     free(folder);
-    free(path);
     return status;
 }
 

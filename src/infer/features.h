@@ -40,7 +40,10 @@ typedef struct {
 /* Bytes the cache takes on disk once it holds every view. */
 uint64_t mq_features_bytes(const mq_features_plan *plan);
 
-/* Bytes that the cache for the plan takes on disk now, whatever views they are. Makes nothing. */
+/* Bytes that the cache in that folder takes on disk; 0 without one. */
+uint64_t mq_features_size(const char *folder);
+
+/* The same of the plan's cache, whatever views they are. Makes nothing. */
 MQ_MUST_USE mq_status mq_features_held(mq_err *err, const mq_features_plan *plan, uint64_t *bytes);
 
 /* Removes the cache in that folder; one that a process has open is left alone: MQ_CANNOT_CREATE. */

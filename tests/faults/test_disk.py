@@ -121,14 +121,19 @@ def test_full_disk(tap, w):
         disk.folder.rmdir()
 
 
+def cache_on(disk, w):
+    """What makes the disk the place of a cache, which has the weights."""
+    (disk.folder / "marque").mkdir()
+    (disk.folder / "marque/weights").symlink_to((w.cache / "marque/weights").resolve())
+    return {"XDG_CACHE_HOME": str(disk.folder)}
+
+
 def test_full_cache(tap, w):
     with Disk(w.folder / "small", "1m") as disk:
         if not disk.mounted:
             tap.skip("a disk too small for the cache", "no file system can be mounted here")
             return
-        place = {"XDG_CACHE_HOME": str(disk.folder)}
-        (disk.folder / "marque").mkdir()
-        (disk.folder / "marque/weights").symlink_to((w.cache / "marque/weights").resolve())
+        place = cache_on(disk, w)
         w.drop("hurt")
         done = w.run(w.args("hurt"), env=place)
         tap.check("a disk too small for the features is told before the run begins", done.code == IO and
@@ -138,9 +143,7 @@ def test_full_cache(tap, w):
         tap.check("and without a cache it trains to the same bytes", not problem, problem)
         w.drop("hurt")
     with Disk(w.folder / "roomy", "14m") as disk:
-        place = {"XDG_CACHE_HOME": str(disk.folder)}
-        (disk.folder / "marque").mkdir()
-        (disk.folder / "marque/weights").symlink_to((w.cache / "marque/weights").resolve())
+        place = cache_on(disk, w)
         for name in ("a disk with room for the features", "what is there already needs no room again"):
             done = w.run(w.args("hurt"), env=place)
             problem = "" if done.code == 0 and w.result("hurt") == w.wanted else done

@@ -289,12 +289,12 @@ static void test_refusals(void **state) {
 static void test_peak(void **state) {
     (void)state;
     mq_err err = {0};
-    double best[2] = {0}, least; /* of f32, of 8 bits */
+    const double least = mq_dnn_has_vnni() ? 3 : 1.3;
+    double best[2] = {0}; /* of f32, of 8 bits */
 #if !defined __OPTIMIZE__ || defined __SANITIZE_ADDRESS__
     skip(); /* the loops are not what they are */
 #endif
     if (!mq_dnn_has_int8()) skip();
-    least = mq_dnn_has_vnni() ? 3 : 1.3;
     for (int turn = 0; turn < 12 && (turn < 6 || best[1] < least * best[0]); turn++) {
         double now = 0;
         assert_ok(err, mq_peak_flops(&err, turn % 2 ? MQ_I8 : MQ_F32, &now));
