@@ -373,6 +373,9 @@ static void print_report(const import_options *o, const mq_import_report *r) {
     if (r->animated)
         print_count("", r->animated, "picture is animated or has pages",
                     "pictures are animated or have pages", "; the first is taken\n");
+    if (r->turned)
+        print_count("", r->turned, "box was drawn on its picture as EXIF turns it, and is turned",
+                    "boxes were drawn on their pictures as EXIF turns them, and are turned", " with it\n");
     print_truncated(r);
     print_cut(o, r);
     if (o->presize) printf("pictures are stored as --imgsz %lld takes them, as PNG\n", (long long)o->presize);
@@ -445,7 +448,7 @@ static mq_status print_json(mq_err *err, const import_options *o, const mq_impor
     MQ_TRY(mq_json_pack(
         err, &json,
         "{s:s,s:o,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:"
-        "I,s:I,s:I,s:O,s:O,s:"
+        "I,s:I,s:I,s:I,s:O,s:O,s:"
         "O}",
         "schema", "marque.import.v1", "data", mq_json_text(o->output), "dry_run", o->dry_run, "pictures",
         (long long)r->pictures, "train", (long long)r->count[MQ_TRAIN], "val", (long long)r->count[MQ_VAL],
@@ -454,9 +457,9 @@ static mq_status print_json(mq_err *err, const import_options *o, const mq_impor
         "originals", (long long)r->originals, "small_classes", (long long)r->small, "untrained_classes",
         (long long)r->untrained, "groups", (long long)r->placed.groups, "empty_classes", (long long)r->empty,
         "copies", (long long)r->twins, "near_copies", (long long)r->placed.near, "boxes", (long long)r->boxes,
-        "stored_as_png", (long long)r->as_png, "stored_as_jpeg", (long long)r->as_jpeg, "animated",
-        (long long)r->animated, "shards", (long long)r->shards, "bytes", (long long)r->bytes, "classes",
-        classes, "reasons", reasons, "truncated", truncated));
+        "boxes_turned", (long long)r->turned, "stored_as_png", (long long)r->as_png, "stored_as_jpeg",
+        (long long)r->as_jpeg, "animated", (long long)r->animated, "shards", (long long)r->shards, "bytes",
+        (long long)r->bytes, "classes", classes, "reasons", reasons, "truncated", truncated));
     MQ_TRY(mq_print_json(err, &json));
 cleanup:
     mq_json_free(&json);

@@ -84,6 +84,7 @@ typedef struct {
     size_t twins;       /* pictures whose content an earlier picture has */
     size_t kept, fresh; /* with update: pictures placed before and now */
     size_t boxes;       /* pictures with a box */
+    size_t turned;      /* boxes that were drawn on a picture as EXIF turns it */
     size_t originals;   /* pictures they are of: fewer where one has several boxes */
     size_t as_png;      /* TIFF, BMP and GIF, which are stored as PNG */
     size_t as_jpeg;     /* HEIC and AVIF, which are stored as JPEG */

@@ -1,4 +1,4 @@
-/* import_check.c: decodes every picture once, in parallel, and checks boxes.
+/* import_check.c: decodes every picture once, in parallel.
  * Called by import.c between reading and placing. Owns the workers' scratch.
  * Invariant: a worker touches the entry it was given and nothing else. */
 #include "base/log.h"
@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-enum { SLOTS_EACH = 8, ROWS_SHOWN = 3, EDGE = 2 /* pixels a box may stick out */, SAMPLE = 32 };
+enum { SLOTS_EACH = 8 };
 
 typedef struct {
     mq_import_job *job;
@@ -60,6 +60,7 @@ static mq_status read_picture(mq_err *err, const mq_import_job *job, mq_entry *e
     MQ_TRY(decode(err, job, &(mq_encoded){path, bytes, file->size}, entry, &info));
     entry->width = info.width;
     entry->height = info.height;
+    entry->orientation = info.orientation;
     entry->format = info.format;
     entry->colour = info.colour;
     entry->becomes = info.becomes;
@@ -84,6 +85,7 @@ static mq_status copy_facts(mq_err *err, const mq_entry *from, mq_entry *to) {
     to->look = from->look;
     to->width = from->width;
     to->height = from->height;
+    to->orientation = from->orientation;
     to->format = from->format;
     to->colour = from->colour;
     to->becomes = from->becomes;
@@ -153,89 +155,5 @@ cleanup:
     for (size_t i = 0; c.files && i < plan->workers; i++) mq_buf_free(&c.files[i]);
     free(c.files);
     free(c.runs);
-    return status;
-}
-
-static bool sticks_out(const mq_entry *e, int64_t by) {
-    return e->box.x1 < -by || e->box.y1 < -by || e->box.x2 > (int64_t)e->width + by ||
-           e->box.y2 > (int64_t)e->height + by;
-}
-
-/* Cuts what sticks out by less than the tolerance; false when nothing is left. */
-static bool trim(mq_entry *e) {
-    const int32_t w = (int32_t)e->width, h = (int32_t)e->height;
-    if (e->box.x1 < 0) e->box.x1 = 0;
-    if (e->box.y1 < 0) e->box.y1 = 0;
-    if (e->box.x2 > w) e->box.x2 = w;
-    if (e->box.y2 > h) e->box.y2 = h;
-    return e->box.x1 < e->box.x2 && e->box.y1 < e->box.y2;
-}
-
-static mq_status report_boxes(mq_err *err, const mq_import_job *job, size_t boxes, size_t outside, size_t cut,
-                              const char *shown) {
-    if (cut * 2 > boxes)
-        return mq_fail(
-            err, MQ_BAD_DATA,
-            "%s: %zu of %zu boxes lie outside their pictures, and %zu pictures are exactly as large "
-            "as their boxes: they are already cut; import them with --boxes ignore",
-            job->plan->source, outside, boxes, cut);
-    return mq_fail(err, MQ_BAD_DATA,
-                   "%s: %zu of %zu boxes lie more than %d pixels outside their pictures: %s%s; correct the "
-                   "annotations, or take --boxes ignore",
-                   job->plan->source, outside, boxes, EDGE, shown, outside > ROWS_SHOWN ? ", ..." : "");
-}
-
-static bool is_cut(const mq_entry *e, uint32_t width, uint32_t height) {
-    return (int64_t)e->box.x2 - e->box.x1 == width && (int64_t)e->box.y2 - e->box.y1 == height;
-}
-
-mq_status mq_import_are_cut(mq_err *err, const mq_import_job *job, bool *cut) {
-    mq_status status = MQ_OK;
-    const mq_manifest *m = &job->manifest;
-    const size_t step = m->count / SAMPLE + 1;
-    mq_buf file = mq_buf_init(MQ_TFRECORD_MAX);
-    char *path = NULL;
-    size_t asked = 0, found = 0;
-    for (size_t i = 0; i < m->count; i += step) {
-        const mq_entry *e = &m->entries[i];
-        mq_err ignored = {0};
-        mq_picture_info info;
-        if (e->reason || !e->has_box) continue;
-        MQ_TRY(mq_import_go_on(err, job));
-        free(path);
-        path = NULL;
-        if (mq_import_read(&ignored, job, e, &file, &path) != MQ_OK ||
-            mq_picture_probe(&ignored, path, file.data ? file.data : (const uint8_t *)"", file.size, &info) !=
-                MQ_OK)
-            continue;
-        asked++;
-        found += is_cut(e, info.width, info.height);
-    }
-    *cut = found * 2 > asked;
-cleanup:
-    mq_buf_free(&file);
-    free(path);
-    return status;
-}
-
-mq_status mq_import_check_boxes(mq_err *err, mq_import_job *job) {
-    mq_status status = MQ_OK;
-    size_t boxes = 0, outside = 0, cut = 0;
-    mq_buf shown = mq_buf_init(1024);
-    char safe[256];
-    for (size_t i = 0; i < job->manifest.count; i++) {
-        mq_entry *e = &job->manifest.entries[i];
-        if (e->reason || !e->has_box) continue;
-        boxes++;
-        cut += is_cut(e, e->width, e->height);
-        if (!sticks_out(e, EDGE) && trim(e)) continue;
-        if (outside++ < ROWS_SHOWN)
-            MQ_TRY(mq_buf_printf(err, &shown, "%srow %zu (%s, %u x %u)", outside > 1 ? ", " : "", e->row,
-                                 mq_text_safe(e->name, safe, sizeof safe), e->width, e->height));
-    }
-    job->report->boxes = boxes;
-    if (outside) MQ_TRY(report_boxes(err, job, boxes, outside, cut, (char *)shown.data));
-cleanup:
-    mq_buf_free(&shown);
     return status;
 }

@@ -16,9 +16,10 @@ enum { FILE_LIMIT = 1 << 30, MB = 1000000 };
 
 typedef struct {
     long long id;
-    char *file;   /* as the JSON names it; owned */
-    char *name;   /* below the source; NULL: not looked for yet, or nowhere; owned */
-    bool missing; /* looked for, and nowhere */
+    char *file;             /* as the JSON names it; owned */
+    char *name;             /* below the source; NULL: not looked for yet, or nowhere; owned */
+    bool missing;           /* looked for, and nowhere */
+    uint32_t width, height; /* 0: the JSON does not say */
 } coco_image;
 
 typedef struct {
@@ -140,6 +141,8 @@ static mq_status take_image(mq_err *err, void *user, size_t index, const mq_json
     *image = (coco_image){0};
     MQ_TRY(need_whole(err, f, index, element, "id", &image->id));
     MQ_REQUIRE(file && *file, err, MQ_BAD_DATA, "%s: images, element %zu: no file_name", f->path, index + 1);
+    image->width = mq_import_side(mq_json_real(mq_json_get(element, "width")));
+    image->height = mq_import_side(mq_json_real(mq_json_get(element, "height")));
     while (strncmp(file, "./", 2) == 0) file += 2;
     MQ_REQUIRE(mq_import_is_inside(file), err, MQ_BAD_DATA,
                "%s: images, element %zu: names a picture outside the source", f->path, index + 1);
@@ -231,7 +234,9 @@ static mq_status take_annotation(mq_err *err, void *user, size_t index, const mq
                    .number = (uint64_t)id,
                    .class = category->class,
                    .split = f->split,
-                   .row = (size_t)id};
+                   .row = (size_t)id,
+                   .width = image->width,
+                   .height = image->height};
     MQ_TRY(read_box(err, f, index, element, &o));
     const bool crowd = mq_json_int(mq_json_get(element, "iscrowd")) == 1;
     if (crowd && plan->boxes == MQ_BOXES_IGNORE) goto cleanup; /* says nothing of the picture */

@@ -70,6 +70,10 @@ cleanup:
     return status;
 }
 
+uint32_t mq_import_side(double pixels) {
+    return pixels >= 1 && pixels < SIDE_LIMIT ? (uint32_t)pixels : 0;
+}
+
 mq_status mq_import_add_object(mq_err *err, mq_import_job *job, const mq_object *o, mq_wrong_rows *inverted,
                                mq_entry **entry) {
     mq_status status = MQ_OK;
@@ -90,6 +94,8 @@ mq_status mq_import_add_object(mq_err *err, mq_import_job *job, const mq_object 
             MQ_TRY(mq_manifest_leave_out(err, e, "a box of less than a pixel"));
     }
     e->has_box = boxed;
+    e->drawn_width = o->width;
+    e->drawn_height = o->height;
     e->row = o->row;
     e->split = o->split;
     MQ_TRY(mq_import_judge_link(err, job, e));

@@ -99,7 +99,11 @@ typedef struct {
     size_t row;
     bool has_box;  /* else it is the picture */
     double box[4]; /* x1, y1, x2, y2: edges in pixels, 0 being the left or upper one of the picture */
+    uint32_t width, height; /* of the picture, as the annotations say; 0: they do not */
 } mq_object;
+
+/* A side of a picture as annotations tell it; 0 where it is no side. */
+uint32_t mq_import_side(double pixels);
 
 /* Adds an object: with boxes as FILE#NUMBER, cut by its box; without as FILE. A box whose edges have changed
  * places goes to inverted (NULL: nobody asks), one without a pixel is left out. *entry, where it is not NULL,
@@ -150,7 +154,8 @@ MQ_MUST_USE mq_status mq_import_check_stored(mq_err *err, mq_import_job *job);
 /* Whether the pictures listed so far are, by a sample, exactly as large as their boxes: already cut. */
 MQ_MUST_USE mq_status mq_import_are_cut(mq_err *err, const mq_import_job *job, bool *cut);
 
-/* Boxes against their pictures; then every box lies inside. */
+/* Boxes against their pictures: those drawn on a picture that EXIF turns are turned back, and then every box
+ * lies inside. */
 MQ_MUST_USE mq_status mq_import_check_boxes(mq_err *err, mq_import_job *job);
 
 /* What is stored of a picture beside its bytes. */

@@ -28,8 +28,9 @@ typedef struct {
 
 /* One XML file. */
 typedef struct {
-    const char *path; /* for messages; borrowed */
-    char *file;       /* the picture's name as it says; NULL: it does not; owned */
+    const char *path;       /* for messages; borrowed */
+    char *file;             /* the picture's name as it says; NULL: it does not; owned */
+    uint32_t width, height; /* the same; 0 */
     voc_object *objects;
     size_t count, capacity;
 } voc_file;
@@ -262,6 +263,8 @@ static mq_status take_element(mq_err *err, void *user, const char *path, const c
     mq_status status = MQ_OK;
     voc_file *f = user;
     if (strcmp(path, "annotation/filename") == 0 && !f->file) return mq_strdup(err, text, &f->file);
+    if (strcmp(path, "annotation/size/width") == 0) f->width = mq_import_side(strtod(text, NULL));
+    if (strcmp(path, "annotation/size/height") == 0) f->height = mq_import_side(strtod(text, NULL));
     if (strncmp(path, in_object, strlen(in_object) - 1) != 0) return MQ_OK;
     if (f->count == f->capacity) {
         const size_t before = f->capacity;
@@ -318,7 +321,9 @@ static mq_status take_objects(mq_err *err, voc_source *s, const voc_file *f, siz
                        .split = split,
                        .row = row,
                        .has_box = v->sides != 0,
-                       .box = {v->box[0] - 1, v->box[1] - 1, v->box[2], v->box[3]}};
+                       .box = {v->box[0] - 1, v->box[1] - 1, v->box[2], v->box[3]},
+                       .width = f->width,
+                       .height = f->height};
         if (v->difficult && s->job->plan->boxes == MQ_BOXES_IGNORE) continue;
         MQ_TRY(mq_import_class_of(err, s->job, v->class, &o.class));
         MQ_TRY(mq_import_add_object(err, s->job, &o, &s->inverted, &entry));

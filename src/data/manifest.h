@@ -19,17 +19,19 @@ typedef struct {
     bool kept;        /* its split is that of an earlier import, not the source's */
     bool known;       /* an earlier import placed it where it is, be it by the source's word */
     bool has_box;
-    bool animated;  /* there are more pictures in its file */
-    bool truncated; /* it is cut short, and stored is what is left of it, as PNG */
-    mq_box box;     /* as annotated, pixels of the picture as stored */
-    size_t row;     /* its row in the annotations, from 1; 0: none */
-    char *group;    /* it stays with all others of this group in one split; NULL: none; owned */
+    bool animated;                      /* there are more pictures in its file */
+    bool truncated;                     /* it is cut short, and stored is what is left of it, as PNG */
+    mq_box box;                         /* as annotated, pixels of the picture as stored */
+    uint32_t drawn_width, drawn_height; /* of the picture its box was drawn on, as annotated; 0: unknown */
+    size_t row;                         /* its row in the annotations, from 1; 0: none */
+    char *group; /* it stays with all others of this group in one split; NULL: none; owned */
 
     char *reason;                   /* why it is left out; NULL: it is not; owned */
     uint8_t digest[MQ_SHA256_SIZE]; /* of its bytes */
     uint8_t key[MQ_SHA256_SIZE];    /* digest of (seed, content): its place in every order that is drawn */
     mq_phash look;                  /* of the whole picture; all 0: it shows nothing */
     uint32_t width, height;
+    int orientation;             /* EXIF */
     const char *format, *colour; /* static */
     const char *becomes;         /* "png" or "jpeg", stored in place of its own format; NULL: that; static */
     size_t size;                 /* bytes as they will be stored */

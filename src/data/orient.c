@@ -70,3 +70,10 @@ mq_box mq_box_orient(mq_box box, uint32_t width, uint32_t height, int orientatio
     }
     return t.transpose ? (mq_box){box.y1, box.x1, box.y2, box.x2} : box;
 }
+
+mq_box mq_box_unorient(mq_box box, uint32_t width, uint32_t height, int orientation) {
+    const bool transposed = turn_of(orientation).transpose;
+    /* All turns undo themselves but the quarter turns 6 and 8, which undo each other. */
+    const int back = orientation == 6 ? 8 : orientation == 8 ? 6 : orientation;
+    return mq_box_orient(box, transposed ? height : width, transposed ? width : height, back);
+}

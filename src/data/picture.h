@@ -59,6 +59,9 @@ MQ_MUST_USE mq_status mq_pixels_orient(mq_err *err, mq_pixels *pixels, int orien
 /* Turns a box with its picture of width x height (as stored). */
 mq_box mq_box_orient(mq_box box, uint32_t width, uint32_t height, int orientation);
 
+/* The way back: a box of the upright picture as one of the picture of width x height as stored. */
+mq_box mq_box_unorient(mq_box box, uint32_t width, uint32_t height, int orientation);
+
 void mq_pixels_free(mq_pixels *pixels);
 
 #endif
