@@ -10,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { FILE_LIMIT = 64 << 20, WRITE_LIMIT = 1 << 30, DIGITS = 9 };
+enum { DIGITS = 9 };
 
 mq_status mq_json_pack(mq_err *err, mq_json **json, const char *format, ...) {
     json_error_t error;
@@ -53,7 +53,7 @@ mq_status mq_json_parse(mq_err *err, const char *what, const void *text, size_t 
 }
 
 mq_status mq_json_load(mq_err *err, const char *path, mq_json **json) {
-    mq_buf text = mq_buf_init(FILE_LIMIT);
+    mq_buf text = mq_buf_init(MQ_JSON_MAX);
     mq_status status = mq_file_read(err, path, &text);
     if (status == MQ_OK)
         status = mq_json_parse(err, path, text.data ? text.data : (uint8_t *)"", text.size, json);
@@ -132,7 +132,7 @@ mq_status mq_json_dump(mq_err *err, const mq_json *json, size_t indent, char **t
 mq_status mq_json_save(mq_err *err, const mq_json *json, const char *path) {
     mq_status status = MQ_OK;
     char *text = NULL;
-    mq_buf out = mq_buf_init(WRITE_LIMIT);
+    mq_buf out = mq_buf_init(MQ_JSON_MAX);
     MQ_TRY(mq_json_dump(err, json, 1, &text));
     MQ_TRY(mq_buf_add_text(err, &out, text));
     MQ_TRY(mq_buf_add(err, &out, "\n", 1));

@@ -12,6 +12,8 @@
 
 typedef struct json_t mq_json;
 
+enum { MQ_JSON_MAX = 1 << 30 /* bytes of a file that is read or written */ };
+
 /* Builds a value; *json is the caller's. Text must be UTF-8 (see mq_json_text). */
 MQ_MUST_USE mq_status mq_json_pack(mq_err *err, mq_json **json, const char *format, ...);
 
@@ -29,7 +31,7 @@ MQ_MUST_USE mq_status mq_json_set(mq_err *err, mq_json *object, const char *key,
 MQ_MUST_USE mq_status mq_json_parse(mq_err *err, const char *what, const void *text, size_t size,
                                     mq_json **json);
 
-/* Reads a file of at most 64 MB. */
+/* Reads a file. */
 MQ_MUST_USE mq_status mq_json_load(mq_err *err, const char *path, mq_json **json);
 
 /* Takes members out; what names the source. Text got by "s" is borrowed from json. */

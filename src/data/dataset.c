@@ -153,7 +153,7 @@ cleanup:
 /* The digest is taken of the very bytes that are parsed. */
 static mq_status open_json(mq_err *err, const char *path, mq_dataset *d) {
     mq_status status = MQ_OK;
-    mq_buf text = mq_buf_init(64 << 20);
+    mq_buf text = mq_buf_init(MQ_JSON_MAX);
     mq_json *json = NULL;
     const char *format = NULL;
     int version = 0, boxes = 0;

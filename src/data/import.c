@@ -83,20 +83,25 @@ cleanup:
 
 /* A row of a CSV that places a picture. */
 typedef struct {
-    const char *key, *name; /* name: of "file", where there is one; borrowed from the CSV */
+    const char *key, *content; /* content: of "sha256", NULL where there is none; borrowed from the CSV */
     mq_split split;
     uint32_t fold; /* 0: none */
     bool used;
 } placed_row;
 
-static int compare_rows(const void *a, const void *b) {
+static int compare_keys(const void *a, const void *b) {
     return strcmp(((const placed_row *)a)->key, ((const placed_row *)b)->key);
+}
+
+static int compare_rows(const void *a, const void *b) {
+    const int by_key = compare_keys(a, b);
+    return by_key ? by_key : (int)((const placed_row *)a)->split - (int)((const placed_row *)b)->split;
 }
 
 /* Rows by one of their columns. */
 typedef struct {
     const char *column;
-    placed_row *rows; /* sorted by key; owned */
+    placed_row *rows; /* sorted by key, then by split; owned */
     size_t count, capacity;
 } placed_rows;
 
@@ -113,13 +118,13 @@ static mq_status read_placed(mq_err *err, const char *path, placed_rows *lists, 
         MQ_TRY(mq_csv_need(err, *csv, lists[i].column, &key));
     }
     MQ_TRY(mq_csv_need(err, *csv, "split", &split));
-    const int fold = mq_csv_column(*csv, "fold"), file = mq_csv_column(*csv, "file");
+    const int fold = mq_csv_column(*csv, "fold"), content = mq_csv_column(*csv, "sha256");
     for (;;) {
         placed_row row = {0};
         MQ_TRY(mq_csv_next(err, *csv, &more));
         if (!more) break;
         MQ_TRY(mq_import_split_of(err, path, mq_csv_line(*csv), mq_csv_get(*csv, split), &row.split));
-        if (file != MQ_CSV_NONE) row.name = mq_csv_get(*csv, file);
+        if (content != MQ_CSV_NONE) row.content = mq_csv_get(*csv, content);
         if (fold != MQ_CSV_NONE) row.fold = (uint32_t)strtoul(mq_csv_get(*csv, fold), NULL, 10);
         for (size_t i = 0; i < list_count; i++) {
             placed_rows *list = &lists[i];
@@ -134,21 +139,29 @@ cleanup:
     return status;
 }
 
-/* Borrowed from the list; NULL when there is none. */
-static placed_row *find_row(const placed_rows *list, const char *key) {
-    const placed_row wanted = {.key = key};
-    return list->count ? bsearch(&wanted, list->rows, list->count, sizeof *list->rows, compare_rows) : NULL;
+/* A row of a key and, with compare_rows, a split; borrowed from the list; NULL when there is none. */
+static placed_row *find_row(const placed_rows *list, const char *key, mq_split split,
+                            int (*compare)(const void *, const void *)) {
+    const placed_row wanted = {.key = key, .split = split};
+    return list->count ? bsearch(&wanted, list->rows, list->count, sizeof *list->rows, compare) : NULL;
 }
 
-/* Of the rows with an entry's content that of its name, else one of its part, else any. */
-static const placed_row *find_content(const placed_rows *list, const char *digest, const mq_entry *entry) {
-    const placed_row *found = find_row(list, digest), *row = found, *end = list->rows + list->count;
-    while (row && row > list->rows && strcmp(row[-1].key, digest) == 0) row--;
-    for (; row && row < end && strcmp(row->key, digest) == 0; row++) {
-        if (strcmp(row->name, entry->name) == 0) return row;
-        if (row->split == entry->split) found = row;
-    }
-    return found;
+static placed_row *find_key(const placed_rows *list, const char *key) {
+    return find_row(list, key, MQ_SPLITS, compare_keys);
+}
+
+/* The row that an entry is known by. Content goes before name: a picture that was renamed must not move from
+ * test to train. Of several rows with its content one of the part the source names (validation may have been
+ * drawn of what it trains on), else that of its name, else any. */
+static const placed_row *find_known(const placed_rows *contents, const placed_rows *names,
+                                    const mq_entry *entry) {
+    char hex[MQ_HEX_SIZE];
+    mq_hex(entry->digest, MQ_SHA256_SIZE, hex);
+    const placed_row *by_name = find_key(names, entry->name), *row;
+    if ((row = find_row(contents, hex, entry->split, compare_rows))) return row;
+    if (entry->split == MQ_TRAIN && (row = find_row(contents, hex, MQ_VAL, compare_rows))) return row;
+    if (by_name && strcmp(by_name->content, hex) == 0) return by_name;
+    return (row = find_key(contents, hex)) ? row : by_name;
 }
 
 /* --split-file: what it names is placed; a row without picture is an error, for it would be silently lost. */
@@ -165,8 +178,8 @@ static mq_status apply_split_file(mq_err *err, mq_import_job *job) {
                    "%s: two rows are about %s", path, mq_text_safe(list.rows[i].key, safe, sizeof safe));
     for (size_t i = 0; i < job->manifest.count; i++) {
         mq_entry *entry = &job->manifest.entries[i];
-        placed_row *row = find_row(&list, entry->name);
-        if (!row && entry->file) row = find_row(&list, entry->file); /* all boxes of a picture */
+        placed_row *row = find_key(&list, entry->name);
+        if (!row && entry->file) row = find_key(&list, entry->file); /* all boxes of a picture */
         if (!row) continue;
         used += !row->used;
         row->used = true;
@@ -182,11 +195,10 @@ cleanup:
     return status;
 }
 
-/* --update: pictures that the data set has stay where they are. Content goes before name: a picture that was
- * renamed must not move from test to train. */
+/* --update: pictures that the data set has stay where they are. */
 static mq_status keep_splits(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
-    char *path = NULL, hex[MQ_HEX_SIZE];
+    char *path = NULL;
     mq_csv *csv = NULL;
     placed_rows lists[] = {{.column = "sha256"}, {.column = "file"}};
     const placed_rows *contents = &lists[0], *names = &lists[1];
@@ -199,9 +211,7 @@ static mq_status keep_splits(mq_err *err, mq_import_job *job) {
     for (size_t i = 0; i < job->manifest.count; i++) {
         mq_entry *entry = &job->manifest.entries[i];
         if (entry->reason) continue;
-        mq_hex(entry->digest, MQ_SHA256_SIZE, hex);
-        const placed_row *row = find_content(contents, hex, entry);
-        if (!row) row = find_row(names, entry->name);
+        const placed_row *row = find_known(contents, names, entry);
         if (!row) continue;
         const bool open = entry->split == MQ_SPLITS;
         /* of what the source trains on, where it names no validation part */

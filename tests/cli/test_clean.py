@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -62,6 +63,10 @@ def test_apply(tap, m):
               ([(DROPPED, "drop", "class-0", None), (MOVED, "relabel", "class-1", "class-2")],
                [(MOVED, "relabel", "class-1", "class-2"), (DROPPED, "drop", "class-0", None)]), edits)
     tap.check("and whose they are", described["cleaned"][0]["data_sha256"] == before["sha256"])
+    shutil.copytree(m.folder / "new.mq", m.folder / "long.mq")
+    described["blank"] = " " * (70 << 20)  # as long as with some 300,000 entries
+    (m.folder / "long.mq/dataset.json").write_text(json.dumps(described))
+    m.expect(tap, "which may be hundreds of thousands", ["inspect", "long.mq"], 0, out="cleaned: 1 dropped")
 
 
 def test_again(tap, m):
