@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,6 +99,15 @@ class Marque:
         """A process of marque with its stderr to be read line by line."""
         return subprocess.Popen([self.program, *map(str, args)], cwd=self.folder, env=self.environment(env),
                                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+    @staticmethod
+    def let_work(process, seconds):
+        """Waits until a process has used so much processor time, however slow the machine is; or has ended."""
+        while process.poll() is None:
+            fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+            if (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") >= seconds:
+                return
+            time.sleep(0.005)
 
     def stop_when(self, args, words, number=signal.SIGINT, env=None):
         """Sends the signal once a line of stderr holds words; (exit code, all of stderr)."""

@@ -7,7 +7,6 @@ import socket
 import stat
 import struct
 import sys
-import time
 import zlib
 from pathlib import Path
 
@@ -170,7 +169,7 @@ def test_changes(tap, m):
         for i in range(4):
             (source / f"class-1/z{i}.png").write_bytes(bits(9000, 9000, i))
         process = m.start(["import", what, "-o", f"{what}.mq", "-j", "1"])
-        time.sleep(0.3)  # the small ones are checked in a few ms, the large ones take longer than this
+        m.let_work(process, 0.2)  # the small ones are checked in a few ms, the large ones take longer than this
         path = source / "class-0/00.png"
         if what == "gone":
             path.unlink()

@@ -85,7 +85,7 @@ def test_refusals(tap, m):
     m.expect(tap, "no such model", ["export", "nothing"], 66, err="nothing: no such model file")
     m.expect(tap, "a format there is not", ["export", "run", "--dtype", "int4"], 64, err="int8")
     process = m.start(["export", "alone.safetensors", "--calib", "data.mq", "-o", "stopped.safetensors"])
-    time.sleep(0.5)  # of some three seconds
+    m.let_work(process, 0.5)  # of some six seconds
     process.send_signal(signal.SIGINT)
     text = process.stderr.read()
     process.stderr.close()
