@@ -1,6 +1,6 @@
 /* export.c: a model file in, a model file in 8 bits out. Called by cmd_export.c.
  * Owns what it reads while it works. Invariant: everything but the layers that are
- * quantised goes over as it is, metadata too. */
+ * quantised goes over as it is, metadata too but for the text on calibration. */
 #include "infer/export.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -13,6 +13,7 @@
 
 /* What a layer may lose: the error's part of the variance of its result. */
 static const double LOST_MOST = 0.01;
+static const char CALIBRATION[] = "calibration"; /* the text that an export adds, and replaces */
 
 typedef struct {
     const mq_export_plan *plan;
@@ -95,18 +96,19 @@ static mq_status write_model(mq_err *err, const export_state *s) {
     mq_meta *metas = NULL, *all = NULL;
     mq_json *calibration = NULL;
     char *text = NULL;
-    size_t tensor_count = 0, meta_count = 0;
+    size_t tensor_count = 0, meta_count = 0, kept = 0;
     MQ_TRY(join_tensors(err, s, &tensors, &tensor_count));
     MQ_TRY(mq_bundle_metas(err, s->bundle, &metas, &meta_count));
     MQ_TRY(mq_calloc(err, meta_count + 1, sizeof *all, "a model", &all));
-    memcpy(all, metas, meta_count * sizeof *metas);
+    for (size_t i = 0; i < meta_count; i++)
+        if (strcmp(metas[i].key, CALIBRATION) != 0) all[kept++] = metas[i];
     MQ_TRY(mq_json_pack(err, &calibration, "{s:i, s:i, s:i, s:s, s:s}", "pictures",
                         (int)s->exported->pictures, "layers", (int)s->exported->layers, "quantised",
                         (int)s->exported->quantised, "data", mq_dataset_digest(s->plan->dataset), "model",
                         mq_bundle_digest(s->bundle)));
     MQ_TRY(mq_json_dump(err, calibration, 0, &text));
-    all[meta_count++] = (mq_meta){"calibration", text};
-    MQ_TRY(mq_bundle_write(err, s->plan->to, tensors, tensor_count, all, meta_count));
+    all[kept++] = (mq_meta){CALIBRATION, text};
+    MQ_TRY(mq_bundle_write(err, s->plan->to, tensors, tensor_count, all, kept));
 cleanup:
     free(tensors);
     free(metas);

@@ -8,6 +8,12 @@
 #include <math.h>
 #include <string.h>
 
+static const char MEAN[] = "head/standardise/mean"; /* a linear classifier is known by it */
+
+static size_t hidden_of(mq_head_kind kind) {
+    return kind == MQ_HEAD_1024 ? MQ_HEAD_HIDDEN : 0;
+}
+
 const char *mq_head_name(mq_head_kind kind) {
     return kind == MQ_HEAD_LINEAR ? "linear" : "1024";
 }
@@ -28,7 +34,7 @@ mq_status mq_head_create(mq_err *err, mq_head_kind kind, size_t features, size_t
     h->kind = kind;
     h->features = features;
     h->classes = classes;
-    h->hidden = kind == MQ_HEAD_1024 ? MQ_HEAD_HIDDEN : 0;
+    h->hidden = hidden_of(kind);
     const size_t inner = h->hidden ? h->hidden : features;
     h->count = (h->hidden ? (features + 1) * h->hidden : 0) + (inner + 1) * classes;
     MQ_TRY(mq_alloc_aligned(err, h->count, sizeof *h->params, "a classifier", &h->params));
@@ -144,20 +150,40 @@ static mq_tensor tensor(const char *name, const float *data, size_t rows, size_t
     return t;
 }
 
-size_t mq_head_tensors(const mq_head *head, mq_tensor tensors[MQ_HEAD_TENSORS]) {
-    const mq_head_parts w = mq_head_split(head, head->params);
+/* The tensors of a classifier; without parameters (w all NULL) their shapes alone. */
+static size_t describe(const mq_head *head, const mq_head_parts *w, mq_tensor tensors[MQ_HEAD_TENSORS]) {
     size_t n = 0;
     if (head->hidden) {
-        tensors[n++] = tensor("head/dense/kernel", w.w1, head->features, head->hidden);
-        tensors[n++] = tensor("head/dense/bias", w.b1, 0, head->hidden);
+        tensors[n++] = tensor("head/dense/kernel", w->w1, head->features, head->hidden);
+        tensors[n++] = tensor("head/dense/bias", w->b1, 0, head->hidden);
     } else {
-        tensors[n++] = tensor("head/standardise/mean", head->mean, 0, head->features);
+        tensors[n++] = tensor(MEAN, head->mean, 0, head->features);
         tensors[n++] = tensor("head/standardise/scale", head->scale, 0, head->features);
     }
-    tensors[n++] = tensor("head/predictions/kernel", w.w2, head->hidden ? head->hidden : head->features,
+    tensors[n++] = tensor("head/predictions/kernel", w->w2, head->hidden ? head->hidden : head->features,
                           head->classes);
-    tensors[n++] = tensor("head/predictions/bias", w.b2, 0, head->classes);
+    tensors[n++] = tensor("head/predictions/bias", w->b2, 0, head->classes);
     return n;
+}
+
+size_t mq_head_tensors(const mq_head *head, mq_tensor tensors[MQ_HEAD_TENSORS]) {
+    const mq_head_parts parts = mq_head_split(head, head->params);
+    return describe(head, &parts, tensors);
+}
+
+/* The file's tensors against those wanted, before anything of the size it claims is made. */
+static mq_status find_tensors(mq_err *err, const mq_bundle *bundle, const mq_head *sizes,
+                              const mq_tensor *found[MQ_HEAD_TENSORS]) {
+    mq_tensor wanted[MQ_HEAD_TENSORS];
+    const size_t count = describe(sizes, &(mq_head_parts){0}, wanted);
+    for (size_t i = 0; i < count; i++) {
+        const mq_tensor *w = &wanted[i], *f = found[i] = mq_bundle_find(bundle, w->name);
+        if (!f || f->dtype != MQ_F32 || f->rank != w->rank ||
+            memcmp(f->shape, w->shape, w->rank * sizeof *w->shape) != 0)
+            return mq_fail(err, MQ_BAD_DATA, "%s: the classifier's tensor %s is missing or of another shape",
+                           mq_bundle_path(bundle), w->name);
+    }
+    return MQ_OK;
 }
 
 mq_status mq_head_load(mq_err *err, const mq_bundle *bundle, size_t features, size_t classes,
@@ -165,18 +191,14 @@ mq_status mq_head_load(mq_err *err, const mq_bundle *bundle, size_t features, si
     mq_status status = MQ_OK;
     mq_head *h = NULL;
     mq_tensor wanted[MQ_HEAD_TENSORS];
-    const bool linear = mq_bundle_find(bundle, "head/standardise/mean") != NULL;
-    MQ_TRY(mq_head_create(err, linear ? MQ_HEAD_LINEAR : MQ_HEAD_1024, features, classes, &h));
-    const size_t count = mq_head_tensors(h, wanted);
-    for (size_t i = 0; i < count; i++) {
-        const mq_tensor *found = mq_bundle_find(bundle, wanted[i].name);
-        MQ_REQUIRE(found && found->dtype == MQ_F32 && found->rank == wanted[i].rank &&
-                       memcmp(found->shape, wanted[i].shape, wanted[i].rank * sizeof *wanted[i].shape) == 0,
-                   err, MQ_BAD_DATA, "%s: the classifier's tensor %s is missing or of another shape",
-                   mq_bundle_path(bundle), wanted[i].name);
-        /* The wanted tensors are views into h, which is ours to write. */
-        memcpy((void *)(uintptr_t)wanted[i].data, found->data, wanted[i].bytes);
-    }
+    const mq_tensor *found[MQ_HEAD_TENSORS];
+    const mq_head_kind kind = mq_bundle_find(bundle, MEAN) ? MQ_HEAD_LINEAR : MQ_HEAD_1024;
+    MQ_TRY(find_tensors(
+        err, bundle, &(mq_head){.hidden = hidden_of(kind), .features = features, .classes = classes}, found));
+    MQ_TRY(mq_head_create(err, kind, features, classes, &h));
+    /* The wanted tensors are views into h, which is ours to write. */
+    for (size_t i = mq_head_tensors(h, wanted); i-- > 0;)
+        memcpy((void *)(uintptr_t)wanted[i].data, found[i]->data, wanted[i].bytes);
     *head = h;
     h = NULL;
 cleanup:

@@ -75,11 +75,13 @@ static const mq_node *absorb(mq_chains *c, size_t head, mq_op_id op) {
 }
 
 /* Whether the addition can be done by the chain that ends in operand: result and other operand become one
- * tensor, so nobody may read that one later, and it must not be the caller's. */
+ * tensor, so nobody may read that one later, nor the chain itself while it writes: but a separable
+ * convolution's depthwise half is done by then. It must not be the caller's either. */
 static bool can_sum(const mq_chains *c, size_t addition, size_t operand, size_t other) {
     const size_t head = c->head[operand];
     return operand != other && mq_chains_is_head(c, head) && c->of[head].tail == operand &&
            !c->of[head].relu && !c->of[head].sum && sole_reader(c, operand) == (ptrdiff_t)addition &&
+           (node_at(c, head)->op == MQ_OP_SEPCONV || !reads(node_at(c, head), other)) &&
            mq_chains_last_read(c, other) <= addition && other != c->input;
 }
 

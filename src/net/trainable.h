@@ -86,8 +86,11 @@ MQ_MUST_USE mq_status mq_trainable_describe(mq_err *err, const mq_trainable *tra
 MQ_MUST_USE mq_status mq_trainable_profile(mq_err *err, mq_trainable *trainable, size_t n,
                                            mq_measure_visit visit, void *user);
 
-/* The name of the first layer whose parameters or gradients hold a number that is not finite; NULL: none
- * does. */
+/* Whether all moving statistics are finite numbers. */
+bool mq_trainable_statistics_finite(const mq_trainable *trainable);
+
+/* The name of the first layer whose parameters, statistics or gradients hold a number that is not finite;
+ * NULL: none does. */
 const char *mq_trainable_bad_layer(const mq_trainable *trainable);
 
 #endif

@@ -96,10 +96,17 @@ static bool is_finite(const float *numbers, size_t count) {
     return isfinite(sum);
 }
 
+bool mq_trainable_statistics_finite(const mq_trainable *t) {
+    return is_finite(t->moving, t->moving_count);
+}
+
 /* In the order in which numbers come about: forward through the network, then back. */
 const char *mq_trainable_bad_layer(const mq_trainable *t) {
     for (size_t i = t->name_count; i-- > 0;)
         if (!is_finite(t->params + t->names[i].at, t->names[i].count)) return t->names[i].layer;
+    for (size_t i = t->moving_name_count; i-- > 0;)
+        if (!is_finite(t->moving + t->moving_names[i].at, t->moving_names[i].count))
+            return t->moving_names[i].layer;
     for (size_t i = 0; i < t->norm_count; i++)
         if (!is_finite(t->norms[i].scale, t->norms[i].channels) ||
             !is_finite(t->norms[i].mean, t->norms[i].channels))

@@ -75,20 +75,39 @@ cleanup:
     return status;
 }
 
-/* Whether folder holds nothing but what mq_run_create and mq_run_describe make before config.json, which
- * makes a run: then its process was killed at once, and the same command may begin it again. */
-static bool never_began(const char *folder) {
-    static const char *const ours[] = {".", "..", ".lock", "weights", "checkpoints", "labels.txt"};
+/* Whether a folder holds nothing but names that begin with one of the count beginnings. */
+static bool holds_only(const char *folder, const char *const *beginnings, size_t count) {
     DIR *dir = opendir(folder);
-    bool only_ours = dir != NULL;
-    for (const struct dirent *entry; only_ours && (entry = readdir(dir));) {
-        only_ours = strncmp(entry->d_name, "labels.txt.tmp-", 15) == 0 ||
-                    strncmp(entry->d_name, "config.json.tmp-", 16) == 0;
-        for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-            only_ours = only_ours || strcmp(entry->d_name, ours[i]) == 0;
+    bool only = dir != NULL;
+    for (const struct dirent *entry; only && (entry = readdir(dir));) {
+        only = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+        for (size_t i = 0; i < count; i++)
+            only = only || strncmp(entry->d_name, beginnings[i], strlen(beginnings[i])) == 0;
     }
     if (dir) closedir(dir);
-    return only_ours;
+    return only;
+}
+
+static bool has(const char *folder, const char *name, bool (*exists)(const char *path)) {
+    mq_err ignored = {0};
+    char *path = NULL;
+    const bool there = mq_path_join(&ignored, folder, name, &path) == MQ_OK && exists(path);
+    free(path);
+    return there;
+}
+
+static bool is_filled(const char *path) {
+    return mq_folder_exists(path) && !holds_only(path, NULL, 0);
+}
+
+/* Whether folder is empty, or holds nothing but what mq_run_create and mq_run_describe make before
+ * config.json, which makes a run: then its process was killed at once, and the same command may begin it
+ * again. The lock comes first and no file into the folders; else somebody has kept a model here. */
+static bool never_began(const char *folder) {
+    static const char *const ours[] = {".lock", "weights", "checkpoints", "labels.txt", "config.json.tmp-"};
+    if (holds_only(folder, NULL, 0)) return true;
+    return holds_only(folder, ours, sizeof ours / sizeof *ours) && has(folder, ".lock", mq_file_exists) &&
+           !has(folder, "weights", is_filled) && !has(folder, "checkpoints", is_filled);
 }
 
 /* Makes the folders of a run, also of one that was copied without its empty ones, and removes what a killed

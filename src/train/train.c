@@ -318,12 +318,16 @@ static mq_status validate(mq_err *err, mq_session *s, mq_scores *scores) {
     MQ_REQUIRE(done, err, MQ_BAD_DATA, "%s: no picture of the validation part can be read",
                mq_dataset_folder(s->plan->dataset));
     mq_metrics_scores(s->metrics, scores);
-    MQ_REQUIRE(isfinite(scores->loss), err, MQ_BAD_DATA,
-               "training has come apart: the validation loss is no number after step %llu; begin another run "
-               "with a lower learning rate than %g",
-               (unsigned long long)s->state.steps_done, s->plan->stages[s->state.stage].lr);
 cleanup:
     return status;
+}
+
+static mq_status check_loss(mq_err *err, const mq_session *s, const mq_scores *scores) {
+    if (isfinite(scores->loss)) return MQ_OK;
+    return mq_fail(err, MQ_BAD_DATA,
+                   "training has come apart: the validation loss is no number after step %llu; begin another "
+                   "run with a lower learning rate than %g",
+                   (unsigned long long)s->state.steps_done, s->plan->stages[s->state.stage].lr);
 }
 
 /* Validates; stopped meanwhile, a checkpoint stands behind the last picture, with the validation to come. */
@@ -385,6 +389,7 @@ cleanup:
 static mq_status end_epoch(mq_err *err, mq_session *s, const epoch_work *work, mq_scores *scores) {
     mq_status status = MQ_OK;
     MQ_TRY(score_epoch(err, s, scores));
+    if (s->validation) MQ_TRY(check_loss(err, s, scores));
     const bool best = better(s, scores);
     s->state.epochs_done++;
     if (best) {
@@ -479,7 +484,10 @@ mq_status mq_train(mq_err *err, const mq_train_plan *plan, mq_train_result *resu
     if (plan->accepted) MQ_TRY(plan->accepted(err, plan->user));
     mq_records_begin(s.records, s.state.steps_done, s.state.epochs_done);
     MQ_TRY(train_stages(err, &s, &last));
-    if (!last.pictures && s.validation) MQ_TRY(validate(err, &s, &last)); /* resumed behind its last epoch */
+    if (!last.pictures && s.validation) { /* resumed behind its last epoch */
+        MQ_TRY(validate(err, &s, &last));
+        MQ_TRY(check_loss(err, &s, &last));
+    }
     fill_result(&s, result);
     MQ_TRY(mq_session_write_models(err, &s, &last));
 cleanup:

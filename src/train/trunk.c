@@ -371,7 +371,7 @@ mq_status mq_trunk_step(mq_err *err, mq_trunk *t, double lr, uint64_t step) {
     mq_status status = MQ_OK;
     const mq_adam_block block = {mq_trainable_params(t->thawed), t->m, t->v, mq_trainable_grads(t->thawed),
                                  mq_trainable_count(t->thawed)};
-    if (!mq_adam_step(&block, lr, step)) {
+    if (!mq_adam_step(&block, lr, step) || !mq_trainable_statistics_finite(t->thawed)) {
         const char *layer = mq_trunk_bad_layer(t);
         MQ_REQUIRE(false, err, MQ_BAD_DATA,
                    "training has come apart: the numbers of layer %s are not finite after step %llu; begin "

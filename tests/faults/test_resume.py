@@ -104,6 +104,14 @@ def test_lock(tap, w):
     w.path("hurt/.lock").write_text("1\n")
     problem = w.problem("hurt")
     tap.check(f"{w.stages}: a folder whose process died before it was a run is begun again", not problem, problem)
+    for name, lock in (("weights/best.safetensors", True), ("checkpoints/checkpoint-0000000001/state.json", True), ("labels.txt", False)):
+        w.drop("kept")
+        w.path(f"kept/{name}").parent.mkdir(parents=True)
+        w.path(f"kept/{name}").write_text("all that is left")
+        if lock:
+            w.path("kept/.lock").write_text("1\n")
+        w.expect(tap, f"{w.stages}: a folder with {name} is no such one", w.args("kept"), CANNOT_CREATE, err="exists already")
+        tap.check(f"{w.stages}: and stays as it is", w.path(f"kept/{name}").read_text() == "all that is left")
 
 
 def test_clock(tap, w):
@@ -161,6 +169,20 @@ def test_numbers(tap, w):
     w.drop("hurt")
 
 
+def test_statistics(tap, w):
+    """Numbers that only use meets end the run, and no checkpoint has them: statistics beyond f32, and a validation without a
+    number behind the only step of an epoch."""
+    thawed = w.stages.rsplit(",", 1)[0] + ",block14+:3@1e6/train"
+    for stages, batch, words in ((thawed, 50, "the numbers of layer block14"),
+                                 ("head:1@1e-3,head:2@1e38", 200, "the validation loss is no number")):
+        w.drop("hurt")
+        w.expect(tap, f"--stages {stages}", [*w.args("hurt")[:-4], "-b", batch, "--stages", stages, "-o", "hurt"], BAD_DATA,
+                 err=["training has come apart", words])
+        kept = list(w.path("hurt/checkpoints").iterdir())
+        tap.check("the checkpoint of the stage before is kept", len(kept) == 1, kept)
+    w.drop("hurt")
+
+
 def test_more_epochs(tap, w):
     short = re.sub(r":\d+(@[^,]*)$", r":1\1", w.stages)
     w.drop("hurt")
@@ -181,7 +203,7 @@ def main():
     with Workshop() as w:
         for stages in STAGES:
             w.plain(stages)
-            for test in (test_damage, test_environment, test_lock, test_clock, test_numbers, test_more_epochs):
+            for test in (test_damage, test_environment, test_lock, test_clock, test_numbers, test_statistics, test_more_epochs):
                 test(tap, w)
     return tap.done()
 

@@ -1,7 +1,9 @@
 """test_export.py: a trained model in 8 bits: smaller, near the answers of the one it was made from, refused where it cannot
 serve. On real pictures, at 71 pixels."""
 import json
+import os
 import signal
+import struct
 import sys
 import time
 from pathlib import Path
@@ -29,6 +31,13 @@ def near(a, b):
     agreeing = sum(one == other for one, other, _ in pairs) / len(pairs)
     apart = sum(abs(a[file][best] - b[file].get(best, 0)) for best, _, file in pairs) / len(pairs)
     return agreeing >= 0.95 and apart < 0.03, (agreeing, apart)
+
+
+def write_tensors(path, header, data):
+    """A file in the format safetensors."""
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 64)
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
 
 
 def test_export(tap, m):
@@ -82,6 +91,22 @@ def test_refusals(tap, m):
     (m.folder / "moved.mq").rename(m.folder / "data.mq")
     m.expect(tap, "data named", ["export", "alone.safetensors", "--calib", "data.mq", "--images", "2"], 0,
              out="calibrated on 2 pictures")
+    data = (m.folder / MODEL).read_bytes()  # as a model of which no layer could be quantised: calibrated, and not in 8 bits
+    size = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8:8 + size])
+    header["__metadata__"]["calibration"] = "{}"
+    write_tensors(m.folder / "before.safetensors", header, data[8 + size:])
+    m.expect(tap, "a model that has been calibrated before", ["export", "before.safetensors", "--calib", "data.mq", "--images", "2"], 0,
+             out="calibrated on 2 pictures")
+    header["__metadata__"]["classes"] = json.dumps(["a"] * 1000000)
+    write_tensors(m.folder / "crowd.safetensors", {"__metadata__": header["__metadata__"], "head/standardise/mean":
+                                                   {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}}, b"")
+    process = m.start(["predict", "crowd.safetensors", "x.png"])
+    text = process.stderr.read()
+    process.stderr.close()
+    _, code, used = os.wait4(process.pid, 0)
+    tap.check("a small file that speaks of a million classes takes little memory", os.waitstatus_to_exitcode(code) == 65 and
+              "missing or of another shape" in text and used.ru_maxrss < 400 << 10, (code, text, used.ru_maxrss))
     m.expect(tap, "no such model", ["export", "nothing"], 66, err="nothing: no such model file")
     m.expect(tap, "a format there is not", ["export", "run", "--dtype", "int4"], 64, err="int8")
     process = m.start(["export", "alone.safetensors", "--calib", "data.mq", "-o", "stopped.safetensors"])

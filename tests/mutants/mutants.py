@@ -31,7 +31,7 @@ FEW = 12  # faults that are not worth a second copy
 BUILT_OFTEN = ["-DCMAKE_BUILD_TYPE=Mutants", "-DCMAKE_C_FLAGS_MUTANTS=-O1", "-DCMAKE_EXE_LINKER_FLAGS=-fuse-ld=gold",
                "-DCMAKE_C_ARCHIVE_CREATE=<CMAKE_AR> qcT <TARGET> <OBJECTS>"]
 # Scripts that need another program than marque, or more.
-PROBES = {"faults/test_checkpoints.py": ["checkpoint_probe"], "faults/test_waiting.py": ["marque"],
+PROBES = {"faults/test_checkpoints.py": ["checkpoint_probe"],
           "cli/test_truncated.py": ["prepare_probe", "example_probe"]}
 
 
@@ -39,8 +39,9 @@ def targets(tests):
     """What must be built for these tests."""
     wanted = []
     for test in tests:
-        wanted += PROBES.get(test, [] if test.startswith("cli/") else [test])
-        if test.startswith("cli/"):
+        script = test.endswith(".py")
+        wanted += PROBES.get(test, [] if script else [test])
+        if script:
             wanted += ["marque", "marque-convert", "marque-unpack", "marque-pictures"]
     return sorted(set(wanted))
 

@@ -96,6 +96,23 @@ static mq_status pools(mq_err *err, uint32_t side, mq_graph **graph) {
     return MQ_OK;
 }
 
+/* Sums of a convolution, or a separable one, and what that itself reads. */
+static mq_status shortcut(mq_err *err, uint32_t side, mq_graph **graph) {
+    small s = begin(err, side);
+    put(&s, (mq_node){.op = MQ_OP_CONV, .filters = 32, .kernel = 1, .stride = 1}, "a");
+    const mq_op_id ops[] = {MQ_OP_CONV, MQ_OP_CONV, MQ_OP_SEPCONV};
+    const char *const names[][3] = {{"b", "b_bn", "b_sum"}, {"c", "c_bn", "c_sum"}, {"d", "d_bn", "d_sum"}};
+    for (size_t i = 0; i < 3; i++) {
+        const size_t before = s.last;
+        put(&s, (mq_node){.op = ops[i], .filters = 32, .kernel = i ? 3 : 1, .stride = 1, .same = true},
+            names[i][0]);
+        put(&s, (mq_node){.op = MQ_OP_BATCH_NORM}, names[i][1]);
+        put(&s, (mq_node){.op = MQ_OP_ADD, .inputs = {s.last, before}}, names[i][2]);
+    }
+    *graph = s.graph;
+    return MQ_OK;
+}
+
 /* Separable convolutions so large, of pictures three times as large as the others', that they are done in
  * strips where they can be; the first one's ReLU is read by it alone. */
 static mq_status large(mq_err *err, uint32_t side, mq_graph **graph) {
@@ -115,15 +132,16 @@ static void test_loops(void **state) {
     const mq_arch archs[] = {{.name = "bare", .build = bare},
                              {.name = "residual", .build = residual},
                              {.name = "pools", .build = pools},
+                             {.name = "shortcut", .build = shortcut},
                              {.name = "large", .build = large}};
     const uint32_t sides[] = {5, 8, 13};
     bool seen[MQ_OPS] = {false};
-    for (size_t i = 0; i < 12; i++) {
+    for (size_t i = 0; i < 15; i++) {
         mq_err err = {0};
         mq_graph *graph = NULL;
         mq_bundle *weights = NULL;
         mq_program *program = NULL;
-        const uint32_t side = sides[i % 3] * (i < 9 ? 1 : 3);
+        const uint32_t side = sides[i % 3] * (i < 12 ? 1 : 3);
         float *x = draws(0, side * side * 5);
         assert_ok(err, archs[i / 3].build(&err, side, &graph));
         assert_ok(err, mq_seeded_weights(&err, graph, i, &weights));

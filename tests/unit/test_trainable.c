@@ -509,6 +509,14 @@ static void test_bad_layer(void **state) {
     assert_ok(err, mq_trainable_forward(&err, t, x, 2, features));
     assert_ok(err, mq_trainable_backward(&err, t, gradient, false));
     assert_null(mq_trainable_bad_layer(t));
+    mq_trainable_tensor variance;
+    assert_true(mq_trainable_tensor_at(t, true, 1, &variance)); /* of use alone: no forward pass meets it */
+    float *const moving = mq_trainable_moving(t) + variance.at, kept = *moving;
+    assert_true(mq_trainable_statistics_finite(t));
+    *moving = INFINITY;
+    assert_false(mq_trainable_statistics_finite(t));
+    assert_string_equal(mq_trainable_bad_layer(t), variance.layer);
+    *moving = kept;
     for (size_t i = 0; i < 2 * 9; i++) gradient[i] = INFINITY; /* some of it passes the ReLU */
     assert_ok(err, mq_trainable_backward(&err, t, gradient, false));
     assert_string_equal(mq_trainable_bad_layer(t), "f_bn"); /* the first one on the way back */
