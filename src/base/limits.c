@@ -2,6 +2,7 @@
  * sets those of children. Owns nothing. Invariant: what cannot be read does not
  * limit; a limit that cannot be set is an error. */
 #include "base/limits.h"
+#include "base/cgroup.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -11,14 +12,14 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-/* The number behind name at the start of a line, times unit; UINT64_MAX: none. */
-static uint64_t read_field(const char *path, const char *name, uint64_t unit) {
+/* The number of kB behind name at the start of a line, in bytes; UINT64_MAX: none. */
+static uint64_t read_field(const char *path, const char *name) {
     FILE *file = fopen(path, "re");
     uint64_t value = UINT64_MAX, number;
     char line[256];
     while (file && value == UINT64_MAX && fgets(line, sizeof line, file))
         if (strncmp(line, name, strlen(name)) == 0 && sscanf(line + strlen(name), "%" SCNu64, &number) == 1)
-            value = number * unit;
+            value = number * 1024;
     if (file) fclose(file);
     return value;
 }
@@ -29,30 +30,13 @@ static uint64_t rest(uint64_t limit, uint64_t used) {
     return used < limit ? limit - used : 0;
 }
 
-/* A number in FOLDER/FILE. */
-static uint64_t read_group(const char *folder, const char *file, const char *name) {
-    char path[4096];
-    const int n = snprintf(path, sizeof path, "%s/%s", folder, file);
-    return n > 0 && (size_t)n < sizeof path ? read_field(path, name, 1) : UINT64_MAX;
-}
-
-uint64_t mq_memory_of_group(const char *folder) {
-    uint64_t used = read_group(folder, "memory.current", "");
-    static const char *const lists[] = {"active_file ", "inactive_file "};
-    for (size_t i = 0; i < 2 && used != UINT64_MAX; i++) {
-        const uint64_t file = read_group(folder, "memory.stat", lists[i]);
-        if (file != UINT64_MAX) used -= file < used ? file : used;
-    }
-    return rest(read_group(folder, "memory.max", ""), used);
-}
-
 uint64_t mq_memory_available(void) {
-    uint64_t least = read_field("/proc/meminfo", "MemAvailable:", 1024);
-    const uint64_t group = mq_memory_of_group("/sys/fs/cgroup");
+    uint64_t least = read_field("/proc/meminfo", "MemAvailable:");
+    const uint64_t group = mq_cgroup_memory();
     if (group < least) least = group;
     struct rlimit space;
     if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY) {
-        const uint64_t left = rest(space.rlim_cur, read_field("/proc/self/status", "VmSize:", 1024));
+        const uint64_t left = rest(space.rlim_cur, read_field("/proc/self/status", "VmSize:"));
         if (left < least) least = left;
     }
     return least;

@@ -5,13 +5,9 @@
 #include "base/status.h"
 
 /* Bytes of memory that can still be had without swapping: what the kernel calls available (proc(5),
- * MemAvailable), the rest of the control group's limit, and of the address space's (RLIMIT_AS), whichever is
+ * MemAvailable), what control groups leave (cgroup.h), and of the address space's (RLIMIT_AS), whichever is
  * least. UINT64_MAX when nothing is known. */
 uint64_t mq_memory_available(void);
-
-/* What the control group in folder (cgroup v2, memory.max) leaves: pages of files count as free, since the
- * kernel takes them back before it refuses memory. UINT64_MAX: no limit. */
-uint64_t mq_memory_of_group(const char *folder);
 
 /* Whether a sanitizer watches: it reserves far more address space than it uses, and reads /proc at the end.
  */

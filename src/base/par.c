@@ -2,11 +2,11 @@
  * by every kernel of ours. Invariant: which items mq_parallel_for gives a thread
  * depends on count and threads alone. */
 #include "base/par.h"
+#include "base/cgroup.h"
 #include "base/mem.h"
 
 #include <sched.h>
 #include <stdatomic.h>
-#include <stdio.h>
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -14,24 +14,24 @@
 #include <pthread.h>
 #endif
 
-enum { THREADS_MAX = 256 };
+enum { THREADS_MAX = 256, AFFINITY_MAX = 1 << 16 /* bits of a mask */ };
 
-/* cgroup v2's cpu.max, "QUOTA PERIOD" in microseconds or "max PERIOD"; processors, rounded up, 0 without
- * limit. */
-static int cgroup_quota(void) {
-    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
-    if (!file) return 0;
-    long quota = 0, period = 0;
-    const int n = fscanf(file, "%ld %ld", &quota, &period);
-    fclose(file);
-    return n == 2 && quota > 0 && period > 0 ? (int)((quota + period - 1) / period) : 0;
+/* Those of the affinity mask, however many processors the kernel counts; 0: it cannot be read. */
+static int affinity(void) {
+    int count = 0;
+    for (size_t most = CPU_SETSIZE; !count && most <= AFFINITY_MAX; most *= 2) {
+        cpu_set_t *set = CPU_ALLOC(most);
+        const size_t size = CPU_ALLOC_SIZE(most);
+        if (set && sched_getaffinity(0, size, set) == 0) count = CPU_COUNT_S(size, set);
+        if (set) CPU_FREE(set);
+    }
+    return count;
 }
 
 int mq_cpu_count(void) {
-    cpu_set_t set;
-    int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-    const int quota = cgroup_quota();
-    if (quota && quota < count) count = quota;
+    const uint64_t quota = mq_cgroup_processors();
+    int count = affinity();
+    if (quota < (uint64_t)count) count = (int)quota;
     return count < 1 ? 1 : count > THREADS_MAX ? THREADS_MAX : count;
 }
 

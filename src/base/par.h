@@ -29,7 +29,7 @@ MQ_MUST_USE mq_status mq_parallel_each(mq_err *err, size_t workers, size_t count
 void mq_par_set_threads(int threads);
 int mq_par_threads(void);
 
-/* Processors this process may run on (affinity and cgroup quota), at least 1. */
+/* Processors this process may run on (affinity and the quotas of control groups), at least 1. */
 int mq_cpu_count(void);
 
 #endif

@@ -2,8 +2,8 @@
  * new one under a final name, no waiting for a FIFO, one holder of a folder. */
 #include "unit/unit.h"
 
+#include "base/cgroup.h"
 #include "base/file.h"
-#include "base/limits.h"
 #include "base/mem.h"
 #include "unit/temporary.h"
 
@@ -126,26 +126,55 @@ static void test_paths(void **state) {
     assert_int_equal(mq_make_folder(&err, "/proc/marque/x"), MQ_CANNOT_CREATE);
 }
 
-/* What stands in the way of a folder is told, not what was seen while looking for the reason. */
-/* Of a control group with a limit, its pages of files are free; without a limit nothing is known. */
-static void test_memory_of_group(void **state) {
-    const place *here = *state;
-    static const char *const files[][2] = {{"memory.max", "1000\n"},
-                                           {"memory.current", "900\n"},
-                                           {"memory.stat", "anon 5\nactive_file 300\ninactive_file 200\n"}};
+static void put_file(const char *folder, const char *name, const char *text) {
     char path[PLACE + 32];
     mq_err err = {0};
-    assert_true(mq_memory_of_group(here->folder) == UINT64_MAX);
-    for (int i = 0; i < 3; i++) {
-        snprintf(path, sizeof path, "%s/%s", here->folder, files[i][0]);
-        assert_ok(err, mq_file_write(&err, path, files[i][1], strlen(files[i][1])));
-    }
-    assert_true(mq_memory_of_group(here->folder) == 600);
-    snprintf(path, sizeof path, "%s/memory.max", here->folder);
-    assert_ok(err, mq_file_write(&err, path, "max\n", 4));
-    assert_true(mq_memory_of_group(here->folder) == UINT64_MAX);
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    assert_ok(err, mq_file_write(&err, path, text, strlen(text)));
 }
 
+/* Of a control group with a limit, its pages of files are free; without a limit nothing is known. */
+static void test_group(void **state) {
+    const char *folder = ((const place *)*state)->folder;
+    assert_true(mq_cgroup_memory_of(folder) == UINT64_MAX && mq_cgroup_processors_of(folder) == UINT64_MAX);
+    put_file(folder, "memory.max", "1000\n");
+    assert_true(mq_cgroup_memory_of(folder) == UINT64_MAX);
+    put_file(folder, "memory.current", "900\n");
+    put_file(folder, "memory.stat", "anon 5\nactive_file 300\ninactive_file 200\n");
+    assert_true(mq_cgroup_memory_of(folder) == 600);
+    put_file(folder, "memory.current", "2000\n");
+    assert_true(mq_cgroup_memory_of(folder) == 0);
+    put_file(folder, "memory.max", "max\n");
+    assert_true(mq_cgroup_memory_of(folder) == UINT64_MAX);
+    put_file(folder, "cpu.max", "150000 100000\n");
+    assert_true(mq_cgroup_processors_of(folder) == 2);
+    put_file(folder, "cpu.max", "max 100000\n");
+    assert_true(mq_cgroup_processors_of(folder) == UINT64_MAX);
+}
+
+/* Every group from the process's own to the root holds; without its own the root alone. */
+static void test_groups_above(void **state) {
+    const char *root = ((const place *)*state)->folder;
+    char inner[PLACE + 8], own[PLACE + 8];
+    mq_err err = {0};
+    snprintf(inner, sizeof inner, "%s/a/b", root);
+    snprintf(own, sizeof own, "%s/own", root);
+    assert_ok(err, mq_make_folder(&err, inner));
+    put_file(root, "cpu.max", "800000 100000\n");
+    put_file(root, "a/cpu.max", "300000 100000\n");
+    put_file(root, "a/b/cpu.max", "500000 100000\n");
+    assert_true(mq_cgroup_least(root, own, mq_cgroup_processors_of) == 8);
+    put_file(root, "own", "12:cpu:/a\n0::/a/b\n");
+    assert_true(mq_cgroup_least(root, own, mq_cgroup_processors_of) == 3);
+    put_file(root, "a/b/cpu.max", "200000 100000\n");
+    assert_true(mq_cgroup_least(root, own, mq_cgroup_processors_of) == 2);
+    put_file(root, "own", "0::/\n");
+    assert_true(mq_cgroup_least(root, own, mq_cgroup_processors_of) == 8);
+    put_file(root, "own", "0::/not/shown/here\n");
+    assert_true(mq_cgroup_least(root, own, mq_cgroup_processors_of) == 8);
+}
+
+/* What stands in the way of a folder is told, not what was seen while looking for the reason. */
 static void test_folder_says_why(void **state) {
     const place *here = *state;
     mq_err err = {0};
@@ -162,7 +191,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_short_file, make_place, remove_place),
         cmocka_unit_test_setup_teardown(test_lock_names_its_holder, make_place, remove_place),
         cmocka_unit_test_setup_teardown(test_folder_says_why, make_place, remove_place),
-        cmocka_unit_test_setup_teardown(test_memory_of_group, make_place, remove_place),
+        cmocka_unit_test_setup_teardown(test_group, make_place, remove_place),
+        cmocka_unit_test_setup_teardown(test_groups_above, make_place, remove_place),
         cmocka_unit_test(test_paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
