@@ -28,7 +28,12 @@ foreach(name dnnl ${JANSSON_LIBRARIES} ${CRYPTO_LIBRARIES} ${XXHASH_LIBRARIES} $
         ${PNG_LIBRARIES} ${WEBP_LIBRARIES} ${ZLIB_LIBRARIES} ${EXPAT_LIBRARIES})
   string(APPEND MARQUE_PC_LIBS "-l${name} ")
 endforeach()
-string(APPEND MARQUE_PC_LIBS "${OpenMP_C_FLAGS} -pthread -lm")
+# OpenMP's runtime by its name: what -fopenmp means is each compiler's own, and only one may be in a program.
+if(MARQUE_OPENMP)
+  list(GET OpenMP_C_LIB_NAMES 0 openmp)
+  string(APPEND MARQUE_PC_LIBS "-l${openmp} ")
+endif()
+string(APPEND MARQUE_PC_LIBS "-pthread -lm")
 configure_file(cmake/marque.pc.in marque.pc @ONLY)
 
 # --- Manual page and completions: written by the program from the tables that --help shows.

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -24,7 +25,10 @@ enum {
     ASK_MS = 200,
     SILENCE_S = 120, /* children have a limit of processor time; longer silence is a stuck disk */
     ARGS = sizeof((mq_child_plan *)0)->args / sizeof(char *),
+    PATH_SIZE = 4096,
+    UNKNOWN = -1,
 };
+static const char LIBRARY[] = "/libmarque.so";
 
 typedef struct {
     const mq_child_plan *plan;
@@ -33,19 +37,33 @@ typedef struct {
     int out, messages;
 } child;
 
+/* The folder of the code that runs, and *libexec as seen from there: of libmarque.so where it is that, for
+ * who links to it lies anywhere; else of the program. */
+static mq_status own_folder(mq_err *err, char folder[PATH_SIZE], const char **libexec) {
+    static const char here[] = "";
+    Dl_info info = {0};
+    const char *name = dladdr(here, &info) && info.dli_fname ? strrchr(info.dli_fname, '/') : NULL;
+    const bool shared = name && strncmp(name, LIBRARY, strlen(LIBRARY)) == 0 &&
+                        realpath(info.dli_fname, folder);
+    const ssize_t n = shared ? (ssize_t)strlen(folder) : readlink("/proc/self/exe", folder, PATH_SIZE - 1);
+    if (n <= 0 || n >= PATH_SIZE - 1)
+        return mq_fail(err, MQ_INTERNAL, "cannot find the folder of this program");
+    folder[n] = 0;
+    *strrchr(folder, '/') = 0;
+    *libexec = shared ? MARQUE_LIBEXEC_OF_LIB : MARQUE_LIBEXEC;
+    return MQ_OK;
+}
+
 mq_status mq_child_find(mq_err *err, const char *program, const char *purpose, char **path) {
     mq_status status = MQ_OK;
-    char self[4096];
-    const ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    MQ_REQUIRE(n > 0 && n < (ssize_t)sizeof self - 1, err, MQ_INTERNAL,
-               "cannot find the folder of this program");
-    self[n] = 0;
-    *strrchr(self, '/') = 0;
-    MQ_TRY(mq_path_join(err, self, program, path));
+    char folder[PATH_SIZE];
+    const char *libexec;
+    MQ_TRY(own_folder(err, folder, &libexec));
+    MQ_TRY(mq_path_join(err, folder, program, path));
     if (access(*path, X_OK) == 0) return MQ_OK;
     free(*path);
     *path = NULL;
-    MQ_TRY(mq_format(err, path, "%s/" MARQUE_LIBEXEC "/%s", self, program));
+    MQ_TRY(mq_format(err, path, "%s/%s/%s", folder, libexec, program));
     MQ_REQUIRE(access(*path, X_OK) == 0, err, MQ_UNAVAILABLE, "%s is missing; marque needs it %s", *path,
                purpose);
 cleanup:
@@ -84,7 +102,8 @@ static int spawn(child *c, const char *program, char **words, const int streams[
     return failed;
 }
 
-/* Starts the child with nothing but its three streams and a locale: no environment, no other file. */
+/* Starts the child with nothing but its three streams and a locale: no environment, and what other files the
+ * program has open without O_CLOEXEC it closes first (mq_limit_process). */
 static mq_status start(mq_err *err, child *c) {
     mq_status status = MQ_OK;
     const mq_child_plan *plan = c->plan;
@@ -150,12 +169,14 @@ cleanup:
     return status;
 }
 
-/* Waits for the child's end, which is at hand: it has closed its streams or is killed. */
+/* Waits for the child's end, which is at hand: it has closed its streams or is killed. UNKNOWN where somebody
+ * else has taken the news: a program that ignores SIGCHLD, or waits for all its children. */
 static int reap(child *c) {
     int ended = 0;
-    while (waitpid(c->pid, &ended, 0) < 0 && errno == EINTR) {}
+    pid_t pid;
+    while ((pid = waitpid(c->pid, &ended, 0)) < 0 && errno == EINTR) {}
     c->pid = 0;
-    return ended;
+    return pid < 0 ? UNKNOWN : ended;
 }
 
 /* After success only closes what is left; otherwise the child ends here, whatever it is doing. */
@@ -163,7 +184,8 @@ static void stop_child(child *c) {
     if (c->out >= 0) close(c->out);
     if (c->messages >= 0) close(c->messages);
     if (c->in >= 0) close(c->in);
-    if (!c->pid) return;
+    /* A number that is no longer our child's may be somebody else's by now. */
+    if (!c->pid || waitpid(c->pid, NULL, WNOHANG) != 0) return;
     kill(c->pid, SIGKILL);
     reap(c);
 }
@@ -171,9 +193,10 @@ static void stop_child(child *c) {
 /* The child's sentence with its own code, or what ended it. */
 static mq_status judge(mq_err *err, const mq_child_plan *plan, int ended, const mq_buf *messages) {
     char safe[sizeof err->text];
-    if (WIFEXITED(ended) && WEXITSTATUS(ended) == MQ_OK) return MQ_OK;
+    const bool good = ended == UNKNOWN ? !messages->size : WIFEXITED(ended) && WEXITSTATUS(ended) == MQ_OK;
+    if (good) return MQ_OK;
     const char *text = messages->data ? (const char *)messages->data : "";
-    const int code = WIFEXITED(ended) ? WEXITSTATUS(ended) : 0;
+    const int code = ended == UNKNOWN ? MQ_BAD_DATA : WIFEXITED(ended) ? WEXITSTATUS(ended) : 0;
     if (code >= MQ_USAGE && code <= MQ_IO && messages->size) {
         char *line = strndup(text, strcspn(text, "\n"));
         const mq_status status = mq_fail(err, (mq_status)code, "%s",

@@ -1,5 +1,6 @@
 /* child.h: work on files of others in a process of its own, so that what a hostile file makes of a library
- * ends there. The programs lie beside marque (as built) or in its libexec folder (as installed); each limits
+ * ends there. The programs lie beside marque (as built) or in its libexec folder (as installed), which the
+ * shared library finds from its own place, whoever links to it; each limits
  * itself (mq_limit_process) before it looks at a byte. */
 #ifndef MQ_CHILD_H
 #define MQ_CHILD_H
@@ -26,7 +27,8 @@ typedef struct {
  * and code; one that dies, MQ_BAD_DATA. Any thread. Whatever happens, no child is left behind. */
 MQ_MUST_USE mq_status mq_child_run(mq_err *err, const mq_child_plan *plan, mq_buf *out);
 
-/* The path of a program of ours: in the folder of the program that runs, else in libexec as seen from there;
+/* The path of a program of ours: in the folder of the library or program that runs, else in libexec as seen
+ * from there;
  * missing: MQ_UNAVAILABLE. *path is the caller's, for free(), in either case. */
 MQ_MUST_USE mq_status mq_child_find(mq_err *err, const char *program, const char *purpose, char **path);
 

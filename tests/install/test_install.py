@@ -3,6 +3,7 @@ what the installed program says, to the last bit."""
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -93,11 +94,12 @@ def build_programs(tap, m, prefix):
     static = [f if f != "-lmarque" else "-l:libmarque.a" for f in flags("--static", "--libs")]
     ways = {"shared": ["gcc", "-std=c11", *STRICT, source, *flags("--cflags", "--libs")],
             "static": ["gcc", "-std=c11", *STRICT, source, *flags("--cflags"), *static],
+            "clang-static": ["clang", "-std=c11", *STRICT, source, *flags("--cflags"), *static],
             "C++": ["g++", "-std=c++20", *STRICT, "-Wno-missing-field-initializers", "-x", "c++", source, "-x", "none", *flags("--cflags", "--libs")]}
     for way, argv in ways.items():
         works(tap, f"ten lines of C build, {way}", [*argv, "-o", m.folder / f"top-{way}"])
     needed = {way: "libmarque" in works(tap, f"{way} is read", ["readelf", "-dW", m.folder / f"top-{way}"]) for way in ways}
-    tap.check("the archive alone is linked where asked", needed == {"shared": True, "static": False, "C++": True}, needed)
+    tap.check("the archive alone is linked where asked", needed == {"shared": True, "static": False, "clang-static": False, "C++": True}, needed)
     return [m.folder / f"top-{way}" for way in ways]
 
 
@@ -109,6 +111,15 @@ def frame_of(path):
     rows = [rgb[y * width * 3:(y + 1) * width * 3] for y in range(height)]
     bgr = [bytes(b for x in range(0, len(row), 3) for b in row[x:x + 3][::-1]) + b"\xAA" * 13 for row in rows]
     return width, height, b"".join(bgr)
+
+
+def bmp_of(path):
+    """The same picture as a BMP of 24 bits."""
+    width, height, frame = frame_of(path)
+    stride = width * 3 + 13
+    rows = [frame[y * stride:y * stride + width * 3] + bytes(-width * 3 % 4) for y in reversed(range(height))]
+    return (struct.pack("<2sIHHI", b"BM", 54 + len(b"".join(rows)), 0, 0, 54) +
+            struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0) + b"".join(rows))
 
 
 def test_answers(tap, m, prefix, model, programs):
@@ -124,6 +135,18 @@ def test_answers(tap, m, prefix, model, programs):
             got = done.stdout.decode().rstrip("\n").split(" ", 2)
             same = len(got) == 3 and (int(got[0]), single(got[1]), got[2]) == one
             tap.check(f"{program.name}: {path.name} as a BGR frame gets the same bits", same, (got, one, done.stderr))
+    bmp, shared, static = bmp_of(files[0]), *(next(p for p in programs if p.name == f"top-{way}") for way in ("shared", "static"))
+    (m.folder / "frame.bmp").write_bytes(bmp)
+    one = top_answers(m.run(["predict", model, "frame.bmp", "--json"]).out)[0]
+    done = call([shared, model, 0, 0, 0], input=bmp, env=env)
+    got = done.stdout.decode().rstrip("\n").split(" ", 2)
+    tap.check("a BMP goes through libexec beside the library, wherever the program lies",
+              len(got) == 3 and (int(got[0]), single(got[1]), got[2]) == one, (got, one, done.stderr))
+    done = call([static, model, 0, 0, 0], input=bmp, env=env)
+    tap.check("without it that is told", done.returncode == 65 and b"marque-pictures is missing" in done.stderr, done)
+    done = call(["sh", "-c", 'trap "" CHLD; exec "$0" "$@"', shared, model, 0, 0, 0], input=bmp[:-9], env=env)
+    tap.check("its reason arrives though nobody waits for children", done.returncode == 65 and b"frame" not in done.stderr and
+              b"BMP" in done.stderr, done)
     done = call([programs[0], model, 100, 100, 299], input=b"", env=env)
     tap.check("an impossible frame is told", done.returncode == 64 and b"image 0: a stride of 299" in done.stderr, done)
     done = call([programs[0], "nothing", 1, 1, 0], input=b"abc", env=env)

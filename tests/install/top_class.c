@@ -1,4 +1,5 @@
-/* top_class.c: says what a raw BGR frame shows. Built by test_install.py against the installed library.
+/* top_class.c: says what a raw BGR frame shows, or with a WIDTH of 0 a file. Built by test_install.py against
+ * the installed library.
  *
  *   top_class MODEL WIDTH HEIGHT STRIDE <FRAME */
 #include <marque.h>
@@ -17,7 +18,7 @@ int main(int argc, char **argv) {
     const mq_image image = {.size = sizeof image,
                             .data = frame,
                             .data_size = fread(frame, 1, sizeof frame, stdin),
-                            .format = MQ_PIXELS_BGR,
+                            .format = atoi(argv[2]) ? MQ_PIXELS_BGR : MQ_PIXELS_ENCODED,
                             .width = (uint32_t)atoi(argv[2]),
                             .height = (uint32_t)atoi(argv[3]),
                             .stride = atoi(argv[4])};

@@ -536,6 +536,7 @@ MUTANTS = [
      "!avx512f"),
     ("metrics: what is no number is right", "src/train/metrics.c", "if (!truth && !behind) rank++;",
      "if (!truth && !behind && p[j] >= 0) rank++;", ["test_train"]),
+    ("limits: a child keeps the files of its parent", "src/base/limits.c", "    close_others();\n", "", ["test_file"]),
     ("limits: the groups above do not count", "src/base/cgroup.c", "if (folder[end] != '/') continue;", "break;", ["test_file"]),
     ("limits: pages of files count as used", "src/base/cgroup.c", "used -= file < used ? file : used;", ";", ["test_file"]),
     ("options: more digits than are written down", "src/base/options.c", "mq_text_nine_digits(value);", "value;", ["test_train"]),

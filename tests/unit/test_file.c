@@ -4,12 +4,15 @@
 
 #include "base/cgroup.h"
 #include "base/file.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "unit/temporary.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 typedef struct {
@@ -126,6 +129,23 @@ static void test_paths(void **state) {
     assert_int_equal(mq_make_folder(&err, "/proc/marque/x"), MQ_CANNOT_CREATE);
 }
 
+/* A child looks at files from outside with its three streams alone. */
+static void test_limited_process(void **state) {
+    (void)state;
+    const mq_process_limits limits = {
+        .program = "a child", .memory = 1 << 30, .seconds = 10, .file_size = 0, .files = 16};
+    int ended = 0;
+    const pid_t pid = fork();
+    if (pid == 0) {
+        mq_err err = {0};
+        const int file = open("/dev/null", O_RDONLY);
+        const bool limited = mq_limit_process(&err, &limits) == MQ_OK;
+        _exit(limited && file > 2 && fcntl(file, F_GETFD) < 0 && fcntl(1, F_GETFD) >= 0 ? 0 : 1);
+    }
+    assert_true(waitpid(pid, &ended, 0) == pid);
+    assert_int_equal(ended, 0);
+}
+
 static void put_file(const char *folder, const char *name, const char *text) {
     char path[PLACE + 32];
     mq_err err = {0};
@@ -191,6 +211,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_short_file, make_place, remove_place),
         cmocka_unit_test_setup_teardown(test_lock_names_its_holder, make_place, remove_place),
         cmocka_unit_test_setup_teardown(test_folder_says_why, make_place, remove_place),
+        cmocka_unit_test(test_limited_process),
         cmocka_unit_test_setup_teardown(test_group, make_place, remove_place),
         cmocka_unit_test_setup_teardown(test_groups_above, make_place, remove_place),
         cmocka_unit_test(test_paths),
