@@ -19,7 +19,7 @@ mq_status mq_file_read(mq_err *err, const char *path, mq_buf *buf) {
     mq_status status = MQ_OK;
     struct stat st;
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not block us */
-    MQ_REQUIRE(fd >= 0, err, MQ_NO_INPUT, "%s: %s", path, strerror(errno));
+    MQ_REQUIRE(fd >= 0, err, mq_status_of_errno(errno, MQ_NO_INPUT), "%s: %s", path, strerror(errno));
     MQ_REQUIRE(fstat(fd, &st) == 0 && S_ISREG(st.st_mode), err, MQ_NO_INPUT, "%s: not a regular file", path);
     MQ_REQUIRE((uint64_t)st.st_size <= buf->limit - buf->size, err, MQ_BAD_DATA,
                "%s: %llu bytes, more than the %zu marque takes", path, (unsigned long long)st.st_size,

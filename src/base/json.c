@@ -45,10 +45,16 @@ mq_status mq_json_set(mq_err *err, mq_json *object, const char *key, mq_json *it
     return mq_fail(err, MQ_NO_MEMORY, "no memory for the JSON member %s", key);
 }
 
+/* A sound text must not be told as a damaged one. */
+static bool is_of_memory(const json_error_t *error) {
+    return json_error_code(error) == json_error_out_of_memory || !*error->text;
+}
+
 mq_status mq_json_parse(mq_err *err, const char *what, const void *text, size_t size, mq_json **json) {
     json_error_t error;
     *json = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
     if (*json) return MQ_OK;
+    if (is_of_memory(&error)) return mq_fail(err, MQ_NO_MEMORY, "%s: no memory for its JSON", what);
     return mq_fail(err, MQ_BAD_DATA, "%s:%d: %s", what, error.line, error.text);
 }
 
@@ -67,7 +73,9 @@ mq_status mq_json_unpack(mq_err *err, const char *what, mq_json *json, const cha
     va_start(args, format);
     const int failed = json_vunpack_ex(json, &error, 0, format, args);
     va_end(args);
-    return failed ? mq_fail(err, MQ_BAD_DATA, "%s: %s", what, error.text) : MQ_OK;
+    if (!failed) return MQ_OK;
+    if (is_of_memory(&error)) return mq_fail(err, MQ_NO_MEMORY, "%s: no memory for its JSON", what);
+    return mq_fail(err, MQ_BAD_DATA, "%s: %s", what, error.text);
 }
 
 mq_json *mq_json_get(const mq_json *object, const char *key) {

@@ -52,12 +52,14 @@ mq_status mq_frame_pixels(mq_err *err, const char *name, const mq_image *frame, 
                           mq_pixels *pixels) {
     mq_status status = MQ_OK;
     const size_t format = (size_t)frame->format;
+    mq_err size = {0};
     size_t gap = 0;
     *pixels = (mq_pixels){NULL, frame->width, frame->height};
     MQ_REQUIRE(format < sizeof LAYOUTS / sizeof *LAYOUTS && LAYOUTS[format].channels, err, MQ_USAGE,
                "%s: %zu is no format of raw frames", name, format);
     const frame_layout *layout = &LAYOUTS[format];
-    MQ_TRY(mq_picture_check(err, name, frame->width, frame->height));
+    if (mq_picture_check(&size, name, frame->width, frame->height) != MQ_OK)
+        return mq_fail(err, MQ_USAGE, "%s", size.text); /* no file says so, but the caller */
     MQ_TRY(check_rows(err, name, frame, layout->channels, &gap));
     MQ_TRY(mq_picture_memory(err, name, frame->width, frame->height, 3, &pixels->rgb));
     const uint8_t *bytes = frame->data;

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "net/quant.h"
 
 #include <math.h>
@@ -69,16 +70,18 @@ mq_status mq_model_card_read(mq_err *err, const mq_bundle *bundle, mq_model_card
     mq_status status = MQ_OK;
     mq_json *recipe = NULL;
     mq_model_card c = {0};
+    char safe[48];
     const char *path = mq_bundle_path(bundle), *format = mq_bundle_meta(bundle, "marque.model");
     const char *arch = mq_bundle_meta(bundle, "arch"), *classes = mq_bundle_meta(bundle, "classes");
     const char *recipe_text = mq_bundle_meta(bundle, "recipe"), *boxes = mq_bundle_meta(bundle, "boxes");
     MQ_REQUIRE(format && arch && classes && recipe_text, err, MQ_BAD_DATA,
                "%s: not a model that marque train wrote (its metadata are missing)", path);
     MQ_REQUIRE(strcmp(format, FORMAT) == 0, err, MQ_BAD_DATA,
-               "%s: model format %.20s, this marque reads format %s", path, format, FORMAT);
+               "%s: model format %s, this marque reads format %s", path,
+               mq_text_safe(format, safe, sizeof safe), FORMAT);
     c.arch = mq_arch_find(arch);
-    MQ_REQUIRE(c.arch, err, MQ_BAD_DATA, "%s: made for the network %.40s, which this marque does not know",
-               path, arch);
+    MQ_REQUIRE(c.arch, err, MQ_BAD_DATA, "%s: made for the network %s, which this marque does not know", path,
+               mq_text_safe(arch, safe, sizeof safe));
     MQ_TRY(mq_json_parse(err, path, recipe_text, strlen(recipe_text), &recipe));
     MQ_TRY(mq_recipe_from_json(err, path, recipe, &c.recipe));
     MQ_REQUIRE(c.recipe.imgsz >= c.arch->imgsz_min, err, MQ_BAD_DATA, "%s: %u pixels are too few for %s",

@@ -309,7 +309,7 @@ static mq_status open_file(mq_err *err, const char *path, bool lightly, mq_bundl
     mq_status status = MQ_OK;
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    MQ_REQUIRE(fd >= 0, err, MQ_NO_INPUT, "%s: %s", path, strerror(errno));
+    MQ_REQUIRE(fd >= 0, err, mq_status_of_errno(errno, MQ_NO_INPUT), "%s: %s", path, strerror(errno));
     MQ_REQUIRE(fstat(fd, &st) == 0 && S_ISREG(st.st_mode), err, MQ_NO_INPUT, "%s: not a regular file", path);
     MQ_TRY(open_source(err, path, &(source){.fd = fd, .size = (uint64_t)st.st_size, .lightly = lightly},
                        bundle));

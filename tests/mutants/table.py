@@ -536,6 +536,8 @@ MUTANTS = [
      "!avx512f"),
     ("metrics: what is no number is right", "src/train/metrics.c", "if (!truth && !behind) rank++;",
      "if (!truth && !behind && p[j] >= 0) rank++;", ["test_train"]),
+    ("file: too many open ones count as missing", "src/base/file.c", "MQ_REQUIRE(fd >= 0, err, mq_status_of_errno(errno, MQ_NO_INPUT),",
+     "MQ_REQUIRE(fd >= 0, err, MQ_NO_INPUT,", ["test_file"]),
     ("limits: a child keeps the files of its parent", "src/base/limits.c", "    close_others();\n", "", ["test_file"]),
     ("limits: the groups above do not count", "src/base/cgroup.c", "if (folder[end] != '/') continue;", "break;", ["test_file"]),
     ("limits: pages of files count as used", "src/base/cgroup.c", "used -= file < used ? file : used;", ";", ["test_file"]),

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -129,6 +130,21 @@ static void test_paths(void **state) {
     assert_int_equal(mq_make_folder(&err, "/proc/marque/x"), MQ_CANNOT_CREATE);
 }
 
+/* A file that cannot be opened for want of descriptors is no missing one: pictures would be left out. */
+static void test_no_descriptors(void **state) {
+    const place *here = *state;
+    struct rlimit before;
+    mq_err err = {0};
+    mq_buf text = mq_buf_init(100);
+    assert_ok(err, mq_file_write(&err, here->path, "old", 3));
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &(struct rlimit){3, before.rlim_max}), 0);
+    const mq_status status = mq_file_read(&err, here->path, &text);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(status, MQ_NO_MEMORY);
+    mq_buf_free(&text);
+}
+
 /* A child looks at files from outside with its three streams alone. */
 static void test_limited_process(void **state) {
     (void)state;
@@ -212,6 +228,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_lock_names_its_holder, make_place, remove_place),
         cmocka_unit_test_setup_teardown(test_folder_says_why, make_place, remove_place),
         cmocka_unit_test(test_limited_process),
+        cmocka_unit_test_setup_teardown(test_no_descriptors, make_place, remove_place),
         cmocka_unit_test_setup_teardown(test_group, make_place, remove_place),
         cmocka_unit_test_setup_teardown(test_groups_above, make_place, remove_place),
         cmocka_unit_test(test_paths),

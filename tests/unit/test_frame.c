@@ -121,9 +121,9 @@ static void test_impossible(void **state) {
     refused(&bad, MQ_USAGE, "does not fit");
     bad = good;
     bad.height = 0;
-    refused(&bad, MQ_BAD_DATA, "7 x 0 pixels");
+    refused(&bad, MQ_USAGE, "7 x 0 pixels");
     bad.height = UINT32_MAX;
-    refused(&bad, MQ_BAD_DATA, "are refused");
+    refused(&bad, MQ_USAGE, "are refused");
     bad = good;
     bad.format = MQ_PIXELS_ENCODED;
     refused(&bad, MQ_USAGE, "no format of raw frames");
