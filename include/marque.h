@@ -2,7 +2,7 @@
  * pictures show. Decoding, cutting, resizing and computing are the very code of `marque predict`, so that the
  * same pixels get the same numbers to the last bit.
  *
- *     mq_err err = {0};
+ *     mq_err err = {MQ_OK, ""};
  *     mq_classifier *classifier = NULL;
  *     const mq_classifier_plan plan = {.size = sizeof plan, .model = "model.safetensors"};
  *     if (mq_classifier_open(&err, &plan, &classifier) != MQ_OK) ... err.text says why ...
@@ -12,19 +12,30 @@
  *     if (mq_classify(&err, classifier, &image, 1, 5, best) == MQ_OK) puts(best[0].name);
  *     mq_classifier_free(&classifier);
  *
- * Errors: every function that can fail takes an mq_err first, zeroed by the caller, and returns its status;
- * the first error wins, so zero it again before the next call. Nothing here prints or ends the process.
+ *     cc program.c $(pkg-config --cflags --libs marque)
  *
- * Structs that a caller fills begin with their size (sizeof), and members not named must be zero: so they can
- * grow. mq_err, mq_box and mq_guess have none and stay as they are.
+ * Errors: every function that can fail takes an mq_err first, zeroed by the caller, and returns its status;
+ * the first error wins, so zero it again before the next call. Nothing of marque prints or ends the process.
+ * The libraries below it may where the process is refused memory or threads (RLIMIT_AS, a limit of
+ * processes): oneDNN and OpenMP cannot go on then. A classifier of Xception takes 0.1 to 0.2 GB. Pointers
+ * must not be NULL where nothing says that they may.
+ *
+ * Structs that a caller fills begin with their size (sizeof), and members not named must be zero: a later
+ * library that knows more of them takes the smaller structs of programs built before. mq_err, mq_box and
+ * mq_guess have none and stay as they are.
  *
  * Threads: a classifier serves one call at a time, from any thread. Different classifiers may be used by
  * different threads at the same time; each has memory of its own. Nothing is global but the log callback.
  *
- * OpenMP: the computing threads are those of OpenMP (libgomp), shared with the rest of the process, and they
- * spin while they wait for each other. Where the processor has other work too, start the program with
- * OMP_WAIT_POLICY=passive in its environment; setting it inside the program is too late. OpenMP does not
- * survive fork(): a child that goes on without exec must not call the library if its parent did. */
+ * OpenMP: the computing threads are those of OpenMP (libgomp), which keeps some for each thread that calls:
+ * call from one, or from a few that live long. They spin while they wait for each other. Where the processor
+ * has other work too, start the program with OMP_WAIT_POLICY=passive in its environment; setting it inside
+ * the program is too late. OpenMP does not survive fork(): a child that goes on without exec must not call
+ * the library if its parent did.
+ *
+ * Processes: TIFF, BMP, GIF, HEIC and AVIF are decoded by marque-pictures, a process with limits that begins
+ * and ends within the call. It lies in libexec/marque as seen from libmarque.so; linked to libmarque.a,
+ * beside the program or in ../libexec/marque. */
 #ifndef MARQUE_H
 #define MARQUE_H
 
@@ -60,12 +71,14 @@ typedef enum {
 
 typedef struct {
     mq_status code;
-    char text[1024]; /* one sentence: which file and row, what is wrong, what to do */
+    char text[1024]; /* one sentence: which file and row, what is wrong, what to do; names of files in it
+                        are as they came, so it may hold any bytes */
 } mq_err;
 
 typedef enum { MQ_LOG_NOTE, MQ_LOG_WARNING } mq_log_level;
 
-/* Receives every message of the library; text is borrowed until it returns. Called from any thread. */
+/* Receives what the library has to say beside its errors, at present nothing; text is borrowed until it
+ * returns. Called from any thread. */
 typedef void (*mq_log_fn)(void *user, mq_log_level level, const char *text);
 
 /* Sets the callback for the whole process, before any other call; NULL drops messages (the state at start).
@@ -82,7 +95,7 @@ typedef struct {
 
 /* How the bytes of an image lie. */
 typedef enum {
-    MQ_PIXELS_ENCODED, /* a JPEG, PNG or WebP file, told apart by its first bytes */
+    MQ_PIXELS_ENCODED, /* a JPEG, PNG, WebP, TIFF, BMP, GIF, HEIC or AVIF file, told by its first bytes */
     MQ_PIXELS_RGB,     /* 8 bits a channel from here on */
     MQ_PIXELS_BGR,
     MQ_PIXELS_RGBA, /* not premultiplied; laid over the background of the model, as a PNG with alpha is */
@@ -112,17 +125,19 @@ typedef struct {
 
 /* Numbers that the network computes in. */
 typedef enum {
-    MQ_NUMBERS_AUTO, /* bf16 where the processor has it */
+    MQ_NUMBERS_AUTO, /* a model's own 8 bits where it has them, else bf16, where the processor can */
     MQ_NUMBERS_F32,
     MQ_NUMBERS_BF16,
 } mq_numbers;
 
 typedef struct {
     size_t size;       /* sizeof(mq_classifier_plan) */
-    const char *model; /* a model file or a run's folder; borrowed during mq_classifier_open */
-    size_t batch;      /* images computed at once, each takes 1 MB at 299 pixels; 0: one */
-    int threads;       /* that compute, at most 256; a thread takes an image, so more than batch are never
-                          used; 0: one for each processor */
+    const char *model; /* a model file, a run's folder, or the name of a run below ./runs; borrowed during
+                          mq_classifier_open */
+    size_t batch;      /* images computed at once, at most 4096, each takes 1 MB at 299 pixels; 0: one */
+    int threads;       /* that compute, at most 256: each takes an image, and all of them work on those that
+                          are left over, or the only one. Each of the first batch takes some 30 MB at 299
+                          pixels. 0: one for each processor */
     mq_numbers numbers;
 } mq_classifier_plan;
 
@@ -145,7 +160,8 @@ MQ_API bool mq_classifier_on_boxes(const mq_classifier *classifier);
 
 /* Says what each of count images shows: its best_count likeliest classes, the likeliest first, equals in the
  * order of classes, into best [count x best_count]. best_count is at most the number of classes. One image
- * that cannot be used fails the call: err names it by its place ("image 2"). */
+ * that cannot be used fails the call: err names it by its place from 0 ("image 2"), and best may hold answers
+ * for those before it. */
 MQ_API MQ_MUST_USE mq_status mq_classify(mq_err *err, mq_classifier *classifier, const mq_image *images,
                                          size_t count, size_t best_count, mq_guess *best);
 

@@ -3,10 +3,8 @@
  * Invariant: a call runs only with all its slots bound, scratch included, so
  * that oneDNN never allocates while a program runs. */
 #include "net/dnn_impl.h"
-#include "net/windows.h"
 
 #include "base/mem.h"
-#include "base/par.h"
 #include "net/program.h"
 
 #include <stdio.h>

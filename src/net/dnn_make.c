@@ -4,7 +4,6 @@
 #include "net/dnn_impl.h"
 
 #include "base/mem.h"
-#include "base/par.h"
 #include "net/program.h"
 
 #include <string.h>

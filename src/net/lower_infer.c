@@ -203,7 +203,7 @@ cleanup:
     return status;
 }
 
-/* The same by oneDNN. */
+/* The depthwise half of a separable convolution by oneDNN. */
 MQ_MUST_USE static mq_status emit_first(lowering *l, const mq_node *node, value *src) {
     const mq_window window = mq_node_window(l->graph, node);
     const mq_conv_plan plan = {.window = window, .filters = window.c, .depthwise = true, .dtype = l->dtype};
@@ -214,7 +214,7 @@ MQ_MUST_USE static mq_status emit_first(lowering *l, const mq_node *node, value 
     return status;
 }
 
-/* The last (or only) convolution of a chain; quant NULL: its weights are not in 8 bits. */
+/* The last (or only) convolution of a chain. */
 static mq_step last_step(const lowering *l, size_t head) {
     const mq_node *node = mq_graph_node(l->graph, head);
     return (mq_step){.conv = node,

@@ -104,10 +104,12 @@ typedef struct {
     const mq_program *p;
     size_t largest, filters; /* numbers of the largest kernel, and the most filters */
     uint8_t *scratch;
+    mq_dnn *dnns[LOADERS]; /* one for each thread; owned while weights are laid out */
 } load_state;
 
-/* Where a thread folds; in its scratch memory. */
+/* What a thread lays out with: its oneDNN, and room in its scratch memory. */
 typedef struct {
+    const mq_dnn *dnn;
     float *values; /* the largest kernel */
     double *scale; /* the most filters */
 } fold_space;
@@ -119,7 +121,8 @@ static size_t space_bytes(const load_state *load) {
 
 static fold_space space_of(const load_state *load, size_t worker) {
     uint8_t *const at = load->scratch + worker * space_bytes(load);
-    return (fold_space){(void *)at, (void *)(at + mq_round_up(load->largest * sizeof(float), ALIGNMENT))};
+    return (fold_space){load->dnns[worker], (void *)at,
+                        (void *)(at + mq_round_up(load->largest * sizeof(float), ALIGNMENT))};
 }
 
 /* A kernel as the bundle has it, which is not in 8 bits: read to room if it is still in the file. */
@@ -187,7 +190,7 @@ MQ_MUST_USE static mq_status load_step(mq_err *err, const load_state *load, cons
         MQ_TRY(load_folded(err, load, step, quant, space, &values));
         weights.values = values;
     }
-    MQ_TRY(mq_keras_lay_out(err, p->dnn, &weights, step->kernel, p->weights + step->weights_at));
+    MQ_TRY(mq_keras_lay_out(err, space->dnn, &weights, step->kernel, p->weights + step->weights_at));
 cleanup:
     return status;
 }
@@ -270,6 +273,11 @@ static mq_status load_item(mq_err *err, void *ctx, size_t item, size_t worker) {
 }
 
 mq_status mq_lower_weights(mq_err *err, const mq_program_plan *plan, mq_program *p) {
+    mq_status status = MQ_OK;
     load_state load = load_of(plan, p, p->weights + p->arenas_at);
-    return mq_parallel_each(err, p->loader_count, p->step_count, load_item, &load);
+    for (size_t i = 0; i < p->loader_count; i++) MQ_TRY(mq_dnn_beside(err, p->dnn, &load.dnns[i]));
+    MQ_TRY(mq_parallel_each(err, p->loader_count, p->step_count, load_item, &load));
+cleanup:
+    for (size_t i = 0; i < p->loader_count; i++) mq_dnn_free(&load.dnns[i]);
+    return status;
 }

@@ -40,7 +40,7 @@ cleanup:
     return status;
 }
 
-/* Gives a thawed parameter its place in the block; param is its index in the node. */
+/* Gives a thawed parameter its place in the block. */
 static size_t place(mq_trainable *t, const mq_node *node, const char *name, size_t count) {
     const size_t at = t->count;
     t->names[t->name_count++] = (mq_trainable_tensor){node->name, name, at, count};

@@ -1,4 +1,4 @@
-/* thin.c: copies pixels apart and back. Called by dnn.c, and for mq_pixels_copy
+/* thin.c: copies pixels apart and back. Called by dnn_own.c, and for mq_pixels_copy
  * by outer_blocks.c and winograd.c. Owns nothing. Invariant: a row of the small
  * picture stands for stride rows of the large one, the last for those that are
  * left; so rows can go to any thread. */

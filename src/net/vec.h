@@ -20,7 +20,7 @@ typedef uint16_t halves __attribute__((vector_size(2 * LANES), aligned(2), may_a
 #define FAST
 #endif
 
-/* The same of LANES numbers. */
+/* As half_of (number.h), of LANES numbers. */
 BODY void halves_of(const vec *v, halves *out, number_format format) {
 #ifdef FAST
     if (format == BF16_FAST) {

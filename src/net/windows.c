@@ -1,4 +1,4 @@
-/* windows.c: the kernels of windows.h. Called by the training programs and dnn.c. Owns nothing.
+/* windows.c: the kernels of windows.h. Called by the training programs and dnn_own.c. Owns nothing.
  * Invariant: every variant rounds at the same places, so all give the same bytes. */
 #include "net/windows.h"
 

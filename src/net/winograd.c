@@ -1,5 +1,5 @@
 /* winograd.c: takes tiles of a picture to their 36 points, multiplies point by point, and brings the products
- * back (see winograd.h). Called by dnn.c and trainable.c; dnn_make.c and lower_back.c ask where it suits.
+ * back (see winograd.h). Called by dnn_own.c and trainable.c; dnn_make.c and lower_back.c ask where it suits.
  * Owns nothing.
  *
  * Tiles are done GROUP at a time, so that what lies between stays in the second cache: points of what is

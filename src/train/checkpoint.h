@@ -2,7 +2,7 @@
  *
  * One .safetensors: the caller's tensors and "state" (i64); metadata
  * "marque.checkpoint" (format version), "config" (digest), "environment"
- * (threads, instruction set, library) and "digest" over all of it. Frozen
+ * (threads, instruction set, library) and "hash" over all of it. Frozen
  * weights are known by the digest in config and not stored. */
 #ifndef MQ_CHECKPOINT_H
 #define MQ_CHECKPOINT_H

@@ -116,7 +116,7 @@ mq_status mq_session_open(mq_err *err, const mq_train_plan *plan, mq_session *s)
     s->validation = plan->parts->val_count;
     s->count = plan->parts->train_count;
     MQ_REQUIRE(s->count, err, MQ_BAD_DATA, "%s: no pictures to train on", mq_dataset_folder(plan->dataset));
-    /* The network's numbers do not depend on the threads, but the sums of the classifier's gradients may. */
+    /* The numbers of use do not depend on the threads, but sums of gradients may. */
     mq_dnn_numbers(plan->dtype, numbers);
     MQ_TRY(mq_format(err, &s->environment, "%s, %d threads", numbers, mq_par_threads()));
     MQ_TRY(mq_run_path(err, plan->run, "checkpoints", &s->checkpoints));
