@@ -46,7 +46,7 @@ THIRD_PARTY = {
     r"archive\.h|archive_entry\.h": r"src/unpack/members\.c",
 }
 SYSTEM = re.compile(
-    r"(assert|ctype|dirent|errno|fcntl|fenv|float|fnmatch|ftw|glob|immintrin|inttypes|limits|locale|math|poll|pthread|"
+    r"(assert|ctype|dirent|dlfcn|errno|fcntl|fenv|float|fnmatch|ftw|glob|immintrin|inttypes|limits|locale|math|poll|pthread|"
     r"regex|sched|search|setjmp|signal|spawn|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|strings|"
     r"termios|time|unistd|cpuid|langinfo|wchar|wctype|"
     r"(sys|linux|netinet|arpa)/\w+)\.h")

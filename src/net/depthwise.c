@@ -11,7 +11,6 @@
 #include "base/mem.h"
 
 #include <math.h>
-#include <string.h>
 
 enum { SIDE = MQ_DEPTHWISE_SIDE, TILE_MAX = 8, WIDEST = 16, LINE = 64, SHORT = 1024 };
 
@@ -196,12 +195,12 @@ static bool scales(const mq_window *w) {
 
 mq_depthwise_fn mq_depthwise_of(mq_dtype dtype, const mq_window *w) {
 #ifdef __x86_64__
-    const char *isa = mq_dnn_isa();
+    const mq_simd simd = mq_dnn_simd();
     const bool slide = mq_depthwise_slides(w);
     if ((slide || scales(w)) && w->c >= WIDEST) {
         if (dtype == MQ_BF16 && mq_dtype_auto() == MQ_BF16) return slide ? slide_bf16_512 : scale_bf16_512;
-        if (dtype == MQ_F32 && strncmp(isa, "avx512", 6) == 0) return slide ? slide_f32_512 : scale_f32_512;
-        if (dtype == MQ_F32 && strncmp(isa, "avx2", 4) == 0) return slide ? slide_f32_256 : scale_f32_256;
+        if (dtype == MQ_F32 && simd == MQ_SIMD_AVX512) return slide ? slide_f32_512 : scale_f32_512;
+        if (dtype == MQ_F32 && simd == MQ_SIMD_AVX2) return slide ? slide_f32_256 : scale_f32_256;
     }
 #else
     (void)w;

@@ -65,6 +65,18 @@ void mq_dnn_free(mq_dnn **dnn) {
     *dnn = NULL;
 }
 
+mq_simd mq_dnn_simd(void) {
+#ifdef __x86_64__
+    const unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
+    /* oneDNN does not ask for FMA by itself, and a virtual machine can hide it. */
+    if ((isa & dnnl_cpu_isa_avx2) != dnnl_cpu_isa_avx2 || !__builtin_cpu_supports("fma"))
+        return MQ_SIMD_OTHER;
+    return (isa & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core ? MQ_SIMD_AVX512 : MQ_SIMD_AVX2;
+#else
+    return MQ_SIMD_OTHER;
+#endif
+}
+
 bool mq_dnn_has_bf16(void) {
     const unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
     return (isa & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;

@@ -64,9 +64,6 @@ MQ_MUST_USE mq_status mq_dnn_check(mq_err *err, dnnl_status_t status, const char
 
 dnnl_data_type_t mq_dnn_dtype(mq_dtype dtype);
 
-/* Whether AVX2 is the best that oneDNN may use here. */
-bool mq_dnn_has_only_avx2(void);
-
 /* Operations of a convolution. */
 double mq_conv_flops(const mq_conv_plan *plan);
 

@@ -6,8 +6,6 @@
 #include "base/mem.h"
 #include "net/program.h"
 
-#include <string.h>
-
 #if DNNL_VERSION_MAJOR >= 3
 
 dnnl_status_t mq_md_init(dnnl_memory_desc_t *md, int rank, const dnnl_dims_t dims, dnnl_data_type_t dtype,
@@ -286,15 +284,11 @@ double mq_conv_flops(const mq_conv_plan *p) {
            (p->depthwise ? 1.0 : (double)w->c);
 }
 
-bool mq_dnn_has_only_avx2(void) {
-    return strncmp(mq_dnn_isa(), "avx2", 4) == 0;
-}
-
 /* Whether a gradient by data is a convolution itself, of inputs and filters exchanged. */
 static bool is_turned(const mq_conv_plan *p) {
     const mq_window *w = &p->window;
-    return mq_dnn_has_only_avx2() && p->dtype == MQ_F32 && p->pass == MQ_BACKWARD_DATA && !p->depthwise &&
-           w->kernel == 1 && w->stride == 1 && !w->top && !w->left && p->src && p->dst;
+    return mq_dnn_simd() == MQ_SIMD_AVX2 && p->dtype == MQ_F32 && p->pass == MQ_BACKWARD_DATA &&
+           !p->depthwise && w->kernel == 1 && w->stride == 1 && !w->top && !w->left && p->src && p->dst;
 }
 
 /* That convolution: oneDNN is faster at it. */

@@ -172,7 +172,8 @@ mq_status mq_own_conv(mq_err *err, const mq_dnn *dnn, const mq_conv_plan *plan, 
 /* Channels of a plane that windows.h takes, where oneDNN is two to four times as slow; 0: it is not. */
 static size_t pool_plane(const mq_window *w, const mq_layout *src) {
     const mq_shape s = {w->h, w->w, w->c};
-    if (!mq_dnn_has_only_avx2() || mq_layout_dtype(src) != MQ_F32 || w->n != 1 || w->c % MQ_BLOCK) return 0;
+    if (mq_dnn_simd() != MQ_SIMD_AVX2 || mq_layout_dtype(src) != MQ_F32 || w->n != 1 || w->c % MQ_BLOCK)
+        return 0;
     return lies_in(src, s, MQ_BLOCK) ? MQ_BLOCK : lies_in(src, s, 0) ? w->c : 0;
 }
 

@@ -16,8 +16,7 @@ enum { TILE = 2, CHUNK = 128 << 10 };
 enum { LANES_OF = MQ_INT8_LANES, VECTORS = MQ_INT8_VECTORS, VECTOR = MQ_INT8_VECTOR, SLOT = MQ_INT8_SLOT };
 
 bool mq_int8_available(void) {
-    const char *isa = mq_dnn_isa();
-    return strncmp(isa, "avx2", 4) == 0 || strncmp(isa, "avx512", 6) == 0;
+    return mq_dnn_simd() != MQ_SIMD_OTHER;
 }
 
 /* Pixels are tiled in order; chunks have nearly as many tiles each. */

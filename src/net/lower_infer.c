@@ -527,7 +527,7 @@ mq_status mq_lower_infer(mq_err *err, const mq_program_plan *plan, mq_program *p
     mq_status status = MQ_OK;
     lowering l = {.err = err, .plan = plan, .p = p, .dtype = plan->dtype, .bytes = plan->dtype == MQ_I8};
     if (l.bytes) l.dtype = mq_dtype_auto();
-    l.plain = l.bytes || strncmp(mq_dnn_isa(), "avx512", 6) == 0; /* as oneDNN has it there, too */
+    l.plain = l.bytes || mq_dnn_simd() == MQ_SIMD_AVX512; /* as oneDNN has it there, too */
     MQ_TRY(plan->arch->build(err, plan->imgsz, &p->graph));
     l.graph = p->graph;
     l.chains = (mq_chains){.graph = l.graph,

@@ -246,10 +246,10 @@ KERNELS(bf16_512, WITH("avx512f,avx512bw,avx512vl,avx512bf16"), 512, bf16, 16)
 
 const mq_mapped_kernels *mq_mapped_kernels_of(mq_dtype dtype) {
 #ifdef __x86_64__
-    const char *isa = mq_dnn_isa();
+    const mq_simd simd = mq_dnn_simd();
     if (dtype == MQ_BF16 && mq_dtype_auto() == MQ_BF16) return &kernels_bf16_512;
-    if (dtype == MQ_F32 && strncmp(isa, "avx512", 6) == 0) return &kernels_f32_512;
-    if (dtype == MQ_F32 && strncmp(isa, "avx2", 4) == 0) return &kernels_f32_256;
+    if (dtype == MQ_F32 && simd == MQ_SIMD_AVX512) return &kernels_f32_512;
+    if (dtype == MQ_F32 && simd == MQ_SIMD_AVX2) return &kernels_f32_256;
 #endif
     return dtype == MQ_BF16 ? &kernels_bf16_any : &kernels_f32_any;
 }

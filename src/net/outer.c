@@ -364,10 +364,10 @@ static void run_bf16_512(const mq_outer *o, size_t part, size_t parts) {
 
 mq_outer_fn mq_outer_of(mq_dtype dtype) {
 #ifdef __x86_64__
-    const char *isa = mq_dnn_isa();
+    const mq_simd simd = mq_dnn_simd();
     if (dtype == MQ_BF16) return run_bf16_512;
-    if (strncmp(isa, "avx512", 6) == 0) return run_f32_512;
-    if (strncmp(isa, "avx2", 4) == 0) return run_f32_256;
+    if (simd == MQ_SIMD_AVX512) return run_f32_512;
+    if (simd == MQ_SIMD_AVX2) return run_f32_256;
 #else
     (void)dtype; /* f32 only */
 #endif

@@ -139,12 +139,12 @@ static const mq_outer_blocks blocks_bf16_16 = {
 #endif
 
 const mq_outer_blocks *mq_outer_blocks_of(mq_dtype dtype) {
-    const char *isa = mq_dnn_isa();
+    const mq_simd simd = mq_dnn_simd();
 #ifdef __x86_64__
     if (dtype == MQ_BF16) return mq_dtype_auto() == MQ_BF16 ? &blocks_bf16_16 : NULL;
-    if (strncmp(isa, "avx512", 6) == 0) return &blocks_f32_16;
+    if (simd == MQ_SIMD_AVX512) return &blocks_f32_16;
 #endif
-    return dtype == MQ_F32 && strncmp(isa, "avx2", 4) == 0 ? &blocks_f32_8 : NULL;
+    return dtype == MQ_F32 && simd == MQ_SIMD_AVX2 ? &blocks_f32_8 : NULL;
 }
 
 size_t mq_outer_blocks_size(const mq_outer_blocks *blocks) {

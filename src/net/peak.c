@@ -7,7 +7,6 @@
 #include "base/par.h"
 #include "net/program.h"
 
-#include <string.h>
 #ifdef __x86_64__
 #include <immintrin.h>
 #endif
@@ -86,12 +85,12 @@ LOOP(loop_f32_any, , floats, KEEP_FLOATS, 8, (floats){0}, ((floats){1, 1, 1, 1})
 
 static peak_loop loop_of(mq_dtype dtype) {
 #ifdef __x86_64__
-    const char *isa = mq_dnn_isa();
+    const mq_simd simd = mq_dnn_simd();
     if (dtype == MQ_I8 && !mq_dnn_has_vnni()) return loop_pairs_256;
-    if (dtype == MQ_I8) return strncmp(isa, "avx512", 6) == 0 ? loop_int8_512 : loop_int8_256;
+    if (dtype == MQ_I8) return simd == MQ_SIMD_AVX512 ? loop_int8_512 : loop_int8_256;
     if (dtype == MQ_BF16) return loop_bf16_512;
-    if (strncmp(isa, "avx512", 6) == 0) return loop_f32_512;
-    if (strncmp(isa, "avx2", 4) == 0) return loop_f32_256;
+    if (simd == MQ_SIMD_AVX512) return loop_f32_512;
+    if (simd == MQ_SIMD_AVX2) return loop_f32_256;
 #else
     (void)dtype; /* f32 only */
 #endif

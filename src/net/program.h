@@ -73,6 +73,11 @@ bool mq_dnn_has_int8(void);
 const char *mq_dnn_version(void);
 const char *mq_dnn_isa(void);
 
+/* The widest vectors that kernels of our own may use: what the processor has and oneDNN is allowed
+ * (ONEDNN_MAX_CPU_ISA). AVX2 stands for FMA, too; AVX512 for F, BW, VL and DQ. */
+typedef enum { MQ_SIMD_OTHER, MQ_SIMD_AVX2, MQ_SIMD_AVX512 } mq_simd;
+mq_simd mq_dnn_simd(void);
+
 /* Raised whenever a network's numbers may come out in other bits than those of the marque before, or caches
  * are named otherwise: tensors in caches are computed again then, and a run goes on from an older checkpoint
  * only with --allow-inexact. */

@@ -123,10 +123,10 @@ typedef enum { VEC_VARIANTS(VEC_PLACE) } vec_variant;
 static inline vec_variant vec_variant_of(mq_dtype dtype) {
     const bool bf16 = dtype == MQ_BF16;
 #ifdef __x86_64__
-    const char *isa = mq_dnn_isa();
+    const mq_simd simd = mq_dnn_simd();
     if (bf16 && mq_dtype_auto() == MQ_BF16) return VARIANT_bf16_512;
-    if (strncmp(isa, "avx512", 6) == 0) return bf16 ? VARIANT_bf16_256 : VARIANT_f32_512;
-    if (strncmp(isa, "avx2", 4) == 0) return bf16 ? VARIANT_bf16_256 : VARIANT_f32_256;
+    if (simd == MQ_SIMD_AVX512) return bf16 ? VARIANT_bf16_256 : VARIANT_f32_512;
+    if (simd == MQ_SIMD_AVX2) return bf16 ? VARIANT_bf16_256 : VARIANT_f32_256;
 #endif
     return bf16 ? VARIANT_bf16_any : VARIANT_f32_any;
 }

@@ -184,9 +184,9 @@ KERNELS(512, WITH("avx512f"), 512, MADD_TO_512, 12, 8)
 /* NULL: there are none here. */
 static const kernels *kernels_here(void) {
 #ifdef __x86_64__
-    const char *isa = mq_dnn_isa();
-    if (strncmp(isa, "avx512", 6) == 0) return &kernels_512;
-    if (strncmp(isa, "avx2", 4) == 0) return &kernels_256;
+    const mq_simd simd = mq_dnn_simd();
+    if (simd == MQ_SIMD_AVX512) return &kernels_512;
+    if (simd == MQ_SIMD_AVX2) return &kernels_256;
 #endif
     return NULL;
 }
