@@ -26,11 +26,15 @@ typedef struct {
     size_t capacity;  /* of report->edits */
     uint32_t *groups; /* the first picture of the same look */
     bool *listed;
+    mq_doubt *doubts; /* what is thought of each label, */
+    bool *doubted;    /* and whether the answers speak against it */
 } finding;
 
 static void close_finding(finding *f) {
     free(f->groups);
     free(f->listed);
+    free(f->doubts);
+    free(f->doubted);
 }
 
 static mq_status add(mq_err *err, finding *f, size_t picture, const mq_edit *edit) {
@@ -113,63 +117,70 @@ cleanup:
     return status;
 }
 
-/* Pictures that show nothing go; those that show little are for a person to look at. */
-static mq_status list_flaws(mq_err *err, finding *f) {
+static mq_status list_flaw(mq_err *err, finding *f, mq_flaw flaw, double score, mq_action action) {
     mq_status status = MQ_OK;
-    static const mq_flaw flaws[] = {MQ_FLAW_EMPTY, MQ_FLAW_DARK, MQ_FLAW_OVEREXPOSED, MQ_FLAW_BLURRED,
-                                    MQ_FLAW_TINY};
-    for (uint32_t i = 0; i < f->report->pictures; i++)
-        for (size_t k = 0; k < sizeof flaws / sizeof *flaws && !f->listed[i]; k++) {
-            if (!(f->plan->scan->rows[i].flaws & 1U << flaws[k])) continue;
-            const bool empty = flaws[k] == MQ_FLAW_EMPTY;
-            const mq_edit edit = {.reason = mq_flaw_name(flaws[k])->word,
-                                  .score = empty ? 1 : SURE,
-                                  .copy_of = "",
-                                  .suggestion = "",
-                                  .action = empty ? MQ_DROP : MQ_KEEP};
-            f->report->flawed++;
-            MQ_TRY(add(err, f, i, &edit));
-        }
+    for (uint32_t i = 0; i < f->report->pictures; i++) {
+        if (f->listed[i] || !(f->plan->scan->rows[i].flaws & 1U << flaw)) continue;
+        const mq_edit edit = {.reason = mq_flaw_name(flaw)->word,
+                              .score = score,
+                              .copy_of = "",
+                              .suggestion = "",
+                              .action = action};
+        f->report->flawed++;
+        MQ_TRY(add(err, f, i, &edit));
+    }
 cleanup:
     return status;
 }
 
 /* A wrong label is replaced where the right one is known, else its picture is dropped; a doubt alone changes
  * nothing, nor does a chance from too few pictures. */
+static mq_action action_of(const mq_doubt *doubt) {
+    if (doubt->wrong < SURE || !doubt->founded) return MQ_KEEP;
+    return doubt->best >= KNOWN ? MQ_RELABEL : MQ_DROP;
+}
+
 static mq_status list_label(mq_err *err, finding *f, size_t picture, const mq_doubt *doubt) {
-    const bool sure = doubt->wrong >= SURE, known = doubt->best >= KNOWN;
     const mq_edit edit = {.reason = LABEL,
                           .score = doubt->wrong,
                           .copy_of = "",
                           .suggestion = mq_dataset_class(f->plan->dataset, doubt->other),
-                          .action = !sure || !doubt->founded ? MQ_KEEP
-                                    : known                  ? MQ_RELABEL
-                                                             : MQ_DROP};
+                          .action = action_of(doubt)};
     f->report->doubtful++;
-    f->report->unfounded += sure && !doubt->founded;
+    f->report->unfounded += doubt->wrong >= SURE && !doubt->founded;
     return add(err, f, picture, &edit);
 }
 
-/* Lists the labels that the answers speak against. */
-static mq_status list_labels(mq_err *err, finding *f, const mq_answers_given *given) {
+/* Finds the labels that the answers speak against. */
+static mq_status judge_answers(mq_err *err, finding *f, const mq_answers_given *given) {
     mq_status status = MQ_OK;
     mq_clean_report *r = f->report;
-    mq_doubt *doubts = NULL;
     size_t *counts = NULL;
-    MQ_TRY(mq_calloc(err, given->count, sizeof *doubts, "labels", &doubts));
+    MQ_TRY(mq_calloc(err, given->count, sizeof *f->doubts, "labels", &f->doubts));
+    MQ_TRY(mq_calloc(err, given->count, sizeof *f->doubted, "labels", &f->doubted));
     MQ_TRY(mq_calloc(err, given->classes, sizeof *counts, "classes", &counts));
     for (size_t i = 0; i < given->count; i++) counts[given->labels[i]]++;
     for (size_t c = 0; c < given->classes; c++) r->small += counts[c] > 0 && counts[c] < FEW;
-    MQ_TRY(mq_confident_judge(err, given, doubts, &r->rate));
+    MQ_TRY(mq_confident_judge(err, given, f->doubts, &r->rate));
     for (size_t i = 0; i < given->count; i++) {
-        r->confident += doubts[i].confident < given->classes && doubts[i].confident != given->labels[i];
-        const bool contradicted = doubts[i].best > doubts[i].given && doubts[i].wrong >= f->plan->least;
-        if (!f->listed[i] && contradicted && counts[given->labels[i]] >= FEW)
-            MQ_TRY(list_label(err, f, i, &doubts[i]));
+        const mq_doubt *d = &f->doubts[i];
+        r->confident += d->confident < given->classes && d->confident != given->labels[i];
+        f->doubted[i] = d->best > d->given && d->wrong >= f->plan->least && counts[given->labels[i]] >= FEW;
     }
 cleanup:
-    free(doubts);
     free(counts);
+    return status;
+}
+
+/* Lists the labels that are in doubt, those that are to be changed or the others. */
+static mq_status list_labels(mq_err *err, finding *f, bool changing) {
+    mq_status status = MQ_OK;
+    for (size_t i = 0; i < f->report->pictures; i++) {
+        const mq_doubt *d = &f->doubts[i];
+        if (!f->listed[i] && f->doubted[i] && (action_of(d) != MQ_KEEP) == changing)
+            MQ_TRY(list_label(err, f, i, d));
+    }
+cleanup:
     return status;
 }
 
@@ -197,7 +208,7 @@ static mq_status judge_labels(mq_err *err, finding *f) {
                                          .user = plan->user};
     MQ_TRY(mq_confident_answers(err, &confident, p));
     const mq_answers_given given = {p, labels, n, classes};
-    MQ_TRY(list_labels(err, f, &given));
+    MQ_TRY(judge_answers(err, f, &given));
 cleanup:
     free(labels);
     free(p);
@@ -214,6 +225,7 @@ static int by_certainty(const void *a, const void *b) {
 
 mq_status mq_clean_find(mq_err *err, const mq_clean_plan *plan, mq_clean_report *report) {
     mq_status status = MQ_OK;
+    static const mq_flaw little[] = {MQ_FLAW_DARK, MQ_FLAW_OVEREXPOSED, MQ_FLAW_BLURRED, MQ_FLAW_TINY};
     finding f = {.plan = plan, .report = report};
     *report = (mq_clean_report){0};
     MQ_REQUIRE(plan->size == sizeof *plan, err, MQ_INTERNAL, "a cleaning plan of %zu bytes", plan->size);
@@ -222,11 +234,15 @@ mq_status mq_clean_find(mq_err *err, const mq_clean_plan *plan, mq_clean_report 
                MQ_INTERNAL, "features or a scan of other pictures");
     MQ_TRY(mq_calloc(err, report->pictures, sizeof *f.listed, "pictures", &f.listed));
     MQ_TRY(find_groups(err, &f));
+    MQ_TRY(judge_labels(err, &f));
     /* The first reason is the picture's row: what changes something before what is to be looked at. */
     MQ_TRY(list_copies(err, &f, false));
-    MQ_TRY(judge_labels(err, &f));
+    MQ_TRY(list_flaw(err, &f, MQ_FLAW_EMPTY, 1, MQ_DROP));
+    MQ_TRY(list_labels(err, &f, true));
     MQ_TRY(list_copies(err, &f, true));
-    MQ_TRY(list_flaws(err, &f));
+    MQ_TRY(list_labels(err, &f, false));
+    for (size_t i = 0; i < sizeof little / sizeof *little; i++)
+        MQ_TRY(list_flaw(err, &f, little[i], SURE, MQ_KEEP));
     if (report->count) qsort(report->edits, report->count, sizeof *report->edits, by_certainty);
 cleanup:
     close_finding(&f);

@@ -144,6 +144,10 @@ cleanup:
     return status;
 }
 
+/* A drawing of few tones has as little entropy as a picture of nothing, but it has edges. Noise of s grey
+ * levels has 2.05 + log2 s bits and a Laplacian of variance 20 s^2: with less than 2.5 bits less than this. */
+static const float EDGES = 40;
+
 unsigned mq_quality_flaws(const mq_limits *limits, const float measures[MQ_MEASURES]) {
     unsigned flaws = 0;
     for (unsigned flaw = 0; flaw < MQ_FLAWS; flaw++) {
@@ -151,6 +155,7 @@ unsigned mq_quality_flaws(const mq_limits *limits, const float measures[MQ_MEASU
         const float value = measures[TEXTS[flaw].measure];
         if (value < limits->below[flaw] || value > limits->above[flaw]) flaws |= 1u << flaw;
     }
+    if (measures[MQ_SHARPNESS] > EDGES) flaws &= ~(1u << MQ_FLAW_EMPTY);
     return flaws;
 }
 

@@ -43,13 +43,16 @@ static int by_look(const void *a, const void *b, void *user) {
 }
 
 /* Joins pictures of one look, and keeps the first of each. */
-static void join_equal(grouping *g) {
+static void join_equal(grouping *g, size_t *crowded) {
     const mq_looks_plan *plan = g->plan;
     for (size_t begin = 0, end; begin < plan->count; begin = end) {
         const uint32_t first = g->order[begin];
         for (end = begin + 1; end < plan->count; end++)
             if (plan->looks[g->order[end]].upright != plan->looks[first].upright) break;
-        if (end - begin > GROUP_MAX) continue;
+        if (end - begin > GROUP_MAX) {
+            *crowded += end - begin;
+            continue;
+        }
         for (size_t i = begin + 1; i < end; i++) join(g->parent, first, g->order[i]);
         g->distinct[g->distinct_count++] = first;
     }
@@ -101,7 +104,7 @@ static void join_near(grouping *g, unsigned distance) {
     }
 }
 
-mq_status mq_looks_group(mq_err *err, const mq_looks_plan *plan, uint32_t *group) {
+mq_status mq_looks_group(mq_err *err, const mq_looks_plan *plan, uint32_t *group, size_t *crowded) {
     mq_status status = MQ_OK;
     unsigned distance = 0;
     grouping g = {.plan = plan, .parent = group};
@@ -113,11 +116,15 @@ mq_status mq_looks_group(mq_err *err, const mq_looks_plan *plan, uint32_t *group
     MQ_TRY(mq_calloc(err, plan->count, sizeof *g.distinct, "looks", &g.distinct));
     for (uint32_t i = 0; i < plan->count; i++) group[i] = g.order[i] = i;
     if (plan->count) qsort_r(g.order, plan->count, sizeof *g.order, by_look, (void *)plan->looks);
-    join_equal(&g);
+    *crowded = 0;
+    join_equal(&g, crowded);
     MQ_TRY(find_pairs(err, &g, &distance));
     if (plan->count) memcpy(g.trial, group, plan->count * sizeof *g.trial);
     for (unsigned d = 0; d <= distance; d++) join_near(&g, d);
-    for (uint32_t i = 0; i < plan->count; i++) group[i] = root_of(group, i);
+    for (uint32_t i = 0; i < plan->count; i++) {
+        *crowded += g.sizes[root_of(g.trial, i)] > GROUP_MAX;
+        group[i] = root_of(group, i);
+    }
 cleanup:
     free(g.order);
     free(g.trial);

@@ -101,8 +101,8 @@ static void join_contents(placement *p) {
             join_teams(p->members, p->order[i - 1], p->order[i]);
 }
 
-/* Joins contents that look nearly the same; *near counts those of each look but for one. */
-static mq_status join_looks(mq_err *err, placement *p, size_t *near) {
+/* Joins contents that look nearly the same, and counts those of each look but for one. */
+static mq_status join_looks(mq_err *err, placement *p, mq_split_found *found) {
     mq_status status = MQ_OK;
     mq_phash *looks = NULL;
     uint32_t *group = NULL;
@@ -117,12 +117,12 @@ static mq_status join_looks(mq_err *err, placement *p, size_t *near) {
         firsts[count++] = i;
     }
     const mq_looks_plan plan = {sizeof plan, looks, count};
-    MQ_TRY(mq_looks_group(err, &plan, group));
+    MQ_TRY(mq_looks_group(err, &plan, group, &found->crowded));
     for (size_t i = 0; i < count; i++) {
         if (group[i] == i) continue;
         p->members[firsts[i]].alike = p->members[firsts[group[i]]].alike = true;
         join_teams(p->members, firsts[i], firsts[group[i]]);
-        ++*near;
+        found->near++;
     }
 cleanup:
     free(looks);
@@ -396,7 +396,7 @@ mq_status mq_split_place(mq_err *err, const mq_split_rule *rule, mq_manifest *ma
     take_groups(&p);
     if (rule->group_by) MQ_TRY(match_groups(err, rule->group_by, &p, &found->matched));
     join_contents(&p);
-    MQ_TRY(join_looks(err, &p, &found->near));
+    MQ_TRY(join_looks(err, &p, found));
     build_teams(&p, &found->groups);
     MQ_TRY(follow_placed(err, &p));
     qsort_r(p.order, p.count, sizeof *p.order, compare_place, p.members);

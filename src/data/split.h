@@ -17,6 +17,7 @@ typedef struct {
     size_t copies;  /* pictures of which an equal one lies in another split */
     size_t torn;    /* other pictures of which one of their group lies in another split */
     size_t near;    /* contents that look nearly as another one does, which counts for them */
+    size_t crowded; /* contents that look nearly as more than 15 others do, and may lie apart from them */
     size_t apart;   /* other pictures of which a near copy lies in another split */
     size_t groups;  /* different ones, of two pictures or one */
     size_t matched; /* pictures whose names group_by matches */

@@ -42,6 +42,7 @@ def fill(folder):
     files["fly/mirrored.png"] = picture(208, mirror=True)
     files["ant/dark.png"] = picture(301, scale=0.1)
     files["bee/empty.png"] = grey_png([[128] * SIDE] * SIDE)
+    files["ant/drawing.png"] = grey_png([[0 if 40 < x < 44 or 30 < y < 33 else 255 for x in range(SIDE)] for y in range(SIDE)])
     files["fly/tiny.png"] = grey_png([[random.Random(9 * y + x).randint(0, 255) for x in range(12)] for y in range(12)])
     for name, data in files.items():
         path = folder / name
@@ -81,14 +82,15 @@ def test_flaws(tap, m):
     reasons = {one["file"]: one["reasons"] for one in report["flagged"]}
     tap.check("a dark picture", "dark" in reasons.get("ant/dark.png", []), reasons)
     tap.check("an empty one", "empty" in reasons.get("bee/empty.png", []), reasons)
+    tap.check("but no drawing of two tones", "empty" not in reasons.get("ant/drawing.png", []), reasons)
     tap.check("a tiny one", "tiny" in reasons.get("fly/tiny.png", []), reasons)
     ordinary = [name for name in reasons if name[4:6].isdigit()]
     tap.check("ordinary pictures are not flagged", not ordinary, reasons)
-    tap.check("every picture is counted", report["pictures"] == 46, report["pictures"])
+    tap.check("every picture is counted", report["pictures"] == 47, report["pictures"])
     copies = {one["file"] for group in report["groups"] for one in group["pictures"]}
     tap.check("flagged are those with flaws and those with copies", report["flawed_pictures"] == len(reasons) and
               report["flagged_pictures"] == len(copies | set(reasons)) > len(reasons), report["flagged_pictures"])
-    m.expect(tap, "in words, too", ["scan", "data.mq"], 0, out=f"46 pictures, {len(copies | set(reasons))} of them flagged")
+    m.expect(tap, "in words, too", ["scan", "data.mq"], 0, out=f"47 pictures, {len(copies | set(reasons))} of them flagged")
 
 
 def test_report(tap, m):

@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from marque import Marque  # noqa: E402
-from pictures import write_classes  # noqa: E402
+from pictures import png_of, write_classes  # noqa: E402
 from tap import Tap  # noqa: E402
 
 EACH = 70  # from 200 pictures in all on labels are proposed to be changed
@@ -79,10 +79,17 @@ def test_presized(tap, m):
 def test_few(tap, m):
     """Few pictures are a reason to look, not to change labels that may be right."""
     write_classes(m.folder / "few", classes=4, each=20)
+    (m.folder / "few/class-0/nothing.png").write_bytes(png_of(40, 40, [128] * 1600, grey=True))
+    (m.folder / "few/class-1/twin.png").write_bytes((m.folder / "few/class-0/05.png").read_bytes())
     m.expect(tap, "import few", ["import", "few", "-o", "few.mq"], 0)
     found = m.expect(tap, "find among few", ["clean", "few.mq", "--imgsz", "71", "--least", "0"], 0,
                      out=["confident learning estimates that ", "relabel 0", "only to be looked at (keep): there are too few pictures"])
-    doubts = [row for row in rows_of(m.folder / "few-edits.csv") if row["reason"] == "doubtful label"]
+    rows = {row["picture"]: row for row in rows_of(m.folder / "few-edits.csv")}
+    doubts = [row for row in rows.values() if row["reason"] == "doubtful label"]
+    tap.check("what changes something goes before a look at a label", rows["class-0/nothing.png"]["reason"] == "empty" and
+              rows["class-0/nothing.png"]["action"] == "drop", rows["class-0/nothing.png"])
+    tap.check("and a copy in another class", all(rows[name]["reason"] == "copy in another class" for name in
+                                                 ("class-0/05.png", "class-1/twin.png")), rows)
     tap.check("labels are doubted", any(float(row["score"]) >= 0.5 for row in doubts), found.out)
     tap.check("and none is proposed to be changed", all(row["action"] == "keep" for row in doubts), doubts)
 
