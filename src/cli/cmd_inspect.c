@@ -369,6 +369,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
     char *config = NULL, *model = NULL;
     MQ_REQUIRE(o->batch || !o->output, err, MQ_USAGE, "-o is for a picture of a batch: --batch N -o %.200s",
                o->output);
+    MQ_REQUIRE(!o->batch || !o->json, err, MQ_USAGE, "--batch makes a picture; leave out --json");
     if (o->batch) return draw_batch(err, path, o);
     MQ_TRY(mq_path_join(err, path, "config.json", &config));
     if (mq_folder_exists(path) && !mq_file_exists(config)) {

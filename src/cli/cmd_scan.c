@@ -214,13 +214,18 @@ cleanup:
     return status;
 }
 
-/* Nothing but another import brings a damaged record back, and clean does not go past one. */
-static void print_next(const mq_scan *scan, const char *data) {
+/* Nothing but another import brings a damaged record back, and clean does not go past one; nor does it work
+ * on pictures that are stored smaller than the network takes. */
+static void print_next(const mq_scan *scan, const mq_dataset *dataset, const mq_arch *arch) {
+    const char *data = mq_dataset_folder(dataset);
+    const uint32_t presize = mq_dataset_presize(dataset);
     if (scan->flaws[MQ_FLAW_CORRUPT])
         printf("next: import the pictures again, to another folder: what is corrupt in %s cannot be mended\n",
                data);
-    else
+    else if (!presize)
         printf("next: marque clean %s\n", data);
+    else if (presize >= arch->imgsz_min)
+        printf("next: marque clean %s --imgsz %u\n", data, presize);
 }
 
 static mq_status run(mq_err *err, const mq_call *call) {
@@ -256,7 +261,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
     } else {
         print_text(&scan, side);
         if (o->output) printf("report: %s/scan.html\n", o->output);
-        print_next(&scan, call->args[0]);
+        print_next(&scan, dataset, arch);
     }
     if (o->strict) MQ_TRY(check_strict(err, &scan));
 cleanup:

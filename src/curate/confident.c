@@ -59,7 +59,9 @@ static mq_status answer_fold(mq_err *err, const mq_confident_plan *plan, const u
     MQ_TRY(mq_calloc(err, n, sizeof *used, "folds", &used));
     for (size_t i = 0; i < n; i++) count += used[i] = fold[i] != one;
     if (count == n) goto cleanup; /* nobody to answer */
-    MQ_REQUIRE(count, err, MQ_BAD_DATA, "all pictures are copies of one another");
+    MQ_REQUIRE(count, err, MQ_BAD_DATA,
+               "all pictures are copies of one another, so that labels cannot be judged; marque scan shows "
+               "the copies");
     const mq_logistic_plan fit = {.size = sizeof fit,
                                   .x = plan->x,
                                   .labels = plan->labels,

@@ -89,7 +89,7 @@ static bool is_dropped(const changed_picture *c) {
 static mq_status count_pictures(mq_err *err, rewriting *w) {
     mq_status status = MQ_OK;
     const mq_dataset *data = w->plan->dataset;
-    size_t train = 0;
+    size_t train = 0, filled = 0;
     MQ_TRY(mq_calloc(err, mq_dataset_classes(data) * MQ_SPLITS, sizeof *w->counts, "counts", &w->counts));
     for (mq_split split = MQ_TRAIN; split < MQ_SPLITS; split++)
         for (size_t i = 0; i < mq_dataset_count(data, split); i++) {
@@ -102,6 +102,13 @@ static mq_status count_pictures(mq_err *err, rewriting *w) {
         }
     MQ_REQUIRE(train || !mq_dataset_count(data, MQ_TRAIN), err, MQ_BAD_DATA,
                "%s: the edits leave no picture to train on", w->plan->output);
+    for (size_t c = 0; c < mq_dataset_classes(data); c++) {
+        const size_t *counts = &w->counts[c * MQ_SPLITS];
+        filled += counts[MQ_TRAIN] + counts[MQ_VAL] + counts[MQ_TEST] > 0;
+    }
+    MQ_REQUIRE(filled > 1, err, MQ_BAD_DATA,
+               "%s: the edits leave pictures of %zu class%s, and a classifier tells at least two apart",
+               w->plan->output, filled, filled == 1 ? "" : "es");
 cleanup:
     return status;
 }

@@ -51,6 +51,7 @@ def test_wrong_words(tap, m):
         m.expect(tap, name, [*SMALL, *args], code, err=err)
 
     refused("a batch and nowhere to put it", ["--batch", "3"], 64, "-o sheet.jpg")
+    refused("a picture as JSON", ["--batch", "4", "-o", "a.jpg", "--json"], 64, "leave out --json")
     refused("a place and no batch", ["-o", "a.jpg"], 64, "--batch N -o a.jpg")
     refused("a sheet of another kind", ["--batch", "3", "-o", "a.gif"], 64, "a.gif: a sheet of pictures is written as")
     refused("an augmentation nobody knows", ["--batch", "3", "-o", "a.jpg", "--augment", "rotat=3"], 64,

@@ -103,6 +103,7 @@ def test_rows(tap, m):
     refused(tap, m, "a column that is missing", [good[:5]], "action", head=HEAD[:5])
     everything = [[f"class-{c}/{i:02}.png", f"class-{c}", "r", "1", "", "drop"] for c in range(3) for i in range(10)]
     refused(tap, m, "nothing left", everything, "the edits leave no picture to train on")
+    refused(tap, m, "a class alone", everything[10:], "the edits leave pictures of 1 class, and a classifier tells at least two apart")
     m.expect(tap, "no list", ["clean", "data.mq", "--apply", "none.csv"], 66, err="none.csv")
     m.expect(tap, "no data set", ["clean", "none.mq"], 66, err="none.mq: no such data set")
     m.expect(tap, "weights that are not there", ["clean", "data.mq"], 66, err="marque pull xception")

@@ -74,6 +74,8 @@ def test_presized(tap, m):
         m.expect(tap, f"import at {side} pixels", ["import", "sized", "-o", f"at{side}.mq", "--presize", side], 0)
         run = m.expect(tap, f"scan at {side} pixels", ["scan", f"at{side}.mq"], 0, out=words)
         tap.check("by the network where it takes them", ("not confirmed by a network" in run.out) == (side < 71), run.out)
+        tap.check("and what comes next works, or is not told", run.out.count("next: ") == run.out.count(f"next: marque clean at{side}.mq --imgsz {side}")
+                  == (side >= 71), run.out)
 
 
 def test_few(tap, m):
