@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+# A suite in a script's background was told to ignore SIGINT, and so would be all that it starts.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 SANITIZER = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:")
 
 
@@ -101,12 +104,14 @@ class Marque:
                                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
     @staticmethod
-    def let_work(process, seconds):
+    def worked(process):
+        """Seconds of processor time that a process has used."""
+        fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def let_work(self, process, seconds):
         """Waits until a process has used so much processor time, however slow the machine is; or has ended."""
-        while process.poll() is None:
-            fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-            if (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") >= seconds:
-                return
+        while process.poll() is None and self.worked(process) < seconds:
             time.sleep(0.005)
 
     def stop_when(self, args, words, number=signal.SIGINT, env=None):

@@ -37,8 +37,8 @@ const mq_command *const *mq_commands(void);
 extern const char mq_purpose[];     /* the sentence "marque ..." without its first word and full stop */
 extern const char mq_first_steps[]; /* whole lines, two spaces before each */
 
-/* True once the user (SIGINT) or the system (SIGTERM, SIGUSR1) asked to stop; a second signal ends the
- * process at once. Any thread; user is ignored, so that it can serve as a stop callback. */
+/* True once the user (SIGINT) or the system (SIGTERM, SIGUSR1, SIGHUP) asked to stop; a second signal but
+ * SIGHUP ends the process at once. Any thread; user is ignored, so that it can serve as a stop callback. */
 bool mq_stop_wanted(void *user);
 
 /* Progress on stderr: on a terminal one line rewritten at most ten times a second, elsewhere a plain line

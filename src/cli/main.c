@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,6 +129,13 @@ static int end_by_signal(int number) {
     return 128 + number;
 }
 
+/* Whether nobody reads standard output any more. The write that met it may be long ago, and its errno gone.
+ */
+static bool reader_left(void) {
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&out, 1, 0) == 1 && (out.revents & POLLERR);
+}
+
 int main(int argc, char **argv) {
     wait_asleep(argv);
     open_standard_streams();
@@ -151,7 +159,7 @@ int main(int argc, char **argv) {
     }
     errno = 0;
     const bool unwritten = fflush(stdout) != 0 || ferror(stdout);
-    if (unwritten && errno == EPIPE) return 128 + SIGPIPE;
+    if (unwritten && (errno == EPIPE || reader_left())) return 128 + SIGPIPE;
     if (unwritten && status == MQ_OK)
         status = mq_fail(&err, MQ_IO, "the output cannot be written: %s", strerror(errno));
     if (status != MQ_OK) mq_terminal_message("marque: ", err.text);

@@ -19,19 +19,24 @@ static volatile sig_atomic_t stop_signal;
 static double last_progress;
 static bool line_open;
 
+/* A terminal that closes may send SIGHUP twice, by its shell and by the kernel: no sign of impatience. */
 static void on_signal(int number) {
-    if (stop_signal) _exit(128 + number);
+    if (stop_signal && number != SIGHUP) _exit(128 + number);
     stop_signal = number;
 }
 
 void mq_terminal_start(void) {
-    const int numbers[] = {SIGINT, SIGTERM, SIGUSR1};
+    const int numbers[] = {SIGINT, SIGTERM, SIGUSR1, SIGHUP};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+        struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART}, before;
         sigemptyset(&action.sa_mask);
+        /* What is ignored from the start stays so: nohup's SIGHUP, SIGINT in a script's background. */
+        if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler == SIG_IGN) continue;
         sigaction(numbers[i], &action, NULL);
     }
-    signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of write, not the end of a run */
+    /* A closed pipe and a file that may not grow are errors of write, not the end of a run. */
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
 }
 
 int mq_terminal_signal(void) {

@@ -4,7 +4,7 @@
 
 #include "cli/cli.h"
 
-/* Catches SIGINT, SIGTERM and SIGUSR1 for mq_stop_wanted and ignores SIGPIPE. */
+/* Catches SIGINT, SIGTERM, SIGUSR1 and SIGHUP for mq_stop_wanted and ignores SIGPIPE and SIGXFSZ. */
 void mq_terminal_start(void);
 
 /* The signal that asked to stop, or 0. */

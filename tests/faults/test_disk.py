@@ -1,6 +1,7 @@
 """test_disk.py: no space and failing disks under marque train: it goes on, or ends with one sentence and 74; nothing
 older is damaged, and with space again it goes on to the bytes of a run that nothing disturbed."""
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -34,7 +35,7 @@ LARGE = "1200m"
 def one_sentence(text):
     """Whether the error is told once, names a file and a reason."""
     told = re.findall(r"^marque: .*$", text, re.M)
-    return len(told) == 1 and re.search(r"\S+: .*(No space left|Input/output error)", told[0])
+    return len(told) == 1 and re.search(r"\S+: .*(No space left|Input/output error|File too large)", told[0])
 
 
 def problem_at(w, call, error, args, may_go_on):
@@ -121,6 +122,16 @@ def test_full_disk(tap, w):
         disk.folder.rmdir()
 
 
+def test_limit(tap, w):
+    """A limit on the size of files (ulimit -f) is a failing write, too, and no signal that ends the run."""
+    w.drop("hurt")
+    done = w.run(w.args("hurt", *EVERY_BATCH), preexec=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 20, 64 << 20)))
+    tap.check(f"{w.stages}: files that may not grow: 74, one sentence and the way on", done.code == IO and
+              one_sentence(done.err) and "--resume hurt" in done.err, done)
+    problem = w.problem("hurt")
+    tap.check(f"{w.stages}: without the limit it ends as it should", not problem, problem)
+
+
 def cache_on(disk, w):
     """What makes the disk the place of a cache, which has the weights."""
     (disk.folder / "marque").mkdir()
@@ -177,6 +188,7 @@ def main():
         for stages in STAGES:
             w.plain(stages)
             test_full_disk(tap, w)
+            test_limit(tap, w)
         test_full_cache(tap, w)
         # Each call takes a run: only the last row, which has all kinds of stages.
         if available():

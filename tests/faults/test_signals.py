@@ -1,7 +1,9 @@
-"""test_signals.py: SIGINT, SIGTERM and SIGUSR1 while marque train measures, computes features, trains, saves,
+"""test_signals.py: SIGINT, SIGTERM, SIGUSR1 and SIGHUP while marque train measures, computes features, trains, saves,
 validates and writes its models: it ends soon with 75 and says how to go on, and the run ends with the same bytes. A
 second signal ends it at once."""
 import re
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,7 +15,7 @@ from tap import Tap  # noqa: E402
 from workshop import STAGES, Workshop  # noqa: E402
 
 STOPPED, SIGINT = 75, 2
-SIGNALS = ("INT", "TERM", "USR1")
+SIGNALS = ("INT", "TERM", "USR1", "HUP")
 CALLS = ("openat", "pread64", "pwrite64", "rename", "close", "write")
 SOON = 10  # seconds, on a busy machine
 
@@ -46,12 +48,12 @@ def test_phases(tap, w):
     args = w.args("hurt")
     calls = trace(w.line(args), w.folder, w.environment(None), CALLS)
     for number, (phase, call) in enumerate(phases(calls)):
-        name = f"{w.stages}: SIG{SIGNALS[number % 3]} in {phase}"
+        name = f"{w.stages}: SIG{SIGNALS[number % len(SIGNALS)]} in {phase}"
         if not call:
             tap.skip(name, "this run makes no such call")
             continue
         w.drop("hurt")
-        done = spoil(call, f"signal={SIGNALS[number % 3]}", w.line(args), w.folder, w.environment(None))
+        done = spoil(call, f"signal={SIGNALS[number % len(SIGNALS)]}", w.line(args), w.folder, w.environment(None))
         tap.check(f"{name} ends with 75 and the way on", stopped_well(done, "hurt"), (call, done.code, done.err))
         problem = w.problem("hurt")
         tap.check(f"{name} changes nothing", not problem, problem)
@@ -114,6 +116,33 @@ def test_measuring(tap, w):
     tap.check("and soon", time.monotonic() - start < 2 * SOON, time.monotonic() - start)
 
 
+def test_hangup(tap, w):
+    """What was ignored when marque began stays so, as under nohup and in a script's background; a terminal that closes may
+    send SIGHUP twice."""
+    def ignore():
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+
+    for what, before, numbers in (("ignored", ignore, [signal.SIGINT, signal.SIGHUP, signal.SIGTERM]),
+                                  ("twice", None, [signal.SIGHUP, signal.SIGHUP])):
+        w.drop("hurt")
+        process = subprocess.Popen(w.line(w.args("hurt", "--epochs", "100000", "--summary-steps", "0")), cwd=w.folder,
+                                   env=w.environment(None), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE, text=True, preexec_fn=before)
+        next(line for line in process.stderr if " 1/" in line)
+        for number in numbers[:-1]:
+            process.send_signal(number)
+            w.let_work(process, w.worked(process) + (0.3 if before else 0.01))  # so that signals are two
+            if before:
+                tap.check(f"{number.name} stays ignored", process.poll() is None)
+        process.send_signal(numbers[-1])
+        text = process.stderr.read()
+        process.stderr.close()
+        tap.check(f"signals {what}: 75 and a checkpoint", process.wait() == STOPPED and "--resume hurt" in text and
+                  len(list(w.path("hurt/checkpoints").iterdir())) > 0, (process.returncode, text[-500:]))
+    w.drop("hurt")
+
+
 def main():
     tap = Tap()
     if not available():
@@ -126,6 +155,7 @@ def main():
             test_features(tap, w)
             test_uncached(tap, w)
         test_measuring(tap, w)
+        test_hangup(tap, w)
     return tap.done()
 
 
