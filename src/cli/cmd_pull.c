@@ -159,6 +159,35 @@ cleanup:
     return status;
 }
 
+/* The SHA-256 of what the weights come from, which the user may have asked for. */
+static mq_status digest_source(mq_err *err, pull *p, const char *file, const char *wanted) {
+    mq_status status = MQ_OK;
+    MQ_TRY(mq_digest_file(err, MQ_SHA256, file, p->sha256));
+    MQ_REQUIRE(!wanted || strcasecmp(wanted, p->sha256) == 0, err, MQ_BAD_DATA,
+               "%s: has the SHA-256 %s instead of %s", p->source, p->sha256, wanted);
+cleanup:
+    return status;
+}
+
+/* Weights that are there serve where they came from the very file that --from names; an address is known by
+ * its text, without a download. */
+static mq_status compare_stored(mq_err *err, pull *p, const char *wanted) {
+    mq_status status = MQ_OK;
+    mq_bundle *stored = NULL;
+    MQ_TRY(mq_bundle_open_lightly(err, p->place, &stored));
+    const char *source = mq_bundle_meta(stored, "source"), *sha256 = mq_bundle_meta(stored, "source.sha256");
+    if (!p->download) MQ_TRY(digest_source(err, p, p->source, wanted));
+    const char *named = p->download ? wanted : p->sha256;
+    const bool same = (!named || (sha256 && strcasecmp(sha256, named) == 0)) &&
+                      (!p->download || (source && strcmp(source, p->source) == 0));
+    MQ_REQUIRE(same, err, MQ_CANNOT_CREATE,
+               "%s: holds other weights already, from %s; remove that file to take those of %s", p->place,
+               source ? source : "an unknown source", p->source);
+cleanup:
+    mq_bundle_free(&stored);
+    return status;
+}
+
 /* Everything that can be refused before the network is touched. */
 static mq_status open_pull(mq_err *err, const pull_options *o, const char *name, pull *p) {
     mq_status status = MQ_OK;
@@ -186,11 +215,9 @@ static mq_status pull_weights(mq_err *err, pull *p, const char *sha256) {
     char md5[MQ_HEX_SIZE];
     const char *file = p->download ? p->download : p->source;
     if (p->download) MQ_TRY(download(err, p, sha256));
-    MQ_TRY(mq_digest_file(err, MQ_SHA256, file, p->sha256));
+    MQ_TRY(digest_source(err, p, file, sha256));
     MQ_TRY(mq_digest_file(err, MQ_MD5, file, md5));
     p->verified = strcmp(md5, p->arch->md5) == 0;
-    MQ_REQUIRE(!sha256 || strcasecmp(sha256, p->sha256) == 0, err, MQ_BAD_DATA,
-               "%s: has the SHA-256 %s instead of %s", p->source, p->sha256, sha256);
     MQ_TRY(convert(err, p, file, &bundle));
     MQ_TRY(store(err, p, bundle));
     if (!p->verified)
@@ -213,6 +240,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
     MQ_REQUIRE(call->arg_count == 1, err, MQ_USAGE, "which network? marque pull --list shows them");
     MQ_TRY(open_pull(err, o, call->args[0], &p));
     if (mq_file_exists(p.place)) {
+        if (o->from) MQ_TRY(compare_stored(err, &p, o->sha256));
         mq_note("%s is already here: %s (remove that file to pull it anew)", p.arch->name, p.place);
         goto cleanup;
     }

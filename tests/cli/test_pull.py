@@ -1,6 +1,7 @@
 """test_pull.py: marque pull against a server of its own: good files, cut ones, changed ones, wrong ones."""
 import hashlib
 import http.server
+import json
 import os
 import re
 import resource
@@ -8,6 +9,7 @@ import shutil
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import threading
@@ -325,10 +327,36 @@ def test_here(tap, m):
         lock.close()
 
 
+def test_named(tap, m):
+    """--from with weights there: the same file is fine, another one is not passed over."""
+    address = "https://example.org/x.keras"
+    (m.folder / "mine.keras").write_bytes(MODEL)
+    (m.folder / "other.keras").write_bytes(MODEL + b"!")
+    sums = {name: hashlib.sha256((m.folder / name).read_bytes()).hexdigest() for name in ("mine.keras", "other.keras")}
+    header = json.dumps({"__metadata__": {"source": address, "source.sha256": sums["mine.keras"]}}).encode()
+    cached(m).mkdir(parents=True)
+    place = cached(m) / "xception.safetensors"
+    place.write_bytes(struct.pack("<Q", len(header)) + header)
+    before = place.read_bytes()
+    for name, args, code, words in (
+            ("the file it came from", ["mine.keras"], 0, "already here"),
+            ("it and its SHA-256", ["mine.keras", "--sha256", sums["mine.keras"]], 0, "already here"),
+            ("it and another SHA-256", ["mine.keras", "--sha256", "0" * 64], 65, "instead of 000"),
+            ("another file", ["other.keras"], 73, [f"holds other weights already, from {address}", "remove that file"]),
+            ("another file with its SHA-256", ["other.keras", "--sha256", sums["other.keras"]], 73, "holds other weights already"),
+            ("the address it came from", [address], 0, "already here"),
+            ("it and the SHA-256 of then", [address, "--sha256", sums["mine.keras"].upper()], 0, "already here"),
+            ("it and another SHA-256 than then", [address, "--sha256", sums["other.keras"]], 73, "holds other weights already"),
+            ("another address", [address + "2"], 73, "holds other weights already")):
+        m.expect(tap, f"weights there, --from {name}", ["pull", "xception", "--from", *args], code, err=words)
+    tap.check("they stay as they are", place.read_bytes() == before and left_over(m) == [place.name], left_over(m))
+    clean(m)
+
+
 def main():
     tap = Tap()
     with Marque() as m:
-        for test in (test_words, test_offline, test_files, test_plain_http, test_here):
+        for test in (test_words, test_offline, test_files, test_plain_http, test_here, test_named):
             clean(m)
             test(tap, m)
         server = Server(m.folder)
