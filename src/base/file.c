@@ -86,6 +86,7 @@ mq_status mq_writer_open(mq_err *err, const char *path, mq_writer **writer) {
     mq_writer *w = NULL;
     MQ_TRY(mq_calloc(err, 1, sizeof *w, path, &w));
     w->fd = -1;
+    MQ_REQUIRE(!mq_folder_exists(path), err, MQ_CANNOT_CREATE, "%s: cannot be written: it is a folder", path);
     MQ_TRY(mq_strdup(err, path, &w->path));
     MQ_TRY(mq_format(err, &w->temporary, "%s.tmp-%ld", path, (long)getpid()));
     w->fd = open(w->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);

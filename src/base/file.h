@@ -44,6 +44,9 @@ MQ_MUST_USE mq_status mq_remove_folder(mq_err *err, const char *path);
 bool mq_file_exists(const char *path);
 bool mq_folder_exists(const char *path);
 
+/* Whether both paths lead to one file, whatever links and other names lie between. */
+bool mq_same_file(const char *one, const char *other);
+
 /* Bytes free for us on the file system of path; UINT64_MAX when unknown. */
 uint64_t mq_disk_free(const char *path);
 
@@ -54,6 +57,9 @@ MQ_MUST_USE mq_status mq_unpacked_check(mq_err *err, const char *path, uint64_t 
 
 /* folder/name in *path; the caller's, for free(). */
 MQ_MUST_USE mq_status mq_path_join(mq_err *err, const char *folder, const char *name, char **path);
+
+/* The last component of path without a ".mq" behind it: where it begins within path, and its length. */
+const char *mq_path_stem(const char *path, size_t *length);
 
 /* The cache folder: $XDG_CACHE_HOME/marque, else ~/.cache/marque (XDG basedir 0.8: relative values are
  * ignored). */

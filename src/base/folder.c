@@ -19,6 +19,11 @@ bool mq_folder_exists(const char *path) {
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+bool mq_same_file(const char *one, const char *other) {
+    struct stat a, b;
+    return stat(one, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 mq_status mq_make_folder(mq_err *err, const char *path) {
     mq_status status = MQ_OK;
     char *copy = NULL;
@@ -47,6 +52,16 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
 mq_status mq_remove_folder(mq_err *err, const char *path) {
     if (nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0 || errno == ENOENT) return MQ_OK;
     return mq_fail(err, MQ_IO, "%s: cannot be removed: %s", path, strerror(errno));
+}
+
+const char *mq_path_stem(const char *path, size_t *length) {
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/') end--;
+    size_t start = end;
+    while (start > 0 && path[start - 1] != '/') start--;
+    if (end - start > 3 && memcmp(path + end - 3, ".mq", 3) == 0) end -= 3;
+    *length = end - start;
+    return path + start;
 }
 
 uint64_t mq_disk_free(const char *path) {

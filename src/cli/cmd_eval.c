@@ -36,21 +36,26 @@ static const mq_option params[] = {
      .kind = MQ_OPTION_TEXT,
      .value = "DIR",
      .offset = offsetof(eval_options, output),
-     .help = "folder for the result files instead of RUN/eval/SPLIT (SPLIT-NAME for a model file but best)"},
+     .help = "folder for the result files instead of RUN/eval/SPLIT (SPLIT-NAME for another model file or "
+             "data set)"},
     MQ_OPTION_DTYPE(eval_options),
     MQ_OPTION_THREADS(eval_options),
     MQ_OPTION_WORKERS(eval_options),
     {.name = NULL},
 };
 
-/* RUN/eval/SPLIT for RUN/weights/best.safetensors, RUN/eval/SPLIT-NAME for any other NAME.safetensors; the
+/* RUN/eval/SPLIT for RUN/weights/best.safetensors and the run's own data, with -NAME for any other
+ * NAME.safetensors and -STEM for other data, which come in other; else other is NULL. *folder is the
  * caller's. */
 static mq_status name_folder(mq_err *err, const char *run, const char *split, const char *file,
-                             char **folder) {
+                             const char *other, char **folder) {
     static const char best[] = "best.safetensors";
     const char *slash = strrchr(file, '/'), *name = slash ? slash + 1 : file;
-    if (strcmp(name, best) == 0) return mq_format(err, folder, "%s/eval/%s", run, split);
-    return mq_format(err, folder, "%s/eval/%s-%.*s", run, split, (int)strcspn(name, "."), name);
+    const int named = strcmp(name, best) == 0 ? 0 : (int)strcspn(name, ".");
+    size_t length = 0;
+    const char *stem = other ? mq_path_stem(other, &length) : "";
+    return mq_format(err, folder, "%s/eval/%s%s%.*s%s%.*s", run, split, named ? "-" : "", named, name,
+                     length ? "-" : "", (int)length, stem);
 }
 
 static void tell(void *user, size_t done, size_t total, double seconds) {
@@ -112,7 +117,8 @@ static mq_status run(mq_err *err, const mq_call *call) {
     open.path = file;
     MQ_TRY(mq_model_open(err, &open, &model));
     const char *trained_on = mq_model_data_digest(model);
-    MQ_REQUIRE(call->arg_count > 1 || strcmp(trained_on, mq_dataset_digest(dataset)) == 0, err, MQ_BAD_DATA,
+    const bool own = strcmp(trained_on, mq_dataset_digest(dataset)) == 0;
+    MQ_REQUIRE(call->arg_count > 1 || own, err, MQ_BAD_DATA,
                "%s: has changed since the model was trained on it; to evaluate on it all the same: marque "
                "eval %s %s",
                data, call->args[0], data);
@@ -120,7 +126,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
     if (o->output) {
         MQ_TRY(mq_strdup(err, o->output, &folder));
     } else if (run_folder) {
-        MQ_TRY(name_folder(err, run_folder, split, file, &folder));
+        MQ_TRY(name_folder(err, run_folder, split, file, own ? NULL : data, &folder));
     }
     const mq_evaluate_plan plan = {.size = sizeof plan,
                                    .model = model,

@@ -87,8 +87,9 @@ static long long bytes_of(const char *path) {
     return stat(path, &st) == 0 ? (long long)st.st_size : 0;
 }
 
+/* before: bytes of the model when it was read. */
 static mq_status print_result(mq_err *err, const export_options *o, const mq_export_plan *plan,
-                              const mq_exported *exported, const layer_list *list) {
+                              const mq_exported *exported, const layer_list *list, long long before) {
     mq_status status = MQ_OK;
     mq_json *json = NULL;
     if (o->json) {
@@ -100,7 +101,7 @@ static mq_status print_result(mq_err *err, const export_options *o, const mq_exp
         return mq_print_json(err, &json);
     }
     printf("%s  %.1f MB (%.1f MB before)\n", plan->to, (double)bytes_of(plan->to) / 1e6,
-           (double)bytes_of(plan->from) / 1e6);
+           (double)before / 1e6);
     printf("%zu of %zu convolutions in 8 bits, at most %.2f %% of a result lost; calibrated on %zu "
            "pictures\n",
            exported->quantised, exported->layers, 100 * list->worst, exported->pictures);
@@ -140,6 +141,9 @@ static mq_status run(mq_err *err, const mq_call *call) {
         MQ_TRY(mq_strdup(err, o->output, &output));
     else
         MQ_TRY(name_output(err, model, &output));
+    MQ_REQUIRE(!mq_same_file(model, output), err, MQ_USAGE,
+               "%s: is the very model that is read; name another file by --output", output);
+    const long long before = bytes_of(model);
     MQ_TRY(mq_json_pack(err, &list.kept, "[]"));
     MQ_TRY(mq_dataset_open(err, data, &dataset));
     const mq_export_plan plan = {.size = sizeof plan,
@@ -154,7 +158,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
                                  .layer = tell_layer,
                                  .user = &list};
     MQ_TRY(mq_export_int8(err, &plan, &exported));
-    MQ_TRY(print_result(err, o, &plan, &exported, &list));
+    MQ_TRY(print_result(err, o, &plan, &exported, &list, before));
 cleanup:
     mq_json_free(&list.kept);
     mq_dataset_free(&dataset);

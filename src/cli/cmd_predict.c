@@ -15,7 +15,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { BATCH = 16, DEPTH_MAX = 32, OUTPUT_LIMIT = 1 << 30, PATH_MAX_BYTES = 4096 };
+enum { BATCH = 16, DEPTH_MAX = 32, OUTPUT_LIMIT = 1 << 30, PATH_MAX_BYTES = 4096, SIDE_MAX = 1 << 24 };
 
 typedef struct {
     bool recursive, json, csv;
@@ -218,12 +218,33 @@ cleanup:
 }
 
 static mq_status parse_box(mq_err *err, const char *text, mq_box *box) {
-    char rest;
-    if (sscanf(text, "%d,%d,%d,%d%c", &box->x1, &box->y1, &box->x2, &box->y2, &rest) == 4 &&
-        box->x2 > box->x1 && box->y2 > box->y1)
-        return MQ_OK;
+    int32_t *const sides[] = {&box->x1, &box->y1, &box->x2, &box->y2};
+    const char *at = text;
+    bool good = true;
+    for (size_t i = 0; good && i < 4; i++) {
+        char *end;
+        const long side = strtol(at, &end, 10);
+        good = end != at && labs(side) <= SIDE_MAX && *end == (i < 3 ? ',' : 0);
+        *sides[i] = good ? (int32_t)side : 0;
+        at = end + 1;
+    }
+    if (good && box->x2 > box->x1 && box->y2 > box->y1) return MQ_OK;
     return mq_fail(err, MQ_USAGE, "--box takes x1,y1,x2,y2 in pixels with x2 > x1 and y2 > y1, not \"%.60s\"",
                    text);
+}
+
+/* Opens the file for the answers, which must be none of those that are read. */
+static mq_status open_output(mq_err *err, const char *output, const char *model, const path_list *paths,
+                             mq_writer **file) {
+    mq_status status = MQ_OK;
+    MQ_REQUIRE(!mq_same_file(output, model), err, MQ_USAGE,
+               "%s: is the model itself; name another file by --output", output);
+    for (size_t i = 0; i < paths->count; i++)
+        MQ_REQUIRE(!mq_same_file(output, paths->items[i]), err, MQ_USAGE,
+                   "%s: is one of the pictures; name another file by --output", output);
+    MQ_TRY(mq_writer_open(err, output, file));
+cleanup:
+    return status;
 }
 
 static mq_status run(mq_err *err, const mq_call *call) {
@@ -250,7 +271,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
     out.box = o->box ? &box : NULL;
     out.topk = (size_t)o->topk < mq_model_classes(model) ? (size_t)o->topk : mq_model_classes(model);
     MQ_TRY(mq_calloc(err, out.topk, sizeof *out.best, "answers", &out.best));
-    if (o->output) MQ_TRY(mq_writer_open(err, o->output, &out.file));
+    if (o->output) MQ_TRY(open_output(err, o->output, file, &paths, &out.file));
     if (o->csv) {
         MQ_TRY(mq_buf_add_text(err, &out.line, "file,rank,class,name,confidence,error\n"));
         MQ_TRY(emit(err, &out));

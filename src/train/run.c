@@ -38,17 +38,6 @@ mq_status mq_run_path(mq_err *err, const mq_run *run, const char *name, char **p
     return mq_path_join(err, run->folder, name, path);
 }
 
-/* The last component of path without a ".mq" behind it, as text of length *length within path. */
-static const char *base_name(const char *path, size_t *length) {
-    size_t end = strlen(path);
-    while (end > 1 && path[end - 1] == '/') end--;
-    size_t start = end;
-    while (start > 0 && path[start - 1] != '/') start--;
-    if (end - start > 3 && memcmp(path + end - 3, ".mq", 3) == 0) end -= 3;
-    *length = end - start;
-    return path + start;
-}
-
 /* Makes runs/STEM, or runs/STEM-2 and so on, whichever is free first. */
 static mq_status make_numbered(mq_err *err, const char *stem, char **folder) {
     mq_status status = MQ_OK;
@@ -142,7 +131,7 @@ mq_status mq_run_create(mq_err *err, const char *folder, const char *name, const
         MQ_TRY(mq_strdup(err, folder, &r->folder));
     } else {
         size_t length;
-        const char *base = base_name(data, &length);
+        const char *base = mq_path_stem(data, &length);
         if (name) {
             MQ_REQUIRE(*name && !strchr(name, '/') && name[0] != '.', err, MQ_USAGE,
                        "--name %s: a name without slashes, please; -o DIR takes a path", name);
@@ -209,32 +198,38 @@ static mq_status add_number(mq_err *err, mq_buf *line, double value) {
     return isfinite(value) ? mq_buf_printf(err, line, ",%.7g", value) : mq_buf_add(err, line, ",", 1);
 }
 
-/* Cuts text behind the rows of the epochs before `epoch`; an empty text gets the header. */
-static mq_status keep_rows(mq_err *err, mq_buf *text, uint32_t epoch) {
-    if (!text->size) return mq_buf_add_text(err, text, HEADER);
-    size_t at = strcspn((char *)text->data, "\n") + 1;
-    while (at < text->size && strtoul((char *)text->data + at, NULL, 10) < epoch)
-        at += strcspn((char *)text->data + at, "\n") + 1;
-    if (at < text->size) text->size = at;
-    return MQ_OK;
+/* The header, and from the rows of an older text those of the epochs before `epoch`. */
+static mq_status keep_rows(mq_err *err, const mq_buf *old, uint32_t epoch, mq_buf *text) {
+    mq_status status = MQ_OK;
+    MQ_TRY(mq_buf_add_text(err, text, HEADER));
+    if (!old->size) goto cleanup;
+    const char *rows = (const char *)old->data;
+    const size_t start = strcspn(rows, "\n") + 1;
+    size_t at = start;
+    while (at < old->size && strtoul(rows + at, NULL, 10) < epoch) at += strcspn(rows + at, "\n") + 1;
+    if (at > old->size) at = old->size;
+    if (at > start) MQ_TRY(mq_buf_add(err, text, rows + start, at - start));
+cleanup:
+    return status;
 }
 
 mq_status mq_run_add(mq_err *err, mq_run *run, const mq_run_row *row) {
     mq_status status = MQ_OK;
     char *path = NULL;
-    mq_buf text = mq_buf_init(RESULTS_LIMIT);
+    mq_buf old = mq_buf_init(RESULTS_LIMIT), text = mq_buf_init(RESULTS_LIMIT);
     const double numbers[] = {row->seconds,  row->train_loss, row->train_top1, row->val_loss,
                               row->val_top1, row->val_top5,   row->val_auc,    row->val_mae,
                               row->lr,       row->img_s,      row->data_pct};
     MQ_TRY(mq_run_path(err, run, "results.csv", &path));
-    if (mq_file_exists(path)) MQ_TRY(mq_file_read(err, path, &text));
-    MQ_TRY(keep_rows(err, &text, row->epoch));
+    if (mq_file_exists(path)) MQ_TRY(mq_file_read(err, path, &old));
+    MQ_TRY(keep_rows(err, &old, row->epoch, &text));
     MQ_TRY(mq_buf_printf(err, &text, "%u,%s", row->epoch, row->stage));
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) MQ_TRY(add_number(err, &text, numbers[i]));
     MQ_TRY(mq_buf_add(err, &text, "\n", 1));
     MQ_TRY(mq_file_write(err, path, text.data, text.size));
 cleanup:
     free(path);
+    mq_buf_free(&old);
     mq_buf_free(&text);
     return status;
 }
