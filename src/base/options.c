@@ -91,7 +91,8 @@ static mq_status set(mq_err *err, const mq_option *p, void *options, const char 
         *(double *)(void *)member = mq_text_nine_digits(value);
         return MQ_OK;
     }
-    case MQ_OPTION_TEXT:
+    case MQ_OPTION_TEXT: /* an empty one is a shell's variable that was never set */
+        if (!*text) return mq_fail(err, MQ_USAGE, "%s%s must not be empty", where, p->name);
         *(const char **)(void *)member = text;
         return MQ_OK;
     case MQ_OPTION_CHOICE: {

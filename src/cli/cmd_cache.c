@@ -10,6 +10,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 typedef struct {
@@ -79,13 +80,14 @@ static mq_status show(mq_err *err, void *user, const char *key, const char *fold
     mq_json *meta = NULL, *row = NULL;
     mq_err unreadable = {0};
     MQ_TRY(mq_path_join(err, folder, "meta.json", &path));
-    if (mq_json_load(&unreadable, path, &meta) != MQ_OK) MQ_TRY(mq_json_pack(err, &meta, "{}"));
+    const bool damaged = mq_json_load(&unreadable, path, &meta) != MQ_OK || !mq_json_is_object(meta);
     const char *of = mq_json_string(mq_json_get(meta, "data")),
                *split = mq_json_string(mq_json_get(meta, "split"));
     const bool ours = is_ours(mq_json_string(mq_json_get(meta, "program")));
     const uint64_t bytes = mq_features_size(folder);
-    const double whole = mq_json_real(mq_json_get(meta, "bytes")),
-                 share = whole > 0 ? (double)bytes / whole : 0;
+    const double whole = mq_json_real(mq_json_get(meta, "bytes"));
+    /* Chunks that were cut short take some bytes more than whole ones. */
+    const double share = whole > 0 ? fmin(1, (double)bytes / whole) : 0;
     list->total += bytes;
     if (list->list) {
         MQ_TRY(mq_json_pack(err, &row, "{s:s, s:o?, s:o?, s:I, s:f, s:b}", "key", key, "data",
@@ -95,7 +97,9 @@ static mq_status show(mq_err *err, void *user, const char *key, const char *fold
     } else {
         printf("%s  %8.1f MB  %3.0f %%  %-5s  %s%s\n", key, (double)bytes / 1e6, 100 * share,
                split ? split : "?", mq_text_safe(of ? of : "?", data, sizeof data),
-               ours ? "" : "  (of another marque or processor: of no use here)");
+               ours      ? ""
+               : damaged ? "  (its meta.json is damaged: remove it)"
+                         : "  (of another marque or processor: of no use here)");
     }
 cleanup:
     mq_json_free(&meta);

@@ -10,6 +10,7 @@
 #include "cli/config.h"
 #include "cli/train_plan.h"
 #include "data/augment.h"
+#include "infer/model.h"
 #include "train/class_weights.h"
 #include "train/train.h"
 
@@ -25,6 +26,8 @@ static const char STANDARD_STAGES[] = "head:20@1e-3,block13+:5@1e-4";
 typedef struct {
     mq_train_options options;
     const char *data;  /* folder of the data set; borrowed */
+    char *run_folder;  /* of the resumed run */
+    char *run_data;    /* the data set that its config names */
     mq_json *config;   /* of --config or the resumed run */
     char *stages_text; /* of the config, if it had a list of stages */
     mq_stage stages[MQ_STAGES_MAX];
@@ -51,39 +54,73 @@ static void close_call(train_call *c) {
     for (size_t i = 0; i < MQ_STAGES_MAX; i++) mq_augment_free(&c->policies[i]);
     free(c->augment_text);
     mq_json_free(&c->config);
+    free(c->run_folder);
+    free(c->run_data);
     free(c->stages_text);
     free(c->class_weights);
 }
 
-/* Flags come before the config file: the file is laid over the defaults, then the flags are read once more.
- */
-static mq_status read_settings(mq_err *err, const mq_call *call, train_call *c) {
+/* What goes together; o holds what the command line alone says. */
+static mq_status check_flags(mq_err *err, const mq_train_options *o) {
     mq_status status = MQ_OK;
-    char *path = NULL;
-    mq_words words = {.argv = call->argv, .count = call->argc};
-    c->options = *(const mq_train_options *)call->options;
-    c->data = call->arg_count ? call->args[0] : NULL;
-    const mq_train_options *o = call->options;
     MQ_REQUIRE(!(o->resume && o->config), err, MQ_USAGE,
                "--resume reads the run's own config; leave out --config");
-    MQ_REQUIRE(!(o->resume && c->data), err, MQ_USAGE, "--resume takes no DATA: the run knows its own");
-    if (o->resume) MQ_TRY(mq_path_join(err, o->resume, "config.json", &path));
-    if (o->config) MQ_TRY(mq_strdup(err, o->config, &path));
-    if (path) {
-        const char *data = NULL;
-        MQ_REQUIRE(!o->resume || mq_file_exists(path), err, MQ_NO_INPUT,
-                   "%s: not a run folder (it has no config.json)", o->resume);
-        MQ_TRY(mq_json_load(err, path, &c->config));
-        MQ_TRY(mq_options_defaults(err, mq_train_options_table, &c->options));
-        MQ_TRY(mq_config_apply(err, path, c->config, &c->options, &data, &c->stages_text));
-        MQ_TRY(mq_calloc(err, call->argc, sizeof *words.args, "arguments", &words.args));
-        MQ_TRY(mq_options_parse(err, mq_train_options_table, &c->options, &words));
-        if (!c->data) c->data = data;
-    }
-    MQ_REQUIRE(c->data, err, MQ_USAGE, "usage: marque train DATA [options]");
+    MQ_REQUIRE(!(o->resume && (o->output || o->name || o->preset)), err, MQ_USAGE,
+               "--resume goes on in the run's own folder, as it was begun; leave out --output, --name and "
+               "--preset");
+    MQ_REQUIRE(!(o->output && o->name), err, MQ_USAGE,
+               "--output and --name both name the run's folder; take one of the two");
+cleanup:
+    return status;
+}
+
+/* Flags come before the config file: the file is laid over the defaults, then the flags are read once more.
+ */
+static mq_status read_config(mq_err *err, const mq_call *call, const char *path, train_call *c) {
+    mq_status status = MQ_OK;
+    const char *data = NULL;
+    mq_words words = {.argv = call->argv, .count = call->argc};
+    MQ_TRY(mq_json_load(err, path, &c->config));
+    MQ_TRY(mq_options_defaults(err, mq_train_options_table, &c->options));
+    MQ_TRY(mq_config_apply(err, path, c->config, &c->options, &data, &c->stages_text));
+    MQ_TRY(mq_calloc(err, call->argc, sizeof *words.args, "arguments", &words.args));
+    MQ_TRY(mq_options_parse(err, mq_train_options_table, &c->options, &words));
+    if (!c->data) c->data = data;
 cleanup:
     free(words.args);
+    return status;
+}
+
+/* The config of the resumed run, whose data set may stand elsewhere now: then DATA says where. */
+static mq_status read_run(mq_err *err, const mq_call *call, train_call *c) {
+    mq_status status = MQ_OK;
+    char *path = NULL;
+    MQ_TRY(mq_run_find(err, c->options.resume, &c->run_folder));
+    MQ_TRY(mq_path_join(err, c->run_folder, "config.json", &path));
+    MQ_REQUIRE(mq_file_exists(path), err, MQ_NO_INPUT, "%s: not a run folder (it has no config.json)",
+               c->run_folder);
+    if (!c->data) {
+        MQ_TRY(mq_run_data(err, c->run_folder, &c->run_data));
+        c->data = c->run_data;
+    }
+    MQ_TRY(read_config(err, call, path, c));
+    c->options.resume = c->run_folder;
+cleanup:
     free(path);
+    return status;
+}
+
+static mq_status read_settings(mq_err *err, const mq_call *call, train_call *c) {
+    mq_status status = MQ_OK;
+    c->options = *(const mq_train_options *)call->options;
+    c->data = call->arg_count ? call->args[0] : NULL;
+    MQ_TRY(check_flags(err, &c->options));
+    if (c->options.resume)
+        MQ_TRY(read_run(err, call, c));
+    else if (c->options.config)
+        MQ_TRY(read_config(err, call, c->options.config, c));
+    MQ_REQUIRE(c->data, err, MQ_USAGE, "usage: marque train DATA [options]");
+cleanup:
     return status;
 }
 
@@ -169,8 +206,12 @@ static mq_status find_class_weights(mq_err *err, train_call *c) {
     mq_status status = MQ_OK;
     const mq_train_options *o = &c->options;
     if (strcmp(o->class_weights, "none") == 0) return MQ_OK;
-    if (strcmp(o->class_weights, "balanced") != 0)
+    if (strcmp(o->class_weights, "balanced") != 0) {
+        MQ_REQUIRE(!o->resume || mq_file_exists(o->class_weights), err, MQ_NO_INPUT,
+                   "%s: no such file from here; %s was begun with its class weights, so put a copy there",
+                   o->class_weights, o->resume);
         return mq_class_weights_read(err, o->class_weights, c->dataset, &c->class_weights);
+    }
     MQ_REQUIRE(
         o->sampling != MQ_SAMPLE_BALANCED, err, MQ_USAGE,
         "--sampling balanced shows rare classes as often as others, and --class-weights balanced would "
@@ -402,7 +443,7 @@ cleanup:
 
 const mq_command mq_cmd_train = {
     .name = "train",
-    .usage = "DATA [options]   |   marque train --resume RUN [--epochs N]",
+    .usage = "DATA [options]   |   marque train [DATA] --resume RUN [--epochs N]",
     .summary = "teach a network the classes of a data set",
     .params = mq_train_options_table,
     .options_size = sizeof(mq_train_options),

@@ -100,7 +100,9 @@ mq_status mq_run_data(mq_err *err, const char *run, char **data) {
     const char *name = mq_json_string(mq_json_get(config, "data"));
     MQ_REQUIRE(name, err, MQ_BAD_DATA, "%s: names no data set", path);
     MQ_REQUIRE(mq_folder_exists(name), err, MQ_NO_INPUT,
-               "%s: no such data set from here; %s was trained on it, so say where it is now", name, run);
+               "%s: no such data set from here; %s was trained on it, so say where it is now (eval RUN DATA, "
+               "export --calib DATA, train DATA --resume RUN)",
+               name, run);
     MQ_TRY(mq_strdup(err, name, data));
 cleanup:
     mq_json_free(&config);

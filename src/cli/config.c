@@ -3,6 +3,7 @@
  * mq_config_apply reads back to the same options. */
 #include "cli/config.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "cli/common.h"
 #include "data/folds.h"
 
@@ -186,21 +187,65 @@ const mq_option mq_train_options_table[] = {
     {.name = NULL},
 };
 
-/* [{"name":..., "thaw":"none", "epochs":20, "lr":1e-3}] as "head:20@0.001". */
+/* One element of "stages". */
+typedef struct {
+    const char *where;
+    size_t index;
+    const char *thaw, *bn; /* borrowed; NULL: not said */
+    const mq_json *epochs, *lr;
+} stage_reader;
+
+static mq_status read_stage_member(mq_err *err, void *user, const char *key, mq_json *value) {
+    mq_status status = MQ_OK;
+    stage_reader *r = user;
+    const char *text = mq_json_string(value), *wanted = NULL;
+    char safe[WORD];
+    long long whole;
+    if (strcmp(key, "epochs") == 0) {
+        r->epochs = value;
+        if (!mq_json_is_whole(value, &whole)) wanted = "a whole number";
+    } else if (strcmp(key, "lr") == 0) {
+        r->lr = value;
+        if (!mq_json_is_number(value)) wanted = "a number";
+    } else {
+        if (strcmp(key, "thaw") == 0)
+            r->thaw = text;
+        else if (strcmp(key, "bn") == 0)
+            r->bn = text;
+        else
+            MQ_REQUIRE(
+                strcmp(key, "name") == 0, err, MQ_USAGE,
+                "%s: stages[%zu]: \"%s\" is no member of a stage; there are name, thaw, epochs, lr and bn",
+                r->where, r->index, mq_text_safe(key, safe, sizeof safe));
+        if (!text) wanted = "text in quotes";
+    }
+    MQ_REQUIRE(!wanted, err, MQ_USAGE, "%s: stages[%zu]: \"%s\" must be %s", r->where, r->index, key, wanted);
+cleanup:
+    return status;
+}
+
+/* {"name":..., "thaw":"none", "epochs":20, "lr":1e-3} as "head:20@0.001". */
+static mq_status stage_from_json(mq_err *err, const char *where, size_t index, mq_json *json, mq_buf *out) {
+    mq_status status = MQ_OK;
+    stage_reader r = {.where = where, .index = index, .thaw = "none"};
+    long long epochs = 0;
+    MQ_REQUIRE(mq_json_is_object(json), err, MQ_USAGE, "%s: stages[%zu] is not a JSON object", where, index);
+    MQ_TRY(mq_json_each(err, json, read_stage_member, &r));
+    MQ_REQUIRE(mq_json_is_whole(r.epochs, &epochs) && r.lr, err, MQ_USAGE, "%s: stages[%zu] lacks \"%s\"",
+               where, index, r.epochs ? "lr" : "epochs");
+    const char *stage = strcmp(r.thaw, "none") == 0 ? "head" : r.thaw;
+    if (strcmp(stage, "head") == 0) r.bn = NULL; /* which has none to choose */
+    MQ_TRY(mq_buf_printf(err, out, "%s%s:%lld@%.9g%s%s", index ? "," : "", stage, epochs, mq_json_real(r.lr),
+                         r.bn ? "/" : "", r.bn ? r.bn : ""));
+cleanup:
+    return status;
+}
+
 static mq_status stages_from_json(mq_err *err, const char *where, const mq_json *list, char **text) {
     mq_status status = MQ_OK;
     mq_buf out = mq_buf_init(TEXT_LIMIT);
-    for (size_t i = 0; i < mq_json_size(list); i++) {
-        const char *thaw = "none", *name = NULL, *bn = NULL, *stage;
-        int epochs = 0;
-        double lr = 0;
-        MQ_TRY(mq_json_unpack(err, where, mq_json_at(list, i), "{s?s, s?s, s:i, s:F, s?s !}", "name", &name,
-                              "thaw", &thaw, "epochs", &epochs, "lr", &lr, "bn", &bn));
-        stage = strcmp(thaw, "none") == 0 ? "head" : thaw;
-        if (strcmp(stage, "head") == 0) bn = NULL; /* which has none to choose */
-        MQ_TRY(mq_buf_printf(err, &out, "%s%s:%d@%.9g%s%s", i ? "," : "", stage, epochs, lr, bn ? "/" : "",
-                             bn ? bn : ""));
-    }
+    for (size_t i = 0; i < mq_json_size(list); i++)
+        MQ_TRY(stage_from_json(err, where, i, mq_json_at(list, i), &out));
     MQ_REQUIRE(out.size, err, MQ_USAGE, "%s: \"stages\" is not a list of stages", where);
     free(*text);
     *text = (char *)out.data;
@@ -231,9 +276,12 @@ static mq_status apply_member(mq_err *err, void *user, const char *key, mq_json 
         r->options->stages = *r->stages_text;
         return status;
     }
-    if (strcmp(key, "data") == 0 && mq_json_string(value)) {
+    if (strcmp(key, "resume") == 0 || strcmp(key, "config") == 0)
+        return mq_fail(err, MQ_USAGE, "%s: \"%s\" belongs on the command line, not into a config", r->where,
+                       key);
+    if (strcmp(key, "data") == 0) {
         *r->data = mq_json_string(value);
-        return MQ_OK;
+        return *r->data ? MQ_OK : mq_fail(err, MQ_USAGE, "%s: \"%s\" must be text in quotes", r->where, key);
     }
     if (mq_json_string(value))
         return mq_options_set(err, mq_train_options_table, r->options, prefix, key, mq_json_string(value));

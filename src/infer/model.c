@@ -27,20 +27,44 @@ struct mq_model {
     char *path;
 };
 
+mq_status mq_run_find(mq_err *err, const char *run, char **folder) {
+    mq_status status = MQ_OK;
+    char *path = NULL;
+    if (mq_folder_exists(run)) return mq_strdup(err, run, folder);
+    MQ_TRY(mq_path_join(err, "runs", run, &path));
+    MQ_REQUIRE(*run && mq_folder_exists(path), err, MQ_NO_INPUT, "%s: no such run folder or run below runs/",
+               run);
+    *folder = path;
+    path = NULL;
+cleanup:
+    free(path);
+    return status;
+}
+
+/* Tells why a run's folder has no best model. */
+static mq_status no_model(mq_err *err, const char *run) {
+    mq_status status = MQ_OK;
+    char *config = NULL;
+    MQ_TRY(mq_path_join(err, run, "config.json", &config));
+    MQ_REQUIRE(mq_file_exists(config), err, MQ_NO_INPUT,
+               "%s: neither a run's folder (it has no config.json) nor a model's file; name one of the two",
+               run);
+    MQ_REQUIRE(false, err, MQ_NO_INPUT,
+               "%s: has no model yet; a run is finished by: marque train --resume %s", run, run);
+cleanup:
+    free(config);
+    return status;
+}
+
 mq_status mq_model_find(mq_err *err, const char *model, char **path) {
     mq_status status = MQ_OK;
+    mq_err none = {0};
     char *run = NULL, *file = NULL;
     if (mq_file_exists(model)) return mq_strdup(err, model, path);
-    if (mq_folder_exists(model)) {
-        MQ_TRY(mq_strdup(err, model, &run));
-    } else {
-        MQ_TRY(mq_path_join(err, "runs", model, &run));
-        MQ_REQUIRE(mq_folder_exists(run), err, MQ_NO_INPUT,
-                   "%s: no such model file, run folder or run below runs/", model);
-    }
+    const mq_status found = mq_run_find(&none, model, &run);
+    MQ_REQUIRE(found == MQ_OK, err, found, "%s: no such model file, run folder or run below runs/", model);
     MQ_TRY(mq_path_join(err, run, "weights/best.safetensors", &file));
-    MQ_REQUIRE(mq_file_exists(file), err, MQ_NO_INPUT,
-               "%s: has no model yet; a run is finished by: marque train --resume %s", run, run);
+    if (!mq_file_exists(file)) MQ_TRY(no_model(err, run));
     *path = file;
     file = NULL;
 cleanup:

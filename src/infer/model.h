@@ -22,6 +22,9 @@ typedef struct {
     bool digest;      /* mq_model_digest is wanted, which takes as long as reading the file */
 } mq_model_plan;
 
+/* The folder that a run's name means: itself, or one below runs/. *folder is the caller's, for free(). */
+MQ_MUST_USE mq_status mq_run_find(mq_err *err, const char *run, char **folder);
+
 /* Finds the file that MODEL means: a file, a run folder (its weights/best.safetensors), or a run's name below
  * runs/. *path is the caller's, for free(). */
 MQ_MUST_USE mq_status mq_model_find(mq_err *err, const char *model, char **path);

@@ -267,8 +267,11 @@ mq_status mq_checkpoint_open(mq_err *err, const mq_checkpoint_place *place, bool
     MQ_TRY(find_sound(err, place, &c));
     const char *path = mq_bundle_path(c->bundle), *config = mq_bundle_meta(c->bundle, keys[1]),
                *environment = mq_bundle_meta(c->bundle, keys[2]);
-    MQ_REQUIRE(strcmp(config, place->config) == 0, err, MQ_BAD_DATA,
-               "%s: made with other settings or other data than the run's config.json says", path);
+    MQ_REQUIRE(
+        strcmp(config, place->config) == 0, err, MQ_BAD_DATA,
+        "%s: made with other settings or other data than the run has now: the data set, the weights that "
+        "--model names or the file of --class-weights has changed; put it back, or begin another run",
+        path);
     MQ_REQUIRE(inexact || strcmp(environment, place->environment) == 0, err, MQ_BAD_DATA,
                "%s: made with other threads, processor, library or version of marque (%s, here %s), so the "
                "numbers would differ; --allow-inexact goes on all the same",

@@ -74,6 +74,40 @@ cleanup:
     return status;
 }
 
+/* Only the epochs of the last stage may be others than those the checkpoint was made with. */
+static mq_status check_epochs(mq_err *err, const mq_session *s) {
+    const mq_stage *stage = &s->plan->stages[s->state.stage];
+    const uint32_t begun = s->state.epoch + (s->state.position > 0);
+    if (begun <= stage->epochs) return MQ_OK;
+    return mq_fail(err, MQ_USAGE,
+                   "%s: %u epochs of the stage %s are done or begun already; --epochs takes no fewer, not %u",
+                   mq_run_folder(s->plan->run), begun, stage->thaw, stage->epochs);
+}
+
+/* The best model is in no checkpoint. Where its file is lost, a checkpoint behind the very epoch that made it
+ * brings it back; any other would end in a run without it. */
+static mq_status find_best(mq_err *err, mq_session *s) {
+    mq_status status = MQ_OK;
+    mq_err why = {0};
+    mq_bundle *best = NULL;
+    char *path = NULL;
+    if (!s->validation || !s->state.best_epoch) return MQ_OK;
+    MQ_TRY(mq_run_path(err, s->plan->run, "weights/best.safetensors", &path));
+    if (mq_bundle_open_lightly(&why, path, &best) == MQ_OK) goto cleanup;
+    MQ_REQUIRE(s->state.epochs_done == s->state.best_epoch && !s->state.position, err, MQ_BAD_DATA,
+               "%s; the best model, of epoch %u, is in no other file: put a copy back, take "
+               "weights/last.safetensors of a finished run, or begin another run",
+               why.text, s->state.best_epoch);
+    mq_warn("%s; it is written anew from the checkpoint", why.text);
+    memcpy(s->best, s->head->params, s->head->count * sizeof *s->best);
+    s->best_pending = true;
+    MQ_TRY(mq_session_write_best(err, s));
+cleanup:
+    mq_bundle_free(&best);
+    free(path);
+    return status;
+}
+
 /* Goes back to where the newest checkpoint stood; without any the run starts at its beginning. */
 static mq_status resume(mq_err *err, mq_session *s) {
     mq_status status = MQ_OK;
@@ -90,8 +124,10 @@ static mq_status resume(mq_err *err, mq_session *s) {
                    s->state.skipped <= s->state.position,
                err, MQ_BAD_DATA, "%s: a checkpoint stands where this run has no stage or no picture",
                s->checkpoints);
+    MQ_TRY(check_epochs(err, s));
     MQ_TRY(read_head(err, s));
     MQ_TRY(read_trunk(err, s));
+    MQ_TRY(find_best(err, s));
     s->trainer->step = s->state.step;
 cleanup:
     return status;

@@ -55,6 +55,14 @@ cleanup:
     return status;
 }
 
+/* text without the blanks around it, which it loses. */
+static char *trim(char *text) {
+    text += strspn(text, " ");
+    size_t length = strlen(text);
+    while (length && text[length - 1] == ' ') text[--length] = 0;
+    return text;
+}
+
 /* One stage, "NAME[:EPOCHS][@LR][/BN]"; text is cut up. */
 static mq_status parse_stage(mq_err *err, char *text, mq_stage *stage) {
     mq_status status = MQ_OK;
@@ -89,7 +97,7 @@ static mq_status parse_list(mq_err *err, const char *option, const char *list, p
                option, commas + 1, count);
     if (commas == 0) i = count - 1;
     for (char *word = strtok_r(copy, ",", &rest); word && i < count; word = strtok_r(NULL, ",", &rest))
-        MQ_TRY(parse(err, word, &stages[i++]));
+        MQ_TRY(parse(err, trim(word), &stages[i++]));
     MQ_REQUIRE(i == count, err, MQ_USAGE, "--%s: a number is missing in \"%.60s\"", option, list);
 cleanup:
     free(copy);
@@ -104,7 +112,7 @@ mq_status mq_stages_parse(mq_err *err, const mq_stages_words *words, mq_stage st
     MQ_TRY(mq_strdup(err, words->stages, &copy));
     for (char *word = strtok_r(copy, ",", &rest); word; word = strtok_r(NULL, ",", &rest)) {
         MQ_REQUIRE(*count < MQ_STAGES_MAX, err, MQ_USAGE, "more than %d stages", MQ_STAGES_MAX);
-        MQ_TRY(parse_stage(err, word, &stages[(*count)++]));
+        MQ_TRY(parse_stage(err, trim(word), &stages[(*count)++]));
     }
     MQ_REQUIRE(*count, err, MQ_USAGE, "--stages names no stage; try --stages head:%d@%g", EPOCHS, LR);
     MQ_TRY(parse_list(err, "epochs", words->epochs, parse_epochs, stages, *count));

@@ -68,7 +68,7 @@ def test_wrong_words(tap, m):
     untrained("training by a policy nobody knows", "fine-graned", 64, "did you mean fine-grained?")
     untrained("an argument out of range", "rotate=200", 64, "rotate: the argument is a number from 0 to 180")
     untrained("more policies than stages", "none; none; none", 64, "3 policies for 2 stages")
-    untrained("no policy", "", 64, "0 policies for 2 stages")
+    untrained("no policy", ";", 64, "0 policies for 2 stages")
     untrained("a policy for each stage gets as far as the weights", "reference; strong,rotate=3", 66, "marque pull xception")
     (m.folder / "config.json").write_text('{"version": 1, "data": "small.mq", "augment": "strnog"}')
     m.expect(tap, "a wrong policy in a config", ["train", "--config", "config.json"], 64, err="did you mean strong?")

@@ -60,7 +60,7 @@ def test_words(tap, m):
     m.expect(tap, "no network and no model", ["bench", "xceptoin"], 66, err="xceptoin")
     m.expect(tap, "two passes at once", ["bench", "xception", "--train", "--infer"], 64, err="one of them at a time")
     m.expect(tap, "pictures too small", ["bench", "xception", "--imgsz", "70"], 64, err="from 71 pixels on")
-    m.expect(tap, "no block", ["bench", "xception", "--thaw", ""], 64, err="all or BLOCK+")
+    m.expect(tap, "no block", ["bench", "xception", "--thaw", "+"], 64, err="all or BLOCK+")
     m.expect(tap, "a block without plus", ["bench", "xception", "--thaw", "block13"], 64, err="all or BLOCK+")
     m.expect(tap, "a block nobody knows", ["bench", "xception", *SMALL, "--thaw", "block99+"], 64,
              err="no block called block99")

@@ -30,6 +30,14 @@ def test_words(tap, m):
     tap.check("its line begins with the program's name", run.err.startswith("marque: "), run.err)
 
 
+def test_empty(tap, m):
+    """A shell's variable that was never set must not write below /."""
+    for args in (["train", "x.mq"], ["eval", "x"], ["export", "x"], ["scan", "x.mq"], ["clean", "x.mq"], ["predict", "x", "y.png"],
+                 ["inspect", "x.mq", "--batch", "1"], ["import", "x"]):
+        m.expect(tap, f"{args[0]} into nothing", [*args, "-o", ""], 64, err="--output must not be empty")
+    m.expect(tap, "pull from nothing", ["pull", "xception", "--from="], 64, err="--from must not be empty")
+
+
 def test_help(tap, m):
     commands = listed_commands(m.run(["--help"]).out)
     tap.check("the overview lists commands", "doctor" in commands, commands)
@@ -73,13 +81,30 @@ def test_doctor(tap, m):
     tap.check("without bf16 instructions auto takes f32", run.code == 0 and json.loads(run.out)["dtype"] == "f32", run)
 
 
+def test_cache(tap, m):
+    """A cache by hand: never more than complete, and damaged where it is."""
+    for key, meta, size in (("ab", '{"data": "x.mq", "split": "train", "bytes": 1000, "program": "p"}', 1001),
+                            ("cd", '{"data": "x.mq"', 10), ("ef", "[]", 10)):
+        folder = m.folder / "home/.cache/marque/features" / key
+        folder.mkdir(parents=True)
+        (folder / "meta.json").write_text(meta)
+        (folder / "features.bin").write_bytes(bytes(size))
+    rows = {row["key"]: row for row in json.loads(m.run(["cache", "--json"]).out)}
+    tap.check("no cache is more than complete", rows["ab"]["complete"] == 1 and rows["cd"]["complete"] == 0, rows)
+    lines = {line.split()[0]: line for line in m.run(["cache"]).out.splitlines()}
+    tap.check("a damaged meta.json is called so", all("its meta.json is damaged" in lines[key] for key in ("cd", "ef")) and
+              "of another marque or processor" in lines["ab"], lines)
+
+
 def main():
     tap = Tap()
     with Marque() as m:
         test_words(tap, m)
+        test_empty(tap, m)
         test_help(tap, m)
         test_streams(tap, m)
         test_doctor(tap, m)
+        test_cache(tap, m)
     return tap.done()
 
 

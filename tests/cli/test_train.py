@@ -28,7 +28,10 @@ def test_settings(tap, m):
     refused("a learning rate in words", ["--stages", "head:2@fast"], 64, "no learning rate")
     refused("a negative learning rate", ["--lr", "-1"], 64, "no learning rate")
     refused("more epochs than stages", ["--stages", "head:2@1e-3", "--epochs", "1,2"], 64, "2 numbers for 1 stages")
-    refused("an empty list of stages", ["--stages", ""], 64, "names no stage")
+    refused("an empty list of stages", ["--stages", ""], 64, "--stages must not be empty")
+    refused("stages that are commas", ["--stages", ","], 64, "names no stage")
+    refused("blanks around stages and numbers", ["--stages", " head:1@1e-3 , block14+:1@1e-4/train ", "--lr", "1e-3, 1e-4 "], 66,
+            "marque pull xception")
     refused("a head nobody knows", ["--head", "2048"], 64, "linear")
     refused("a batch of nothing", ["-b", "0"], 64, "a number from 1")
     refused("words for a number", ["--batch-size", "many"], 64, 'not "many"')
@@ -37,8 +40,9 @@ def test_settings(tap, m):
     refused("records every -1 steps", ["--summary-steps", "-1"], 64, ["--summary-steps", "a number from 0"])
     refused("a misspelt option names the nearest", ["--epoch", "3"], 64, "did you mean --epochs")
     refused("a value left out", ["--epochs"], 64, "--epochs needs a value")
-    refused("a run that is not there", ["--resume", "runs/none"], 64, "--resume takes no DATA")
-    m.expect(tap, "resuming nothing", ["train", "--resume", "runs/none"], 66, err="runs/none: not a run folder")
+    refused("a run that is not there", ["--resume", "runs/none"], 66, "runs/none: no such run folder or run below runs/")
+    refused("a run's folder with two names", ["-o", "a", "--name", "b"], 64, "take one of the two")
+    m.expect(tap, "resuming a folder that is no run", ["train", "--resume", "pictures"], 66, err="pictures: not a run folder")
     refused("a sampling nobody knows", ["--sampling", "even"], 64, "shuffle|balanced")
     refused("labels smoothed by more than all", ["--label-smoothing", "1.5"], 64, ["--label-smoothing", "from 0 to 1"])
     refused("a buffer for balanced sampling", ["--sampling", "balanced", "--shuffle-buffer", "9"], 64,
@@ -67,6 +71,16 @@ def test_config(tap, m):
     config("a config of the future", {"version": 2}, 64, ["another version"])
     config("a key nobody knows", {"version": 1, "data": "small.mq", "epohcs": 3}, 64, ["epohcs", "did you mean"])
     config("a number for text", {"version": 1, "data": "small.mq", "model": 3}, 64, ["must be text"])
+    config("a list for data", {"version": 1, "data": ["small.mq"]}, 64, ['"data" must be text'])
+    for key in ("resume", "config"):
+        config(f"{key} in a config", {"version": 1, "data": "small.mq", key: "small.mq"}, 64, [f'"{key}" belongs on the command line'])
+    for stage, words in (({"epochs": 1}, 'lacks "lr"'), ({"lr": 1}, 'lacks "epochs"'), (3, "is not a JSON object"),
+                         ({"epochs": 1, "lr": 1, "epohcs": 2}, '"epohcs" is no member of a stage; there are name, thaw, epochs'),
+                         ({"epochs": 1.5, "lr": 1}, '"epochs" must be a whole number'),
+                         ({"epochs": 1, "lr": "1"}, '"lr" must be a number'), ({"epochs": 1, "lr": 1, "thaw": 2}, '"thaw" must be text')):
+        config(f"a stage of {stage}", {"version": 1, "data": "small.mq", "stages": [{"epochs": 1, "lr": 1e-3}, stage]}, 64,
+               ["stages[1]", words])
+    config("no stages", {"version": 1, "data": "small.mq", "stages": []}, 64, ["not a list of stages"])
     m.expect(tap, "a config that is not there", ["train", "--config", "none.json"], 66, err="none.json")
 
 

@@ -1,0 +1,139 @@
+"""test_guards.py: what marque does not spoil by mistake, and the ways out it names: outputs that are inputs, runs that moved
+with or without their data, lost models, fewer epochs than are done. On small pictures with the real weights, at 71 pixels."""
+import json
+import shutil
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from marque import Marque  # noqa: E402
+from pictures import write_classes  # noqa: E402
+from tap import Tap  # noqa: E402
+
+SETTINGS = ["--imgsz", "71", "--dtype", "f32", "--head", "linear", "--threads", "2", "-j", "2"]
+BEST, LAST, PICTURE = "weights/best.safetensors", "weights/last.safetensors", "pictures/class-0/00.png"
+
+
+def train(run, stages, *more):
+    return ["train", "data.mq", *SETTINGS, "--stages", stages, "-o", run, *more]
+
+
+def everything(folder):
+    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != ".lock"}
+
+
+def refused(tap, m, name, args, code, err, run="run", **how):
+    """A refusal that leaves the run as it was."""
+    before = everything(m.folder / run)
+    done = m.expect(tap, name, args, code, err=err, **how)
+    tap.check(f"{name}: nothing is changed", everything(m.folder / run) == before)
+    return done
+
+
+def test_outputs(tap, m):
+    (m.folder / "link.safetensors").symlink_to(m.folder / "run" / BEST)
+    (m.folder / "hard.png").hardlink_to(m.folder / PICTURE)
+    picture = (m.folder / PICTURE).read_bytes()
+    for name in (f"run/{BEST}", f"run/../run/{BEST}", "link.safetensors"):
+        refused(tap, m, f"export onto its model as {name}", ["export", "run", "--images", "1", "-o", name], 64,
+                f"{name}: is the very model that is read")
+    refused(tap, m, "answers onto the model", ["predict", "run", PICTURE, "-o", "link.safetensors"], 64, "is the model itself")
+    for name in (PICTURE, "hard.png"):
+        m.expect(tap, f"answers onto the picture as {name}", ["predict", "run", "-r", "pictures", "-o", name], 64,
+                 err=f"{name}: is one of the pictures")
+    tap.check("which stays", (m.folder / PICTURE).read_bytes() == picture)
+    m.expect(tap, "answers onto a folder", ["predict", "run", PICTURE, "-o", "pictures"], 73, err="pictures: cannot be written: it is a folder")
+    m.expect(tap, "a box beyond any picture", ["predict", "run", PICTURE, "--box", "0,0,99999999999,10"], 64, err="--box takes")
+    run = m.run(["predict", "run", *[PICTURE] * 200, "--json"], stdout="pipe without reader")
+    tap.check("answers whose reader left end as by SIGPIPE", run.code == 128 + 13 and run.err == "", run)
+
+
+def test_names(tap, m):
+    (m.folder / "runs").mkdir()
+    shutil.copytree(m.folder / "run", m.folder / "runs/named")
+    m.expect(tap, "a run's name serves to resume it", ["train", "--resume", "named"], 0, out="run: runs/named")
+    m.expect(tap, "a folder of models is no run", ["predict", "run/weights", PICTURE], 66, err="run/weights: neither a run's folder",
+             no_err="--resume")
+    for flag, value in (("-o", "other"), ("--name", "other"), ("--preset", "reference")):
+        refused(tap, m, f"--resume with {flag}", ["train", "--resume", "run", flag, value], 64, "leave out --output, --name and --preset")
+    m.expect(tap, "two names for a run", train("other", "head", "--name", "other"), 64, err="take one of the two")
+
+
+def test_other_data(tap, m):
+    m.expect(tap, "another data set", ["import", "pictures", "-o", "other.mq", "--test", "0.4", "--seed", "5"], 0)
+    m.expect(tap, "eval on the run's own", ["eval", "run"], 0, out="/run/eval/test\n")
+    own = everything(m.folder / "run/eval")
+    m.expect(tap, "eval on another", ["eval", "run", "other.mq/"], 0, out="/run/eval/test-other\n")
+    m.expect(tap, "eval of last on another", ["eval", f"run/{LAST}", "other.mq"], 0, out="/run/eval/test-last-other\n")
+    now = everything(m.folder / "run/eval")
+    tap.check("its results stand beside the run's own", own.items() <= now.items() and len(now) == 3 * len(own), list(now))
+    m.expect(tap, "its own data by another name", ["eval", "run", "./data.mq"], 0, out="/run/eval/test\n")
+    refused(tap, m, "resumed on other data", ["train", "other.mq", "--resume", "run"], 65,
+            ["the data set, the weights that --model names or the file of --class-weights has changed", "begin another run"])
+
+
+def test_moved(tap, m):
+    (m.folder / "data.mq").rename(m.folder / "moved.mq")
+    refused(tap, m, "the data set was moved", ["train", "--resume", "run"], 66,
+            ["data.mq: no such data set from here; run was trained on it, so say where it is now", "train DATA --resume RUN"])
+    m.expect(tap, "DATA says where it is", ["train", "moved.mq", "--resume", "run"], 0)
+    tap.check("and the run remembers", json.loads((m.folder / "run/config.json").read_text())["data"] == "moved.mq")
+    (m.folder / "moved.mq").rename(m.folder / "data.mq")
+    m.expect(tap, "and back", ["train", "data.mq", "--resume", "run"], 0)
+    (m.folder / "run/config.json").rename(m.folder / "kept.json")
+    (m.folder / "run/config.json").write_text("{}")
+    refused(tap, m, "an empty config", ["train", "--resume", "run"], 65, "run/config.json: names no data set")
+    (m.folder / "kept.json").rename(m.folder / "run/config.json")
+    (m.folder / "weights.csv").write_text("class,weight\nclass-1,2\n")
+    m.expect(tap, "class weights", train("weighed", "head:1@1e-3", "--class-weights", "weights.csv"), 0)
+    (m.folder / "weights.csv").unlink()
+    refused(tap, m, "class weights that are gone", ["train", "--resume", "weighed"], 66,
+            "weights.csv: no such file from here; weighed was begun with its class weights", run="weighed")
+
+
+def test_epochs(tap, m):
+    refused(tap, m, "fewer epochs than are done", ["train", "--resume", "run", "--epochs", "2"], 64,
+            "run: 3 epochs of the stage head are done or begun already; --epochs takes no fewer, not 2")
+    code, text = m.stop_when(["train", "--resume", "run", "--epochs", "100000", "--checkpoint-every", "0"], "head 5/")
+    tap.check("stopped among more epochs", code == 75, text)
+    refused(tap, m, "fewer epochs than are begun", ["train", "--resume", "run", "--epochs", "3"], 64, "are done or begun already")
+    (m.folder / "run/results.csv").write_text("".join(
+        line if number else "garbage\n" for number, line in enumerate((m.folder / "run/results.csv").open())))
+    m.expect(tap, "more again", ["train", "--resume", "run", "--epochs", "40"], 0)
+    lines = (m.folder / "run/results.csv").read_text().splitlines()
+    tap.check("a damaged header of the results is mended", lines[0].startswith("epoch,stage,") and len(lines) == 41 and
+              [line.split(",")[0] for line in lines[1:]] == [str(i + 1) for i in range(40)], lines)
+
+
+def test_lost_model(tap, m):
+    m.expect(tap, "a run whose last epoch is its worst", train("worse", "head:2@1e-3,head:1@30", "--monitor", "loss"), 0, out="best: epoch 2")
+    m.expect(tap, "a run whose last epoch is its best", train("better", "head:3@1e-3", "--monitor", "loss"), 0, out="best: epoch 3")
+    for damage, name in ((lambda p: p.unlink(), "lost"), (lambda p: p.write_bytes(p.read_bytes()[:-1]), "cut")):
+        for run, code in (("worse", 65), ("better", 0)):
+            best = m.folder / run / BEST
+            kept = best.read_bytes()
+            damage(best)
+            if code:
+                refused(tap, m, f"{run}: the best model is {name}", ["train", "--resume", run], code,
+                        [f"{run}/{BEST}", "the best model, of epoch 2, is in no other file", "begin another run"], run=run)
+                best.write_bytes(kept)
+            else:
+                m.expect(tap, f"{run}: the best model is {name}", ["train", "--resume", run], code, err="written anew")
+                tap.check("it comes back as it was", best.read_bytes() == kept)
+
+
+def main():
+    tap = Tap()
+    with Marque() as m:
+        m.share_weights()
+        write_classes(m.folder / "pictures", classes=3, each=30)
+        m.expect(tap, "import", ["import", "pictures", "-o", "data.mq", "--test", "0.2"], 0)
+        m.expect(tap, "train", train("run", "head:3@1e-3"), 0)
+        for test in (test_outputs, test_names, test_other_data, test_moved, test_epochs, test_lost_model):
+            test(tap, m)
+    return tap.done()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
