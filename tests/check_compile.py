@@ -16,7 +16,7 @@ from check_layers import includes, owner
 from source import ROOT, c_files, read
 from tap import Tap
 
-FLAGS = ["-std=c17", "-D_GNU_SOURCE", "-D_FILE_OFFSET_BITS=64", '-DMARQUE_VERSION="0"', '-DMARQUE_LIBEXEC="."', "-Iinclude", "-Isrc",
+FLAGS = ["-std=c17", "-D_GNU_SOURCE", "-D_FILE_OFFSET_BITS=64", '-DMARQUE_VERSION="0"', '-DMARQUE_LIBEXEC="."', '-DMARQUE_LIBEXEC_OF_LIB="."', "-Iinclude", "-Isrc",
          "-Wall", "-Wextra", "-Wstrict-prototypes", "-Werror", "-fsyntax-only"]
 CROSS = "aarch64-linux-gnu-gcc"
 

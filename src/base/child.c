@@ -103,7 +103,7 @@ static int spawn(child *c, const char *program, char **words, const int streams[
 }
 
 /* Starts the child with nothing but its three streams and a locale: no environment, and what other files the
- * program has open without O_CLOEXEC it closes first (mq_limit_process). */
+ * program has open without O_CLOEXEC it closes first (mq_close_others). */
 static mq_status start(mq_err *err, child *c) {
     mq_status status = MQ_OK;
     const mq_child_plan *plan = c->plan;

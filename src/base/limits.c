@@ -57,12 +57,11 @@ static mq_status limit_one(mq_err *err, const char *program, int resource, uint6
     return mq_fail(err, MQ_INTERNAL, "%s cannot limit itself: %s", program, strerror(errno));
 }
 
-/* Files that whoever started us has left open; before Linux 5.9 one by one. */
-static void close_others(void) {
+void mq_close_others(void) {
 #ifdef SYS_close_range
     if (syscall(SYS_close_range, 3U, ~0U, 0U) == 0) return;
 #endif
-    for (int fd = 3; fd < FILES_USUAL; fd++) close(fd);
+    for (int fd = 3; fd < FILES_USUAL; fd++) close(fd); /* before Linux 5.9 */
 }
 
 mq_status mq_limit_process(mq_err *err, const mq_process_limits *limits) {
@@ -75,7 +74,6 @@ mq_status mq_limit_process(mq_err *err, const mq_process_limits *limits) {
     MQ_TRY(limit_one(err, program, RLIMIT_FSIZE, limits->file_size));
     MQ_TRY(limit_one(err, program, RLIMIT_NOFILE, limits->files));
     MQ_TRY(limit_one(err, program, RLIMIT_CORE, 0));
-    close_others();
 cleanup:
     return status;
 }

@@ -30,8 +30,12 @@ typedef struct {
     uint64_t files;      /* open at a time */
 } mq_process_limits;
 
-/* Limits this process for good, never above what it was given, lets it leave no core, closes all files but
- * the three streams, and ends it with its parent. For children (child.h), before they look at a byte. */
+/* Closes all files but the three streams: those that whoever started this process has left open. For
+ * children, first of all. */
+void mq_close_others(void);
+
+/* Limits this process for good, never above what it was given, lets it leave no core, and ends it with its
+ * parent. For children (child.h), before they look at a byte. */
 MQ_MUST_USE mq_status mq_limit_process(mq_err *err, const mq_process_limits *limits);
 
 #endif

@@ -252,6 +252,7 @@ cleanup:
 static mq_status convert(mq_err *err, conversion *c) {
     mq_status status = MQ_OK;
     c->contents.what = c->path;
+    mq_close_others();
     MQ_TRY(mq_limit_process(err, &limits));
     MQ_TRY(read_expected(err, &c->expected));
     MQ_TRY(open_any(err, c));

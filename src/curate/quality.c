@@ -145,7 +145,8 @@ cleanup:
 }
 
 /* A drawing of few tones has as little entropy as a picture of nothing, but it has edges. Noise of s grey
- * levels has 2.05 + log2 s bits and a Laplacian of variance 20 s^2: with less than 2.5 bits less than this. */
+ * levels has 2.05 + log2 s bits and a Laplacian of variance 20 s^2: with less than 2.5 bits less than this.
+ */
 static const float EDGES = 40;
 
 unsigned mq_quality_flaws(const mq_limits *limits, const float measures[MQ_MEASURES]) {

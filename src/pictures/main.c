@@ -45,6 +45,7 @@ static mq_status run(mq_err *err, const char *name, bool whole) {
     mq_buf file = mq_buf_init(FILE_LIMIT);
     mq_foreign_head head = {0};
     uint8_t *pixels = NULL;
+    mq_close_others();
     MQ_TRY(mq_limit_process(err, &limits));
     MQ_TRY(read_stdin(err, &file));
     MQ_TRY(mq_foreign_read(err, &(mq_source){name, file.data, file.size}, &head, whole ? &pixels : NULL));

@@ -56,6 +56,7 @@ static mq_status run(mq_err *err, const char *path, const char *folder) {
     mq_status status = MQ_OK;
     struct stat st;
     mq_unpacking u = {.path = path, .archive = -1, .folder = -1, .room = mq_disk_free(folder) / 2};
+    mq_close_others();
     u.archive = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     MQ_REQUIRE(u.archive >= 0 && fstat(u.archive, &st) == 0, err, MQ_NO_INPUT, "%s: %s", path,
                strerror(errno));

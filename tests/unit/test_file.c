@@ -155,6 +155,7 @@ static void test_limited_process(void **state) {
     if (pid == 0) {
         mq_err err = {0};
         const int file = open("/dev/null", O_RDONLY);
+        mq_close_others();
         const bool limited = mq_limit_process(&err, &limits) == MQ_OK;
         _exit(limited && file > 2 && fcntl(file, F_GETFD) < 0 && fcntl(1, F_GETFD) >= 0 ? 0 : 1);
     }
