@@ -122,7 +122,7 @@ MUTANTS = [
      ["test_split", "cli/test_import.py"]),
     ("groups: a pattern that matches nothing passes", "src/data/import.c", "!plan->group_by || job->report->placed.matched", "true",
      ["cli/test_import.py"]),
-    ("groups: an empty part is not told", "src/cli/cmd_import.c", "(have && off * 100", "(off * 100", ["cli/test_import.py"]),
+    ("groups: an empty part is not told", "src/cli/import_told.c", "(have && off * 100", "(off * 100", ["cli/test_import.py"]),
     ("groups: a class without training pictures is not told", "src/data/import_report.c", "r->untrained += all > 0 && !count[MQ_TRAIN];", "",
      ["cli/test_import.py"]),
     ("looks: near copies are torn apart", "src/data/split.c", "join_teams(p->members, firsts[i], firsts[group[i]]);", "",
