@@ -175,6 +175,8 @@ void mq_import_print(const mq_import_options *o, const mq_import_report *r) {
     if (r->empty) print_count("", r->empty, "class has", "classes have", " no picture\n");
     if (o->update) {
         print_count("", r->kept, "picture keeps its split, ", "pictures keep their split, ", "");
+        if (r->moved) print_count("", r->moved, "changes it, ", "change it, ", "");
+        if (r->gone) print_count("", r->gone, "is gone, ", "are gone, ", "");
         print_count("", r->fresh, "is new", "are new", "\n");
     }
     print_together(o, r);
@@ -273,19 +275,22 @@ mq_status mq_import_print_json(mq_err *err, const mq_import_options *o, const mq
     MQ_TRY(pack_truncated(err, r, &truncated));
     MQ_TRY(mq_json_pack(
         err, &json,
-        "{s:s,s:o,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:"
+        "{s:s,s:o,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:"
+        "I,s:"
         "I,s:I,s:I,s:I,s:O,s:O,s:"
         "O}",
         "schema", "marque.import.v1", "data", mq_json_text(o->output), "dry_run", o->dry_run, "pictures",
         (long long)r->pictures, "train", (long long)r->count[MQ_TRAIN], "val", (long long)r->count[MQ_VAL],
         "test", (long long)r->count[MQ_TEST], "left_out", (long long)r->left_out, "missing",
-        (long long)r->missing, "unlisted", (long long)r->unlisted, "passed_over", (long long)r->litter,
-        "originals", (long long)r->originals, "small_classes", (long long)r->small, "untrained_classes",
-        (long long)r->untrained, "groups", (long long)r->placed.groups, "empty_classes", (long long)r->empty,
-        "copies", (long long)r->twins, "near_copies", (long long)r->placed.near, "boxes", (long long)r->boxes,
-        "boxes_turned", (long long)r->turned, "stored_as_png", (long long)r->as_png, "stored_as_jpeg",
-        (long long)r->as_jpeg, "animated", (long long)r->animated, "shards", (long long)r->shards, "bytes",
-        (long long)r->bytes, "classes", classes, "reasons", reasons, "truncated", truncated));
+        (long long)r->missing, "unlisted", (long long)r->unlisted, "kept", (long long)r->kept, "changed_part",
+        (long long)r->moved, "new", (long long)r->fresh, "gone", (long long)r->gone, "passed_over",
+        (long long)r->litter, "originals", (long long)r->originals, "small_classes", (long long)r->small,
+        "untrained_classes", (long long)r->untrained, "groups", (long long)r->placed.groups, "empty_classes",
+        (long long)r->empty, "copies", (long long)r->twins, "near_copies", (long long)r->placed.near, "boxes",
+        (long long)r->boxes, "boxes_turned", (long long)r->turned, "stored_as_png", (long long)r->as_png,
+        "stored_as_jpeg", (long long)r->as_jpeg, "animated", (long long)r->animated, "shards",
+        (long long)r->shards, "bytes", (long long)r->bytes, "classes", classes, "reasons", reasons,
+        "truncated", truncated));
     MQ_TRY(mq_print_json(err, &json));
 cleanup:
     mq_json_free(&json);

@@ -84,9 +84,11 @@ cleanup:
 /* A row of a CSV that places a picture. */
 typedef struct {
     const char *key, *content; /* content: of "sha256", NULL where there is none; borrowed from the CSV */
+    size_t line;
+    size_t renamed, lost; /* of its content: pictures whose names are new; names of which there is none now */
     mq_split split;
     uint32_t fold; /* 0: none */
-    bool used;
+    bool used;     /* there is a picture of its name */
 } placed_row;
 
 static int compare_keys(const void *a, const void *b) {
@@ -120,9 +122,9 @@ static mq_status read_placed(mq_err *err, const char *path, placed_rows *lists, 
     MQ_TRY(mq_csv_need(err, *csv, "split", &split));
     const int fold = mq_csv_column(*csv, "fold"), content = mq_csv_column(*csv, "sha256");
     for (;;) {
-        placed_row row = {0};
         MQ_TRY(mq_csv_next(err, *csv, &more));
         if (!more) break;
+        placed_row row = {.line = mq_csv_line(*csv)};
         MQ_TRY(mq_import_split_of(err, path, mq_csv_line(*csv), mq_csv_get(*csv, split), &row.split));
         if (content != MQ_CSV_NONE) row.content = mq_csv_get(*csv, content);
         if (fold != MQ_CSV_NONE) row.fold = (uint32_t)strtoul(mq_csv_get(*csv, fold), NULL, 10);
@@ -195,9 +197,63 @@ cleanup:
     return status;
 }
 
-/* --update: pictures that the data set has stay where they are. */
+/* The row that counts for all of an entry's content; NULL: there is none. */
+static placed_row *find_content(const placed_rows *contents, const mq_entry *entry) {
+    char hex[MQ_HEX_SIZE];
+    mq_hex(entry->digest, MQ_SHA256_SIZE, hex);
+    return find_key(contents, hex);
+}
+
+/* Notes which names of before are there, and of each content how many have gone and how many are new. */
+static void note_found(const placed_rows *contents, const placed_rows *names, const mq_manifest *m) {
+    placed_row *row;
+    for (size_t i = 0; i < m->count; i++) {
+        if (m->entries[i].reason) continue;
+        if ((row = find_key(names, m->entries[i].name)))
+            row->used = true;
+        else if ((row = find_content(contents, &m->entries[i])))
+            row->renamed++;
+    }
+    for (size_t i = 0; i < names->count; i++)
+        if (!names->rows[i].used && (row = find_key(contents, names->rows[i].content))) row->lost++;
+}
+
+/* Whether an entry that lies in another part than its row was there before; else it is a copy that is new. */
+static bool has_moved(const placed_rows *contents, const placed_rows *names, const mq_entry *entry) {
+    if (find_key(names, entry->name)) return true;
+    placed_row *row = find_content(contents, entry);
+    if (!row || !row->lost) return false;
+    row->lost--;
+    return true;
+}
+
+/* Tells of the rows that no picture was found for; a new name of their content stands for one each. */
+static mq_status tell_gone(mq_err *err, mq_import_job *job, const placed_rows *contents,
+                           const placed_rows *names) {
+    mq_status status = MQ_OK;
+    mq_wrong_rows gone = {.shown = mq_buf_init(MQ_WRONG_SHOWN)};
+    for (size_t i = 0; i < names->count; i++) {
+        const placed_row *row = &names->rows[i];
+        placed_row *content = row->used ? NULL : find_key(contents, row->content);
+        if (content && content->renamed)
+            content->renamed--;
+        else if (!row->used)
+            MQ_TRY(mq_wrong_row(err, &gone, 0, row->key));
+    }
+    job->report->gone = gone.count;
+    if (gone.count)
+        mq_warn("%zu %s of before %s not in %s, or left out, and %s the set: %s%s", gone.count,
+                gone.count == 1 ? "picture" : "pictures", gone.count == 1 ? "is" : "are", job->plan->source,
+                gone.count == 1 ? "leaves" : "leave", (char *)gone.shown.data, mq_wrong_more(&gone));
+cleanup:
+    mq_buf_free(&gone.shown);
+    return status;
+}
+
+/* --update: pictures that the data set has stay where they are, unless the source itself moves them. */
 static mq_status keep_splits(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
+    mq_wrong_rows moved = {.shown = mq_buf_init(MQ_WRONG_SHOWN)};
     char *path = NULL;
     mq_csv *csv = NULL;
     placed_rows lists[] = {{.column = "sha256"}, {.column = "file"}};
@@ -208,6 +264,7 @@ static mq_status keep_splits(mq_err *err, mq_import_job *job) {
         MQ_REQUIRE(names->rows[i].fold <= job->plan->folds, err, MQ_BAD_DATA,
                    "%s: names fold %u, and the data set has %u; import anew into another folder", path,
                    names->rows[i].fold, job->plan->folds);
+    note_found(contents, names, &job->manifest);
     for (size_t i = 0; i < job->manifest.count; i++) {
         mq_entry *entry = &job->manifest.entries[i];
         if (entry->reason) continue;
@@ -217,13 +274,23 @@ static mq_status keep_splits(mq_err *err, mq_import_job *job) {
         /* of what the source trains on, where it names no validation part */
         const bool drawn = entry->split == MQ_TRAIN && row->split == MQ_VAL &&
                            !job->manifest.sets_split[MQ_VAL];
-        if (!open && !drawn && entry->split != row->split) continue;
+        if (!open && !drawn && entry->split != row->split) {
+            if (has_moved(contents, names, entry)) MQ_TRY(mq_wrong_row(err, &moved, 0, entry->name));
+            continue;
+        }
         entry->split = row->split;
         entry->fold = row->fold;
         entry->kept = open;
         entry->known = true;
     }
+    job->report->moved = moved.count;
+    if (moved.count)
+        mq_warn("%zu %s, as the source has it: %s%s", moved.count,
+                moved.count == 1 ? "picture changes its part" : "pictures change their parts",
+                (char *)moved.shown.data, mq_wrong_more(&moved));
+    MQ_TRY(tell_gone(err, job, contents, names));
 cleanup:
+    mq_buf_free(&moved.shown);
     free(lists[0].rows);
     free(lists[1].rows);
     mq_csv_free(&csv);
@@ -350,8 +417,9 @@ cleanup:
 }
 
 static mq_exchange_plan output_of(const mq_import_plan *plan) {
-    return (mq_exchange_plan){plan->output, plan->update, plan->dry_run,
-                              "--update adds new pictures to it, or choose another output folder"};
+    return (mq_exchange_plan){
+        plan->output, plan->update, plan->dry_run,
+        "--update takes its source again, with more in it; else choose another output folder"};
 }
 
 mq_status mq_import_scratch(mq_err *err, mq_import_job *job, const char **folder) {

@@ -83,6 +83,8 @@ typedef struct {
     mq_split_found placed;
     size_t twins;       /* pictures whose content an earlier picture has */
     size_t kept, fresh; /* with update: pictures placed before and now */
+    size_t moved;       /* with update: pictures that the source has in another part than before */
+    size_t gone;        /* with update: pictures of before that are in the set no more */
     size_t boxes;       /* pictures with a box */
     size_t turned;      /* boxes that were drawn on a picture as EXIF turns it */
     size_t originals;   /* pictures they are of: fewer where one has several boxes */

@@ -59,7 +59,12 @@ typedef struct {
     mq_buf shown; /* begins as mq_buf_init(MQ_WRONG_SHOWN) */
 } mq_wrong_rows;
 enum { MQ_WRONG_SHOWN = 1024 };
+
+/* Notes one; number 0: it has none, and its file alone is shown. */
 MQ_MUST_USE mq_status mq_wrong_row(mq_err *err, mq_wrong_rows *rows, size_t number, const char *file);
+
+/* What stands behind those that are shown: dots where there are more. Static. */
+const char *mq_wrong_more(const mq_wrong_rows *rows);
 
 /* What was wrong with `all` rows of the file path: boxes without area are an error, so are missing pictures
  * unless the plan allows them; the report gets their number added. */

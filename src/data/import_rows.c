@@ -12,11 +12,12 @@ enum { ROWS_SHOWN = 3 };
 mq_status mq_wrong_row(mq_err *err, mq_wrong_rows *rows, size_t number, const char *file) {
     char safe[256];
     if (rows->count++ >= ROWS_SHOWN) return MQ_OK;
-    return mq_buf_printf(err, &rows->shown, "%s%s %zu (%s)", rows->count > 1 ? ", " : "", rows->unit, number,
-                         mq_text_safe(file, safe, sizeof safe));
+    const char *between = rows->count > 1 ? ", " : "", *name = mq_text_safe(file, safe, sizeof safe);
+    if (!number) return mq_buf_printf(err, &rows->shown, "%s%s", between, name);
+    return mq_buf_printf(err, &rows->shown, "%s%s %zu (%s)", between, rows->unit, number, name);
 }
 
-static const char *more(const mq_wrong_rows *rows) {
+const char *mq_wrong_more(const mq_wrong_rows *rows) {
     return rows->count > ROWS_SHOWN ? ", ..." : "";
 }
 
@@ -29,7 +30,7 @@ static mq_status say_missing(mq_err *err, const mq_import_job *job, const char *
     return mq_fail(err, MQ_NO_INPUT, "%s: %zu of %zu rows %s no picture below %s: %s%s; %s", path,
                    missing->count, all, missing->count == 1 ? "has" : "have",
                    job->list || job->plan->list ? job->root : job->plan->source, (char *)missing->shown.data,
-                   more(missing),
+                   mq_wrong_more(missing),
                    cut ? "the others are already cut to their boxes: import them with --allow-missing "
                          "--boxes ignore"
                        : "--allow-missing imports the others");
@@ -43,7 +44,7 @@ mq_status mq_import_judge_rows(mq_err *err, const mq_import_job *job, const char
     MQ_REQUIRE(!inverted->count, err, MQ_BAD_DATA,
                "%s: %zu %s x2 <= x1 or y2 <= y1: %s%s; correct that, or take --boxes ignore", path,
                inverted->count, inverted->count == 1 ? "box has" : "boxes have", (char *)inverted->shown.data,
-               more(inverted));
+               mq_wrong_more(inverted));
     if (missing->count && !job->plan->allow_missing) return say_missing(err, job, path, all, missing);
     job->report->missing += missing->count;
 cleanup:

@@ -24,6 +24,7 @@ def test_update(tap, m):
     tap.check("old pictures keep their splits", all(new[f] == s for f, s in old.items()))
     info = json.loads((m.folder / "grow.mq/dataset.json").read_text())
     tap.check("old classes keep their numbers", info["classes"] == [*classes, "a"], info["classes"])
+    m.expect(tap, "no --update", ["import", "grow", "-o", "grow.mq"], 73, err="--update takes its source again, with more in it")
     m.expect(tap, "--update without a data set", ["import", "grow", "-o", "none.mq", "--update"], 66,
              err="without --update")
 
@@ -109,9 +110,52 @@ def test_copies(tap, m):
     tap.check("each copy stays where it was", splits(m.folder / "pairs.mq") == before)
 
 
+def test_gone(tap, m):
+    """What SRC has no more leaves the set, and what it has in another part changes it; both are told."""
+    source = fill(m.folder / "old", {"a": 10, "b": 10})
+    fill(m.folder / "new", {"a": 0, "b": 0})
+    for k in range(4):
+        (m.folder / f"new/{'ab'[k % 2]}/new{k}.png").write_bytes(png(8, 8, 6000 + k))
+    make = ["import", "old", "-o", "old.mq"]
+    m.expect(tap, "pictures", make, 0)
+    run = m.expect(tap, "an update from others", ["import", "new", "-o", "old.mq", "--update", "--dry-run"], 0,
+                   out="0 pictures keep their split, 20 are gone, 4 are new",
+                   err="warning: 20 pictures of before are not in new, or left out, and leave the set: a/000.png, a/001.png, a/002.png, ...")
+    run = m.run(["import", "new", "-o", "old.mq", "--update", "--dry-run", "--json"])
+    told = json.loads(run.out)
+    tap.check("is counted for programs", [told[k] for k in ("kept", "changed_part", "new", "gone")] == [0, 0, 4, 20], told)
+    (source / "a/000.png").rename(source / "a/renamed.png")
+    (source / "a/copy.png").write_bytes((source / "a/001.png").read_bytes())
+    (source / "a/001.png").unlink()
+    m.expect(tap, "renamed pictures are there", [*make, "--update"], 0, out="20 pictures keep their split, 0 are new", no_err="leave")
+    (source / "a/more.png").write_bytes((source / "a/002.png").read_bytes())
+    m.expect(tap, "a copy", [*make, "--update"], 0, out="21 pictures keep their split, 0 are new")
+    (source / "a/more.png").unlink()
+    m.expect(tap, "of two copies one", [*make, "--update"], 0, out="20 pictures keep their split, 1 is gone, 0 are new",
+             err="1 picture of before is not in old, or left out, and leaves the set: a/more.png")
+    (source / "b/003.png").write_bytes(b"")
+    m.expect(tap, "one that is left out", [*make, "--update"], 0, out="1 is gone", err="leaves the set: b/003.png")
+    parts = fill(m.folder / "parts", {"train/a": 6, "train/b": 6, "test/a": 3, "test/b": 3})
+    make = ["import", "parts", "-o", "parts.mq", "--val", "0"]
+    m.expect(tap, "parts", make, 0, out="train 12  val 0  test 6")
+    (parts / "test/a/000.png").rename(parts / "train/a/moved.png")
+    (parts / "train/b/copy.png").write_bytes((parts / "test/b/001.png").read_bytes())
+    m.expect(tap, "a picture in another part, and a copy", [*make, "--update"], 0, no_err="leave",
+             out="17 pictures keep their split, 1 changes it, 1 is new",
+             err="warning: 1 picture changes its part, as the source has it: train/a/moved.png")
+    lines = lambda *parts: "path,label,split\n" + "".join(f"{p},{p[0]},{s}\n" for p, s in parts)  # noqa: E731
+    listed = [("a/002.png", "train"), ("a/003.png", "test"), ("b/000.png", "train"), ("b/001.png", "train"), ("b/002.png", "test")]
+    make = ["import", "old/list.csv", "-o", "list.mq", "--val", "0"]
+    (source / "list.csv").write_text(lines(*listed))
+    m.expect(tap, "a list", make, 0, out="train 3  val 0  test 2")
+    (source / "list.csv").write_text(lines(("a/002.png", "test"), ("a/003.png", "train"), *listed[2:]))
+    m.expect(tap, "that moves pictures", [*make, "--update"], 0, out=["3 pictures keep their split, 2 change it, 0 are new", "train 3  val 0  test 2"],
+             err="warning: 2 pictures change their parts, as the source has it: a/002.png, a/003.png", no_err="leave")
+
+
 def main():
     tap = Tap()
-    for test in (test_update, test_update_settings, test_copies):
+    for test in (test_update, test_update_settings, test_copies, test_gone):
         with Marque() as m:
             test(tap, m)
     return tap.done()

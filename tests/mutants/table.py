@@ -886,6 +886,10 @@ MUTANTS = [
      ["cli/test_hard_pictures.py"]),
     ("import: what is passed over is not counted", "src/data/import_folder.c", "report->litter += list.litter", "report->litter += 0",
      ["cli/test_hard_pictures.py"]),
+    ("update: what is gone is not told", "src/data/import.c", "MQ_TRY(mq_wrong_row(err, &gone, 0, row->key));", ";", ["cli/test_update.py"]),
+    ("update: a renamed picture is gone", "src/data/import.c", "if (content && content->renamed)", "if (false)", ["cli/test_update.py"]),
+    ("update: a picture that changes its part is new", "src/data/import.c", "if (has_moved(contents, names, entry)) MQ_TRY(", "if (false) MQ_TRY(",
+     ["cli/test_update.py"]),
     # Pictures that are cut short.
     ("cut jpeg: without a row it is grey", "src/data/decode_jpeg.c", "reader.cut == salvage && !reader.empty", "reader.cut == salvage",
      ["test_salvage"]),
