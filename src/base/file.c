@@ -184,6 +184,24 @@ mq_status mq_path_join(mq_err *err, const char *folder, const char *name, char *
     return mq_format(err, path, "%s%s%s", folder, n && folder[n - 1] == '/' ? "" : "/", name);
 }
 
+void mq_path_tidy(char *path) {
+    const bool absolute = path[0] == '/';
+    char *out = path;
+    for (const char *in = path; *in;) {
+        in += strspn(in, "/");
+        const size_t length = strcspn(in, "/");
+        if (absolute && length == 2 && in[0] == '.' && in[1] == '.') {
+            while (out > path && *--out != '/') continue;
+        } else if (length && !(length == 1 && in[0] == '.')) {
+            if (absolute || out > path) *out++ = '/';
+            memmove(out, in, length);
+            out += length;
+        }
+        in += length;
+    }
+    *out = 0;
+}
+
 struct mq_lock {
     int fd;
 };

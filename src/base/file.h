@@ -61,6 +61,10 @@ MQ_MUST_USE mq_status mq_path_join(mq_err *err, const char *folder, const char *
 /* The last component of path without a ".mq" behind it: where it begins within path, and its length. */
 const char *mq_path_stem(const char *path, size_t *length);
 
+/* Takes doubled slashes and "." out of a path; of an absolute one ".." too, with the folder before it:
+ * folders go by their names alone, as a user reads them. */
+void mq_path_tidy(char *path);
+
 /* The cache folder: $XDG_CACHE_HOME/marque, else ~/.cache/marque (XDG basedir 0.8: relative values are
  * ignored). */
 MQ_MUST_USE mq_status mq_cache_folder(mq_err *err, char **path);

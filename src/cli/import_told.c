@@ -97,25 +97,28 @@ static void warn_weak(const mq_import_report *r, size_t count, bool (*is)(const 
             count > shown ? ", ..." : "");
 }
 
-/* What keeps together, and what does not. */
+/* What keeps together, and what the source tears. */
 static void print_together(const mq_import_options *o, const mq_import_report *r) {
     const char *why = o->update ? ", as the source or the set before has it" : ", as the source has it";
     const mq_split_found *placed = &r->placed;
     char after[128];
     if (r->originals < r->pictures)
         print_count("they are boxes of ", r->originals, "picture", "pictures",
-                    "; the boxes of a picture share a split\n");
+                    placed->copies ? "\n" : "; the boxes of a picture share a split\n");
     if (placed->groups)
-        print_count("", placed->groups, "group", "groups", "; the pictures of a group share a split\n");
+        print_count("", placed->groups, "group", "groups",
+                    placed->torn ? "\n" : "; the pictures of a group share a split\n");
     if (o->group_by && !placed->matched) mq_warn("--group-by %s matches no picture", o->group_by);
     if (r->twins)
         print_count("", r->twins, "picture is a copy of another", "pictures are copies of others",
-                    "; copies share a split\n");
+                    placed->copies ? "\n" : "; copies share a split\n");
     if (placed->near)
         print_count("", placed->near, "picture looks nearly like another", "pictures look nearly like others",
-                    "; such copies share a split\n");
+                    placed->apart ? "\n" : "; such copies share a split\n");
+    snprintf(after, sizeof after, " in another split than others of their picture%s", why);
+    if (placed->copies && !r->twins) warn_count(placed->copies, "box lies", "boxes lie", after);
     snprintf(after, sizeof after, " copies in another split%s", why);
-    if (placed->copies) warn_count(placed->copies, "picture has", "pictures have", after);
+    if (placed->copies && r->twins) warn_count(placed->copies, "picture has", "pictures have", after);
     snprintf(after, sizeof after, " of groups that lie in several splits%s", why);
     if (placed->torn) warn_count(placed->torn, "picture is", "pictures are", after);
     snprintf(after, sizeof after, " near copies in another split%s", why);

@@ -84,6 +84,7 @@ cleanup:
 /* A row of a CSV that places a picture. */
 typedef struct {
     const char *key, *content; /* content: of "sha256", NULL where there is none; borrowed from the CSV */
+    char *tidy;                /* what the key is borrowed from where a user wrote it; else NULL; owned */
     size_t line;
     size_t renamed, lost; /* of its content: pictures whose names are new; names of which there is none now */
     mq_split split;
@@ -106,6 +107,10 @@ typedef struct {
     placed_row *rows; /* sorted by key, then by split; owned */
     size_t count, capacity;
 } placed_rows;
+
+static void sort_rows(placed_rows *list) {
+    if (list->count) qsort(list->rows, list->count, sizeof *list->rows, compare_rows);
+}
 
 /* Reads all rows of a CSV, whose text *csv keeps: "split", where there is one "fold", and of each of the
  * lists its column. */
@@ -135,8 +140,7 @@ static mq_status read_placed(mq_err *err, const char *path, placed_rows *lists, 
             list->rows[list->count++] = row;
         }
     }
-    for (size_t i = 0; i < list_count; i++)
-        if (lists[i].count) qsort(lists[i].rows, lists[i].count, sizeof *lists[i].rows, compare_rows);
+    for (size_t i = 0; i < list_count; i++) sort_rows(&lists[i]);
 cleanup:
     return status;
 }
@@ -166,32 +170,52 @@ static const placed_row *find_known(const placed_rows *contents, const placed_ro
     return (row = find_key(contents, hex)) ? row : by_name;
 }
 
+/* Paths as a user writes them become names of pictures; of two rows about one none can be believed. */
+static mq_status tidy_rows(mq_err *err, const mq_import_job *job, placed_rows *list) {
+    mq_status status = MQ_OK;
+    char safe[256];
+    for (size_t i = 0; i < list->count; i++) {
+        placed_row *row = &list->rows[i];
+        MQ_TRY(mq_import_spelled(err, job, row->key, &row->tidy, &row->key));
+    }
+    sort_rows(list);
+    for (size_t i = 1; i < list->count; i++) {
+        const placed_row *a = &list->rows[i - 1], *b = &list->rows[i];
+        MQ_REQUIRE(compare_keys(a, b) != 0, err, MQ_BAD_DATA, "%s: lines %zu and %zu are both about %s",
+                   job->plan->split_file, a->line < b->line ? a->line : b->line,
+                   a->line < b->line ? b->line : a->line, mq_text_safe(a->key, safe, sizeof safe));
+    }
+cleanup:
+    return status;
+}
+
 /* --split-file: what it names is placed; a row without picture is an error, for it would be silently lost. */
 static mq_status apply_split_file(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
     const char *path = job->plan->split_file;
     mq_csv *csv = NULL;
     placed_rows list = {.column = "path"};
-    size_t used = 0;
-    char safe[256];
+    mq_wrong_rows lost = {.unit = "line", .shown = mq_buf_init(MQ_WRONG_SHOWN)};
     MQ_TRY(read_placed(err, path, &list, 1, &csv));
-    for (size_t i = 1; i < list.count; i++)
-        MQ_REQUIRE(strcmp(list.rows[i - 1].key, list.rows[i].key) != 0, err, MQ_BAD_DATA,
-                   "%s: two rows are about %s", path, mq_text_safe(list.rows[i].key, safe, sizeof safe));
+    MQ_TRY(tidy_rows(err, job, &list));
     for (size_t i = 0; i < job->manifest.count; i++) {
         mq_entry *entry = &job->manifest.entries[i];
         placed_row *row = find_key(&list, entry->name);
         if (!row && entry->file) row = find_key(&list, entry->file); /* all boxes of a picture */
         if (!row) continue;
-        used += !row->used;
         row->used = true;
         entry->split = row->split;
         job->manifest.sets_split[row->split] = true;
     }
-    MQ_REQUIRE(used == list.count, err, MQ_BAD_DATA,
-               "%s: %zu of its %zu rows name no picture of the source; a path is written as below %s", path,
-               list.count - used, list.count, job->plan->source);
+    for (size_t i = 0; i < list.count; i++)
+        if (!list.rows[i].used) MQ_TRY(mq_wrong_row(err, &lost, list.rows[i].line, list.rows[i].key));
+    MQ_REQUIRE(!lost.count, err, MQ_BAD_DATA,
+               "%s: %zu of its %zu rows %s no picture of the source: %s%s; a path is written as below %s",
+               path, lost.count, list.count, lost.count == 1 ? "names" : "name", (char *)lost.shown.data,
+               mq_wrong_more(&lost), job->plan->source);
 cleanup:
+    mq_buf_free(&lost.shown);
+    for (size_t i = 0; i < list.count; i++) free(list.rows[i].tidy);
     free(list.rows);
     mq_csv_free(&csv);
     return status;
@@ -330,18 +354,36 @@ cleanup:
     return status;
 }
 
+/* Keeps the root's path as it was given, which absolute paths may begin with where a link is on it. */
+static mq_status keep_given(mq_err *err, mq_import_job *job, const char *given) {
+    mq_status status = MQ_OK;
+    char *here = NULL, *real = NULL;
+    MQ_REQUIRE(here = realpath(".", NULL), err, MQ_NO_INPUT, ".: %s", strerror(errno));
+    MQ_TRY(given[0] == '/' ? mq_strdup(err, given, &job->given)
+                           : mq_path_join(err, here, given, &job->given));
+    mq_path_tidy(job->given);
+    real = realpath(job->given, NULL);
+    if (real && strcmp(real, job->root) == 0) goto cleanup;
+    free(job->given); /* ".." behind a link: the path means another folder */
+    job->given = NULL;
+cleanup:
+    free(here);
+    free(real);
+    return status;
+}
+
 /* Real paths of the source: links are judged by them. A list's pictures lie beside or below it, unless the
  * plan says where. */
 static mq_status find_root(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
     const mq_import_plan *plan = job->plan;
     const char *source = plan->list ? "." : job->unpacked ? job->unpacked : plan->source;
-    char *real = realpath(source, NULL);
+    char *real = realpath(source, NULL), *folder = NULL;
     MQ_REQUIRE(real, err, MQ_NO_INPUT, "%s: %s", source, strerror(errno));
-    const bool folder = !plan->list && mq_folder_exists(real);
-    MQ_REQUIRE(!folder || !plan->root, err, MQ_USAGE,
+    const bool is_folder = !plan->list && mq_folder_exists(real);
+    MQ_REQUIRE(!is_folder || !plan->root, err, MQ_USAGE,
                "--root is for lists, and %s is a folder; its classes begin in it", source);
-    if (!folder && !plan->list) {
+    if (!is_folder && !plan->list) {
         const char *slash = strrchr(real, '/');
         MQ_TRY(mq_format(err, &job->root, "%.*s", slash > real ? (int)(slash - real) : 1, real));
         job->list = real;
@@ -356,7 +398,11 @@ static mq_status find_root(mq_err *err, mq_import_job *job) {
         job->root = real;
         real = NULL;
     }
+    const char *slash = plan->list ? NULL : strrchr(source, '/');
+    MQ_TRY(mq_format(err, &folder, "%.*s", slash ? (int)(slash - source + 1) : 1, slash ? source : "."));
+    MQ_TRY(keep_given(err, job, plan->root ? plan->root : folder));
 cleanup:
+    free(folder);
     free(real);
     return status;
 }
@@ -468,6 +514,7 @@ cleanup:
     mq_exchange_free(&job.exchange);
     mq_manifest_free(&job.manifest);
     free(job.root);
+    free(job.given);
     free(job.list);
     free(job.unpacked);
     free(job.inflated);

@@ -143,10 +143,10 @@ static mq_status take_image(mq_err *err, void *user, size_t index, const mq_json
     MQ_REQUIRE(file && *file, err, MQ_BAD_DATA, "%s: images, element %zu: no file_name", f->path, index + 1);
     image->width = mq_import_side(mq_json_real(mq_json_get(element, "width")));
     image->height = mq_import_side(mq_json_real(mq_json_get(element, "height")));
-    while (strncmp(file, "./", 2) == 0) file += 2;
     MQ_REQUIRE(mq_import_is_inside(file), err, MQ_BAD_DATA,
                "%s: images, element %zu: names a picture outside the source", f->path, index + 1);
     MQ_TRY(mq_strdup(err, file, &image->file));
+    mq_path_tidy(image->file);
     f->image_count++;
 cleanup:
     return status;

@@ -31,7 +31,7 @@ typedef struct {
     int path, label, split, group, box[SIDES];
 } columns;
 
-/* One row, its texts borrowed from the list. */
+/* One row, its texts borrowed from the list and the reader. */
 typedef struct {
     const char *path, *label, *group;
     size_t line;
@@ -44,6 +44,7 @@ typedef struct {
     mq_import_job *job;
     mq_csv *csv;
     columns columns;
+    char *path;  /* of the row in work; owned */
     size_t rows; /* read so far */
     mq_wrong_rows missing, inverted;
 } csv_list;
@@ -117,18 +118,17 @@ cleanup:
     return status;
 }
 
-static mq_status read_row(mq_err *err, const csv_list *l, row *r) {
+static mq_status read_row(mq_err *err, csv_list *l, row *r) {
     mq_status status = MQ_OK;
     const char *source = l->job->plan->source;
     char safe[256];
-    *r = (row){.path = field(l, l->columns.path),
-               .label = field(l, l->columns.label),
+    *r = (row){.label = field(l, l->columns.label),
                .group = field(l, l->columns.group),
                .line = mq_csv_line(l->csv),
                .split = MQ_SPLITS};
-    while (strncmp(r->path, "./", 2) == 0) r->path += 2;
-    const size_t root = strlen(l->job->root);
-    if (strncmp(r->path, l->job->root, root) == 0 && r->path[root] == '/') r->path += root + 1;
+    free(l->path);
+    l->path = NULL;
+    MQ_TRY(mq_import_spelled(err, l->job, field(l, l->columns.path), &l->path, &r->path));
     MQ_REQUIRE(*r->path, err, MQ_BAD_DATA, "%s:%zu: names no picture", source, r->line);
     MQ_REQUIRE(*r->label, err, MQ_BAD_DATA, "%s:%zu: %s has no label", source, r->line,
                mq_text_safe(r->path, safe, sizeof safe));
@@ -245,6 +245,7 @@ mq_status mq_import_take_csv(mq_err *err, mq_import_job *job, mq_csv *csv) {
     MQ_TRY(mq_import_check_twice(err, job, source, "line"));
     job->report->class_rule = "class = label of the row";
 cleanup:
+    free(l.path);
     mq_buf_free(&l.missing.shown);
     mq_buf_free(&l.inverted.shown);
     return status;

@@ -27,38 +27,24 @@ static bool probe(const mq_import_job *job) {
     return job->plan->list != NULL;
 }
 
-/* Folders go by their names alone, as a user reads them. */
-static void tidy(char *path) {
-    char *out = path;
-    for (const char *in = path; *in;) {
-        in += strspn(in, "/");
-        const size_t length = strcspn(in, "/");
-        if (length == 2 && in[0] == '.' && in[1] == '.') {
-            while (out > path && *--out != '/') continue;
-        } else if (length && !(length == 1 && in[0] == '.')) {
-            *out++ = '/';
-            memmove(out, in, length);
-            out += length;
-        }
-        in += length;
-    }
-    *out = 0;
-}
-
 static mq_status add_path(mq_err *err, path_list *l, const char *text, size_t length) {
     mq_status status = MQ_OK;
-    char *given = NULL;
+    char *given = NULL, *tidy = NULL;
+    const char *name = NULL;
     MQ_TRY(mq_format(err, &given, "%.*s", (int)length, text));
     MQ_TRY(mq_grow(err, &l->items, &l->capacity, l->count + 1, sizeof *l->items));
     listed *item = &l->items[l->count];
     *item = (listed){.line = l->lines};
-    if (given[0] == '/')
-        MQ_TRY(mq_format(err, &item->path, "%s", given));
-    else
-        MQ_TRY(mq_path_join(err, l->job->root, given, &item->path));
-    tidy(item->path);
     l->count++;
+    MQ_TRY(mq_import_spelled(err, l->job, given, &tidy, &name));
+    /* Without --root the root is yet to be found, and paths stay as they are told. */
+    if (given[0] == '/' && (!l->job->plan->root || name == tidy))
+        MQ_TRY(mq_strdup(err, given, &item->path));
+    else
+        MQ_TRY(mq_path_join(err, l->job->root, name, &item->path));
+    mq_path_tidy(item->path);
 cleanup:
+    free(tidy);
     free(given);
     return status;
 }

@@ -15,10 +15,11 @@ typedef struct {
     const mq_import_plan *plan; /* borrowed */
     mq_import_report *report;   /* borrowed */
     char *root;                 /* real path of the folder that names of pictures begin at; owned */
-    char *list;                 /* real path of the source where it is a file; else NULL; owned */
-    struct stat output;         /* of the output folder, so that it is not read; st_ino 0: there is none */
-    const char *kind;           /* of the source, for dataset.json; static */
-    char *unpacked;             /* where an archive's source lies now; NULL: it is no archive; owned */
+    char *given; /* the root as the user spelled it, absolute, where that is another path; else NULL; owned */
+    char *list;  /* real path of the source where it is a file; else NULL; owned */
+    struct stat output;        /* of the output folder, so that it is not read; st_ino 0: there is none */
+    const char *kind;          /* of the source, for dataset.json; static */
+    char *unpacked;            /* where an archive's source lies now; NULL: it is no archive; owned */
     char *inflated;            /* where record files lie that came compressed as a whole; NULL: none; owned */
     mq_exchange *exchange;     /* NULL: a dry run that has needed no scratch yet; owned */
     char archive[MQ_HEX_SIZE]; /* SHA-256 of the archive; "": none */
@@ -80,6 +81,11 @@ MQ_MUST_USE mq_status mq_import_take_csv(mq_err *err, mq_import_job *job, mq_csv
  * classes: MQ_BAD_DATA. */
 MQ_MUST_USE mq_status mq_import_check_twice(mq_err *err, const mq_import_job *job, const char *path,
                                             const char *unit);
+
+/* The name of a picture as a list spells its path, relative or below the root: *name, borrowed from *tidy,
+ * which is the caller's; still absolute where it lies elsewhere. */
+MQ_MUST_USE mq_status mq_import_spelled(mq_err *err, const mq_import_job *job, const char *text, char **tidy,
+                                        const char **name);
 
 /* Whether a path stays below the source. */
 bool mq_import_is_inside(const char *file);

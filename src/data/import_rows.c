@@ -63,6 +63,27 @@ mq_status mq_import_check_twice(mq_err *err, const mq_import_job *job, const cha
     return MQ_OK;
 }
 
+/* Where an absolute path goes on below the root, be that spelled as it is or as it was given. */
+static const char *below(const mq_import_job *job, const char *path) {
+    const char *const roots[] = {job->root, job->given};
+    for (size_t i = 0; i < sizeof roots / sizeof *roots; i++) {
+        const size_t length = !roots[i] || strcmp(roots[i], "/") == 0 ? 0 : strlen(roots[i]);
+        if (roots[i] && strncmp(path, roots[i], length) == 0 && path[length] == '/') return path + length + 1;
+    }
+    return NULL;
+}
+
+mq_status mq_import_spelled(mq_err *err, const mq_import_job *job, const char *text, char **tidy,
+                            const char **name) {
+    mq_status status = MQ_OK;
+    MQ_TRY(mq_strdup(err, text, tidy));
+    mq_path_tidy(*tidy);
+    *name = below(job, *tidy);
+    if (!*name) *name = *tidy;
+cleanup:
+    return status;
+}
+
 bool mq_import_is_inside(const char *file) {
     if (file[0] == '/') return false;
     for (const char *p = file; *p; p += strcspn(p, "/"), p += *p == '/')

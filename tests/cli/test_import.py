@@ -193,7 +193,7 @@ def test_given_splits(tap, m):
              0, out="train 4  val 0  test 4")
     (m.folder / "split.csv").write_text("path,split\nx.png,train\n")
     m.expect(tap, "--split-file about something else",
-             ["import", "listed", "-o", "l2.mq", "--split-file", "split.csv"], 65, err="1 of its 1 rows name no picture")
+             ["import", "listed", "-o", "l2.mq", "--split-file", "split.csv"], 65, err="1 of its 1 rows names no picture")
     (m.folder / "split.csv").write_text("path,split\na/000.png,tset\n")
     m.expect(tap, "--split-file with a wrong word", ["import", "listed", "-o", "l2.mq", "--split-file", "split.csv"],
              65, err='split.csv:2: "tset" is not train, val or test')
@@ -233,7 +233,7 @@ def test_groups(tap, m):
     (m.folder / "crowd/torn.csv").write_text(list_of(*(f"a/one_{i}.png,a,{'test' if i < 5 else 'train'},{'g' if i in (0, 9) else ''}"
                                                       for i in range(20)), *(f"b/b{i}_.png,b,test,h" for i in range(4))))
     run = m.expect(tap, "groups that the source tears", ["import", "crowd/torn.csv", "-o", "torn.mq"], 0,
-                   out="2 groups;", err=["warning: 2 pictures are of groups that lie in several splits, as the source has it",
+                   out="2 groups\n", err=["warning: 2 pictures are of groups that lie in several splits, as the source has it",
                         "warning: 1 class has no training picture: b 4"])
     tap.check("are no copies", "cop" not in run.out, run.out)
 

@@ -127,6 +127,16 @@ static void test_paths(void **state) {
     assert_ok(err, mq_path_join(&err, "a", "b", &path));
     assert_string_equal(path, "a/b");
     free(path);
+    static const char *const tidy[][2] = {
+        {"a", "a"},       {"./a//b/./c/", "a/b/c"}, {"//a/../b/./c", "/b/c"},
+        {"../a", "../a"}, {"a/../b", "a/../b"},     {"/..", ""},
+        {"./", ""},       {"..a/.b", "..a/.b"}};
+    for (size_t i = 0; i < sizeof tidy / sizeof *tidy; i++) {
+        char text[16];
+        snprintf(text, sizeof text, "%s", tidy[i][0]);
+        mq_path_tidy(text);
+        assert_string_equal(text, tidy[i][1]);
+    }
     assert_int_equal(mq_make_folder(&err, "/proc/marque/x"), MQ_CANNOT_CREATE);
 }
 
