@@ -97,7 +97,8 @@ cleanup:
 mq_status mq_csv_open(mq_err *err, const char *path, mq_csv **csv) {
     mq_buf text = mq_buf_init(FILE_LIMIT);
     const mq_status status = mq_file_read(err, path, &text);
-    if (status == MQ_OK) return mq_csv_parse(err, path, &text, mq_text_ends(path, ".tsv") ? '\t' : ',', csv);
+    if (status == MQ_OK)
+        return mq_csv_parse(err, path, &text, mq_text_ends_alike(path, ".tsv") ? '\t' : ',', csv);
     mq_buf_free(&text);
     return status;
 }

@@ -102,6 +102,10 @@ bool mq_json_is_object(const mq_json *value) {
     return json_is_object(value);
 }
 
+bool mq_json_is_empty(const mq_json *value) {
+    return json_is_null(value) || (json_is_array(value) && json_array_size(value) == 0);
+}
+
 /* Up to 2^53 a double that is whole is meant so. */
 bool mq_json_is_whole(const mq_json *value, long long *number) {
     if (json_is_integer(value)) {

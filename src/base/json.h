@@ -44,6 +44,7 @@ size_t mq_json_size(const mq_json *array_or_object);
 const char *mq_json_string(const mq_json *text);
 bool mq_json_is_number(const mq_json *value);
 bool mq_json_is_object(const mq_json *value);
+bool mq_json_is_empty(const mq_json *value);                    /* null or [] */
 bool mq_json_is_whole(const mq_json *value, long long *number); /* a number without fraction */
 double mq_json_real(const mq_json *number);                     /* 0 when it is none */
 long long mq_json_int(const mq_json *number);

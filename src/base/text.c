@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* Bytes of the UTF-8 sequence at p, 0 when it is invalid (RFC 3629: no overlong forms, no surrogates). */
 static size_t utf8_length(const uint8_t *p) {
@@ -114,6 +115,11 @@ const char *mq_text_count(uint64_t count, char out[32]) {
 bool mq_text_ends(const char *text, const char *end) {
     const size_t length = strlen(text), tail = strlen(end);
     return length > tail && strcmp(text + length - tail, end) == 0;
+}
+
+bool mq_text_ends_alike(const char *text, const char *end) {
+    const size_t length = strlen(text), tail = strlen(end);
+    return length > tail && strcasecmp(text + length - tail, end) == 0;
 }
 
 char *mq_text_cut(char *text, char mark) {

@@ -35,4 +35,7 @@ double mq_text_nine_digits(double value);
 /* Whether text is longer than end and ends in it. */
 bool mq_text_ends(const char *text, const char *end);
 
+/* The same, whatever the case of letters: for endings that users give their files. */
+bool mq_text_ends_alike(const char *text, const char *end);
+
 #endif

@@ -414,6 +414,7 @@ static mq_status read_source(mq_err *err, mq_import_job *job) {
     for (size_t i = 0; i < sizeof SOURCES / sizeof *SOURCES; i++) {
         if (!SOURCES[i]->probe(job)) continue;
         job->kind = SOURCES[i]->kind;
+        job->unit = SOURCES[i]->unit;
         MQ_TRY(SOURCES[i]->read(err, job));
         return SOURCES[i]->names_files ? mq_import_count_unlisted(err, job) : MQ_OK;
     }
@@ -445,9 +446,9 @@ static mq_status prepare(mq_err *err, mq_import_job *job) {
                "--folds: %s names a validation part of its own; import it without --folds", plan->source);
     MQ_TRY(mq_import_check(err, job));
     MQ_TRY(mq_import_check_stored(err, job));
+    MQ_TRY(mq_import_check_boxes(err, job));
     MQ_TRY(mq_import_count_reasons(err, job));
     MQ_TRY(check_content(err, job));
-    MQ_TRY(mq_import_check_boxes(err, job));
     /* A box would have to be shrunk with its picture, and would no longer be the annotated one. */
     MQ_REQUIRE(!plan->max_side || !job->report->boxes || plan->store == MQ_STORE_CROP, err, MQ_USAGE,
                "--max-side with boxes needs --store crop or --boxes ignore");

@@ -25,7 +25,7 @@ bool mq_import_is_archive(const char *path) {
     char head[USTAR + 5] = "";
     if (!mq_file_exists(path)) return false;
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-        if (mq_text_ends(path, ends[i])) return true;
+        if (mq_text_ends_alike(path, ends[i])) return true;
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     const ssize_t n = fd >= 0 ? read(fd, head, sizeof head) : 0;
     if (fd >= 0) close(fd);
@@ -52,7 +52,7 @@ static mq_status look_at_top(mq_err *err, const char *folder, char **sole, char 
     for (const struct dirent *e; (e = readdir(dir));) {
         if (e->d_name[0] == '.') continue; /* hidden ones are not unpacked */
         if (entries++ == 0) MQ_TRY(mq_strdup(err, e->d_name, sole));
-        if (!mq_text_ends(e->d_name, ".csv") && !mq_text_ends(e->d_name, ".tsv")) continue;
+        if (!mq_text_ends_alike(e->d_name, ".csv") && !mq_text_ends_alike(e->d_name, ".tsv")) continue;
         if (tables++ == 0) MQ_TRY(mq_strdup(err, e->d_name, table));
     }
 cleanup:

@@ -113,12 +113,17 @@ mq_status mq_import_check_boxes(mq_err *err, mq_import_job *job) {
     for (size_t i = 0; i < job->manifest.count; i++) {
         mq_entry *e = &job->manifest.entries[i];
         if (e->reason || !e->has_box) continue;
+        const bool inside = lies_in(&e->box, e->width, e->height, EDGE);
+        if (inside && !trim(e)) {
+            MQ_TRY(mq_manifest_leave_out(err, e, MQ_NO_PIXEL));
+            continue;
+        }
         boxes++;
         cut += is_cut(e, e->width, e->height);
-        if (lies_in(&e->box, e->width, e->height, EDGE) && trim(e)) continue;
+        if (inside) continue;
         if (outside++ < ROWS_SHOWN)
-            MQ_TRY(mq_buf_printf(err, &shown, "%srow %zu (%s, %u x %u)", outside > 1 ? ", " : "", e->row,
-                                 mq_text_safe(e->name, safe, sizeof safe), e->width, e->height));
+            MQ_TRY(mq_buf_printf(err, &shown, "%s%s %zu (%s, %u x %u)", outside > 1 ? ", " : "", job->unit,
+                                 e->row, mq_text_safe(e->name, safe, sizeof safe), e->width, e->height));
     }
     job->report->boxes = boxes;
     if (outside) MQ_TRY(report_boxes(err, job, boxes, outside, cut, (char *)shown.data));

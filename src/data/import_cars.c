@@ -58,7 +58,7 @@ cleanup:
 static bool probe(const mq_import_job *job) {
     mq_err ignored = {0};
     char *path = NULL;
-    const bool json = job->plan->annotations && mq_text_ends(job->plan->annotations, ".json");
+    const bool json = job->plan->annotations && mq_text_ends_alike(job->plan->annotations, ".json");
     const bool found = !job->list && !json && find_annotations(&ignored, job, &path) == MQ_OK && path;
     free(path);
     return found;
@@ -141,24 +141,20 @@ static mq_status take_row(mq_err *err, mq_import_job *job, const car_file *f, co
                           mq_wrong_rows *missing, mq_wrong_rows *inverted) {
     mq_status status = MQ_OK;
     char *name = NULL;
-    mq_entry *entry = NULL;
-    const bool boxed = job->plan->boxes == MQ_BOXES_CROP;
-    if (boxed && (a->x2 <= a->x1 || a->y2 <= a->y1)) MQ_TRY(mq_wrong_row(err, inverted, a->row, a->file));
     MQ_TRY(find_picture(err, job, f, a->file, &name));
     if (!name) {
         MQ_TRY(mq_wrong_row(err, missing, a->row, a->file));
         goto cleanup;
     }
-    MQ_TRY(mq_manifest_add(err, &job->manifest, name, (uint32_t)a->class - 1, &entry));
-    entry->row = a->row;
-    entry->split = f->split;
-    entry->has_box = boxed;
-    entry->box = (mq_box){(int32_t)a->x1, (int32_t)a->y1, (int32_t)a->x2, (int32_t)a->y2};
-    if (a->has_test) {
-        job->manifest.sets_split[MQ_TEST] = true;
-        if (a->test != 0) entry->split = MQ_TEST;
-    }
-    MQ_TRY(mq_import_judge_link(err, job, entry));
+    if (a->has_test) job->manifest.sets_split[MQ_TEST] = true;
+    const mq_object o = {.file = name,
+                         .alone = true,
+                         .class = (uint32_t)a->class - 1,
+                         .split = a->has_test && a->test != 0 ? MQ_TEST : f->split,
+                         .row = a->row,
+                         .has_box = true,
+                         .box = {a->x1, a->y1, a->x2, a->y2}};
+    MQ_TRY(mq_import_add_object(err, job, &o, inverted, NULL));
 cleanup:
     free(name);
     return status;
@@ -238,7 +234,7 @@ static mq_status read_cars(mq_err *err, mq_import_job *job) {
     if (!job->plan->annotations && mq_text_ends(path, "cars_train_annos.mat"))
         MQ_TRY(read_test(err, job, path));
     mq_manifest_sort(&job->manifest);
-    MQ_TRY(mq_import_check_twice(err, job, path, "row"));
+    MQ_TRY(mq_import_check_twice(err, job, path));
     job->report->class_rule = "class = annotation";
 cleanup:
     mq_mat_free(&mat);
@@ -248,4 +244,4 @@ cleanup:
     return status;
 }
 
-const mq_import_source mq_import_cars = {"stanford-cars", probe, read_cars, true};
+const mq_import_source mq_import_cars = {"stanford-cars", "row", probe, read_cars, true};

@@ -80,7 +80,8 @@ static mq_status find_in_folder(mq_err *err, const mq_import_job *job, const cha
     dir = opendir(path);
     for (const struct dirent *e; dir && (e = readdir(dir));) {
         const bool own = all || strncmp(e->d_name, "instances_", 10) == 0;
-        if ((own && mq_text_ends(e->d_name, ".json")) || strcmp(e->d_name, "_annotations.coco.json") == 0)
+        if ((own && mq_text_ends_alike(e->d_name, ".json")) ||
+            strcmp(e->d_name, "_annotations.coco.json") == 0)
             MQ_TRY(add_path(err, list, folder, e->d_name));
     }
 cleanup:
@@ -104,8 +105,8 @@ cleanup:
 static bool probe(const mq_import_job *job) {
     mq_err ignored = {0};
     path_list list = {0};
-    if (job->list) return mq_text_ends(job->list, ".json");
-    if (job->plan->annotations) return mq_text_ends(job->plan->annotations, ".json");
+    if (job->list) return mq_text_ends_alike(job->list, ".json");
+    if (job->plan->annotations) return mq_text_ends_alike(job->plan->annotations, ".json");
     const bool found = find_files(&ignored, job, &list) == MQ_OK && list.count;
     free_paths(&list);
     return found;
@@ -186,12 +187,12 @@ cleanup:
     return status;
 }
 
-/* bbox is x, y, width, height. An annotation without one is about the whole picture. */
+/* bbox is x, y, width, height. An annotation without one, or with null or [], is about the whole picture. */
 static mq_status read_box(mq_err *err, const coco_file *f, size_t index, const mq_json *element,
                           mq_object *o) {
     mq_status status = MQ_OK;
     const mq_json *box = mq_json_get(element, "bbox");
-    if (mq_json_size(box) == 0) return MQ_OK;
+    if (!box || mq_json_is_empty(box)) return MQ_OK;
     for (size_t i = 0; i < 4; i++) {
         const mq_json *side = mq_json_at(box, i);
         MQ_REQUIRE(mq_json_size(box) == 4 && mq_json_is_number(side), err, MQ_BAD_DATA,
@@ -350,7 +351,7 @@ static mq_status read_coco(mq_err *err, mq_import_job *job) {
         MQ_TRY(status);
     }
     MQ_TRY(mq_import_judge_rows(err, job, job->plan->source, rows, &missing, &inverted));
-    MQ_TRY(mq_import_end_objects(err, job, "annotation"));
+    MQ_TRY(mq_import_end_objects(err, job));
     job->report->class_rule = "class = category of the annotation";
 cleanup:
     mq_buf_free(&missing.shown);
@@ -360,4 +361,4 @@ cleanup:
     return status;
 }
 
-const mq_import_source mq_import_coco = {"coco", probe, read_coco, true};
+const mq_import_source mq_import_coco = {"coco", "annotation", probe, read_coco, true};

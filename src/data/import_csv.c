@@ -37,7 +37,7 @@ typedef struct {
     size_t line;
     mq_split split; /* MQ_SPLITS: none */
     bool has_box;
-    mq_box box;
+    double box[SIDES];
 } row;
 
 typedef struct {
@@ -50,7 +50,7 @@ typedef struct {
 } csv_list;
 
 static bool probe(const mq_import_job *job) {
-    return job->list && (mq_text_ends(job->list, ".csv") || mq_text_ends(job->list, ".tsv"));
+    return job->list && (mq_text_ends_alike(job->list, ".csv") || mq_text_ends_alike(job->list, ".tsv"));
 }
 
 static int find_column(const mq_csv *csv, const alias *words) {
@@ -89,31 +89,27 @@ static const char *field(const csv_list *l, int column) {
 }
 
 /* A side in pixels, which may come as 12.0. */
-static bool side_of(const char *text, int32_t *side) {
+static bool side_of(const char *text, double *side) {
     char *end = NULL;
-    const double value = strtod(text, &end);
-    if (end == text || *end || !(fabs(value) < SIDE_LIMIT)) return false;
-    *side = (int32_t)lround(value);
-    return true;
+    *side = strtod(text, &end);
+    return end != text && !*end && fabs(*side) < SIDE_LIMIT;
 }
 
 /* The box of the row in work; four empty fields are none. */
 static mq_status read_box(mq_err *err, const csv_list *l, row *r) {
     mq_status status = MQ_OK;
-    int32_t sides[SIDES];
     size_t empty = 0, good = 0;
     char safe[256];
     if (l->columns.box[0] == MQ_CSV_NONE) return MQ_OK;
     for (size_t i = 0; i < SIDES; i++) {
         const char *text = field(l, l->columns.box[i]);
         empty += !*text;
-        good += side_of(text, &sides[i]);
+        good += side_of(text, &r->box[i]);
     }
     if (empty == SIDES) return MQ_OK;
     MQ_REQUIRE(good == SIDES, err, MQ_BAD_DATA, "%s:%zu: the box of %s is not four numbers",
                l->job->plan->source, r->line, mq_text_safe(r->path, safe, sizeof safe));
     r->has_box = true;
-    r->box = (mq_box){sides[0], sides[1], sides[2], sides[3]};
 cleanup:
     return status;
 }
@@ -148,23 +144,22 @@ static mq_status take_row(mq_err *err, csv_list *l, const row *r) {
     mq_entry *entry = NULL;
     char *path = NULL;
     uint32_t class = 0;
-    const bool boxed = r->has_box && job->plan->boxes == MQ_BOXES_CROP;
     MQ_TRY(mq_import_class_of(err, job, r->label, &class));
-    if (boxed && (r->box.x2 <= r->box.x1 || r->box.y2 <= r->box.y1))
-        MQ_TRY(mq_wrong_row(err, &l->inverted, r->line, r->path));
     MQ_TRY(mq_path_join(err, job->root, r->path, &path));
     if (!mq_file_exists(path)) {
         MQ_TRY(mq_wrong_row(err, &l->missing, r->line, r->path));
         goto cleanup;
     }
-    MQ_TRY(mq_manifest_add(err, &job->manifest, r->path, class, &entry));
-    entry->row = r->line;
-    entry->has_box = boxed;
-    entry->box = r->box;
-    entry->split = r->split;
+    const mq_object o = {.file = r->path,
+                         .alone = true, /* until all rows are read */
+                         .class = class,
+                         .split = r->split,
+                         .row = r->line,
+                         .has_box = r->has_box,
+                         .box = {r->box[0], r->box[1], r->box[2], r->box[3]}};
+    MQ_TRY(mq_import_add_object(err, job, &o, &l->inverted, &entry));
     if (r->split != MQ_SPLITS) job->manifest.sets_split[r->split] = true;
     if (*r->group) MQ_TRY(mq_strdup(err, r->group, &entry->group));
-    MQ_TRY(mq_import_judge_link(err, job, entry));
 cleanup:
     free(path);
     return status;
@@ -242,7 +237,11 @@ mq_status mq_import_take_csv(mq_err *err, mq_import_job *job, mq_csv *csv) {
     /* By the bytes of their labels, so that the order of rows does not matter. */
     MQ_TRY(mq_manifest_sort_classes(err, &job->manifest, job->first_classes));
     MQ_TRY(number_all(err, &job->manifest));
-    MQ_TRY(mq_import_check_twice(err, job, source, "line"));
+    /* Rows of boxes that are not taken are about their pictures; without boxes two are one too many. */
+    if (job->plan->boxes == MQ_BOXES_IGNORE && l.columns.box[0] != MQ_CSV_NONE)
+        MQ_TRY(mq_import_end_objects(err, job));
+    else
+        MQ_TRY(mq_import_check_twice(err, job, source));
     job->report->class_rule = "class = label of the row";
 cleanup:
     free(l.path);
@@ -262,4 +261,4 @@ cleanup:
     return status;
 }
 
-const mq_import_source mq_import_csv = {"csv", probe, read_csv, true};
+const mq_import_source mq_import_csv = {"csv", "line", probe, read_csv, true};

@@ -352,4 +352,4 @@ cleanup:
     return status;
 }
 
-const mq_import_source mq_import_folder = {"folder", probe, read_folder, false};
+const mq_import_source mq_import_folder = {"folder", "file", probe, read_folder, false};

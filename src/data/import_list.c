@@ -243,4 +243,4 @@ cleanup:
     return status;
 }
 
-const mq_import_source mq_import_list = {"list", probe, read_list, false};
+const mq_import_source mq_import_list = {"list", "line", probe, read_list, false};

@@ -1,5 +1,5 @@
 /* import_objects.c: objects in pictures, as annotations of boxes have them, become
- * entries. Called by import_coco.c, import_voc.c and import_tfrecord.c. Owns
+ * entries. Called by the readers of boxes. Owns
  * nothing. Invariant: an entry with a box is called after its file and its own
  * number there, one without a box after the file alone. */
 #include "base/mem.h"
@@ -91,7 +91,7 @@ mq_status mq_import_add_object(mq_err *err, mq_import_job *job, const mq_object 
         if (o->box[2] < o->box[0] || o->box[3] < o->box[1]) {
             if (inverted) MQ_TRY(mq_wrong_row(err, inverted, o->row, o->file));
         } else if (e->box.x1 == e->box.x2 || e->box.y1 == e->box.y2)
-            MQ_TRY(mq_manifest_leave_out(err, e, "a box of less than a pixel"));
+            MQ_TRY(mq_manifest_leave_out(err, e, MQ_NO_PIXEL));
     }
     e->has_box = boxed;
     e->drawn_width = o->width;
@@ -105,7 +105,11 @@ cleanup:
     return status;
 }
 
-mq_status mq_import_end_objects(mq_err *err, mq_import_job *job, const char *unit) {
+static bool same_text(const char *a, const char *b) {
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+mq_status mq_import_end_objects(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
     mq_manifest *m = &job->manifest;
     size_t kept = 0;
@@ -122,13 +126,15 @@ mq_status mq_import_end_objects(mq_err *err, mq_import_job *job, const char *uni
         }
         if (e->class != last->class)
             MQ_TRY(mq_manifest_leave_out(err, last, "shows objects of several classes"));
+        if (e->split != last->split || !same_text(e->group, last->group))
+            MQ_TRY(mq_manifest_leave_out(err, last, "shows objects of several parts or groups"));
         free(e->name);
         free(e->group);
         free(e->reason);
         *e = (mq_entry){0};
     }
     m->count = kept;
-    MQ_TRY(mq_import_check_twice(err, job, job->plan->source, unit));
+    MQ_TRY(mq_import_check_twice(err, job, job->plan->source));
 cleanup:
     return status;
 }

@@ -19,6 +19,7 @@ typedef struct {
     char *list;  /* real path of the source where it is a file; else NULL; owned */
     struct stat output;        /* of the output folder, so that it is not read; st_ino 0: there is none */
     const char *kind;          /* of the source, for dataset.json; static */
+    const char *unit;          /* what its entries' rows count, "line"; static */
     char *unpacked;            /* where an archive's source lies now; NULL: it is no archive; owned */
     char *inflated;            /* where record files lie that came compressed as a whole; NULL: none; owned */
     mq_exchange *exchange;     /* NULL: a dry run that has needed no scratch yet; owned */
@@ -32,6 +33,7 @@ typedef struct {
  * reads. */
 typedef struct {
     const char *kind; /* static */
+    const char *unit; /* what the rows of its entries count, "line"; static */
     bool (*probe)(const mq_import_job *job);
     mq_status (*read)(mq_err *err, mq_import_job *job);
     bool names_files; /* it lists pictures that lie about: others may lie among them */
@@ -79,8 +81,7 @@ MQ_MUST_USE mq_status mq_import_take_csv(mq_err *err, mq_import_job *job, mq_csv
 
 /* Two rows about one picture of a sorted manifest, which would put it into the data set twice, perhaps as two
  * classes: MQ_BAD_DATA. */
-MQ_MUST_USE mq_status mq_import_check_twice(mq_err *err, const mq_import_job *job, const char *path,
-                                            const char *unit);
+MQ_MUST_USE mq_status mq_import_check_twice(mq_err *err, const mq_import_job *job, const char *path);
 
 /* The name of a picture as a list spells its path, relative or below the root: *name, borrowed from *tidy,
  * which is the caller's; still absolute where it lies elsewhere. */
@@ -113,6 +114,9 @@ typedef struct {
     uint32_t width, height; /* of the picture, as the annotations say; 0: they do not */
 } mq_object;
 
+/* Why a box that holds no pixel is left out. */
+#define MQ_NO_PIXEL "a box of less than a pixel"
+
 /* A side of a picture as annotations tell it; 0 where it is no side. */
 uint32_t mq_import_side(double pixels);
 
@@ -123,8 +127,8 @@ MQ_MUST_USE mq_status mq_import_add_object(mq_err *err, mq_import_job *job, cons
                                            mq_wrong_rows *inverted, mq_entry **entry);
 
 /* Sorts the manifest. Objects without box of one picture become one entry, left out when their classes
- * differ; two of one name are MQ_BAD_DATA. */
-MQ_MUST_USE mq_status mq_import_end_objects(mq_err *err, mq_import_job *job, const char *unit);
+ * or parts differ; two of one name are MQ_BAD_DATA. */
+MQ_MUST_USE mq_status mq_import_end_objects(mq_err *err, mq_import_job *job);
 
 /* The first of FOLDER/file that there is below the source, *name the caller's; NULL: none. folders ends with
  * NULL; "" is the source itself. */
@@ -185,6 +189,9 @@ MQ_MUST_USE mq_status mq_import_load(mq_err *err, const mq_import_job *job, cons
 
 /* How many bytes these will be; for a PNG a guess. */
 size_t mq_import_stored_bytes(const mq_import_job *job, const mq_entry *entry);
+
+/* How names of pictures end, the last being NULL; some are written in capitals. */
+extern const char *const mq_import_endings[];
 
 /* Counts for the report the pictures that lie in the folders of the manifest's and that it does not name. */
 MQ_MUST_USE mq_status mq_import_count_unlisted(mq_err *err, mq_import_job *job);

@@ -42,7 +42,7 @@ mq_status mq_import_judge_rows(mq_err *err, const mq_import_job *job, const char
                                const mq_wrong_rows *missing, const mq_wrong_rows *inverted) {
     mq_status status = MQ_OK;
     MQ_REQUIRE(!inverted->count, err, MQ_BAD_DATA,
-               "%s: %zu %s x2 <= x1 or y2 <= y1: %s%s; correct that, or take --boxes ignore", path,
+               "%s: %zu %s x2 < x1 or y2 < y1: %s%s; correct that, or take --boxes ignore", path,
                inverted->count, inverted->count == 1 ? "box has" : "boxes have", (char *)inverted->shown.data,
                mq_wrong_more(inverted));
     if (missing->count && !job->plan->allow_missing) return say_missing(err, job, path, all, missing);
@@ -51,12 +51,12 @@ cleanup:
     return status;
 }
 
-mq_status mq_import_check_twice(mq_err *err, const mq_import_job *job, const char *path, const char *unit) {
+mq_status mq_import_check_twice(mq_err *err, const mq_import_job *job, const char *path) {
     char safe[256];
     for (size_t i = 1; i < job->manifest.count; i++) {
         const mq_entry *a = &job->manifest.entries[i - 1], *b = &job->manifest.entries[i];
         if (strcmp(a->name, b->name) == 0)
-            return mq_fail(err, MQ_BAD_DATA, "%s: %ss %zu and %zu are both about %s", path, unit,
+            return mq_fail(err, MQ_BAD_DATA, "%s: %ss %zu and %zu are both about %s", path, job->unit,
                            a->row < b->row ? a->row : b->row, a->row < b->row ? b->row : a->row,
                            mq_text_safe(a->name, safe, sizeof safe));
     }

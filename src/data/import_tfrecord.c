@@ -387,4 +387,4 @@ cleanup:
     return status;
 }
 
-const mq_import_source mq_import_tfrecord = {"tfrecord", probe, read_tfrecord, false};
+const mq_import_source mq_import_tfrecord = {"tfrecord", "record", probe, read_tfrecord, false};

@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *const mq_import_endings[] = {".jpg", ".jpeg", ".png",  ".webp", ".bmp",  ".gif",
+                                         ".tif", ".tiff", ".heic", ".heif", ".avif", NULL};
+
 /* Bytes before the last slash: the folder of a file below the source. */
 static size_t folder_length(const char *file) {
     const char *slash = strrchr(file, '/');
@@ -25,9 +28,8 @@ static int compare_files(const void *a, const void *b) {
 }
 
 static bool is_picture(const char *name) {
-    static const char *const endings[] = {".jpg", ".jpeg", ".png", ".webp", ".JPG", ".JPEG", ".PNG"};
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
-        if (name[0] != '.' && mq_text_ends(name, endings[i])) return true;
+    for (size_t i = 0; mq_import_endings[i]; i++)
+        if (name[0] != '.' && mq_text_ends_alike(name, mq_import_endings[i])) return true;
     return false;
 }
 

@@ -8,6 +8,7 @@
 #include "data/import_parts.h"
 #include "data/xml.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <math.h>
@@ -90,16 +91,17 @@ cleanup:
     return status;
 }
 
-/* The picture of an XML file's name. */
+/* The picture of an XML file's name, its ending in small letters or capitals. */
 static mq_status find_by_stem(mq_err *err, const mq_import_job *job, const char *stem, char **name) {
-    static const char *const endings[] = {"jpg", "jpeg", "png", "JPG", "JPEG", "webp"};
     mq_status status = MQ_OK;
     char *file = NULL;
-    for (size_t i = 0; !*name && i < sizeof endings / sizeof *endings; i++) {
+    for (size_t i = 0; !*name && mq_import_endings[i]; i++) {
         free(file);
         file = NULL;
-        MQ_TRY(mq_format(err, &file, "%s.%s", stem, endings[i]));
+        MQ_TRY(mq_format(err, &file, "%s%s", stem, mq_import_endings[i]));
         MQ_TRY(mq_import_find_file(err, job, PICTURE_FOLDERS, file, name));
+        for (char *p = file + strlen(stem); *p; p++) *p = (char)toupper((unsigned char)*p);
+        if (!*name) MQ_TRY(mq_import_find_file(err, job, PICTURE_FOLDERS, file, name));
     }
 cleanup:
     free(file);
@@ -313,6 +315,8 @@ cleanup:
 static mq_status take_objects(mq_err *err, voc_source *s, const voc_file *f, size_t row, const char *name,
                               mq_split split) {
     mq_status status = MQ_OK;
+    size_t plain = 0;
+    for (size_t i = 0; i < f->count; i++) plain += !f->objects[i].difficult;
     for (size_t i = 0; i < f->count; i++) {
         const voc_object *v = &f->objects[i];
         mq_entry *entry = NULL;
@@ -324,9 +328,10 @@ static mq_status take_objects(mq_err *err, voc_source *s, const voc_file *f, siz
                        .box = {v->box[0] - 1, v->box[1] - 1, v->box[2], v->box[3]},
                        .width = f->width,
                        .height = f->height};
-        if (v->difficult && s->job->plan->boxes == MQ_BOXES_IGNORE) continue;
+        /* As a whole a picture is about its other objects; without any it is left out, once. */
+        if (v->difficult && s->job->plan->boxes == MQ_BOXES_IGNORE && (plain || i)) continue;
         MQ_TRY(mq_import_class_of(err, s->job, v->class, &o.class));
-        MQ_TRY(mq_import_add_object(err, s->job, &o, &s->inverted, &entry));
+        MQ_TRY(mq_import_add_object(err, s->job, &o, v->difficult ? NULL : &s->inverted, &entry));
         if (v->difficult) MQ_TRY(mq_manifest_leave_out(err, entry, "marked as difficult"));
     }
 cleanup:
@@ -378,7 +383,7 @@ static mq_status read_voc(mq_err *err, mq_import_job *job) {
             job->plan->progress(job->plan->user, "files of annotations read", i + 1, s.stems.count);
     }
     MQ_TRY(mq_import_judge_rows(err, job, job->plan->source, s.rows, &s.missing, &s.inverted));
-    MQ_TRY(mq_import_end_objects(err, job, "file"));
+    MQ_TRY(mq_import_end_objects(err, job));
     MQ_TRY(mq_manifest_sort_classes(err, &job->manifest, job->first_classes));
     job->report->class_rule = "class = name of the object";
 cleanup:
@@ -390,4 +395,4 @@ cleanup:
     return status;
 }
 
-const mq_import_source mq_import_voc = {"pascal-voc", probe, read_voc, true};
+const mq_import_source mq_import_voc = {"pascal-voc", "file", probe, read_voc, true};

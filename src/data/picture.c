@@ -89,7 +89,8 @@ static const char *describe(const uint8_t *bytes, size_t size) {
         if (size >= FOREIGN[i].offset + FOREIGN[i].length && (FOREIGN[i].length > 2 || !text) &&
             memcmp(bytes + FOREIGN[i].offset, FOREIGN[i].bytes, FOREIGN[i].length) == 0)
             return FOREIGN[i].says;
-    return text ? describe_text(bytes, size) : "is no picture of a known kind (JPEG, PNG or WebP)";
+    return text ? describe_text(bytes, size)
+                : "is no picture of a known kind (JPEG, PNG, WebP, TIFF, BMP, GIF, HEIC or AVIF)";
 }
 
 /* By content alone: names and endings of files say nothing. */

@@ -13,13 +13,11 @@
 enum { COLUMNS = 8, GAP = 4, PAPER = 255, QUALITY = 92, SHEET_LIMIT = 1 << 30 };
 
 static bool is_png(const char *path) {
-    return mq_text_ends(path, ".png") || mq_text_ends(path, ".PNG");
+    return mq_text_ends_alike(path, ".png");
 }
 
 mq_status mq_sheet_check(mq_err *err, const char *path) {
-    if (is_png(path) || mq_text_ends(path, ".jpg") || mq_text_ends(path, ".jpeg") ||
-        mq_text_ends(path, ".JPG"))
-        return MQ_OK;
+    if (is_png(path) || mq_text_ends_alike(path, ".jpg") || mq_text_ends_alike(path, ".jpeg")) return MQ_OK;
     return mq_fail(err, MQ_USAGE, "%s: a sheet of pictures is written as .jpg or .png", path);
 }
 

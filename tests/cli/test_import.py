@@ -369,9 +369,9 @@ def test_cars(tap, m):
 
 def test_bad_cars(tap, m):
     broken = table(6)
-    broken[3] = (broken[3][0], 2, (30, 4, 30, 24), True)
+    broken[3] = (broken[3][0], 2, (31, 4, 30, 24), True)
     cars(m.folder / "inverted", broken)
-    m.expect(tap, "an empty box", ["import", "inverted", "-o", "x.mq"], 65, err=["1 box has x2 <= x1", "row 4"])
+    m.expect(tap, "an inverted box", ["import", "inverted", "-o", "x.mq"], 65, err=["1 box has x2 < x1", "row 4"])
     cars(m.folder / "label", [*table(5), ("00006.png", 3, (1, 1, 5, 5), True)])
     m.expect(tap, "a class beyond the names", ["import", "label", "-o", "x.mq"], 65,
              err="row 6 has a class that is not 1 to 2")

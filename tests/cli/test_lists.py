@@ -8,6 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from marque import Marque  # noqa: E402
 from tap import Tap  # noqa: E402
 from test_import import fill, splits  # noqa: E402
+from test_sources import coco  # noqa: E402
 
 
 def write(m, name, *lines):
@@ -52,6 +53,16 @@ def test_linked_root(tap, m):
              65, stdin=f"{m.folder}/pics/x/000.png\n".encode(), err="lies outside --root")
 
 
+def test_capitals(tap, m):
+    """Endings of lists in capitals."""
+    fill(m.folder / "pics", {"x": 2, "y": 2})
+    for name, comma in (("L.CSV", ","), ("L.TSV", "\t")):
+        write(m, f"pics/{name}", *(comma.join(row) for row in (("path", "label"), ("x/000.png", "a"), ("y/000.png", "b"))))
+        m.expect(tap, name, ["import", f"pics/{name}", "-o", f"{name}.mq"], 0, out="2 pictures, 2 classes")
+    coco(m.folder / "coco/L.JSON", [(f"{n}.png", True) for n in range(4)], [(n, (3, 17)[n % 2], [], {}) for n in range(4)], m.folder / "coco")
+    m.expect(tap, "L.JSON", ["import", "coco/L.JSON", "-o", "coco.mq"], 0, out="4 pictures, 2 classes")
+
+
 def test_torn(tap, m):
     """What the source tears does not share a split, and is not said to."""
     fill(m.folder / "pics", {"x": 4, "y": 4}, (40, 30))
@@ -78,7 +89,7 @@ def test_split_file(tap, m):
 
 def main():
     tap = Tap()
-    for test in (test_spellings, test_linked_root, test_torn, test_split_file):
+    for test in (test_spellings, test_linked_root, test_capitals, test_torn, test_split_file):
         with Marque() as m:
             test(tap, m)
     return tap.done()

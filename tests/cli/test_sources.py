@@ -140,7 +140,7 @@ def test_coco_odd(tap, m):
     refuse("a box of three", lambda d: d["annotations"][4].update(bbox=[1, 2, 3]), 65, "bbox is not four numbers")
     refuse("an endless box", lambda d: d["annotations"][4].update(bbox=[1, 2, 1e300, 4]), 65, "of sensible size")
     refuse("a negative width", lambda d: d["annotations"][4].update(bbox=[9, 2, -3, 4]), 65,
-           "1 box has x2 <= x1 or y2 <= y1: annotation 5 (p/2.png)")
+           "1 box has x2 < x1 or y2 < y1: annotation 5 (p/2.png)")
     refuse("a box outside", lambda d: d["annotations"][4].update(bbox=[9, 2, 300, 4]), 65,
            "1 of 11 boxes lie more than 2 pixels outside")
     refuse("a path that climbs out", lambda d: d["images"][1].update(file_name="../x.png"), 65,
@@ -235,7 +235,7 @@ def test_voc(tap, m):
             ("without a name", good.replace("<name>tricycle</name>", ""), "object 1 has no name"),
             ("with a decimal comma", good.replace("25.0", "25,0"), 'object 2 has "25,0" for a side'),
             ("with a box of no number", good.replace("25.0", "nan"), 'object 2 has "nan" for a side'),
-            ("inverted", good.replace("<xmin>10.2", "<xmin>30"), "1 box has x2 <= x1 or y2 <= y1: file 6"),
+            ("inverted", good.replace("<xmin>10.2", "<xmin>30"), "1 box has x2 < x1 or y2 < y1: file 6"),
             ("with a box outside", good.replace("25.0", "2500"), "boxes lie more than 2 pixels outside")):
         path.write_text(text)
         m.expect(tap, f"XML that is {name}", ["import", "voc", "-o", "refused.mq"], 65, err=words)
@@ -377,7 +377,7 @@ def test_tfrecord_boxes(tap, m):
                                                  "objects/label": [4, 7]} for r in tfds(0, 6)], 1)
     m.expect(tap, "TensorFlow Datasets' objects", ["import", "objects", "-o", "objects.mq"], 0, out="12 pictures, 2 classes")
     for name, change, words in (("fewer sides", {"image/object/bbox/ymax": []}, "not as many of image/object/bbox/ymax as of"),
-                                ("an inverted box", {"image/object/bbox/xmax": [0.05]}, "box has x2 <= x1"),
+                                ("an inverted box", {"image/object/bbox/xmax": [0.05]}, "box has x2 < x1"),
                                 ("a box outside", {"image/object/bbox/xmax": [1.9]}, "boxes lie more than 2 pixels outside"),
                                 ("a box of no number", {"image/object/bbox/xmax": [float("nan")]}, "of sensible size"),
                                 ("integers for sides", {"image/object/bbox/xmax": [1]}, "not as many of")):
