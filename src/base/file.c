@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -33,9 +34,12 @@ cleanup:
     return status;
 }
 
-mq_status mq_stdin_read(mq_err *err, mq_buf *buf) {
-    enum { STEP = 1 << 16 };
+mq_status mq_stdin_read(mq_err *err, mq_buf *buf, bool (*stop)(void *user), void *user) {
+    enum { STEP = 1 << 16, ASKED_MS = 200 };
+    struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
     for (;;) {
+        if (stop && stop(user)) return mq_fail(err, MQ_INTERRUPTED, "stopped while standard input was read");
+        if (poll(&in, 1, ASKED_MS) <= 0) continue; /* a signal, or who writes takes long */
         const mq_status status = mq_buf_reserve(err, buf, STEP);
         if (status != MQ_OK) return status;
         const ssize_t n = read(STDIN_FILENO, buf->data + buf->size, STEP);

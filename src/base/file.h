@@ -10,8 +10,9 @@
  */
 MQ_MUST_USE mq_status mq_file_read(mq_err *err, const char *path, mq_buf *buf);
 
-/* Appends all that stands on standard input. */
-MQ_MUST_USE mq_status mq_stdin_read(mq_err *err, mq_buf *buf);
+/* Appends all that stands on standard input; MQ_INTERRUPTED once stop, asked meanwhile, says so (NULL:
+ * never). */
+MQ_MUST_USE mq_status mq_stdin_read(mq_err *err, mq_buf *buf, bool (*stop)(void *user), void *user);
 
 /* Reads size bytes at offset of an open file, whole or not at all; path only for messages. Any thread. */
 MQ_MUST_USE mq_status mq_file_pread(mq_err *err, int fd, const char *path, void *data, size_t size,

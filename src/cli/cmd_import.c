@@ -174,11 +174,31 @@ static void show_progress(void *user, const char *what, size_t done, size_t all)
         mq_progress("%s %s", mq_text_count(done, a), what);
 }
 
+/* The command line over what stands in o. */
+static mq_status parse_over(mq_err *err, const mq_call *call, mq_import_options *o) {
+    mq_status status = MQ_OK;
+    mq_words words = {call->argv, call->argc, NULL, 0};
+    MQ_TRY(mq_calloc(err, call->argc, sizeof *words.args, "arguments", &words.args));
+    MQ_TRY(mq_options_parse(err, params, o, &words));
+cleanup:
+    free(words.args);
+    return status;
+}
+
+/* With folds there is no validation part, unless somebody asks for one, which is refused. */
+static mq_status drop_val(mq_err *err, const mq_call *call, mq_import_options *o) {
+    mq_status status = MQ_OK;
+    mq_import_options given = {0};
+    MQ_TRY(parse_over(err, call, &given));
+    o->val = given.val;
+cleanup:
+    return status;
+}
+
 /* --update: what DATA was made with stands in the place of the defaults, and the command line over it. *made
  * is the caller's, o borrows from it. A folder without data set is the importer's to refuse. */
 static mq_status recall(mq_err *err, const mq_call *call, mq_import_settings *made, mq_import_options *o) {
     mq_status status = MQ_OK;
-    mq_words words = {call->argv, call->argc, NULL, 0};
     char *path = NULL;
     MQ_TRY(mq_exchange_description(err, o->output, &path));
     if (!path) goto cleanup;
@@ -199,10 +219,8 @@ static mq_status recall(mq_err *err, const mq_call *call, mq_import_settings *ma
     o->presize = made->presize;
     o->max_side = made->max_side;
     o->seed = (int64_t)made->seed;
-    MQ_TRY(mq_calloc(err, call->argc, sizeof *words.args, "arguments", &words.args));
-    MQ_TRY(mq_options_parse(err, params, o, &words));
+    MQ_TRY(parse_over(err, call, o));
 cleanup:
-    free(words.args);
     free(path);
     return status;
 }
@@ -218,7 +236,8 @@ static mq_status run(mq_err *err, const mq_call *call) {
     MQ_REQUIRE(o->output && o->output[0], err, MQ_USAGE,
                "where to? marque import %s -o DATA names the folder to make", call->args[0]);
     if (o->update) MQ_TRY(recall(err, call, &made, &options));
-    if (from_stdin) MQ_TRY(mq_stdin_read(err, &list));
+    if (o->folds) MQ_TRY(drop_val(err, call, &options));
+    if (from_stdin) MQ_TRY(mq_stdin_read(err, &list, mq_stop_wanted, NULL));
     const mq_import_plan plan = {
         .size = sizeof plan,
         .source = from_stdin ? "standard input" : call->args[0],
@@ -240,7 +259,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
         .presize = (uint32_t)o->presize,
         .max_side = (uint32_t)o->max_side,
         .test = o->test,
-        .val = o->folds ? 0 : o->val,
+        .val = o->val,
         .folds = (uint32_t)o->folds,
         .seed = (uint64_t)o->seed,
         .shard_mb = (uint32_t)o->shard_mb,

@@ -322,11 +322,24 @@ cleanup:
     return status;
 }
 
+/* Only the class with pictures; one that is called as a part of a set is likely to hold the classes. */
+static mq_status check_only(mq_err *err, const mq_import_job *job, const char *class) {
+    mq_status status = MQ_OK;
+    mq_split split;
+    char safe[128];
+    MQ_REQUIRE(!mq_import_split_folder(class, strlen(class), &split), err, MQ_BAD_DATA,
+               "%s: all pictures lie in %s, which is taken for a class as there are no parts beside it; "
+               "import %s/%s",
+               job->plan->source, mq_text_safe(class, safe, sizeof safe), job->plan->source, safe);
+cleanup:
+    return status;
+}
+
 /* A classifier needs pictures of two classes at least. */
 static mq_status check_content(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
     mq_manifest *m = &job->manifest;
-    size_t taken = 0, filled = 0, dropped = 0;
+    size_t taken = 0, filled = 0, dropped = 0, last = 0;
     bool *has = NULL;
     char safe[128];
     MQ_TRY(mq_calloc(err, m->class_count, sizeof *has, "classes", &has));
@@ -335,13 +348,17 @@ static mq_status check_content(mq_err *err, mq_import_job *job) {
         taken++;
         has[m->entries[i].class] = true;
     }
-    for (size_t i = 0; i < m->class_count; i++) filled += has[i];
+    for (size_t i = 0; i < m->class_count; i++) {
+        filled += has[i];
+        last = has[i] ? i : last;
+    }
     const bool folders = strcmp(job->kind, "folder") == 0;
     const char *left = m->count ? m->entries[0].reason : NULL;
     MQ_REQUIRE(taken, err, MQ_NO_INPUT, "%s: no pictures in %s (%zu %s left out%s%s)", job->plan->source,
                folders ? "class folders" : "what it lists", m->count,
                m->count == 1 ? "file was" : "files were", left ? "; the first: " : "",
                left ? mq_text_safe(left, safe, sizeof safe) : "");
+    if (filled == 1 && folders) MQ_TRY(check_only(err, job, m->classes[last]));
     MQ_REQUIRE(filled >= 2, err, MQ_BAD_DATA, "%s: %s; a classifier needs two classes%s", job->plan->source,
                taken == 1 ? "has but one picture" : "all pictures are of one class",
                folders ? ", each in a folder of its own" : "");
@@ -413,9 +430,14 @@ static mq_status read_source(mq_err *err, mq_import_job *job) {
     MQ_TRY(find_root(err, job));
     for (size_t i = 0; i < sizeof SOURCES / sizeof *SOURCES; i++) {
         if (!SOURCES[i]->probe(job)) continue;
+        MQ_REQUIRE(!job->plan->meta || SOURCES[i] == &mq_import_cars, err, MQ_USAGE,
+                   "--meta is for Stanford Cars, and %s is something else; leave it out", job->plan->source);
         job->kind = SOURCES[i]->kind;
         job->unit = SOURCES[i]->unit;
         MQ_TRY(SOURCES[i]->read(err, job));
+        MQ_REQUIRE(!job->plan->leaf || strcmp(job->report->class_rule, MQ_RULE_LEAF) == 0, err, MQ_USAGE,
+                   "--class-level leaf is for classes that are folders, and in %s %s; leave it out",
+                   job->plan->source, job->report->class_rule);
         return SOURCES[i]->names_files ? mq_import_count_unlisted(err, job) : MQ_OK;
     }
     return mq_fail(err, MQ_NO_INPUT,
@@ -430,6 +452,21 @@ static const char *first_taken(const mq_manifest *manifest) {
     size_t i = 0;
     while (manifest->entries[i].reason) i++;
     return manifest->entries[i].name;
+}
+
+/* Each fold is the validation part of a run. */
+static mq_status check_folds(mq_err *err, const mq_import_job *job) {
+    mq_status status = MQ_OK;
+    size_t count[MQ_FOLDS_MAX + 1] = {0};
+    for (size_t i = 0; i < job->manifest.count; i++)
+        if (!job->manifest.entries[i].reason) count[job->manifest.entries[i].fold]++;
+    for (uint32_t fold = 1; fold <= job->plan->folds; fold++)
+        MQ_REQUIRE(count[fold], err, MQ_USAGE,
+                   "--folds %u: the %zu training pictures do not fill so many folds, copies and groups being "
+                   "kept together; take fewer",
+                   job->plan->folds, job->report->count[MQ_TRAIN]);
+cleanup:
+    return status;
 }
 
 /* Everything up to the writing. */
@@ -459,6 +496,7 @@ static mq_status prepare(mq_err *err, mq_import_job *job) {
                "--group-by %s matches no picture; it is tried on paths below %s, such as %s", plan->group_by,
                plan->source, mq_text_safe(first_taken(&job->manifest), safe, sizeof safe));
     MQ_TRY(mq_import_count_pictures(err, job));
+    if (!plan->update) MQ_TRY(check_folds(err, job));
 cleanup:
     return status;
 }

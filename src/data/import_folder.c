@@ -2,6 +2,7 @@
  * row. Owns the walk. Invariant: nothing but regular files and folders that
  * --follow reaches is ever opened, no folder twice, and the order is that of the
  * bytes of names. */
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "data/import_parts.h"
@@ -10,11 +11,13 @@
 #include <errno.h>
 #include <search.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 enum { DEPTH_MAX = 32 };
 
-/* Top folders that name a split, in place of a class. */
+/* Top folders that name a split, in place of a class; in capitals, too, for two classes by these names are
+ * hardly ever meant. */
 static const struct {
     const char *name;
     mq_split split;
@@ -24,7 +27,7 @@ static const struct {
 
 bool mq_import_split_folder(const char *name, size_t length, mq_split *split) {
     for (size_t i = 0; i < sizeof SPLIT_FOLDERS / sizeof *SPLIT_FOLDERS; i++) {
-        if (strlen(SPLIT_FOLDERS[i].name) != length || memcmp(name, SPLIT_FOLDERS[i].name, length) != 0)
+        if (strlen(SPLIT_FOLDERS[i].name) != length || strncasecmp(name, SPLIT_FOLDERS[i].name, length) != 0)
             continue;
         *split = SPLIT_FOLDERS[i].split;
         return true;
@@ -157,6 +160,23 @@ cleanup:
     return status;
 }
 
+/* Whether the folder name below the source is a data set, as an earlier import may have left among the
+ * pictures. */
+static bool is_dataset(const mq_import_job *job, const char *name) {
+    mq_err ignored = {0};
+    char *folder = NULL, *path = NULL;
+    mq_json *json = NULL;
+    const bool read = mq_path_join(&ignored, job->root, name, &folder) == MQ_OK &&
+                      mq_path_join(&ignored, folder, "dataset.json", &path) == MQ_OK &&
+                      mq_file_exists(path) && mq_json_load(&ignored, path, &json) == MQ_OK;
+    const char *format = read ? mq_json_string(mq_json_get(json, "format")) : NULL;
+    const bool is = format && strcmp(format, "marque.dataset") == 0;
+    mq_json_free(&json);
+    free(folder);
+    free(path);
+    return is;
+}
+
 static mq_status walk(mq_err *err, const place *here);
 
 /* The folder st, called base in here and name below the source. */
@@ -167,6 +187,8 @@ static mq_status enter_folder(mq_err *err, const place *here, const char *name, 
     bool first = false;
     place below = *here;
     if (output->st_ino && st->st_ino == output->st_ino && st->st_dev == output->st_dev) return MQ_OK;
+    if (is_dataset(here->job, name))
+        return leave_out(err, here->job, name, "a data set of marque, no class of pictures");
     if (here->depth >= DEPTH_MAX) return leave_out(err, here->job, name, "a folder below too many others");
     MQ_TRY(note_visit(err, here->trail, st, &first));
     if (!first) return leave_out(err, here->job, name, "a folder that is read under another name");
@@ -270,12 +292,12 @@ cleanup:
 
 /* Whether a top folder called name may be the part of the source that it names, or a class. A link to a
  * folder of the source is only another name of it, unless it is a part's. */
-static bool counts_as_top(const mq_import_job *job, const char *path, bool named) {
+static bool counts_as_top(const mq_import_job *job, const char *name, const char *path, bool named) {
     struct stat st;
     bool inside = false;
     if (lstat(path, &st) != 0) return false;
     if (S_ISLNK(st.st_mode) && mq_import_follow(job, path, &st, &inside)) return false;
-    if (!S_ISDIR(st.st_mode) || (inside && !named)) return false;
+    if (!S_ISDIR(st.st_mode) || (inside && !named) || is_dataset(job, name)) return false;
     return !(job->output.st_ino && st.st_ino == job->output.st_ino && st.st_dev == job->output.st_dev);
 }
 
@@ -293,7 +315,7 @@ static mq_status has_split_folders(mq_err *err, const mq_import_job *job, bool *
         free(path);
         path = NULL;
         MQ_TRY(mq_path_join(err, job->root, list.names[i], &path));
-        if (!counts_as_top(job, path, is)) continue;
+        if (!counts_as_top(job, list.names[i], path, is)) continue;
         folders++;
         named += is;
         train += is && split == MQ_TRAIN;

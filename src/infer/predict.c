@@ -34,7 +34,7 @@ static mq_status prepare_item(mq_err *err, void *ctx, size_t item, size_t slot, 
     mq_buf_clear(file);
     if (strcmp(path, "-") == 0) {
         path = "standard input";
-        MQ_TRY(mq_stdin_read(err, file));
+        MQ_TRY(mq_stdin_read(err, file, NULL, NULL));
     } else {
         MQ_TRY(mq_file_read(err, path, file));
     }
