@@ -147,7 +147,8 @@ static const mq_option params[] = {
     {.name = "update",
      .kind = MQ_OPTION_FLAG,
      AT(update),
-     .help = "DATA exists: it goes on as it was made; known pictures keep their splits"},
+     .help = "DATA exists: take its SRC again, with more in it, as it was made; known pictures keep their "
+             "splits"},
     {.name = "dry-run", .kind = MQ_OPTION_FLAG, AT(dry_run), .help = "report, write nothing"},
     {.name = "json", .kind = MQ_OPTION_FLAG, AT(json), .help = "print the report as JSON"},
     {.name = "jobs",
