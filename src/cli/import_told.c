@@ -115,6 +115,11 @@ static void print_together(const mq_import_options *o, const mq_import_report *r
     if (placed->near)
         print_count("", placed->near, "picture looks nearly like another", "pictures look nearly like others",
                     placed->apart ? "\n" : "; such copies share a split\n");
+    if (placed->crowded)
+        print_count(
+            "", placed->crowded, "picture looks", "pictures look",
+            " nearly like more than 15 others and may lie in another split than they; marque scan tells "
+            "of copies\n");
     snprintf(after, sizeof after, " in another split than others of their picture%s", why);
     if (placed->copies && !r->twins) warn_count(placed->copies, "box lies", "boxes lie", after);
     snprintf(after, sizeof after, " copies in another split%s", why);

@@ -60,6 +60,20 @@ def test_together(tap, m):
     tap.check("near copies share a fold", all(a == b for a, b in pairs(folds)), pairs(folds))
 
 
+def test_crowd(tap, m):
+    """A look that 17 share is what pictures of a kind are like; that they may part is told."""
+    for i in range(17):
+        for name in ("same", "other"):
+            path = m.folder / f"crowd/{name}/{i:02}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(look("one", 40 + i) if name == "same" else look(f"other{i}", 52))
+    m.expect(tap, "17 pictures of one look", ["import", "crowd", "-o", "crowd.mq"], 0,
+             out="17 pictures look nearly like more than 15 others and may lie in another split than they")
+    (m.folder / "crowd/same/16.png").unlink()
+    run = m.expect(tap, "16 of one look", ["import", "crowd", "-o", "few.mq"], 0, out="15 pictures look nearly like others; such copies share a split")
+    tap.check("are no crowd", "than they" not in run.out, run.out)
+
+
 def test_given(tap, m):
     """What the source or an earlier import has placed stays; what is new follows it."""
     (m.folder / "places.csv").write_text("path,split\nant/01.png,train\nant/near-01.png,test\n")
@@ -83,8 +97,8 @@ def test_many(tap, m):
         for i in range(40):
             light = 1 if name == "note" else 1 - i / 200
             (m.folder / f"flat/{name}/{i:02}.png").write_bytes(look(f"{name}{i}" if name == "note" else "coin", 52, light))
-    run = m.expect(tap, "one look for 40 pictures", ["import", "flat", "-o", "flat.mq"], 0)
-    tap.check("is no reason to keep them together", "nearly" not in run.out, run.out)
+    run = m.expect(tap, "one look for 40 pictures", ["import", "flat", "-o", "flat.mq"], 0, out="40 pictures look nearly like more than 15")
+    tap.check("is no reason to keep them together", "share a split" not in run.out, run.out)
     placed = [split for name, split in splits(m.folder / "flat.mq").items() if name.startswith("coin")]
     tap.check("the class is in all parts", [placed.count(part) for part in ("train", "val", "test")] == [25, 3, 12], placed)
 
@@ -94,6 +108,7 @@ def main():
     with Marque() as m:
         fill(m.folder / "pictures")
         test_together(tap, m)
+        test_crowd(tap, m)
         test_given(tap, m)
         test_many(tap, m)
     return tap.done()
