@@ -93,7 +93,9 @@ mq_status mq_writer_open(mq_err *err, const char *path, mq_writer **writer) {
     MQ_REQUIRE(!mq_folder_exists(path), err, MQ_CANNOT_CREATE, "%s: cannot be written: it is a folder", path);
     MQ_TRY(mq_strdup(err, path, &w->path));
     MQ_TRY(mq_format(err, &w->temporary, "%s.tmp-%ld", path, (long)getpid()));
-    w->fd = open(w->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    /* In a folder of somebody else's making the name may be taken, by a link that leads anywhere. */
+    unlink(w->temporary);
+    w->fd = open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     MQ_REQUIRE(w->fd >= 0, err, mq_status_of_errno(errno, MQ_CANNOT_CREATE), "%s: cannot be written: %s",
                path, strerror(errno));
     *writer = w;
@@ -210,6 +212,14 @@ struct mq_lock {
     int fd;
 };
 
+/* Whether an open file is the one that path names now: its holder may have removed it as we opened it. Of
+ * what is no file there is nothing to be found out. */
+static bool lies_at(int fd, const char *path) {
+    struct stat open, named;
+    if (fstat(fd, &open) != 0 || !S_ISREG(open.st_mode)) return true;
+    return stat(path, &named) == 0 && open.st_dev == named.st_dev && open.st_ino == named.st_ino;
+}
+
 /* *busy: another process holds it. */
 static mq_status try_lock(mq_err *err, const char *folder, bool *busy, mq_lock **lock) {
     mq_status status = MQ_OK;
@@ -219,17 +229,20 @@ static mq_status try_lock(mq_err *err, const char *folder, bool *busy, mq_lock *
     MQ_TRY(mq_calloc(err, 1, sizeof *l, "a lock", &l));
     l->fd = -1;
     MQ_TRY(mq_path_join(err, folder, ".lock", &path));
-    l->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    MQ_REQUIRE(l->fd >= 0, err, mq_status_of_errno(errno, MQ_CANNOT_CREATE), "%s: cannot be written: %s",
-               folder, strerror(errno));
-    if (flock(l->fd, LOCK_EX | LOCK_NB) != 0) {
-        const ssize_t n = pread(l->fd, text, sizeof text - 1, 0);
-        text[n > 0 ? strcspn(text, "\n") : 0] = 0;
-        *busy = true;
-        MQ_REQUIRE(false, err, MQ_CANNOT_CREATE,
-                   "%s: in use by process %s; wait for it or choose another folder", folder,
-                   text[0] ? text : "(unknown)");
-    }
+    do {
+        if (l->fd >= 0) close(l->fd);
+        l->fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+        MQ_REQUIRE(l->fd >= 0, err, mq_status_of_errno(errno, MQ_CANNOT_CREATE), "%s: cannot be written: %s",
+                   path, strerror(errno));
+        if (flock(l->fd, LOCK_EX | LOCK_NB) != 0) {
+            const ssize_t n = pread(l->fd, text, sizeof text - 1, 0);
+            text[n > 0 ? strcspn(text, "\n") : 0] = 0;
+            *busy = true;
+            MQ_REQUIRE(false, err, MQ_CANNOT_CREATE,
+                       "%s: in use by process %s; wait for it or choose another folder", folder,
+                       text[0] ? text : "(unknown)");
+        }
+    } while (!lies_at(l->fd, path));
     const int n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
     MQ_REQUIRE(ftruncate(l->fd, 0) == 0 && pwrite(l->fd, text, (size_t)n, 0) == n, err, MQ_IO,
                "%s: cannot be written: %s", path, strerror(errno));

@@ -175,7 +175,8 @@ mq_status mq_exchange_open(mq_err *err, const mq_exchange_plan *plan, mq_exchang
     x->made = !mq_folder_exists(plan->folder);
     MQ_TRY(mq_make_folder(err, plan->folder));
     MQ_TRY(mq_lock_folder(err, plan->folder, &x->lock));
-    MQ_TRY(mq_remove_folder(err, x->scratch)); /* of a process that was killed */
+    MQ_TRY(mq_remove_folder(err, x->scratch)); /* of a process that was killed, as is the next */
+    mq_remove_temporaries(plan->folder);
     if (!plan->look) MQ_TRY(end_exchange(err, plan->folder));
     MQ_TRY(mq_exchange_check(err, plan)); /* what there is now, and while nobody else writes */
     *exchange = x;
@@ -223,7 +224,7 @@ void mq_exchange_free(mq_exchange **exchange) {
     if (!x) return;
     if (x->begun && mq_remove_folder(&ignored, x->temporary) != MQ_OK) mq_warn("%s", ignored.text);
     if (x->lock && mq_remove_folder(&ignored, x->scratch) != MQ_OK) mq_warn("%s", ignored.text);
-    if (x->made && !x->exchanged) remove_empty(x->folder);
+    if (x->made && x->lock && !x->exchanged) remove_empty(x->folder); /* without the lock it is another's */
     mq_lock_free(&x->lock);
     free(x->folder);
     free(x->temporary);

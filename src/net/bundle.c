@@ -20,7 +20,14 @@
 #error "the file's numbers are little endian and used in place"
 #endif
 
-enum { PREFIX = 8, HEADER_LIMIT = 100000000, TENSOR_LIMIT = 65536, ALIGNMENT = 8 };
+enum {
+    PREFIX = 8,
+    HEADER_LIMIT = 100000000,
+    TENSOR_LIMIT = 65536,
+    VALUES_LIMIT =
+        20 * TENSOR_LIMIT, /* a tensor is a type, at most eight sides, two offsets and what holds them */
+    ALIGNMENT = 8
+};
 
 /* From so many bytes on a kernel is large. */
 enum { LARGE = 1 << 16 };
@@ -268,6 +275,21 @@ cleanup:
     return status;
 }
 
+/* About as many values as JSON text has: parsed, each takes some hundred times the room of its text. */
+static size_t count_values(const uint8_t *text, size_t size) {
+    size_t values = 1;
+    bool quoted = false;
+    for (size_t i = 0; i < size; i++) {
+        if (quoted && text[i] == '\\')
+            i++;
+        else if (text[i] == '"')
+            quoted = !quoted;
+        else if (!quoted)
+            values += text[i] == ',' || text[i] == '[' || text[i] == '{';
+    }
+    return values;
+}
+
 /* Header first and whole: only when every size in it agrees with the file's is memory taken for the data. */
 static mq_status open_source(mq_err *err, const char *path, const source *from, mq_bundle **bundle) {
     mq_status status = MQ_OK;
@@ -286,6 +308,8 @@ static mq_status open_source(mq_err *err, const char *path, const source *from, 
                MQ_BAD_DATA, "%s: not a .safetensors file, or cut in its header", path);
     MQ_TRY(mq_calloc(err, 1, header_size, path, &header));
     MQ_TRY(fetch(err, b, from, header, header_size, PREFIX));
+    MQ_REQUIRE(count_values(header, header_size) <= VALUES_LIMIT, err, MQ_BAD_DATA,
+               "%s: a header of more than %d values is none of a .safetensors file", path, VALUES_LIMIT);
     MQ_TRY(read_header(err, b, header, header_size, from->size, &total));
     MQ_TRY(mq_calloc(err, b->count, sizeof *b->places, path, &b->places));
     MQ_TRY(from->lightly ? read_small(err, b, from, PREFIX + header_size)

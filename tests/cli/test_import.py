@@ -4,6 +4,7 @@ import ctypes
 import json
 import os
 import resource
+import shutil
 import signal
 import struct
 import subprocess
@@ -496,6 +497,21 @@ def test_in_use(tap, m):
         lock.flush()
         m.expect(tap, "a folder in use", ["import", "held", "-o", "held.mq"], 73, err="in use by process 4711")
     m.expect(tap, "the lock dies with its holder", ["import", "held", "-o", "held.mq"], 0)
+    (m.folder / "held.mq/dataset.json.tmp-4711").write_text("cut off")
+    m.expect(tap, "another goes on with it", ["import", "held", "-o", "held.mq", "--update"], 0)
+    tap.check("and what a killed one left goes", not list((m.folder / "held.mq").glob("*.tmp-*")))
+    if not shutil.which("strace"):
+        tap.skip("two that begin at once", "strace is not here")
+        return
+    late = subprocess.Popen(["strace", "-qq", "-e", "inject=mkdir,mkdirat:delay_enter=600000", "-o", "/dev/null", m.program, "import", "held",
+                             "-o", "both.mq"], cwd=m.folder, env=m.environment(None), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    time.sleep(0.3)  # by now it has seen that there is no folder, and is about to make it
+    (m.folder / "both.mq").mkdir()
+    with open(m.folder / "both.mq/.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        err = late.communicate()[1].decode()
+        tap.check("of two that begin at once one is refused", late.returncode == 73 and "in use" in err, (late.returncode, err))
+        tap.check("and leaves the other's lock", (m.folder / "both.mq/.lock").exists())
 
 
 def test_interrupt(tap, m):

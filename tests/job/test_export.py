@@ -101,6 +101,14 @@ def test_refusals(tap, m):
     header["__metadata__"]["classes"] = json.dumps(["a"] * 1000000)
     write_tensors(m.folder / "crowd.safetensors", {"__metadata__": header["__metadata__"], "head/standardise/mean":
                                                    {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}}, b"")
+    many = b'{"a":[' + b"{}," * 30000000 + b"{}]}"
+    (m.folder / "values.safetensors").write_bytes(struct.pack("<Q", len(many)) + many)
+    process = m.start(["predict", "values.safetensors", "x.png"])
+    text = process.stderr.read()
+    process.stderr.close()
+    _, code, used = os.wait4(process.pid, 0)
+    tap.check("nor does one of a hundred million bytes of brackets", os.waitstatus_to_exitcode(code) == 65 and
+              "values" in text and used.ru_maxrss < 400 << 10, (code, text, used.ru_maxrss))
     process = m.start(["predict", "crowd.safetensors", "x.png"])
     text = process.stderr.read()
     process.stderr.close()

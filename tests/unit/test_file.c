@@ -140,6 +140,25 @@ static void test_paths(void **state) {
     assert_int_equal(mq_make_folder(&err, "/proc/marque/x"), MQ_CANNOT_CREATE);
 }
 
+/* In a folder of somebody else's making links stand where files of ours are to be: none is written through.
+ */
+static void test_planted_links(void **state) {
+    const place *here = *state;
+    char victim[PLACE + 16], planted[PLACE + 48];
+    mq_err err = {0}, refused = {0};
+    mq_lock *lock = NULL;
+    snprintf(victim, sizeof victim, "%s/victim", here->folder);
+    assert_ok(err, mq_file_write(&err, victim, "mine", 4));
+    snprintf(planted, sizeof planted, "%s/.lock", here->folder);
+    assert_int_equal(symlink(victim, planted), 0);
+    assert_int_equal(mq_lock_folder(&refused, here->folder, &lock), MQ_CANNOT_CREATE);
+    snprintf(planted, sizeof planted, "%s.tmp-%ld", here->path, (long)getpid());
+    assert_int_equal(symlink(victim, planted), 0);
+    assert_ok(err, mq_file_write(&err, here->path, "new", 3));
+    assert_content(here->path, "new");
+    assert_content(victim, "mine");
+}
+
 /* A file that cannot be opened for want of descriptors is no missing one: pictures would be left out. */
 static void test_no_descriptors(void **state) {
     const place *here = *state;
@@ -239,6 +258,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_lock_names_its_holder, make_place, remove_place),
         cmocka_unit_test_setup_teardown(test_folder_says_why, make_place, remove_place),
         cmocka_unit_test(test_limited_process),
+        cmocka_unit_test_setup_teardown(test_planted_links, make_place, remove_place),
         cmocka_unit_test_setup_teardown(test_no_descriptors, make_place, remove_place),
         cmocka_unit_test_setup_teardown(test_group, make_place, remove_place),
         cmocka_unit_test_setup_teardown(test_groups_above, make_place, remove_place),
