@@ -15,8 +15,10 @@ enum { APPLIED = 64 };
 
 void mq_lane_words(mq_lane *lane, uint32_t words[4]) {
     const uint64_t place = (uint64_t)lane->row << 24 | (lane->next++ & 0xffffff);
-    const uint32_t epoch = lane->draw->epoch ^ lane->draw->time << 20;
-    mq_rng_words(lane->draw->seed, MQ_RNG_AUGMENT, epoch, place << 32 | lane->draw->sample, words);
+    const uint32_t time = lane->draw->time, epoch = lane->draw->epoch ^ time << 20;
+    const uint64_t rest = (uint64_t)(time >> 12) << 32; /* what has no room beside epochs */
+    const uint64_t seed = lane->draw->seed ^ rest;
+    mq_rng_words(seed, MQ_RNG_AUGMENT, epoch, place << 32 | lane->draw->sample, words);
 }
 
 double mq_lane_unit(mq_lane *lane) {

@@ -34,7 +34,7 @@ typedef struct {
     uint64_t seed;
     uint32_t epoch;
     uint32_t sample; /* the picture's index in its part of the data set */
-    uint32_t time;   /* how often it came before in the epoch; below 4096 */
+    uint32_t time;   /* how often it came before in the epoch */
 } mq_draw;
 
 /* Whether any view ever is; and whether this one is mirrored; drawn apart, because caches know both views.

@@ -140,8 +140,8 @@ void mq_wilson(double share, size_t pictures, double *low, double *high) {
     const double z = 1.959964, n = (double)pictures, d = 1 + z * z / n;
     const double middle = share + z * z / (2 * n),
                  half = z * sqrt(share * (1 - share) / n + z * z / (4 * n * n));
-    *low = n > 0 ? (middle - half) / d : NAN;
-    *high = n > 0 ? (middle + half) / d : NAN;
+    *low = n > 0 ? fmax(0, (middle - half) / d) : NAN; /* rounding leads beyond 0 and 1 */
+    *high = n > 0 ? fmin(1, (middle + half) / d) : NAN;
 }
 
 uint32_t mq_metrics_confusion(const mq_metrics *m, size_t truth, size_t answer) {

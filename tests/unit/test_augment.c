@@ -191,7 +191,7 @@ static void test_ranges(void **state) {
     }
 }
 
-/* What one entry draws does not depend on the others, but on seed, epoch and sample. */
+/* What one entry draws does not depend on the others, but on seed, epoch, sample and how often it came. */
 static void test_entries_are_apart(void **state) {
     (void)state;
     mq_augment *alone = policy("rotate=10"), *among = policy("strong,rotate=10");
@@ -207,9 +207,11 @@ static void test_entries_are_apart(void **state) {
         assert_true(found);
         assert_true(one.changes[0].v[0] != last);
         last = one.changes[0].v[0];
-        for (int other = 0; other < 2; other++) {
+        const mq_draw others[] = {
+            {2, 2, sample, 0}, {1, 3, sample, 0}, {1, 2, sample, 1}, {1, 2, sample, 4096}};
+        for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
             mq_drawn elsewhere;
-            mq_augment_draw(alone, &(mq_draw){other ? 2 : 1, other ? 2 : 3, sample, 0}, &elsewhere);
+            mq_augment_draw(alone, &others[i], &elsewhere);
             assert_true(elsewhere.changes[0].v[0] != one.changes[0].v[0]);
         }
     }

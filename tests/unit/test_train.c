@@ -55,6 +55,18 @@ static void test_metrics(void **state) {
     mq_metrics_free(&m);
 }
 
+/* None and all right are in their intervals, which end where shares do. */
+static void test_wilson(void **state) {
+    (void)state;
+    double low, high;
+    for (size_t n = 1; n <= 200; n++) {
+        mq_wilson(0, n, &low, &high);
+        assert_true(low < 1e-12 && !signbit(low) && high > 0 && high < 1);
+        mq_wilson(1, n, &low, &high);
+        assert_true(low > 0 && low < 1 && high > 1 - 1e-12 && high <= 1);
+    }
+}
+
 /* TensorFlow's 200-threshold AUC of the same scores, from tf.keras.metrics.AUC(num_thresholds=200). */
 static void test_auc_is_close_to_tensorflow(void **state) {
     (void)state;
@@ -353,6 +365,7 @@ static void test_stages(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_metrics),
+        cmocka_unit_test(test_wilson),
         cmocka_unit_test(test_auc_is_close_to_tensorflow),
         cmocka_unit_test(test_top_k),
         cmocka_unit_test(test_adam),
