@@ -250,22 +250,15 @@ cleanup:
     return status;
 }
 
-static void swap(float *a, float *b, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        const float kept = a[i];
-        a[i] = b[i];
-        b[i] = kept;
-    }
-}
-
 /* The classifier of the best model waits in best. */
 mq_status mq_session_write_best(mq_err *err, mq_session *s) {
     const mq_scores scores = {
         .top1 = s->state.best_top1, .top5 = s->state.best_top5, .loss = s->state.best_loss};
+    float *const present = s->head->params;
     if (!s->best_pending) return MQ_OK;
-    swap(s->head->params, s->best, s->head->count);
+    s->head->params = s->best;
     const mq_status status = write_model(err, s, "weights/best.safetensors", &scores);
-    swap(s->head->params, s->best, s->head->count);
+    s->head->params = present;
     s->best_pending = status != MQ_OK;
     return status;
 }
