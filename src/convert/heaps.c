@@ -13,7 +13,9 @@ enum {
     COPY_BYTES = 4096,  /* HDF5's buffer, however short a reference says that its text is */
 };
 
-static const uint8_t magic[8] = {'G', 'C', 'O', 'L', 1, 0, 0, 0};
+/* No more than HDF5 compares: it reads a heap with anything in place of the three zeros. */
+static const uint8_t magic[5] = {'G', 'C', 'O', 'L', 1};
+static const uint8_t signature[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1A, '\n'};
 
 static uint64_t read_u64(const uint8_t *p) {
     uint64_t value = 0;
@@ -42,15 +44,16 @@ static bool guard_heap(uint8_t *heap, size_t size) {
     return true;
 }
 
-/* HDF5 lets a file choose how wide its numbers are; nobody chooses other than 8 bytes. */
-static bool widths_are_usual(const uint8_t *image, size_t size) {
-    if (size < HEAP_HEADER) return false;
+/* HDF5 lets a file choose how wide its numbers are, and begin behind a block of the user's; nobody chooses
+ * other than 8 bytes, and none. */
+static bool begins_usually(const uint8_t *image, size_t size) {
+    if (size < HEAP_HEADER || memcmp(image, signature, sizeof signature) != 0) return false;
     const uint8_t *widths = image + (image[8] < 2 ? 13 : 9); /* by the version of the superblock */
     return widths[0] == 8 && widths[1] == 8;
 }
 
 mq_status mq_guard_heaps(mq_err *err, const char *what, uint8_t *image, size_t size) {
-    bool sound = widths_are_usual(image, size);
+    bool sound = begins_usually(image, size);
     for (uint8_t *at = image; sound; at += sizeof magic) { /* what lies in a heap may be taken for another */
         at = memmem(at, size - (size_t)(at - image), magic, sizeof magic);
         if (!at) return MQ_OK;

@@ -242,6 +242,7 @@ def bad_zip(folder):
             locked[at + offset] |= 1
     start = data.index(b"model.weights.h5") + 16
     damaged = data[:start + 200] + bytes([data[start + 200] ^ 0x55]) + data[start + 201:]
+    user_block = bytes(13) + b"\x08\x08" + bytes(497)  # with the widths of numbers where a superblock has them
     bad = {
         "climb": ([*whole, ("../../etc/cron.d/x", b"x")], "leads out of the archive"),
         "absolute": ([*whole, ("/etc/x", b"x")], "leads out of the archive"),
@@ -253,6 +254,7 @@ def bad_zip(folder):
         "two_trunks": ([whole[0], ("config.json", no_names), ("model.weights.h5", twice.getvalue())],
                        "holds 2 models"),
         "inner_page": ([whole[0], whole[1], ("model.weights.h5", b"<html></html>")], "not a readable HDF5 file"),
+        "user_block": ([whole[0], whole[1], (whole[2][0], user_block + whole[2][1])], "not a readable HDF5 file"),
         "locked": (bytes(locked), "is encrypted"),
         "damaged": (damaged, "its member model.weights.h5 is"),
         "cut": (data[:len(data) // 2], "not a readable zip file"),
