@@ -57,12 +57,20 @@ static const char *const NAMES[FEATURES] = {"image/encoded",
 /* Files that may name labels, the first that is there. */
 static const char *const LABEL_FILES[] = {"label.labels.txt", "objects-label.labels.txt", "labels.txt"};
 
+/* How far a feature has been read: objects ask for one value after the other. */
+typedef struct {
+    mq_values values;
+    size_t next; /* the number of the value that comes next */
+    bool begun;
+} cursor;
+
 /* The record in work. */
 typedef struct {
     const char *what;  /* for messages */
     const char *shard; /* its file */
     size_t number;     /* in it, from 0 */
     mq_feature features[FEATURES];
+    cursor cursors[FEATURES];
     mq_bytes picture;
     uint64_t place; /* of the picture's bytes in the shard */
     char *name;     /* of the picture; owned */
@@ -90,27 +98,30 @@ static size_t floats_of(const mq_feature *f, float *out, size_t max) {
     return f->kind == MQ_FLOAT_LIST && values.sound ? count : SIZE_MAX;
 }
 
-/* Value number index of a feature: as bytes or as a number. */
-static bool value_at(const mq_feature *f, size_t index, uint64_t *bits, mq_bytes *bytes) {
-    mq_values values = mq_values_of(f);
-    for (size_t i = 0; f->kind && mq_values_next(&values, bits, bytes); i++)
-        if (i == index) return true;
-    return false;
+/* Value number index of a feature: as bytes or as a number. Goes on from the last one that was asked for. */
+static bool value_at(record *rec, int feature, size_t index, uint64_t *bits, mq_bytes *bytes) {
+    cursor *c = &rec->cursors[feature];
+    if (!rec->features[feature].kind) return false;
+    if (!c->begun || index < c->next)
+        *c = (cursor){.values = mq_values_of(&rec->features[feature]), .begun = true};
+    for (; c->next <= index; c->next++)
+        if (!mq_values_next(&c->values, bits, bytes)) return false;
+    return true;
 }
 
 /* Bytes as text in *text (the caller's); NULL when they are none. */
-static mq_status text_at(mq_err *err, const mq_feature *f, size_t index, char **text) {
+static mq_status text_at(mq_err *err, record *rec, int feature, size_t index, char **text) {
     uint64_t bits;
     mq_bytes bytes;
-    if (f->kind != MQ_BYTES_LIST || !value_at(f, index, &bits, &bytes) || !bytes.size ||
-        memchr(bytes.data, 0, bytes.size))
+    if (rec->features[feature].kind != MQ_BYTES_LIST || !value_at(rec, feature, index, &bits, &bytes) ||
+        !bytes.size || memchr(bytes.data, 0, bytes.size))
         return MQ_OK;
     return mq_format(err, text, "%.*s", (int)bytes.size, (const char *)bytes.data);
 }
 
 /* The label of the picture, or of its object number index, as the class of object; *why says why it has none;
  * NULL: it has one. Where an object has no label of its own, the picture's is its. */
-static mq_status find_label(mq_err *err, reading *r, const record *rec, size_t index, const char **why,
+static mq_status find_label(mq_err *err, reading *r, record *rec, size_t index, const char **why,
                             uint32_t *place) {
     mq_status status = MQ_OK;
     static const struct {
@@ -127,16 +138,16 @@ static mq_status find_label(mq_err *err, reading *r, const record *rec, size_t i
         uint64_t bits = 0;
         mq_bytes bytes;
         const size_t at = ways[i].of_object ? index : 0;
-        const mq_feature *number = &rec->features[ways[i].number];
+        const int number = ways[i].number;
         if (at == WHOLE) continue;
-        label.has_id = number->kind == MQ_INT_LIST && value_at(number, at, &bits, &bytes);
+        label.has_id = rec->features[number].kind == MQ_INT_LIST && value_at(rec, number, at, &bits, &bytes);
         label.id = (int64_t)bits;
-        if (ways[i].text < FEATURES) MQ_TRY(text_at(err, &rec->features[ways[i].text], at, &text));
+        if (ways[i].text < FEATURES) MQ_TRY(text_at(err, rec, ways[i].text, at, &text));
         label.text = text;
         if (!label.has_id && !text) continue;
         r->from_one |= ways[i].one;
         if (label.has_id && label.id < 0) break; /* -1 is TensorFlow Datasets' word for none */
-        *why = !ways[i].of_object && value_at(number, 1, &bits, &bytes) ? "has several labels" : NULL;
+        *why = !ways[i].of_object && value_at(rec, number, 1, &bits, &bytes) ? "has several labels" : NULL;
         if (!*why) MQ_TRY(mq_labels_add(err, r->labels, rec->what, &label, place));
         break;
     }
@@ -187,7 +198,7 @@ static bool are_alike(const record *rec) {
 }
 
 /* An object, or the picture, with the label of its object number index (WHOLE: its own). */
-static mq_status add_object(mq_err *err, reading *r, const record *rec, mq_object *o, size_t index) {
+static mq_status add_object(mq_err *err, reading *r, record *rec, mq_object *o, size_t index) {
     mq_status status = MQ_OK;
     mq_entry *entry = NULL;
     const char *why = NULL;
@@ -201,7 +212,7 @@ cleanup:
 }
 
 /* All that a record holds: each object, or else the picture. */
-static mq_status take_record(mq_err *err, reading *r, const record *rec) {
+static mq_status take_record(mq_err *err, reading *r, record *rec) {
     mq_status status = MQ_OK;
     mq_err ignored = {0};
     mq_picture_info info;
@@ -222,6 +233,7 @@ static mq_status take_record(mq_err *err, reading *r, const record *rec) {
     o.has_box = true;
     o.alone = count == 1;
     for (size_t i = 0; i < count; i++) {
+        MQ_TRY(mq_import_go_on(err, r->job));
         o.number = i + 1;
         for (size_t s = 0; s < 4; s++)
             o.box[s] = (double)shares[4 * i + s] * (s % 2 ? info.height : info.width);
@@ -237,12 +249,13 @@ static mq_status read_record(mq_err *err, reading *r, record *rec, mq_bytes data
     mq_status status = MQ_OK;
     uint64_t bits;
     MQ_TRY(mq_example_find(err, rec->what, data, NAMES, FEATURES, rec->features));
-    const mq_feature *picture = &rec->features[rec->features[ENCODED].kind ? ENCODED : IMAGE];
-    MQ_REQUIRE(picture->kind == MQ_BYTES_LIST && value_at(picture, 0, &bits, &rec->picture), err, MQ_BAD_DATA,
-               "%s: holds no picture: neither image/encoded nor image is there as bytes", rec->what);
+    const int picture = rec->features[ENCODED].kind ? ENCODED : IMAGE;
+    MQ_REQUIRE(
+        rec->features[picture].kind == MQ_BYTES_LIST && value_at(rec, picture, 0, &bits, &rec->picture), err,
+        MQ_BAD_DATA, "%s: holds no picture: neither image/encoded nor image is there as bytes", rec->what);
     rec->place = at + (uint64_t)(rec->picture.data - data.data);
-    MQ_TRY(text_at(err, &rec->features[FILENAME], 0, &rec->name));
-    if (!rec->name) MQ_TRY(text_at(err, &rec->features[FILE_NAME], 0, &rec->name));
+    MQ_TRY(text_at(err, rec, FILENAME, 0, &rec->name));
+    if (!rec->name) MQ_TRY(text_at(err, rec, FILE_NAME, 0, &rec->name));
     if (!rec->name) MQ_TRY(mq_format(err, &rec->name, "%s:%zu", rec->shard, rec->number));
     MQ_TRY(take_record(err, r, rec));
 cleanup:

@@ -3,11 +3,13 @@ pictures of another size; boxes without a pixel, of several objects, and none.""
 import json
 import struct
 import sys
+import time
 import zlib
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import recordfile  # noqa: E402
 from marque import Marque  # noqa: E402
 from tap import Tap  # noqa: E402
 from test_foreign_pictures import turned  # noqa: E402
@@ -141,6 +143,19 @@ def test_coco_bbox(tap, m):
     import_of([1, 2, 300, 9], 65, err="annotation 2 (1.png#2, 40 x 30)")
 
 
+def test_many_objects(tap, m):
+    """Thousands of objects in one record: as long as their number, not as its square."""
+    count = 40000
+    sides = {f"image/object/bbox/{k}": [v] * count for k, v in (("xmin", 0.1), ("ymin", 0.2), ("xmax", 0.1), ("ymax", 0.2))}
+    crowd = {"image/encoded": [png(W, H, 1)], **sides, "image/object/class/label": [1 + i % 2 for i in range(count)],
+             "image/object/class/text": [(b"p", b"q")[i % 2] for i in range(count)]}
+    (m.folder / "crowd").mkdir()
+    (m.folder / "crowd/a.tfrecord").write_bytes(recordfile.write([crowd]))
+    begin = time.monotonic()
+    m.expect(tap, "a record of many objects", ["import", "crowd", "-o", "crowd.mq", "--dry-run"], 66)
+    tap.check("is read in a moment", time.monotonic() - begin < 5, f"{time.monotonic() - begin:.1f} s")
+
+
 def test_endings(tap, m):
     """XML beside pictures is of them, however their names end."""
     for k, ending in enumerate(("bmp", "tif", "PNG", "JPEG", "gif", "heic", "AVIF", "WEBP")):
@@ -160,7 +175,7 @@ def test_endings(tap, m):
 
 def main():
     tap = Tap()
-    for test in (test_turned, test_other_sizes, test_no_pixel, test_ignored, test_coco_bbox, test_endings):
+    for test in (test_turned, test_other_sizes, test_no_pixel, test_ignored, test_coco_bbox, test_many_objects, test_endings):
         with Marque() as m:
             test(tap, m)
     return tap.done()

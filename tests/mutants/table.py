@@ -726,6 +726,7 @@ MUTANTS = [
      "swapped[4] = {0, 1, 2, 3}", ["cli/test_sources.py"]),
     ("sources: bytes from the beginning of the shard", "src/data/import_tfrecord.c",
      "rec->place = at + (uint64_t)(rec->picture.data - data.data);", "rec->place = at;", ["cli/test_sources.py"]),
+    ("tfrecord: each value from the beginning of its list", "src/data/import_tfrecord.c", "!c->begun || index < c->next", "true", ["cli/test_boxes.py"]),
     ("sources: a missing shard passes", "src/data/import_tfrecord.c", "if (!job->list && !job->plan->allow_missing) MQ_TRY", "if (false) MQ_TRY",
      ["cli/test_sources.py"]),
     ("sources: boxes of a picture are copies of each other", "src/data/import_report.c",
