@@ -15,7 +15,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MEMBERS_MAX = 1000000, BLOCK = 1 << 16, TOLD = 64 << 20, SHOWN = 96 };
+enum {
+    MEMBERS_MAX = 1000000,
+    BLOCK = 1 << 16,
+    TOLD = 64 << 20,
+    SHOWN = 96,
+    PLACED = 4096 /* bytes of the disk that a name takes */
+};
 
 /* Where the work is. */
 typedef struct {
@@ -58,7 +64,7 @@ cleanup:
     return status;
 }
 
-/* Counts bytes before they are written. */
+/* Counts bytes before they are written, and what new files and folders take with nothing in them. */
 static mq_status count(mq_err *err, work *w, size_t size) {
     w->bytes += size;
     return mq_unpacked_check(err, w->what->path, w->bytes, w->what->most, w->what->room);
@@ -79,7 +85,9 @@ static mq_status write_all(mq_err *err, const work *w, int fd, size_t size) {
 static mq_status copy_file(mq_err *err, work *w) {
     mq_status status = MQ_OK;
     int fd = -1;
-    MQ_TRY(mq_place_file(err, w->what->path, w->what->folder, w->plain, &fd));
+    size_t made = 0;
+    MQ_TRY(mq_place_file(err, w->what->path, w->what->folder, w->plain, &fd, &made));
+    MQ_TRY(count(err, w, made * PLACED));
     for (uint64_t told = w->bytes;;) {
         const la_ssize_t n = archive_read_data(w->reader, w->block, BLOCK);
         if (n < 0) MQ_TRY(say_damaged(err, w));
@@ -102,6 +110,7 @@ static mq_status take(mq_err *err, work *w, struct archive_entry *entry) {
     const mq_unpacking *u = w->what;
     const char *name = archive_entry_pathname(entry);
     bool litter = false;
+    size_t made = 0;
     MQ_REQUIRE(++w->members <= MEMBERS_MAX, err, MQ_BAD_DATA, "%s: has more than %d members", u->path,
                MEMBERS_MAX);
     MQ_REQUIRE(name, err, MQ_BAD_DATA, "%s: member %llu has a name that cannot be read", u->path,
@@ -109,10 +118,12 @@ static mq_status take(mq_err *err, work *w, struct archive_entry *entry) {
     MQ_TRY(mq_place_name(err, u->path, name, w->plain, &litter));
     if (litter || !w->plain[0]) goto cleanup;
     MQ_TRY(check_kind(err, w, entry));
-    if (archive_entry_filetype(entry) == AE_IFDIR)
-        MQ_TRY(mq_place_folder(err, u->path, u->folder, w->plain));
-    else
+    if (archive_entry_filetype(entry) == AE_IFDIR) {
+        MQ_TRY(mq_place_folder(err, u->path, u->folder, w->plain, &made));
+        MQ_TRY(count(err, w, made * PLACED));
+    } else {
         MQ_TRY(copy_file(err, w));
+    }
 cleanup:
     return status;
 }

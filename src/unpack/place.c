@@ -35,8 +35,8 @@ mq_status mq_place_name(mq_err *err, const char *archive, const char *name, char
                    archive, safe);
         if (length && !is(part, length, ".")) {
             *litter |= part[0] == '.' || is(part, length, "__MACOSX");
-            MQ_REQUIRE(length <= MQ_PLACE_PART && used + length < MQ_PLACE_NAME, err, MQ_BAD_DATA,
-                       "%s: the name of its member %s... is too long", archive, safe);
+            MQ_REQUIRE(length <= MQ_PLACE_PART && used + (used > 0) + length < MQ_PLACE_NAME, err,
+                       MQ_BAD_DATA, "%s: the name of its member %s... is too long", archive, safe);
             MQ_REQUIRE(++depth <= MQ_PLACE_DEPTH, err, MQ_BAD_DATA,
                        "%s: its member %s lies below more than %d folders", archive, safe, MQ_PLACE_DEPTH);
             if (used) plain[used++] = '/';
@@ -70,14 +70,17 @@ static mq_status say_failure(mq_err *err, const char *archive, const char *name)
                    safe, strerror(errno));
 }
 
-/* The folders that name lies in, up to its byte end. */
-static mq_status make_folders(mq_err *err, const char *archive, int folder, const char *name, size_t end) {
+/* The folders that name lies in, up to its byte end; *made grows with each new one. */
+static mq_status make_folders(mq_err *err, const char *archive, int folder, const char *name, size_t end,
+                              size_t *made) {
     char part[MQ_PLACE_NAME];
     for (size_t at = 0; at < end; at++) {
         at += strcspn(name + at, "/");
         memcpy(part, name, at);
         part[at] = 0;
-        if (mkdirat(folder, part, 0700) == 0) continue;
+        const bool is_new = mkdirat(folder, part, 0700) == 0;
+        *made += is_new;
+        if (is_new) continue;
         struct stat st;
         const int why = errno;
         const bool there = why == EEXIST && fstatat(folder, part, &st, AT_SYMLINK_NOFOLLOW) == 0;
@@ -88,14 +91,18 @@ static mq_status make_folders(mq_err *err, const char *archive, int folder, cons
     return MQ_OK;
 }
 
-mq_status mq_place_folder(mq_err *err, const char *archive, int folder, const char *name) {
-    return make_folders(err, archive, folder, name, strlen(name));
+mq_status mq_place_folder(mq_err *err, const char *archive, int folder, const char *name, size_t *made) {
+    return make_folders(err, archive, folder, name, strlen(name), made);
 }
 
-mq_status mq_place_file(mq_err *err, const char *archive, int folder, const char *name, int *fd) {
+mq_status mq_place_file(mq_err *err, const char *archive, int folder, const char *name, int *fd,
+                        size_t *made) {
     const char *slash = strrchr(name, '/');
-    const mq_status status = make_folders(err, archive, folder, name, slash ? (size_t)(slash - name) : 0);
+    const mq_status status = make_folders(err, archive, folder, name, slash ? (size_t)(slash - name) : 0,
+                                          made);
     if (status != MQ_OK) return status;
     *fd = open_below(folder, name, O_WRONLY | O_CREAT | O_EXCL, 0600);
-    return *fd >= 0 ? MQ_OK : say_failure(err, archive, name);
+    if (*fd < 0) return say_failure(err, archive, name);
+    ++*made;
+    return MQ_OK;
 }

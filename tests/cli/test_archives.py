@@ -89,6 +89,13 @@ def test_names(tap, m):
         short = name[:12].replace("/", "|")
         refuses(tap, m, f"zip, {short}", write_zip(m.folder / "bad.zip", {**pictures(), name: b"x"}), words)
         refuses(tap, m, f"tar, {short}", write_tar(m.folder / "bad.tar", {**pictures(), name: b"x"}), words)
+    parts = ["a" * 255, "b" * 255, "c" * 255, "x"]
+    for length, code in ((1023, 0), (1024, 65)):
+        name = "/".join([*parts, "z" * (length - 770)])
+        for kind, member in (("file", (name, png(9, 9, RED, 7))), ("folder", special(name, tarfile.DIRTYPE))):
+            write_tar(m.folder / "long.tar", [*pictures().items(), member])
+            run = m.expect(tap, f"a {kind} with a name of {length} bytes", ["import", "long.tar", "-o", f"{kind}{length}.mq"], code)
+            tap.check(f"{kind}, {length}: told", ("is too long" in run.err) == (code != 0), run.err)
     odd = {"red/new\nline.png": png(9, 9, RED, 7), "blue/gr\u00fc\u00df \u20ac.png": png(9, 9, BLUE, 8)}
     for archive in (write_zip(m.folder / "odd.zip", {**pictures(), **odd}),
                     write_tar(m.folder / "odd.tar", {**pictures(), **odd})):
@@ -131,6 +138,12 @@ def test_bombs(tap, m):
     refuses(tap, m, "tar.gz, a bomb", write_tar(m.folder / "bad.tar.gz", bomb, "w:gz"), "would grow to more than")
     one = [*pictures().items(), ("red/z.png", zeros * 80)]
     refuses(tap, m, "tar.xz, one large member", write_tar(m.folder / "bad.tar.xz", one, "w:xz"), "would grow to more than")
+    deep = [special("/".join([f"{i:x}", *"d" * 31]), tarfile.DIRTYPE) for i in range(600)]
+    refuses(tap, m, "tar.gz, folders without end", write_tar(m.folder / "bad.tar.gz", [*pictures().items(), *deep], "w:gz"),
+            "would grow to more than 67.1 MB")
+    empty = [(f"red/{i}.txt", b"") for i in range(17000)]
+    refuses(tap, m, "tar.gz, empty files without end", write_tar(m.folder / "bad.tar.gz", [*pictures().items(), *empty], "w:gz"),
+            "would grow to more than 67.1 MB")
     (m.folder / "twice.tar.gz").write_bytes(gzip.compress((m.folder / "bad.tar.gz").read_bytes()))
     refuses(tap, m, "gzip within gzip", m.folder / "twice.tar.gz", "would grow to more than")
 
