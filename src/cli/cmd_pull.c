@@ -44,7 +44,8 @@ static const mq_option params[] = {
 /* One pull: of which network, from where, to where. */
 typedef struct {
     const mq_arch *arch;
-    const char *source; /* address or file as the user knows it */
+    const char *source; /* address or file as the user gave it */
+    char *shown;        /* the same, without what is secret in an address: what is told and kept */
     bool by_name;       /* Keras' own file, whose checksum marque knows */
     char *place;        /* the .safetensors file in the cache */
     char *folder;       /* its folder */
@@ -103,9 +104,9 @@ static mq_status download(mq_err *err, pull *p, const char *sha256) {
     };
     if (p->by_name)
         mq_note("downloading %s: %.0f MB, %s, from %s", p->arch->name, (double)p->arch->bytes / 1e6,
-                p->arch->licence, p->source);
+                p->arch->licence, p->shown);
     else
-        mq_note("downloading %s from %s", p->arch->name, p->source);
+        mq_note("downloading %s from %s", p->arch->name, p->shown);
     mq_err why = {0};
     const mq_status status = mq_fetch(&why, p->source, p->download, &options);
     if (status == MQ_UNAVAILABLE && p->by_name)
@@ -139,7 +140,7 @@ static mq_status store(mq_err *err, const pull *p, const mq_bundle *bundle) {
     const char *format = mq_bundle_meta(bundle, "format"), *keras = mq_bundle_meta(bundle, "keras_version");
     MQ_TRY(mq_calloc(err, count, sizeof *tensors, "the list of tensors", &tensors));
     for (size_t i = 0; i < count; i++) tensors[i] = *mq_bundle_at(bundle, i);
-    source = p->by_name || is_url(p->source) ? strdup(p->source) : realpath(p->source, NULL);
+    source = p->by_name || is_url(p->source) ? strdup(p->shown) : realpath(p->source, NULL);
     mq_json *clean = mq_json_text(source); /* a file's name may be no UTF-8 */
     const mq_meta meta[] = {
         {"marque.weights", "1"},
@@ -164,13 +165,13 @@ static mq_status digest_source(mq_err *err, pull *p, const char *file, const cha
     mq_status status = MQ_OK;
     MQ_TRY(mq_digest_file(err, MQ_SHA256, file, p->sha256));
     MQ_REQUIRE(!wanted || strcasecmp(wanted, p->sha256) == 0, err, MQ_BAD_DATA,
-               "%s: has the SHA-256 %s instead of %s", p->source, p->sha256, wanted);
+               "%s: has the SHA-256 %s instead of %s", p->shown, p->sha256, wanted);
 cleanup:
     return status;
 }
 
 /* Weights that are there serve where they came from the very file that --from names; an address is known by
- * its text, without a download. */
+ * its text, without a download, or, where it has a query, by the SHA-256 that it should have. */
 static mq_status compare_stored(mq_err *err, pull *p, const char *wanted) {
     mq_status status = MQ_OK;
     mq_bundle *stored = NULL;
@@ -179,10 +180,15 @@ static mq_status compare_stored(mq_err *err, pull *p, const char *wanted) {
     if (!p->download) MQ_TRY(digest_source(err, p, p->source, wanted));
     const char *named = p->download ? wanted : p->sha256;
     const bool same = (!named || (sha256 && strcasecmp(sha256, named) == 0)) &&
-                      (!p->download || (source && strcmp(source, p->source) == 0));
+                      (!p->download || (source && strcmp(source, p->shown) == 0));
     MQ_REQUIRE(same, err, MQ_CANNOT_CREATE,
                "%s: holds other weights already, from %s; remove that file to take those of %s", p->place,
-               source ? source : "an unknown source", p->source);
+               source ? source : "an unknown source", p->shown);
+    MQ_REQUIRE(
+        named || !strchr(p->source, '?'), err, MQ_CANNOT_CREATE,
+        "%s: holds weights from %s, but the query of an address is not kept; --sha256 tells whether they "
+        "are the same, or remove that file",
+        p->place, p->shown);
 cleanup:
     mq_bundle_free(&stored);
     return status;
@@ -195,6 +201,10 @@ static mq_status open_pull(mq_err *err, const pull_options *o, const char *name,
     p->arch = mq_arch_find(name);
     p->by_name = !o->from;
     p->source = o->from ? o->from : p->arch->url;
+    if (is_url(p->source))
+        MQ_TRY(mq_fetch_shown(err, p->source, &p->shown));
+    else
+        MQ_TRY(mq_strdup(err, p->source, &p->shown));
     MQ_REQUIRE(o->from || !o->sha256, err, MQ_USAGE,
                "--sha256 belongs to --from; what is pulled by name has a checksum that marque knows");
     if (o->sha256) MQ_TRY(check_sha256(err, o->sha256));
@@ -251,6 +261,7 @@ cleanup:
     mq_lock_free(&lock);
     free(p.place);
     free(p.folder);
+    free(p.shown);
     free(p.download);
     return status;
 }

@@ -31,6 +31,7 @@ typedef struct {
     const char *url, *path;
     const mq_fetch_options *options;
     CURL *curl;
+    char *shown; /* the address for messages */
     char *part, *etag_path;
     int fd;
     uint64_t have;                          /* bytes in .part */
@@ -41,15 +42,27 @@ typedef struct {
     bool changed;  /* the server's file is not the one in .part */
 } download;
 
-/* Plain http carries nothing that matters only within this computer. */
+/* Plain http carries nothing that matters only within this computer. curl says which host it will ask: what
+ * stands before an @ is none. */
 static bool is_allowed(const char *url) {
-    static const char *const local[] = {"http://127.0.0.1", "http://localhost"};
     if (strncasecmp(url, "https://", 8) == 0) return true;
-    for (size_t i = 0; i < sizeof local / sizeof *local; i++) {
-        const size_t n = strlen(local[i]);
-        if (strncasecmp(url, local[i], n) == 0 && (url[n] == ':' || url[n] == '/')) return true;
-    }
-    return false;
+    if (strncasecmp(url, "http://", 7) != 0) return false;
+    CURLU *parts = curl_url();
+    char *host = NULL;
+    const bool known = parts && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
+                       curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK;
+    const bool local = known && (strcmp(host, "127.0.0.1") == 0 || strcasecmp(host, "localhost") == 0);
+    curl_free(host);
+    curl_url_cleanup(parts);
+    return local;
+}
+
+mq_status mq_fetch_shown(mq_err *err, const char *url, char **shown) {
+    const char *scheme = strstr(url, "://"), *host = scheme ? scheme + 3 : url;
+    const char *end = host + strcspn(host, "/?#");
+    const char *mark = memrchr(host, '@', (size_t)(end - host));
+    const char *rest = mark ? mark + 1 : host;
+    return mq_format(err, shown, "%.*s%.*s", (int)(host - url), url, (int)strcspn(rest, "?#"), rest);
 }
 
 /* The value of a header line if it is the one named ("etag:"), trimmed, into out. */
@@ -100,7 +113,7 @@ static mq_status begin_answer(download *d) {
     curl_easy_getinfo(d->curl, CURLINFO_RESPONSE_CODE, &code);
     d->answered = true;
     if (code == HTTP_PARTIAL) {
-        d->changed = d->range_start != d->asked || strcmp(d->seen, d->known) != 0;
+        d->changed = !d->asked || d->range_start != d->asked || strcmp(d->seen, d->known) != 0;
         return d->changed ? MQ_INTERNAL : MQ_OK; /* ends this answer; fetch_all starts afresh */
     }
     MQ_TRY(empty_part(d));
@@ -118,7 +131,7 @@ static size_t take_data(char *data, size_t size, size_t count, void *user) {
     const size_t bytes = size * count;
     if (!d->answered && begin_answer(d) != MQ_OK) return 0;
     if (bytes > d->options->bytes_max - d->have) {
-        (void)mq_fail(d->err, MQ_BAD_DATA, "%s: is larger than the %.0f MB marque takes", d->url,
+        (void)mq_fail(d->err, MQ_BAD_DATA, "%s: is larger than the %.0f MB marque takes", d->shown,
                       (double)d->options->bytes_max / 1e6);
         return 0;
     }
@@ -184,12 +197,12 @@ static mq_status explain(download *d, CURLcode code, const char *error) {
     case CURLE_ABORTED_BY_CALLBACK:
         return mq_fail(d->err, MQ_INTERRUPTED, "stopped; the same line goes on with the download");
     case CURLE_HTTP_RETURNED_ERROR:
-        return mq_fail(d->err, MQ_UNAVAILABLE, "%s: the server answers %ld", d->url, http);
+        return mq_fail(d->err, MQ_UNAVAILABLE, "%s: the server answers %ld", d->shown, http);
     case CURLE_FILESIZE_EXCEEDED:
-        return mq_fail(d->err, MQ_BAD_DATA, "%s: is larger than the %.0f MB marque takes", d->url,
+        return mq_fail(d->err, MQ_BAD_DATA, "%s: is larger than the %.0f MB marque takes", d->shown,
                        (double)d->options->bytes_max / 1e6);
     case CURLE_UNSUPPORTED_PROTOCOL:
-        return mq_fail(d->err, MQ_UNAVAILABLE, "%s: leads to an address that is not https", d->url);
+        return mq_fail(d->err, MQ_UNAVAILABLE, "%s: leads to an address that is not https", d->shown);
     case CURLE_PARTIAL_FILE:
     case CURLE_RECV_ERROR:
     case CURLE_GOT_NOTHING:
@@ -197,12 +210,12 @@ static mq_status explain(download *d, CURLcode code, const char *error) {
         if (d->have)
             return mq_fail(d->err, MQ_UNAVAILABLE,
                            "%s: the connection broke after %llu bytes (%s); the same line goes on from there",
-                           d->url, (unsigned long long)d->have, why);
+                           d->shown, (unsigned long long)d->have, why);
         break;
     default:
         break;
     }
-    return mq_fail(d->err, MQ_UNAVAILABLE, "%s: cannot be reached: %s", d->url, why);
+    return mq_fail(d->err, MQ_UNAVAILABLE, "%s: cannot be reached: %s", d->shown, why);
 }
 
 /* One request. MQ_OK also when d->changed says that it must be made again from the beginning. */
@@ -269,7 +282,7 @@ static mq_status check_digest(download *d) {
     if (pread(d->fd, head, sizeof head - 1, 0) < 0) head[0] = 0;
     const bool page = head[strspn(head, " \t\r\n\xef\xbb\xbf")] == '<';
     status = mq_fail(d->err, MQ_BAD_DATA,
-                     "%s: gave %llu bytes with the %s %s instead of %s%s; nothing of it is kept", d->url,
+                     "%s: gave %llu bytes with the %s %s instead of %s%s; nothing of it is kept", d->shown,
                      (unsigned long long)d->have, md5 ? "MD5" : "SHA-256", hex, wanted,
                      page ? " (it is a web page: does this network ask for a login?)" : "");
     unlink(d->part);
@@ -290,6 +303,8 @@ static mq_status fetch_all(download *d) {
     if (d->changed) {
         MQ_TRY(empty_part(d));
         MQ_TRY(request(d));
+        MQ_REQUIRE(!d->changed, d->err, MQ_UNAVAILABLE, "%s: the server answers with a part nobody asked for",
+                   d->shown);
     }
     MQ_TRY(check_digest(d));
     MQ_REQUIRE(fsync(d->fd) == 0 && rename(d->part, d->path) == 0, d->err, MQ_IO, "%s: cannot be written: %s",
@@ -302,13 +317,15 @@ cleanup:
 mq_status mq_fetch(mq_err *err, const char *url, const char *path, const mq_fetch_options *options) {
     mq_status status = MQ_OK;
     download d = {.err = err, .url = url, .path = path, .options = options, .fd = -1};
-    MQ_REQUIRE(is_allowed(url), err, MQ_USAGE, "%s: marque downloads by https:// only", url);
+    MQ_TRY(mq_fetch_shown(err, url, &d.shown));
+    MQ_REQUIRE(is_allowed(url), err, MQ_USAGE, "%s: marque downloads by https:// only", d.shown);
     MQ_TRY(mq_format(err, &d.part, "%s.part", path));
     MQ_TRY(mq_format(err, &d.etag_path, "%s.part.etag", path));
     MQ_TRY(fetch_all(&d));
 cleanup:
     if (status != MQ_OK && d.fd >= 0 && !d.have) unlink(d.part); /* nothing to go on from */
     if (d.fd >= 0) close(d.fd);
+    free(d.shown);
     free(d.part);
     free(d.etag_path);
     return status;

@@ -16,6 +16,10 @@ typedef struct {
     void *user;
 } mq_fetch_options;
 
+/* url without what may be secret in it, the user's name and password and the query, for messages and for
+ * keeping; *shown is the caller's, for free(). */
+MQ_MUST_USE mq_status mq_fetch_shown(mq_err *err, const char *url, char **shown);
+
 /* Downloads url to path: https only (http from this very computer), redirects to https only. What came so far
  * stays in path.part and goes on there next time if the server's file is still the same (its ETag, kept in
  * path.part.etag). Under path itself there is never anything but a complete file of the right digest.

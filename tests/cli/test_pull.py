@@ -26,6 +26,21 @@ REFUSED = "not the weights of xception"
 PAGE = b"<!DOCTYPE html><html><body>Please log in</body></html>\n"
 
 
+# Stands in for marque-convert: whatever the file, it holds the wanted tensors, of zeros.
+CONVERTER = """import json, struct, sys
+header, at = {"__metadata__": {"format": "zeros", "keras_version": ""}}, 0
+for layer in json.load(sys.stdin)["layers"]:
+    for param in layer["params"]:
+        size = 4
+        for side in param["shape"]:
+            size *= side
+        header[layer["layer"] + "/" + param["name"]] = {"dtype": "F32", "shape": param["shape"], "data_offsets": [at, at + size]}
+        at += size
+text = json.dumps(header).encode()
+sys.stdout.buffer.write(struct.pack("<Q", len(text)) + text + bytes(at))
+"""
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     """Each path is a behaviour. The server counts what was asked: (path, Range, If-Range)."""
     protocol_version = "HTTP/1.1"
@@ -100,6 +115,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.head(416, 0)
         else:
             self.body(MODEL, None, None, cut=20000 if len(self.server.asked) == 1 else None)
+
+    def do_always_part(self, wanted, condition):
+        """206 to whatever is asked, and no word of which part it is."""
+        self.head(206, len(MODEL), ("ETag", '"v1"'))
+        self.wfile.write(MODEL)
+
+    def do_first_part(self, wanted, condition):
+        """A part that nobody asked for, told rightly."""
+        self.head(206, 20000, ("Content-Range", f"bytes 0-19999/{len(MODEL)}"))
+        self.wfile.write(MODEL[:20000])
 
     def do_page(self, wanted, condition):
         self.head(200, len(PAGE), ("Content-Type", "text/html"))
@@ -220,6 +245,9 @@ def test_download(tap, m, server):
     pulls(tap, m, server, "a login page", "page", 65, "it is a web page: does this network ask for a login?")
     pulls(tap, m, server, "a page without checksum", "page", 65, "neither a .keras nor an .h5 file", sha256=None)
     pulls(tap, m, server, "a file too large", "large", 65, "is larger than the 671 MB")
+    for path in ("always-part", "first-part"):
+        pulls(tap, m, server, f"{path}: 206 to a request of the whole", path, 69, "answers with a part nobody asked for",
+              asked=[(None, None)] * 2, sha256=None)
     tap.check("none of them leaves anything", left_over(m) == [], left_over(m))
     m.expect(tap, "a certificate nobody signed", ["pull", "xception", "--from", server.url("model")], 69,
              err="certificate")
@@ -228,6 +256,38 @@ def test_download(tap, m, server):
         port = closed.getsockname()[1]
     m.expect(tap, "nobody listens", ["pull", "xception", "--from", f"https://127.0.0.1:{port}/a.keras"], 69,
              err="cannot be reached")
+
+
+def test_secrets(tap, m, server):
+    """What an address holds of names, passwords and tokens is used, but told nobody."""
+    for path, code, told in (("model", 65, REFUSED), ("missing", 69, "answers 404"), ("page", 65, "neither")):
+        url = server.url(path + "?token=hush#hush").replace("://", "://hush:hu%40sh@")
+        run = m.expect(tap, f"an address with secrets: {path}", ["pull", "xception", "--from", url], code,
+                       err=[told, f"from {server.base}/{path}\n"], env={"SSL_CERT_FILE": str(server.certificate)})
+        tap.check(f"{path}: they are asked with", server.server.asked[0][0] == f"/{path}?token=hush", server.server.asked)
+        tap.check(f"{path}: they are told nobody", "hush" not in run.err + run.out and "40sh" not in run.err, run.err)
+    run = m.expect(tap, "a scheme nobody knows", ["pull", "xception", "--from", "ftp://me:hush@example.org/a?hush"], 64,
+                   err="ftp://example.org/a: marque downloads by https:// only")
+    tap.check("tells none either", "hush" not in run.err, run.err)
+
+
+def test_secrets_stored(tap, m, server):
+    """Nor does the file say them that models repeat."""
+    folder, real = m.folder / "programs", m.program
+    folder.mkdir()
+    shutil.copy(real, folder / "marque")
+    (folder / "marque-convert").write_text(f"#!{sys.executable}\n{CONVERTER}")
+    (folder / "marque-convert").chmod(0o755)
+    m.program = folder / "marque"
+    url = server.url("model?token=hush").replace("://", "://me:hush@")
+    m.expect(tap, "weights from an address with secrets", ["pull", "xception", "--from", url], 0,
+             env={"SSL_CERT_FILE": str(server.certificate)})
+    m.program = real
+    stored = (cached(m) / "xception.safetensors").read_bytes()
+    header = json.loads(stored[8:8 + struct.unpack("<Q", stored[:8])[0]])
+    tap.check("know their address without them", header["__metadata__"]["source"] == f"{server.base}/model" and b"hush" not in stored,
+              header["__metadata__"])
+    clean(m)
 
 
 def test_resume(tap, m, server):
@@ -288,6 +348,13 @@ def test_plain_http(tap, m):
     server = Server(m.folder, tls=False)
     pulls(tap, m, server, "http from this computer", "model", 65, REFUSED)
     pulls(tap, m, server, "its redirect must be https", "to-https", 69, "address that is not https")
+    server.server.asked.clear()
+    port = server.server.server_port
+    for name, host in (("a user", "localhost:x@127.0.0.2"), ("a user of another host", "127.0.0.1:x@evil.example"),
+                       ("another host's name", "localhost.evil.example")):
+        m.expect(tap, f"http with {name} like this computer", ["pull", "xception", "--from", f"http://{host}:{port}/model"], 64,
+                 err="by https:// only", env={"http_proxy": server.base})
+    tap.check("asks nobody", server.server.asked == [], server.server.asked)
     server.server.shutdown()
 
 
@@ -349,6 +416,13 @@ def test_named(tap, m):
             ("it and another SHA-256 than then", [address, "--sha256", sums["other.keras"]], 73, "holds other weights already"),
             ("another address", [address + "2"], 73, "holds other weights already")):
         m.expect(tap, f"weights there, --from {name}", ["pull", "xception", "--from", *args], code, err=words)
+    for name, args, code, words in (
+            ("with a password", ["https://me:hush@example.org/x.keras"], 0, "already here"),
+            ("with a query", [address + "?id=hush"], 73, ["the query of an address is not kept", "--sha256"]),
+            ("with a query and the SHA-256 of then", [address + "?id=hush", "--sha256", sums["mine.keras"]], 0, "already here"),
+            ("another with a query", [address + "2?id=hush"], 73, f"to take those of {address}2\n")):
+        run = m.expect(tap, f"weights there, --from the address {name}", ["pull", "xception", "--from", *args], code, err=words)
+        tap.check(f"{name}: no secret is told", "hush" not in run.err, run.err)
     tap.check("they stay as they are", place.read_bytes() == before and left_over(m) == [place.name], left_over(m))
     clean(m)
 
@@ -360,7 +434,7 @@ def main():
             clean(m)
             test(tap, m)
         server = Server(m.folder)
-        for test in (test_download, test_resume, test_stop, test_disk):
+        for test in (test_download, test_secrets, test_secrets_stored, test_resume, test_stop, test_disk):
             test(tap, m, server)
     return tap.done()
 

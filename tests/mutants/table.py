@@ -979,5 +979,12 @@ MUTANTS = [
     ("cache: more than complete", "src/cli/cmd_cache.c", "fmin(1, (double)bytes / whole)", "fmax(0, (double)bytes / whole)", ["cli/test_cli.py"]),
     ("stages: blanks around them", "src/train/stages.c", "parse_stage(err, trim(word),", "parse_stage(err, word,", ["cli/test_train.py"]),
     ("config: resumes a run", "src/cli/config.c", 'strcmp(key, "resume") == 0 ||', "", ["cli/test_train.py"]),
+    ("fetch: a user passes for this computer", "src/fetch/fetch.c", "CURLUPART_HOST, &host", "CURLUPART_USER, &host", ["cli/test_pull.py"]),
+    ("fetch: a part that nobody asked for is the whole", "src/fetch/fetch.c", "d->changed = !d->asked ||", "d->changed =", ["cli/test_pull.py"]),
+    ("fetch: two answers of parts are a file", "src/fetch/fetch.c", "MQ_REQUIRE(!d->changed, d->err", "MQ_REQUIRE(true, d->err", ["cli/test_pull.py"]),
+    ("fetch: messages tell the password", "src/fetch/fetch.c", "mark ? mark + 1 : host", "host", ["cli/test_pull.py"]),
+    ("pull: an address is told whole", "src/cli/cmd_pull.c", "\"downloading %s from %s\", p->arch->name, p->shown",
+     "\"downloading %s from %s\", p->arch->name, p->source", ["cli/test_pull.py"]),
+    ("pull: an address is kept whole", "src/cli/cmd_pull.c", "strdup(p->shown) : realpath", "strdup(p->source) : realpath", ["cli/test_pull.py"]),
     ("pull: --from is passed over", "src/cli/cmd_pull.c", "if (o->from) MQ_TRY(compare_stored", "if (false) MQ_TRY(compare_stored", ["cli/test_pull.py"]),
 ]
