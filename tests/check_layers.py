@@ -36,7 +36,7 @@ THIRD_PARTY = {
     r"png\.h": r"src/data/(de|en)code_png\.c",
     r"webp/.*": r"src/data/decode_webp\.c",
     r"expat\.h": r"src/data/xml\.c",
-    r"zlib\.h": r"src/data/inflate\.c",
+    r"zlib\.h": r"src/(data/inflate|unpack/gzip)\.c",
     r"oneapi/dnnl/.*|dnnl.*\.h": r"src/net/dnn\w*\.[ch]",
     r"hdf5\.h|H5\w*\.h|hdf5/.*": r"src/convert/\w+\.[ch]",
     r"zip\.h": r"src/convert/\w+\.[ch]",

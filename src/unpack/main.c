@@ -10,7 +10,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/text.h"
-#include "unpack/members.h"
+#include "unpack/gzip.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -73,6 +73,7 @@ static mq_status run(mq_err *err, const char *path, const char *folder) {
     MQ_TRY(mq_limit_process(err, &limits));
     if (!MQ_SANITIZED) MQ_TRY(confine(err, u.folder));
     MQ_TRY(mq_unpack(err, &u));
+    MQ_TRY(mq_gzip_check(err, &u));
 cleanup:
     return status;
 }

@@ -32,8 +32,7 @@ typedef struct {
     uint64_t members, bytes;
 } work;
 
-/* One byte for each member, and for each 64 MB of a large one, so that nobody takes us for dead. */
-static mq_status tell(mq_err *err) {
+mq_status mq_unpack_tell(mq_err *err) {
     if (putchar('.') != EOF && fflush(stdout) == 0) return MQ_OK;
     return mq_fail(err, MQ_IO, "marque-unpack: its reader has gone");
 }
@@ -95,10 +94,10 @@ static mq_status copy_file(mq_err *err, work *w) {
         MQ_TRY(count(err, w, (size_t)n));
         MQ_TRY(write_all(err, w, fd, (size_t)n));
         if (w->bytes - told < TOLD) continue;
-        MQ_TRY(tell(err));
+        MQ_TRY(mq_unpack_tell(err));
         told = w->bytes;
     }
-    MQ_TRY(tell(err));
+    MQ_TRY(mq_unpack_tell(err));
 cleanup:
     if (fd >= 0) close(fd);
     return status;

@@ -17,4 +17,7 @@ typedef struct {
  * million members or more bytes than may be. */
 MQ_MUST_USE mq_status mq_unpack(mq_err *err, const mq_unpacking *u);
 
+/* One byte on stdout, for each member and each 64 MB, so that nobody takes us for dead. */
+MQ_MUST_USE mq_status mq_unpack_tell(mq_err *err);
+
 #endif

@@ -49,6 +49,11 @@ def test_damage(tap, m):
     data[data.index(b"IDAT") + 6] ^= 1
     (m.folder / "bad.zip").write_bytes(data)
     refuses(tap, m, "zip, a wrong checksum", m.folder / "bad.zip", "cut short, damaged")
+    for name, at in (("checksum", -8), ("length", -4)):
+        data = bytearray(write_tar(m.folder / "bad.tar.gz", pictures(), "w:gz").read_bytes())
+        data[at] ^= 1
+        (m.folder / "bad.tar.gz").write_bytes(data)
+        refuses(tap, m, f"tar.gz, a wrong {name}", m.folder / "bad.tar.gz", "its checksum does not fit")
     for archive in (write_zip(m.folder / "whole.zip", pictures(2)), write_tar(m.folder / "whole.tar.gz", pictures(2), "w:gz"),
                     write_tar(m.folder / "whole.tar.xz", pictures(2), "w:xz")):
         whole = archive.read_bytes()

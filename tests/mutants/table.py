@@ -768,6 +768,7 @@ MUTANTS = [
     ("unpack: hard links", "src/unpack/members.c", "!archive_entry_hardlink(entry) &&", "true &&", ["cli/test_archives.py"]),
     ("unpack: a member over another", "src/unpack/place.c", "O_WRONLY | O_CREAT | O_EXCL", "O_WRONLY | O_CREAT | O_TRUNC",
      ["cli/test_archives.py"]),
+    ("unpack: gzip's checksum is passed over", "src/unpack/gzip.c", "MQ_REQUIRE(n == Z_OK", "MQ_REQUIRE(true", ["cli/test_archives_damage.py"]),
     ("unpack: the slash does not count in a name", "src/unpack/place.c", "used + (used > 0) + length", "used + length",
      ["cli/test_archives.py"]),
     ("unpack: folders take no room", "src/unpack/place.c", "*made += is_new;", "", ["cli/test_archives.py"]),
