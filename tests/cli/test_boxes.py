@@ -145,7 +145,7 @@ def test_coco_bbox(tap, m):
 
 def test_many_objects(tap, m):
     """Thousands of objects in one record: as long as their number, not as its square."""
-    count = 40000
+    count = 25000
     sides = {f"image/object/bbox/{k}": [v] * count for k, v in (("xmin", 0.1), ("ymin", 0.2), ("xmax", 0.1), ("ymax", 0.2))}
     crowd = {"image/encoded": [png(W, H, 1)], **sides, "image/object/class/label": [1 + i % 2 for i in range(count)],
              "image/object/class/text": [(b"p", b"q")[i % 2] for i in range(count)]}

@@ -494,7 +494,7 @@ def damaged(words):
     while data[free:free + 8] != bytes(8) or data[free + 8:free + 16] == bytes(8):
         free -= 8
     for name, at, size, reserved in (("heap_size", heap + 24, 1 << 40, 0), ("heap_round", free + 8, 0, 0),
-                                     ("heap_reserved", free + 8, 0, 1)):
+                                     ("heap_reserved", heap + 24, 1 << 40, 1)):
         changed = bytearray(data[:at] + size.to_bytes(8, "little") + data[at + 8:])
         changed[heap + 5] = reserved
         (OUT / f"bad_{name}.h5").write_bytes(changed)
