@@ -38,7 +38,7 @@ static inline unsigned mq_phash_distance(uint64_t a, uint64_t b) {
 typedef struct {
     uint32_t a, b; /* a < b */
     uint8_t distance;
-    bool mirrored; /* b's mirror image is meant */
+    bool mirrored; /* the mirror image of one is meant; the distance is the smaller of both ways */
 } mq_near;
 
 typedef struct {

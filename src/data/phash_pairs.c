@@ -1,6 +1,6 @@
 /* phash_pairs.c: all pairs of near fingerprints. Called by looks.c and by the scan. Owns
- * the tables of one block at a time. Invariant: a pair is found once, in the
- * first block in which its two fingerprints are near enough. */
+ * the tables of one block at a time. Invariant: two fingerprints are found once, in the
+ * first block in which they are near enough. */
 #include "base/mem.h"
 #include "base/par.h"
 #include "data/phash.h"
@@ -117,6 +117,7 @@ typedef struct {
     unsigned block;
     bool mirrored;
     const table *left, *right; /* the same one unless mirrored */
+    size_t most;               /* finds kept */
     mq_near_list found[PARTS];
 } search;
 
@@ -155,9 +156,9 @@ static mq_status compare(mq_err *err, part_search *p, size_t w) {
             const unsigned distance = (unsigned)__builtin_popcountll(difference);
             if (distance > s->plan->distance) continue;
             const uint32_t a = left->pictures[i], b = right->pictures[k];
-            /* A picture may resemble its own mirror image; and of a pair each is the other's mirror. */
-            if ((s->mirrored && a >= b) || seen_before(s, difference)) continue;
-            if (p->found->count > s->plan->most) return MQ_OK;
+            /* A picture may resemble its own mirror image. */
+            if (a == b || seen_before(s, difference)) continue;
+            if (p->found->count > s->most) return MQ_OK;
             const mq_near pair = {a < b ? a : b, a < b ? b : a, (uint8_t)distance, s->mirrored};
             MQ_TRY(add_pair(err, p, &pair));
         }
@@ -197,7 +198,22 @@ static int by_pictures(const void *a, const void *b) {
     const mq_near *x = a, *y = b;
     if (x->a != y->a) return x->a < y->a ? -1 : 1;
     if (x->b != y->b) return x->b < y->b ? -1 : 1;
-    return x->mirrored - y->mirrored;
+    if (x->mirrored != y->mirrored) return x->mirrored - y->mirrored;
+    return x->distance - y->distance;
+}
+
+/* Sorts the finds and makes one pair of two. A mirror image has a median of its own, so that a picture may be
+ * nearer to another's mirror image than that one to its own: the nearer of both ways counts. */
+static void merge(mq_near_list *list, size_t most) {
+    size_t count = 0;
+    if (list->count) qsort(list->pairs, list->count, sizeof *list->pairs, by_pictures);
+    for (size_t i = 0; i < list->count; i++) {
+        const mq_near *pair = &list->pairs[i], *last = count ? &list->pairs[count - 1] : NULL;
+        if (last && last->a == pair->a && last->b == pair->b && last->mirrored == pair->mirrored) continue;
+        list->pairs[count++] = *pair;
+    }
+    list->complete = list->complete && count <= most;
+    list->count = count < most ? count : most;
 }
 
 /* Moves the parts' pairs behind those of the list, as many as are allowed. */
@@ -205,7 +221,7 @@ static mq_status gather(mq_err *err, search *s, size_t *capacity, mq_near_list *
     mq_status status = MQ_OK;
     for (size_t i = 0; i < PARTS; i++) {
         const mq_near_list *part = &s->found[i];
-        const size_t room = s->plan->most - list->count, count = part->count < room ? part->count : room;
+        const size_t room = s->most - list->count, count = part->count < room ? part->count : room;
         MQ_TRY(mq_grow(err, &list->pairs, capacity, list->count + count, sizeof *list->pairs));
         if (count) memcpy(list->pairs + list->count, part->pairs, count * sizeof *list->pairs);
         list->count += count;
@@ -243,11 +259,12 @@ mq_status mq_phash_pairs(mq_err *err, const mq_phash_plan *plan, mq_near_list *l
             if (cut.radius[block] < 0) continue;
             search s = {.plan = plan, .cut = &cut, .block = block, .mirrored = pass == 1, .left = &tables[0]};
             s.right = &tables[pass];
+            s.most = passes * plan->most; /* a mirrored pair is found in both ways */
             fill_table(plan, &cut, block, s.mirrored, &tables[pass]);
             MQ_TRY(search_block(err, &s, &capacity, list));
             if (plan->progress) plan->progress(plan->user, block * passes + pass + 1, cut.blocks * passes);
         }
-    if (list->count) qsort(list->pairs, list->count, sizeof *list->pairs, by_pictures);
+    merge(list, plan->most);
 cleanup:
     for (unsigned i = 0; i < 2; i++) free_table(&tables[i]);
     if (status != MQ_OK) {

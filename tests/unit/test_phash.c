@@ -137,6 +137,13 @@ static void draw_hashes(mq_phash *hashes) {
     }
 }
 
+static unsigned distance_of(const mq_phash *a, const mq_phash *b, bool mirrored) {
+    const unsigned one = mq_phash_distance(a->upright, b->mirrored),
+                   other = mq_phash_distance(b->upright, a->mirrored);
+    if (!mirrored) return mq_phash_distance(a->upright, b->upright);
+    return one < other ? one : other;
+}
+
 static void check_pairs(const mq_phash *hashes, unsigned distance, bool mirrors) {
     mq_err err = {0};
     mq_near_list list = {0};
@@ -152,8 +159,7 @@ static void check_pairs(const mq_phash *hashes, unsigned distance, bool mirrors)
     for (uint32_t a = 0; a < COUNT; a++)
         for (uint32_t b = a + 1; b < COUNT; b++)
             for (int m = 0; m <= (int)mirrors; m++) {
-                const unsigned d = mq_phash_distance(hashes[a].upright,
-                                                     m ? hashes[b].mirrored : hashes[b].upright);
+                const unsigned d = distance_of(&hashes[a], &hashes[b], m);
                 if (d > distance) continue;
                 found++;
                 assert_true(at < list.count);
@@ -176,8 +182,43 @@ static void test_pairs(void **state) {
     check_pairs(hashes, NEAR, true);
 }
 
+static mq_near_list find(const mq_phash *hashes, size_t count, unsigned distance, size_t most) {
+    mq_err err = {0};
+    mq_near_list list = {0};
+    const mq_phash_plan plan = {.size = sizeof plan,
+                                .hashes = hashes,
+                                .count = count,
+                                .distance = distance,
+                                .mirrors = true,
+                                .most = most};
+    assert_ok(err, mq_phash_pairs(&err, &plan, &list));
+    return list;
+}
+
+/* One picture is 3 bits from the other's mirror image, which is 6 bits from its own: a pair, whichever comes
+ * first, and one where both ways are near. */
+static void test_mirrored(void **state) {
+    (void)state;
+    const uint64_t left = random_bits(1), right = random_bits(2);
+    const mq_phash one = {left, right ^ 0x70}, other = {right, left ^ 0x3F00};
+    for (int turn = 0; turn < 2; turn++) {
+        const mq_phash hashes[2] = {turn ? other : one, turn ? one : other};
+        for (unsigned distance = 4; distance <= 8; distance += 4) {
+            mq_near_list list = find(hashes, 2, distance, 1);
+            assert_true(list.complete);
+            assert_int_equal(list.count, 1);
+            assert_true(list.pairs[0].a == 0 && list.pairs[0].b == 1 && list.pairs[0].mirrored);
+            assert_int_equal(list.pairs[0].distance, 3);
+            free(list.pairs);
+        }
+        mq_near_list none = find(hashes, 2, 8, 0);
+        assert_true(none.count == 0 && !none.complete);
+        free(none.pairs);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_fingerprint), cmocka_unit_test(test_pixels),
-                                       cmocka_unit_test(test_pairs)};
+                                       cmocka_unit_test(test_pairs), cmocka_unit_test(test_mirrored)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
