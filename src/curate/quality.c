@@ -80,12 +80,13 @@ typedef struct {
 } rule;
 
 #define ALIKE 0.28 /* five of them are a factor of four */
+#define LEVELS 3   /* of grey, which are whole numbers: half of the pictures may share one */
 
 /* docs/SCANNING.md shows what these find. */
 static const rule RULES[] = {
     {MQ_FLAW_EMPTY, false, false, 6, 4, 2.5, 0},
-    {MQ_FLAW_DARK, false, false, 4, 110, 50, 0},
-    {MQ_FLAW_OVEREXPOSED, true, false, 6, 120, 190, 0},
+    {MQ_FLAW_DARK, false, false, 4, 110, 50, LEVELS},
+    {MQ_FLAW_OVEREXPOSED, true, false, 6, 120, 190, LEVELS},
     {MQ_FLAW_BLURRED, false, true, 4, 60, 8, 0},
     {MQ_FLAW_TINY, false, true, INFINITY, 0, 64, 0},
     {MQ_FLAW_ODD_SIZE, false, true, 5, INFINITY, -INFINITY, ALIKE},

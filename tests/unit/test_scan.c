@@ -65,7 +65,32 @@ static void test_copies(void **state) {
     assert_true(mq_looks_copied(4, 4, 0.95F));
 }
 
+/* Grey levels are whole numbers: one level less than half of the pictures share is no flaw, twenty are. */
+static void test_one_level(void **state) {
+    (void)state;
+    enum { COUNT = 40, SHARING = 23 };
+    static const struct {
+        mq_measure_kind measure;
+        mq_flaw flaw;
+        float level, near, far;
+    } rules[] = {{MQ_BRIGHT, MQ_FLAW_DARK, 100, 99, 80}, {MQ_DIM, MQ_FLAW_OVEREXPOSED, 150, 151, 170}};
+    for (size_t r = 0; r < 2; r++) {
+        float measures[COUNT * MQ_MEASURES];
+        mq_err err = {0};
+        mq_limits limits;
+        for (size_t i = 0; i < COUNT * MQ_MEASURES; i++) measures[i] = NAN;
+        for (size_t i = 0; i < COUNT; i++)
+            measures[i * MQ_MEASURES + rules[r].measure] = i < SHARING ? rules[r].level : rules[r].near;
+        measures[rules[r].measure] = rules[r].far;
+        assert_ok(err, mq_limits_find(&err, measures, COUNT, &limits));
+        for (size_t i = 0; i < COUNT; i++)
+            assert_int_equal(mq_quality_flaws(&limits, measures + i * MQ_MEASURES),
+                             i ? 0 : 1u << rules[r].flaw);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_worst), cmocka_unit_test(test_copies)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_worst), cmocka_unit_test(test_copies),
+                                       cmocka_unit_test(test_one_level)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
