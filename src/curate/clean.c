@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-/* A class of fewer pictures teaches too little for its labels to be judged. */
+/* A class of fewer pictures, copies as one, teaches too little for its labels to be judged. */
 enum { FEW = 4 };
 /* From these chances on a label is thought wrong rather than right, and another class known rather than
  * guessed. */
@@ -159,7 +159,7 @@ static mq_status judge_answers(mq_err *err, finding *f, const mq_answers_given *
     MQ_TRY(mq_calloc(err, given->count, sizeof *f->doubts, "labels", &f->doubts));
     MQ_TRY(mq_calloc(err, given->count, sizeof *f->doubted, "labels", &f->doubted));
     MQ_TRY(mq_calloc(err, given->classes, sizeof *counts, "classes", &counts));
-    for (size_t i = 0; i < given->count; i++) counts[given->labels[i]]++;
+    mq_confident_counts(given, counts);
     for (size_t c = 0; c < given->classes; c++) r->small += counts[c] > 0 && counts[c] < FEW;
     MQ_TRY(mq_confident_judge(err, given, f->doubts, &r->rate));
     for (size_t i = 0; i < given->count; i++) {
@@ -207,7 +207,7 @@ static mq_status judge_labels(mq_err *err, finding *f) {
                                          .progress = plan->progress,
                                          .user = plan->user};
     MQ_TRY(mq_confident_answers(err, &confident, p));
-    const mq_answers_given given = {p, labels, n, classes};
+    const mq_answers_given given = {p, labels, n, classes, f->groups};
     MQ_TRY(judge_answers(err, f, &given));
 cleanup:
     free(labels);

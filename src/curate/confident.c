@@ -98,8 +98,17 @@ cleanup:
     return status;
 }
 
+/* Of copies, which share a fold and so teach nothing of each other, the first alone counts. */
+static bool counts_as_one(const mq_answers_given *given, size_t picture) {
+    return !given->groups || given->groups[picture] == picture;
+}
+
 static const float *row_of(const mq_answers_given *given, size_t picture) {
     return given->p + picture * given->classes;
+}
+
+void mq_confident_counts(const mq_answers_given *given, size_t *counts) {
+    for (size_t i = 0; i < given->count; i++) counts[given->labels[i]] += counts_as_one(given, i);
 }
 
 void mq_confident_thresholds(const mq_answers_given *given, double *thresholds) {
@@ -147,15 +156,20 @@ static size_t rank_of(const float *sorted, size_t count, float value) {
     return low;
 }
 
+static size_t labels_each(size_t count) {
+    return count >= BIN * BINS_LEAST ? BIN : count / BINS_LEAST ? count / BINS_LEAST : 1;
+}
+
 /* How many probabilities of classes that pictures do not bear fall into each bin of `each` labels of sorted
- * [count]; others [bins] is 0. A bin begins behind the last self-confidence of the one before. */
-static void count_others(const mq_answers_given *given, const float *sorted, size_t each, size_t bins,
+ * [known]; others [bins] is 0. A bin begins behind the last self-confidence of the one before. */
+static void count_others(const mq_answers_given *given, const float *sorted, size_t known, size_t bins,
                          size_t *others) {
+    const size_t each = labels_each(known);
     for (size_t i = 0; i < given->count; i++)
         for (size_t c = 0; c < given->classes; c++) {
-            if (c == given->labels[i]) continue;
+            if (c == given->labels[i] || !counts_as_one(given, i)) continue;
             const float p = row_of(given, i)[c];
-            const size_t below = p > 0 ? rank_of(sorted, given->count, nextafterf(p, 0)) : 0;
+            const size_t below = p > 0 ? rank_of(sorted, known, nextafterf(p, 0)) : 0;
             const size_t at = below / each;
             others[at < bins ? at : bins - 1]++;
         }
@@ -178,21 +192,17 @@ static size_t pool(bin *bins, size_t count) {
     return left;
 }
 
-static size_t labels_each(size_t count) {
-    return count >= BIN * BINS_LEAST ? BIN : count / BINS_LEAST ? count / BINS_LEAST : 1;
-}
-
-/* Chances of the sorted labels, into wrong [count], and the rate. */
-static mq_status estimate(mq_err *err, const mq_answers_given *given, const float *sorted, double *wrong,
-                          double *rate) {
+/* Chances of the sorted [n] labels, into wrong [n], and the rate. */
+static mq_status estimate(mq_err *err, const mq_answers_given *given, const float *sorted, size_t n,
+                          double *wrong, double *rate) {
     mq_status status = MQ_OK;
-    const size_t n = given->count, each = labels_each(n), count = n / each;
+    const size_t each = labels_each(n), count = n / each;
     const double all = (double)n * (double)(given->classes - 1);
     size_t *others = NULL, place = 0;
     bin *bins = NULL;
     MQ_TRY(mq_calloc(err, count, sizeof *others, "labels", &others));
     MQ_TRY(mq_calloc(err, count, sizeof *bins, "labels", &bins));
-    count_others(given, sorted, each, count, others);
+    count_others(given, sorted, n, count, others);
     for (size_t b = 0; b < count; b++) {
         bins[b].labels = b + 1 < count ? each : n - b * each;
         /* f0 / f, before it is known how many are wrong */
@@ -219,11 +229,15 @@ static uint32_t other_class(const mq_answers_given *given, size_t picture) {
 
 /* Whether the answers as a whole are worth acting on; counts [classes] of pictures. */
 static bool knows(const mq_answers_given *given, const mq_doubt *doubts, const size_t *counts) {
-    size_t largest = 0, right = 0;
-    for (size_t c = 0; c < given->classes; c++) largest = counts[c] > largest ? counts[c] : largest;
-    for (size_t i = 0; i < given->count; i++) right += doubts[i].given > doubts[i].best;
-    return labels_each(given->count) >= BIN_ENOUGH &&
-           (double)right >= (double)largest + KNOWS * (double)(given->count - largest);
+    size_t largest = 0, right = 0, all = 0;
+    for (size_t c = 0; c < given->classes; c++) {
+        largest = counts[c] > largest ? counts[c] : largest;
+        all += counts[c];
+    }
+    for (size_t i = 0; i < given->count; i++)
+        right += counts_as_one(given, i) && doubts[i].given > doubts[i].best;
+    return labels_each(all) >= BIN_ENOUGH &&
+           (double)right >= (double)largest + KNOWS * (double)(all - largest);
 }
 
 /* Marks the doubts that are well enough founded. */
@@ -231,7 +245,7 @@ static mq_status weigh(mq_err *err, const mq_answers_given *given, mq_doubt *dou
     mq_status status = MQ_OK;
     size_t *counts = NULL;
     MQ_TRY(mq_calloc(err, given->classes, sizeof *counts, "classes", &counts));
-    for (size_t i = 0; i < given->count; i++) counts[given->labels[i]]++;
+    mq_confident_counts(given, counts);
     const bool known = knows(given, doubts, counts);
     for (size_t i = 0; i < given->count; i++)
         doubts[i].founded = known && counts[given->labels[i]] >= CLASS_ENOUGH &&
@@ -244,25 +258,28 @@ cleanup:
 mq_status mq_confident_judge(mq_err *err, const mq_answers_given *given, mq_doubt *doubts, double *rate) {
     mq_status status = MQ_OK;
     const size_t n = given->count;
+    size_t known = 0;
     double *thresholds = NULL, *wrong = NULL;
     float *sorted = NULL;
     MQ_REQUIRE(n && given->classes >= 2, err, MQ_INTERNAL, "no labels to judge");
     MQ_TRY(mq_calloc(err, given->classes, sizeof *thresholds, "classes", &thresholds));
     MQ_TRY(mq_calloc(err, n, sizeof *wrong, "labels", &wrong));
     MQ_TRY(mq_calloc(err, n, sizeof *sorted, "labels", &sorted));
-    for (size_t i = 0; i < n; i++) sorted[i] = row_of(given, i)[given->labels[i]];
-    qsort(sorted, n, sizeof *sorted, by_value);
-    MQ_TRY(estimate(err, given, sorted, wrong, rate));
+    for (size_t i = 0; i < n; i++)
+        if (counts_as_one(given, i)) sorted[known++] = row_of(given, i)[given->labels[i]];
+    qsort(sorted, known, sizeof *sorted, by_value);
+    MQ_TRY(estimate(err, given, sorted, known, wrong, rate));
     mq_confident_thresholds(given, thresholds);
     for (size_t i = 0; i < n; i++) {
         const float *p = row_of(given, i);
         const uint32_t other = other_class(given, i);
         const float mine = p[given->labels[i]];
+        const size_t rank = rank_of(sorted, known, mine); /* 0: a copy that is less sure than all */
         doubts[i] = (mq_doubt){.given = mine,
                                .best = p[other],
                                .other = other,
                                .confident = (uint32_t)mq_confident_class(given, thresholds, i),
-                               .wrong = wrong[rank_of(sorted, n, mine) - 1]};
+                               .wrong = wrong[rank ? rank - 1 : 0]};
     }
     MQ_TRY(weigh(err, given, doubts));
 cleanup:

@@ -34,7 +34,11 @@ typedef struct {
     const float *p;         /* [count, classes] */
     const uint32_t *labels; /* [count] */
     size_t count, classes;
+    const uint32_t *groups; /* [count] the first picture of each one's copies; NULL: there are none */
 } mq_answers_given;
+
+/* Adds up the pictures of each class, copies as the first of them alone; counts [classes] is 0. */
+void mq_confident_counts(const mq_answers_given *given, size_t *counts);
 
 /* The threshold of each class: the mean probability of the class over the pictures that bear it (equation 2
  * of the paper); 2, which none reaches, for a class without pictures. thresholds [classes]. */
@@ -55,7 +59,8 @@ typedef struct {
     bool founded;       /* on enough pictures, and on answers right often enough, to change the label */
 } mq_doubt;
 
-/* Judges all labels: doubts [count], the caller's; *rate is the share of wrong labels that is thought likely.
+/* Judges all labels, copies of one picture as one: doubts [count], the caller's; *rate is the share of wrong
+ * labels that is thought likely.
  *
  * A wrong label looks, to a classifier that has not seen the picture, as any class does that the picture does
  * not bear. So the probabilities of all those show what self-confidences wrong labels have, f0, beside those

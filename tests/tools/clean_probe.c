@@ -54,7 +54,7 @@ static mq_status answer(mq_err *err, mq_vectors *v, const mq_confident_plan *opt
     for (uint32_t i = 0; i < v->count; i++) groups[i] = i;
     plan.groups = groups;
     MQ_TRY(mq_confident_answers(err, &plan, p));
-    const mq_answers_given given = {p, plan.labels, plan.count, plan.classes};
+    const mq_answers_given given = {p, plan.labels, plan.count, plan.classes, NULL};
     MQ_TRY(mq_confident_judge(err, &given, doubts, &rate));
     for (size_t i = 0; i < v->count; i++) wrong[i] = (float)doubts[i].wrong;
     fprintf(stderr, "rate %.4f\n", rate);

@@ -212,7 +212,7 @@ static void test_joint(void **state) {
         0.1F, 0.8F,  0.1F,  /* labelled 1, counted as 1 */
     };
     static const uint32_t labels[] = {0, 0, 0, 1, 1};
-    const mq_answers_given given = {p, labels, 5, 3};
+    const mq_answers_given given = {p, labels, 5, 3, NULL};
     double thresholds[3];
     size_t joint[9] = {0};
     static const size_t wanted[9] = {2, 1, 0, 0, 1, 0, 0, 0, 0};
@@ -255,7 +255,7 @@ static void test_chances(void **state) {
     double rate, expected = 0, sure = 0;
     size_t planted = 0, found = 0, right = 0;
     make_answers(p, labels, wrong);
-    const mq_answers_given given = {p, labels, MANY, KINDS};
+    const mq_answers_given given = {p, labels, MANY, KINDS, NULL};
     assert_ok(err, mq_confident_judge(&err, &given, doubts, &rate));
     for (size_t i = 0; i < MANY; i++) {
         planted += wrong[i];
@@ -298,7 +298,7 @@ static size_t count_founded(size_t count, size_t rare, size_t right_each, size_t
         p[i * FOUNDED_CLASSES + labels[i]] = i % right_each == 0 ? 0.7F : 0.25F;
         p[i * FOUNDED_CLASSES + next] = i % right_each == 0 ? 0.25F : 0.7F;
     }
-    const mq_answers_given given = {p, labels, count, FOUNDED_CLASSES};
+    const mq_answers_given given = {p, labels, count, FOUNDED_CLASSES, NULL};
     assert_ok(err, mq_confident_judge(&err, &given, doubts, &rate));
     for (size_t i = 0; i < count; i++) {
         founded += doubts[i].founded;
@@ -322,11 +322,47 @@ static void test_founded(void **state) {
     assert_int_equal(count_founded(ENOUGH, 10, 2, &with_rare), 0);
 }
 
+enum { SINGLE = 210, COPIES = 12, COPY_CLASSES = 4, ALL = SINGLE + COPIES };
+
+/* A class that consists of one picture and its copies is unknown to the classifier that answers them. */
+static void test_copies(void **state) {
+    (void)state;
+    static float x[ALL * FEATURES], p[ALL * COPY_CLASSES];
+    static uint32_t labels[ALL], groups[ALL];
+    static mq_doubt doubts[ALL];
+    mq_err err = {0};
+    double rate;
+    size_t counts[COPY_CLASSES] = {0};
+    for (size_t i = 0; i < ALL; i++) {
+        groups[i] = (uint32_t)(i < SINGLE ? i : SINGLE);
+        labels[i] = i < SINGLE ? (uint32_t)(i % 3) : 3;
+        for (size_t f = 0; f < FEATURES; f++)
+            x[i * FEATURES + f] = (float)draw(5, groups[i] * FEATURES + f) + (f == labels[i] ? 4 : 0);
+    }
+    const mq_confident_plan plan = {.size = sizeof plan,
+                                    .x = x,
+                                    .labels = labels,
+                                    .groups = groups,
+                                    .count = ALL,
+                                    .features = FEATURES,
+                                    .classes = COPY_CLASSES,
+                                    .folds = 5,
+                                    .seed = SEED};
+    assert_ok(err, mq_confident_answers(&err, &plan, p));
+    const mq_answers_given given = {p, labels, ALL, COPY_CLASSES, groups};
+    mq_confident_counts(&given, counts);
+    assert_int_equal(counts[0], SINGLE / 3);
+    assert_int_equal(counts[3], 1);
+    assert_ok(err, mq_confident_judge(&err, &given, doubts, &rate));
+    for (size_t i = 0; i < ALL; i++)
+        assert_int_equal(doubts[i].founded, labels[i] != 3 && doubts[i].other != 3);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gradient), cmocka_unit_test(test_fit),     cmocka_unit_test(test_unused_rows),
         cmocka_unit_test(test_folds),    cmocka_unit_test(test_answers), cmocka_unit_test(test_joint),
-        cmocka_unit_test(test_chances),  cmocka_unit_test(test_founded),
+        cmocka_unit_test(test_chances),  cmocka_unit_test(test_founded), cmocka_unit_test(test_copies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
