@@ -84,25 +84,17 @@ static const char *thawed_text(const mq_stage *stage, char out[48]) {
     return out;
 }
 
-/* Seconds of a stage: the frozen part once where a part is cached, else in every epoch. */
-static double seconds_of(const mq_train_plan *plan, const mq_stage *stage, const mq_trunk_cost *cost,
-                         size_t count) {
-    const double train = (double)count, val = (double)plan->parts->val_count;
-    const double epochs = (double)stage->epochs;
-    const double frozen = train * (cost->views ? (double)cost->views : epochs) +
-                          val * (cost->disk ? 1 : epochs);
-    return cost->frozen * frozen + epochs * (train * (cost->thawed + cost->head) + val * cost->validation);
-}
-
 static void print_stage(const mq_train_plan *plan, const mq_stage *stage, const mq_trunk_cost *cost,
                         size_t count) {
     char time[32], thawed[48];
+    const double seconds = mq_trunk_seconds(cost, stage->epochs, (double)count,
+                                            (double)plan->parts->val_count);
     const double disk = (double)cost->disk / 1e6;
     fprintf(stderr, "%-10s%-20s%7.1f M%8u%9.0e  %-7s%9s%6.2f GB%6.*f %s\n", stage->thaw,
             thawed_text(stage, thawed), (double)(cost->params + cost->head_params) / 1e6, stage->epochs,
-            stage->lr, stage->batch_statistics ? "train" : "stored",
-            mq_duration(seconds_of(plan, stage, cost, count), time), memory_of(plan, cost) / 1e9,
-            disk < 1000 ? 0 : 1, disk < 1000 ? disk : disk / 1e3, disk < 1000 ? "MB" : "GB");
+            stage->lr, stage->batch_statistics ? "train" : "stored", mq_duration(seconds, time),
+            memory_of(plan, cost) / 1e9, disk < 1000 ? 0 : 1, disk < 1000 ? disk : disk / 1e3,
+            disk < 1000 ? "MB" : "GB");
 }
 
 /* How the stage's pictures change, where there is more to say than that they are mirrored. */

@@ -86,6 +86,8 @@ mq_status mq_train_measure(mq_err *err, const mq_train_plan *plan, size_t stage,
     const mq_trunk_plan trunk = trunk_of(&s, stage);
     MQ_TRY(mq_trunk_measure(err, &trunk, timed, cost));
     MQ_TRY(measure_head(err, plan, timed, cost));
+    /* The statistics of features see each view once. */
+    if (plan->head == MQ_HEAD_LINEAR) cost->passes = 1 + mq_augment_flips(plan->stages[stage].augment);
 cleanup:
     return status;
 }

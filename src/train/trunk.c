@@ -320,6 +320,16 @@ cleanup:
     return status;
 }
 
+double mq_trunk_seconds(const mq_trunk_cost *cost, double epochs, double train, double val) {
+    const double passes = epochs + (double)cost->passes;
+    const double missing = cost->disk ? 1 - (double)cost->held / (double)cost->disk : 1;
+    const double frozen = train * (cost->views ? fmin((double)cost->views, passes) * missing : passes) +
+                          val * (cost->disk ? missing : epochs);
+    const double measured = train * (double)cost->passes * cost->validation;
+    return cost->frozen * frozen + measured +
+           epochs * (train * (cost->thawed + cost->head) + val * cost->validation);
+}
+
 /* As trained so far. */
 static mq_status refresh_rest(mq_err *err, mq_trunk *t) {
     return t->rest ? mq_program_update(err, t->rest, t->plan.weights) : MQ_OK;

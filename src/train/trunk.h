@@ -36,6 +36,7 @@ typedef struct {
     size_t params;         /* thawed, without the classifier's */
     size_t head_params;    /* the classifier's; filled by mq_train_measure */
     double head;           /* seconds of its training step a picture; likewise */
+    size_t passes;         /* over the training part before the first epoch; likewise */
     size_t memory;         /* bytes: programs and training */
     size_t memory_picture; /* of them for each picture of a batch */
     uint64_t disk;         /* bytes of cache, */
@@ -55,6 +56,10 @@ void mq_trunk_free(mq_trunk **trunk);
  * 0. Writes nothing to disk. */
 MQ_MUST_USE mq_status mq_trunk_measure(mq_err *err, const mq_trunk_plan *plan, bool timed,
                                        mq_trunk_cost *cost);
+
+/* Seconds of a stage of so many epochs, pictures of training and of validation: the frozen part in every
+ * pass, or, where its tensors are kept, once for each view that is drawn and not there yet. */
+double mq_trunk_seconds(const mq_trunk_cost *cost, double epochs, double train, double val);
 
 /* Appends mq_trainable_describe of the whole batch; nothing where nothing is thawed. */
 MQ_MUST_USE mq_status mq_trunk_describe(mq_err *err, const mq_trunk_plan *plan, mq_buf *text);

@@ -1,4 +1,4 @@
-/* test_train.c: metrics, Adam, the classifier's gradient and the reading of stages. */
+/* test_train.c: metrics, Adam, the classifier's gradient, the reading of stages and their seconds. */
 #include "unit/unit.h"
 
 #include "base/mem.h"
@@ -8,6 +8,7 @@
 #include "train/head_train.h"
 #include "train/metrics.h"
 #include "train/stages.h"
+#include "train/trunk.h"
 
 #include <math.h>
 #include <string.h>
@@ -362,6 +363,28 @@ static void test_stages(void **state) {
     }
 }
 
+/* 10 pictures to train on and 4 others; the frozen part takes a second for each. */
+static void test_seconds(void **state) {
+    (void)state;
+    const mq_trunk_cost off = {.frozen = 1}, empty = {.frozen = 1, .views = 2, .disk = 100};
+    mq_trunk_cost cost = empty;
+    assert_true(mq_trunk_seconds(&off, 1, 10, 4) == 14 && mq_trunk_seconds(&off, 3, 10, 4) == 42);
+    /* An epoch draws one view of each picture, and later ones no third. */
+    assert_true(mq_trunk_seconds(&empty, 1, 10, 4) == 14 && mq_trunk_seconds(&empty, 3, 10, 4) == 24);
+    cost.held = 75;
+    assert_true(mq_trunk_seconds(&cost, 3, 10, 4) == 6);
+    cost.held = 100;
+    assert_true(mq_trunk_seconds(&cost, 3, 10, 4) == 0);
+    cost.views = 0; /* the validation part alone is kept */
+    assert_true(mq_trunk_seconds(&cost, 3, 10, 4) == 30);
+    cost = empty, cost.passes = 2, cost.validation = 0.5;
+    assert_true(mq_trunk_seconds(&cost, 1, 10, 4) == 24 + 10 + 2);
+    cost = off, cost.passes = 2;
+    assert_true(mq_trunk_seconds(&cost, 1, 10, 4) == 34);
+    cost = (mq_trunk_cost){.thawed = 2, .head = 1, .validation = 0.5};
+    assert_true(mq_trunk_seconds(&cost, 2, 10, 4) == 2 * (30 + 2));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_metrics),
@@ -376,6 +399,7 @@ int main(void) {
         cmocka_unit_test(test_head_learns),
         cmocka_unit_test(test_nine_digits),
         cmocka_unit_test(test_stages),
+        cmocka_unit_test(test_seconds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
