@@ -164,6 +164,19 @@ cleanup:
     return status;
 }
 
+/* A picture is mixed with another of its batch. */
+static mq_status check_mixed(mq_err *err, const train_call *c, size_t count) {
+    mq_status status = MQ_OK;
+    for (size_t i = 0; i < count; i++) {
+        const mq_mix_rule mix = mq_augment_mix(c->policies[i]);
+        MQ_REQUIRE(c->options.batch > 1 || !mq_mix_wanted(&mix), err, MQ_USAGE,
+                   "--augment: mixup and cutmix mix the pictures of a batch, and -b 1 leaves one in each; "
+                   "take -b 2 or more");
+    }
+cleanup:
+    return status;
+}
+
 /* Gives every stage its policy; the options hold the canonical text of them from here on. */
 static mq_status choose_augment(mq_err *err, train_call *c) {
     mq_status status = MQ_OK;
@@ -174,6 +187,7 @@ static mq_status choose_augment(mq_err *err, train_call *c) {
     MQ_TRY(mq_strdup(err, c->options.augment, &copy));
     MQ_TRY(parse_policies(err, copy, c, &count));
     for (size_t i = 0; i < c->stage_count; i++) c->stages[i].augment = c->policies[count == 1 ? 0 : i];
+    MQ_TRY(check_mixed(err, c, count));
     for (size_t i = 0; i < count; i++)
         same &= strcmp(mq_augment_text(c->policies[i]), mq_augment_text(c->policies[0])) == 0;
     for (size_t i = 0; i < (same ? 1 : count); i++)

@@ -62,14 +62,18 @@ def test_wrong_words(tap, m):
              err="marque import pictures")
     tap.check("and nothing was written", not (m.folder / "a.jpg").exists())
 
-    def untrained(name, policy, code, err):
-        m.expect(tap, name, ["train", "small.mq", "--augment", policy], code, err=err)
+    def untrained(name, policy, code, err, *more):
+        m.expect(tap, name, ["train", "small.mq", "--augment", policy, *more], code, err=err)
 
     untrained("training by a policy nobody knows", "fine-graned", 64, "did you mean fine-grained?")
     untrained("an argument out of range", "rotate=200", 64, "rotate: the argument is a number from 0 to 180")
     untrained("more policies than stages", "none; none; none", 64, "3 policies for 2 stages")
     untrained("no policy", ";", 64, "0 policies for 2 stages")
     untrained("a policy for each stage gets as far as the weights", "reference; strong,rotate=3", 66, "marque pull xception")
+    untrained("mixup of batches of one", "none; mixup", 64, "take -b 2 or more", "-b", "1")
+    untrained("cutmix of batches of one", "reference,cutmix", 64, "take -b 2 or more", "-b", "1")
+    untrained("cutmix of batches of two gets as far as the weights", "cutmix", 66, "marque pull xception", "-b", "2")
+    untrained("so does cutmix that is never drawn, of one", "cutmix@0", 66, "marque pull xception", "-b", "1")
     (m.folder / "config.json").write_text('{"version": 1, "data": "small.mq", "augment": "strnog"}')
     m.expect(tap, "a wrong policy in a config", ["train", "--config", "config.json"], 64, err="did you mean strong?")
 
