@@ -50,14 +50,16 @@ mq_status mq_skipped_add(mq_err *err, mq_skipped *s, mq_split split, size_t inde
     const uint8_t bit = (uint8_t)(1u << index % 8);
     if (*byte & bit) return MQ_OK;
     *byte |= bit;
+    /* A scan ends where the disk fails or a file is gone. */
+    const bool listed = why->code == MQ_BAD_DATA;
+    const char *folder = mq_dataset_folder(s->plan.dataset);
     if (++s->count > s->most)
         return mq_fail(
             err, why->code,
             "%s: %zu of the %zu pictures in use cannot be read, more than the %zu that --max-bad %g "
-            "lets pass; bring them back or raise it, then go on with --resume (marque scan %s lists "
-            "them); the last one: %s",
-            mq_dataset_folder(s->plan.dataset), s->count, s->plan.pictures, s->most, s->plan.share,
-            mq_dataset_folder(s->plan.dataset), why->text);
+            "lets pass; bring them back or raise it, then go on with --resume%s%s%s; the last one: %s",
+            folder, s->count, s->plan.pictures, s->most, s->plan.share, listed ? " (marque scan " : "",
+            listed ? folder : "", listed ? " lists the damaged ones)" : "", why->text);
     if (s->plan.told) s->plan.told(s->plan.user, split, index, why->text);
     return MQ_OK;
 }
