@@ -988,4 +988,13 @@ MUTANTS = [
      "\"downloading %s from %s\", p->arch->name, p->source", ["cli/test_pull.py"]),
     ("pull: an address is kept whole", "src/cli/cmd_pull.c", "strdup(p->shown) : realpath", "strdup(p->source) : realpath", ["cli/test_pull.py"]),
     ("pull: --from is passed over", "src/cli/cmd_pull.c", "if (o->from) MQ_TRY(compare_stored", "if (false) MQ_TRY(compare_stored", ["cli/test_pull.py"]),
+    ("phash: mirror images are found one way", "src/data/phash_pairs.c", "if (a == b || ", "if (s->mirrored ? a >= b : a == b) continue;\n            if (", ["test_phash"]),
+    ("phash: a pair found both ways is two", "src/data/phash_pairs.c", "last->mirrored == pair->mirrored) continue;", "false) continue;", ["test_phash"]),
+    ("scan: one grey level is dark", "src/curate/quality.c", "4, 110, 50, LEVELS", "4, 110, 50, 0", ["test_scan"]),
+    ("clean: copies count one by one", "src/curate/confident.c", "!given->groups || given->groups[picture] == picture", "(void)given, (void)picture, true",
+     ["test_confident"]),
+    ("plan: views that no epoch draws take time", "src/train/trunk.c", "fmin((double)cost->views, passes)", "(double)cost->views", ["test_train"]),
+    ("plan: what the cache holds takes time", "src/train/trunk.c", "1 - (double)cost->held / (double)cost->disk : 1", "1 : 1", ["test_train"]),
+    ("skipped: a scan lists what is gone", "src/data/skipped.c", "listed = why->code == MQ_BAD_DATA", "listed = true", ["test_skipped"]),
+    ("train: batches of one are mixed", "src/cli/cmd_train.c", "c->options.batch > 1 || !mq_mix_wanted(&mix)", "(void *)&mix || c", ["cli/test_augment.py"]),
 ]
