@@ -100,7 +100,18 @@ cleanup:
     return status;
 }
 
-/* Says in the folder, whose lock is held, whose it is. */
+/* Bytes of the whole cache as meta.json at path says; 0 where it cannot be read. */
+static uint64_t told_bytes(const char *path) {
+    mq_json *meta = NULL;
+    mq_err unreadable = {0};
+    const bool read = mq_json_load(&unreadable, path, &meta) == MQ_OK && mq_json_is_object(meta);
+    const double bytes = read ? mq_json_real(mq_json_get(meta, "bytes")) : 0;
+    mq_json_free(&meta);
+    return bytes > 0 ? (uint64_t)bytes : 0;
+}
+
+/* Says in the folder, whose lock is held, whose it is. Commands without mirror images share it with those
+ * that have them, so that the most bytes any of them will fill stand there. */
 static mq_status write_meta(mq_err *err, const mq_features_plan *plan, const char *folder) {
     mq_status status = MQ_OK;
     mq_json *meta = NULL;
@@ -108,8 +119,8 @@ static mq_status write_meta(mq_err *err, const mq_features_plan *plan, const cha
     mq_features_plan whole = *plan;
     mq_remove_temporaries(folder);
     MQ_TRY(mq_path_join(err, folder, "meta.json", &path));
-    if (mq_file_exists(path)) goto cleanup;
     whole.count = mq_dataset_count(plan->dataset, plan->split); /* subsets share the file */
+    if (told_bytes(path) >= mq_features_bytes(&whole)) goto cleanup;
     MQ_TRY(mq_json_pack(err, &meta, "{s:o, s:s, s:I, s:s}", "data",
                         mq_json_text(mq_dataset_folder(plan->dataset)), "split", mq_split_name(plan->split),
                         "bytes", (long long)mq_features_bytes(&whole), "program",

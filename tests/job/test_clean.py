@@ -121,6 +121,9 @@ def test_cache(tap, m):
     before = sorted(path.name for path in features.iterdir())
     m.expect(tap, "train on the same data", ["train", "data.mq", "--imgsz", "71", "--stages", "head:1@1e-3", "-o", "run"], 0)
     tap.check("training goes on with the features", sorted(path.name for path in features.iterdir()) == before)
+    held = [row["complete"] for row in json.loads(m.run(["cache", "--json"]).out)
+            if row["split"] == "train" and row["data"].endswith("data.mq")]
+    tap.check("of whose mirror images an epoch has asked for half", len(held) == 1 and 0.6 < held[0] < 0.9, held)
 
 
 def test_stop(tap, m):
