@@ -6,7 +6,8 @@
  * of the K classes that have any as many as of the others. By the end of epoch e class k has had floor(((e +
  * 1) n + k) / K) draws (which add up to (e + 1) n), so an epoch's figures differ by at most one, and not
  * always for the same classes. A class's draws go through one permutation of its pictures after the other,
- * from epoch to epoch: none comes again before all have come. */
+ * from epoch to epoch, and all draws of an epoch are shuffled: how often a picture comes goes by those
+ * permutations, when it comes within the epoch does not. */
 #ifndef MQ_SAMPLING_H
 #define MQ_SAMPLING_H
 
