@@ -64,14 +64,16 @@ cleanup:
     return status;
 }
 
-/* Whether a folder holds nothing but names that begin with one of the count beginnings. */
-static bool holds_only(const char *folder, const char *const *beginnings, size_t count) {
+/* Whether a folder holds nothing but the count names; one that ends in "-" stands for all that begin so. */
+static bool holds_only(const char *folder, const char *const *names, size_t count) {
     DIR *dir = opendir(folder);
     bool only = dir != NULL;
     for (const struct dirent *entry; only && (entry = readdir(dir));) {
         only = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
-        for (size_t i = 0; i < count; i++)
-            only = only || strncmp(entry->d_name, beginnings[i], strlen(beginnings[i])) == 0;
+        for (size_t i = 0; i < count; i++) {
+            const size_t length = strlen(names[i]);
+            only = only || strncmp(entry->d_name, names[i], length + (names[i][length - 1] != '-')) == 0;
+        }
     }
     if (dir) closedir(dir);
     return only;
@@ -93,7 +95,8 @@ static bool is_filled(const char *path) {
  * config.json, which makes a run: then its process was killed at once, and the same command may begin it
  * again. The lock comes first and no file into the folders; else somebody has kept a model here. */
 static bool never_began(const char *folder) {
-    static const char *const ours[] = {".lock", "weights", "checkpoints", "labels.txt", "config.json.tmp-"};
+    static const char *const ours[] = {".lock",      "weights",         "checkpoints",
+                                       "labels.txt", "labels.txt.tmp-", "config.json.tmp-"};
     if (holds_only(folder, NULL, 0)) return true;
     return holds_only(folder, ours, sizeof ours / sizeof *ours) && has(folder, ".lock", mq_file_exists) &&
            !has(folder, "weights", is_filled) && !has(folder, "checkpoints", is_filled);

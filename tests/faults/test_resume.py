@@ -104,7 +104,8 @@ def test_lock(tap, w):
     w.path("hurt/.lock").write_text("1\n")
     problem = w.problem("hurt")
     tap.check(f"{w.stages}: a folder whose process died before it was a run is begun again", not problem, problem)
-    for name, lock in (("weights/best.safetensors", True), ("checkpoints/checkpoint-0000000001/state.json", True), ("labels.txt", False)):
+    for name, lock in (("weights/best.safetensors", True), ("checkpoints/checkpoint-0000000001/state.json", True), ("labels.txt", False),
+                       ("weights-of-before/best.safetensors", True)):
         w.drop("kept")
         w.path(f"kept/{name}").parent.mkdir(parents=True)
         w.path(f"kept/{name}").write_text("all that is left")
