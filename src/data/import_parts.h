@@ -146,6 +146,13 @@ MQ_MUST_USE mq_status mq_import_digest_more(mq_err *err, mq_import_job *job, con
 MQ_MUST_USE mq_status mq_import_split_of(mq_err *err, const char *path, size_t line, const char *text,
                                          mq_split *split);
 
+/* --split-file: places what it names; a row without picture is MQ_BAD_DATA, for it would be silently lost. */
+MQ_MUST_USE mq_status mq_import_split_file(mq_err *err, mq_import_job *job);
+
+/* --update: pictures that the data set has stay where they are, unless the source itself moves them. Tells of
+ * those that moved or are gone, and counts them for the report. */
+MQ_MUST_USE mq_status mq_import_keep_splits(mq_err *err, mq_import_job *job);
+
 /* MQ_INTERRUPTED once the plan's stop says so. */
 MQ_MUST_USE mq_status mq_import_go_on(mq_err *err, const mq_import_job *job);
 
