@@ -10,10 +10,10 @@
 
 #include <string.h>
 
-/* CHUNK: bytes of the source that go through all panels before the next ones do: the second cache keeps them
- * beside a panel. */
-enum { TILE = 2, CHUNK = 128 << 10 };
-enum { LANES_OF = MQ_INT8_LANES, VECTORS = MQ_INT8_VECTORS, VECTOR = MQ_INT8_VECTOR, SLOT = MQ_INT8_SLOT };
+/* TILE: pixels of the largest; CHUNK: bytes of the source that go through all panels before the next ones do:
+ * the second cache keeps them beside a panel. */
+enum { TILE = 4, CHUNK = 128 << 10 };
+enum { PANEL = MQ_INT8_PANEL, SLOT = MQ_INT8_SLOT };
 
 bool mq_int8_available(void) {
     return mq_dnn_simd() != MQ_SIMD_OTHER;
@@ -31,7 +31,7 @@ static size_t chunks_of(const mq_int8 *conv) {
 }
 
 size_t mq_int8_items(const mq_int8 *conv) {
-    return mq_ceil_div(conv->filters, MQ_INT8_PANEL) * chunks_of(conv);
+    return mq_ceil_div(conv->filters, PANEL) * chunks_of(conv);
 }
 
 #ifdef __x86_64__
@@ -51,122 +51,157 @@ typedef struct {
 typedef void (*int8_tile_fn)(const int8_tile *t);
 
 /* Inlined with a constant count and unrolled, sums[][] become registers. */
-#define INLINE WITH("avx2,fma") static inline __attribute__((always_inline))
+#define INLINE static inline __attribute__((always_inline))
 #define EACH(i, count) _Pragma("GCC unroll 4") for (size_t i = 0; i < (count); i++)
-#define WEIGHTS(p) "m"(*(const __m256i *)(const void *)(p))
+
+#define AVX2 "avx2,fma"
+#define AVX512 "avx512f,avx512bw,avx512dq,avx512vl"
+
+/* Vectors of whole numbers; ACROSS: of a panel. */
+#define INTS_256 __m256i
+#define INTS_512 __m512i
+#define ACROSS_256 (PANEL / LANES_256)
+#define ACROSS_512 (PANEL / LANES_512)
+#define FOUR_256(p) _mm256_set1_epi32(four_of(p))
+#define FOUR_512(p) _mm512_set1_epi32(four_of(p))
+#define ONES_256 _mm256_set1_epi16(1)
+#define ONES_512 _mm512_set1_epi16(1)
+#define FLOATS_256(v) _mm256_cvtepi32_ps(v)
+#define FLOATS_512(v) _mm512_cvtepi32_ps(v)
+#define MEMORY(set, p) "m"(*(const INTS_##set *)(const void *)(p))
 
 /* sum += the products of four bytes a and a vector's weights; and of two such. Each in one piece, or GCC
  * keeps sums in memory. */
-#define DOT_TO(sum, a, weights, ones)                                                                        \
+#define DOT_TO(set, sum, a, weights, ones)                                                                   \
     do {                                                                                                     \
-        __m256i pairs;                                                                                       \
+        INTS_##set pairs;                                                                                    \
         __asm__("vpmaddubsw %3, %2, %1\n\tvpmaddwd %4, %1, %1\n\tvpaddd %1, %0, %0"                          \
-                : "+x"(sum), "=&x"(pairs)                                                                    \
-                : "x"(a), WEIGHTS(weights), "x"(ones));                                                      \
+                : "+v"(sum), "=&v"(pairs)                                                                    \
+                : "v"(a), MEMORY(set, weights), "v"(ones));                                                  \
     } while (0)
-#define DOT_2_TO(sum, a, a_weights, b, b_weights, ones)                                                      \
+#define DOT_2_TO(set, sum, a, a_weights, b, b_weights, ones)                                                 \
     do {                                                                                                     \
-        __m256i pairs, more;                                                                                 \
+        INTS_##set pairs, more;                                                                              \
         __asm__("vpmaddubsw %4, %3, %1\n\tvpmaddubsw %6, %5, %2\n\tvpaddw %2, %1, %1\n\t"                    \
                 "vpmaddwd %7, %1, %1\n\tvpaddd %1, %0, %0"                                                   \
-                : "+x"(sum), "=&x"(pairs), "=&x"(more)                                                       \
-                : "x"(a), WEIGHTS(a_weights), "x"(b), WEIGHTS(b_weights), "x"(ones));                        \
+                : "+v"(sum), "=&v"(pairs), "=&v"(more)                                                       \
+                : "v"(a), MEMORY(set, a_weights), "v"(b), MEMORY(set, b_weights), "v"(ones));                \
     } while (0)
 
-INLINE __m256i four_of(const uint8_t *p) {
+INLINE int32_t four_of(const uint8_t *p) {
     int32_t four;
     memcpy(&four, p, sizeof four);
-    return _mm256_set1_epi32(four);
+    return four;
 }
 
-/* n numbers of the result from the panel's number `at` on; more than a vector has: all. */
-INLINE void finish(const int8_tile *t, __m256i sums, size_t at, float *out, size_t n) {
-    __m256 v = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums), SOME_f32_256(t->scales + at, n),
-                               SOME_f32_256(t->bias + at, n));
-    if (t->sum) v = _mm256_add_ps(v, SOME_f32_256(out + at, n));
-    if (t->relu) v = _mm256_max_ps(v, _mm256_setzero_ps());
-    PUT_SOME_f32_256(out + at, v, n);
-}
-
-/* The panel's quads: those that go together, then the others. */
-INLINE void add_quads(const int8_tile *t, size_t count, __m256i sums[TILE][VECTORS], __m256i ones) {
-    const int8_t *w = t->weights;
-    size_t quad = 0;
-    for (; quad < t->together; quad += 2, w += 2 * SLOT) {
-        EACH(x, count) {
-            const __m256i a = four_of(t->pixels[x] + t->places[quad]),
-                          b = four_of(t->pixels[x] + t->places[quad + 1]);
-            EACH(v, VECTORS) {
-                DOT_2_TO(sums[x][v], a, w + v * VECTOR, b, w + SLOT + v * VECTOR, ones);
-            }
-        }
+/* finish: n numbers of the result from the panel's number `at` on; more than a vector has: all. add_quads:
+ * the panel's quads, those that go together, then the others. tile: of `count` pixels, a constant. */
+#define KERNELS(set, isa)                                                                                    \
+    INLINE WITH(isa) void finish_##set(const int8_tile *t, INTS_##set sums, size_t at, float *out,           \
+                                       size_t n) {                                                           \
+        VEC_##set v = MADD_##set(FLOATS_##set(sums), SOME_f32_##set(t->scales + at, n),                      \
+                                 SOME_f32_##set(t->bias + at, n));                                           \
+        if (t->sum) v = ADD_##set(v, SOME_f32_##set(out + at, n));                                           \
+        if (t->relu) v = MAX_##set(v, ZERO_##set);                                                           \
+        PUT_SOME_f32_##set(out + at, v, n);                                                                  \
+    }                                                                                                        \
+    INLINE WITH(isa) void add_quads_##set(const int8_tile *t, size_t count,                                  \
+                                          INTS_##set sums[TILE][ACROSS_##set], INTS_##set ones) {            \
+        const int8_t *w = t->weights;                                                                        \
+        size_t quad = 0;                                                                                     \
+        for (; quad < t->together; quad += 2, w += 2 * SLOT) {                                               \
+            EACH(x, count) {                                                                                 \
+                const INTS_##set a = FOUR_##set(t->pixels[x] + t->places[quad]),                             \
+                                 b = FOUR_##set(t->pixels[x] + t->places[quad + 1]);                         \
+                EACH(v, ACROSS_##set) {                                                                      \
+                    const size_t at = v * sizeof a;                                                          \
+                    DOT_2_TO(set, sums[x][v], a, w + at, b, w + SLOT + at, ones);                            \
+                }                                                                                            \
+            }                                                                                                \
+        }                                                                                                    \
+        for (; quad < t->quads; quad++, w += SLOT) {                                                         \
+            EACH(x, count) {                                                                                 \
+                const INTS_##set a = FOUR_##set(t->pixels[x] + t->places[quad]);                             \
+                EACH(v, ACROSS_##set) {                                                                      \
+                    DOT_TO(set, sums[x][v], a, w + v * sizeof a, ones);                                      \
+                }                                                                                            \
+            }                                                                                                \
+        }                                                                                                    \
+    }                                                                                                        \
+    INLINE WITH(isa) void add_extras_##set(const int8_tile *t, size_t count,                                 \
+                                           INTS_##set sums[TILE][ACROSS_##set], INTS_##set ones) {           \
+        EACH(v, ACROSS_##set) {                                                                              \
+            for (size_t i = t->first[v]; i < t->first[v + 1]; i++) {                                         \
+                EACH(x, count) {                                                                             \
+                    const INTS_##set a = FOUR_##set(t->pixels[x] + t->extra_places[i]);                      \
+                    DOT_TO(set, sums[x][v], a, t->extras + i * sizeof a, ones);                              \
+                }                                                                                            \
+            }                                                                                                \
+        }                                                                                                    \
+    }                                                                                                        \
+    INLINE WITH(isa) void tile_##set(const int8_tile *t, size_t count) {                                     \
+        const INTS_##set ones = ONES_##set;                                                                  \
+        INTS_##set sums[TILE][ACROSS_##set];                                                                 \
+        EACH(x, count) {                                                                                     \
+            EACH(v, ACROSS_##set) {                                                                          \
+                sums[x][v] = (INTS_##set){0};                                                                \
+            }                                                                                                \
+        }                                                                                                    \
+        add_quads_##set(t, count, sums, ones);                                                               \
+        add_extras_##set(t, count, sums, ones);                                                              \
+        EACH(x, count) {                                                                                     \
+            EACH(v, ACROSS_##set) {                                                                          \
+                const size_t at = v * LANES_##set;                                                           \
+                if (t->filters == PANEL)                                                                     \
+                    finish_##set(t, sums[x][v], at, t->out[x], LANES_##set);                                 \
+                else if (at < t->filters)                                                                    \
+                    finish_##set(t, sums[x][v], at, t->out[x], t->filters - at);                             \
+            }                                                                                                \
+        }                                                                                                    \
     }
-    for (; quad < t->quads; quad++, w += SLOT) {
-        EACH(x, count) {
-            const __m256i a = four_of(t->pixels[x] + t->places[quad]);
-            EACH(v, VECTORS) {
-                DOT_TO(sums[x][v], a, w + v * VECTOR, ones);
-            }
-        }
-    }
-}
+KERNELS(256, AVX2)
+KERNELS(512, AVX512)
 
-INLINE void add_extras(const int8_tile *t, size_t count, __m256i sums[TILE][VECTORS], __m256i ones) {
-    EACH(v, VECTORS) {
-        for (size_t i = t->first[v]; i < t->first[v + 1]; i++) {
-            EACH(x, count) {
-                const __m256i a = four_of(t->pixels[x] + t->extra_places[i]);
-                DOT_TO(sums[x][v], a, t->extras + i * VECTOR, ones);
-            }
-        }
+#define TILE_OF(set, isa, count)                                                                             \
+    WITH(isa) static void tile_##set##_##count(const int8_tile *t) {                                         \
+        tile_##set(t, count);                                                                                \
     }
-}
+#define TILE_256(isa, count) TILE_OF(256, isa, count)
+#define TILE_512(isa, count) TILE_OF(512, isa, count)
+TILE_256(AVX2, 1)
+TILE_256(AVX2, 2)
+TILE_512(AVX512, 1)
+TILE_512(AVX512, 2)
+TILE_512(AVX512, 3)
+TILE_512(AVX512, 4)
 
-/* A tile of `count` pixels, a constant. */
-INLINE void tile(const int8_tile *t, size_t count) {
-    const __m256i ones = _mm256_set1_epi16(1);
-    __m256i sums[TILE][VECTORS];
-    EACH(x, count) {
-        EACH(v, VECTORS) {
-            sums[x][v] = _mm256_setzero_si256();
-        }
-    }
-    add_quads(t, count, sums, ones);
-    add_extras(t, count, sums, ones);
-    EACH(x, count) {
-        EACH(v, VECTORS) {
-            const size_t at = v * LANES_OF;
-            if (t->filters == MQ_INT8_PANEL)
-                finish(t, sums[x][v], at, t->out[x], LANES_OF);
-            else if (at < t->filters)
-                finish(t, sums[x][v], at, t->out[x], t->filters - at);
-        }
-    }
-}
+/* Tiles of one pixel up to `most`. */
+typedef struct {
+    size_t most;
+    int8_tile_fn fns[TILE];
+} int8_tiles;
 
-WITH("avx2,fma") static void tile_1(const int8_tile *t) {
-    tile(t, 1);
-}
-
-WITH("avx2,fma") static void tile_2(const int8_tile *t) {
-    tile(t, 2);
+static int8_tiles best_tiles(void) {
+    if (mq_dnn_simd() == MQ_SIMD_AVX512)
+        return (int8_tiles){TILE, {tile_512_1, tile_512_2, tile_512_3, tile_512_4}};
+    return (int8_tiles){2, {tile_256_1, tile_256_2}};
 }
 
 /* A panel's tiles from `from` up to `to`. */
 static void run_tiles(const mq_int8 *conv, const mq_int8_tensors *tensors, int8_tile *t, size_t filter,
                       size_t from, size_t to) {
-    static const int8_tile_fn fns[TILE] = {tile_1, tile_2};
+    const int8_tiles kernels = best_tiles();
     const mq_window *w = &conv->window;
     const size_t pixels = w->out_h * w->out_w, end = to * TILE < pixels ? to * TILE : pixels;
     size_t y = from * TILE / w->out_w, x = from * TILE % w->out_w;
     for (size_t pixel = from * TILE, count; pixel < end; pixel += count) {
-        count = end - pixel < TILE ? end - pixel : TILE;
+        count = end - pixel < kernels.most ? end - pixel : kernels.most;
         for (size_t k = 0; k < count; k++) {
             t->pixels[k] = tensors->source + (y * w->w + x) * w->stride * w->c;
             t->out[k] = tensors->result + (pixel + k) * conv->filters + filter;
             if (++x == w->out_w) x = 0, y++;
         }
-        fns[count - 1](t);
+        kernels.fns[count - 1](t);
     }
 }
 
@@ -174,16 +209,16 @@ void mq_int8_run(const mq_int8 *conv, const mq_int8_tensors *tensors, size_t fir
     const mq_int8_packing p = mq_int8_packing_of(conv, tensors->packed);
     const size_t chunks = chunks_of(conv), tiles = tiles_of(conv);
     for (size_t item = first; item < end; item++) {
-        const size_t chunk = item / p.panels, panel = item % p.panels, filter = panel * MQ_INT8_PANEL,
+        const size_t chunk = item / p.panels, panel = item % p.panels, filter = panel * PANEL,
                      left = conv->filters - filter;
         int8_tile t = {.places = p.places + panel * p.quads,
                        .weights = p.weights + panel * p.quads * SLOT,
                        .together = p.together[panel],
                        .quads = p.quads,
-                       .first = p.first + panel * VECTORS,
+                       .first = p.first + panel * p.vectors,
                        .extra_places = p.extra_places,
                        .extras = p.extras,
-                       .filters = left < MQ_INT8_PANEL ? left : MQ_INT8_PANEL,
+                       .filters = left < PANEL ? left : PANEL,
                        .scales = tensors->scales + filter,
                        .bias = tensors->bias + filter,
                        .sum = conv->sum,

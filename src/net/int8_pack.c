@@ -2,13 +2,19 @@
  * panel is there once, and its extras in the lists of their vectors. */
 #include "net/int8_pairs.h"
 
+#include "net/program.h"
+
 #include "base/mem.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum { LINE = 64, GROUP = MQ_INT8_GROUP };
-enum { QUAD = MQ_INT8_QUAD, LANES_OF = MQ_INT8_LANES, VECTORS = MQ_INT8_VECTORS, VECTOR = MQ_INT8_VECTOR };
+enum { QUAD = MQ_INT8_QUAD, PANEL = MQ_INT8_PANEL, SLOT = MQ_INT8_SLOT };
+
+size_t mq_int8_vectors(void) {
+    return mq_dnn_simd() == MQ_SIMD_AVX512 ? 2 : 4;
+}
 
 /* Of one place in the window. */
 static size_t row_quads(const mq_int8 *conv) {
@@ -22,11 +28,11 @@ typedef struct {
 } sizes;
 
 static sizes sizes_of(const mq_int8 *conv) {
-    sizes s = {.panels = mq_ceil_div(conv->filters, MQ_INT8_PANEL),
+    sizes s = {.panels = mq_ceil_div(conv->filters, PANEL),
                .quads = conv->window.kernel * conv->window.kernel * row_quads(conv)};
-    s.vectors = s.panels * VECTORS;
+    s.vectors = s.panels * mq_int8_vectors();
     s.counts = mq_round_up((s.panels + s.panels * s.quads + s.vectors + 1) * sizeof(uint32_t), LINE);
-    s.weights = s.vectors * s.quads * VECTOR;
+    s.weights = s.panels * s.quads * SLOT;
     s.places = mq_round_up(s.vectors * s.quads * sizeof(uint32_t), LINE);
     return s;
 }
@@ -40,7 +46,10 @@ mq_int8_packing mq_int8_packing_of(const mq_int8 *conv, const void *packed) {
     const sizes s = sizes_of(conv);
     uint8_t *base;
     memcpy(&base, &packed, sizeof base); /* written by mq_int8_pack only */
-    mq_int8_packing p = {.panels = s.panels, .quads = s.quads, .together = (uint32_t *)(void *)base};
+    mq_int8_packing p = {.panels = s.panels,
+                         .vectors = mq_int8_vectors(),
+                         .quads = s.quads,
+                         .together = (uint32_t *)(void *)base};
     p.places = p.together + s.panels;
     p.first = p.places + s.panels * s.quads;
     p.weights = (int8_t *)base + s.counts;
@@ -61,15 +70,14 @@ static uint32_t quad_place(const mq_int8 *conv, size_t quad) {
     return (uint32_t)((y * w->w + x) * w->c + quad_channel(conv, quad));
 }
 
-/* A quad's weights for a vector of filters; zeros for filters that there are not, for channels that came
+/* A quad's weights for a panel of filters; zeros for filters that there are not, for channels that came
  * before, and for a quad that there is not. */
 static void get_quad(const mq_int8 *conv, const int8_t *weights, size_t quad, size_t filter,
-                     int8_t out[VECTOR]) {
+                     int8_t out[SLOT]) {
     const size_t place = quad / row_quads(conv), due = quad % row_quads(conv) * QUAD,
                  begin = quad_channel(conv, quad), places = conv->window.kernel * conv->window.kernel;
-    const size_t left = place < places && filter < conv->filters ? conv->filters - filter : 0,
-                 n = left < LANES_OF ? left : LANES_OF;
-    if (n < LANES_OF || begin < due) memset(out, 0, VECTOR);
+    const size_t left = place < places ? conv->filters - filter : 0, n = left < PANEL ? left : PANEL;
+    if (n < PANEL || begin < due) memset(out, 0, SLOT);
     if (!n) return;
     const int8_t *row = weights + (place * conv->window.c + begin) * conv->filters + filter;
     for (size_t k = begin < due ? due - begin : 0; k < QUAD; k++)
@@ -80,22 +88,23 @@ static void get_quad(const mq_int8 *conv, const int8_t *weights, size_t quad, si
 typedef struct {
     const mq_int8 *conv;
     const mq_int8_packing *p;
-    size_t panel, front, back; /* slots that are free: front up to back */
-    size_t count[VECTORS];     /* extras of each vector */
-    uint32_t *extra_places;    /* [VECTORS, quads] */
-    int8_t *extras;            /* [VECTORS, quads, VECTOR] */
+    size_t panel, front, back;     /* slots that are free: front up to back */
+    size_t count[MQ_INT8_VECTORS]; /* extras of each vector */
+    uint32_t *extra_places;        /* [vectors, quads] */
+    int8_t *extras;                /* [vectors, quads, SLOT / vectors] */
 } panel_work;
 
 static void put_quad(panel_work *w, const mq_int8_pair *pair, size_t q, size_t quad, size_t slot) {
     const mq_int8_packing *p = w->p;
     const uint32_t place = quad_place(w->conv, quad);
     p->places[w->panel * p->quads + slot] = place;
-    memcpy(p->weights + (w->panel * p->quads + slot) * MQ_INT8_SLOT, pair->weights[q], MQ_INT8_SLOT);
-    for (size_t v = 0; v < VECTORS; v++) {
+    memcpy(p->weights + (w->panel * p->quads + slot) * SLOT, pair->weights[q], SLOT);
+    const size_t vector = SLOT / p->vectors;
+    for (size_t v = 0; v < p->vectors; v++) {
         if (!pair->extra[q][v]) continue;
         const size_t at = v * p->quads + w->count[v]++;
         w->extra_places[at] = place;
-        memcpy(w->extras + at * VECTOR, pair->rests[q][v], VECTOR);
+        memcpy(w->extras + at * vector, &pair->rests[q][v * vector], vector);
     }
 }
 
@@ -106,14 +115,12 @@ static void pack_group(panel_work *w, const int8_t *weights, size_t first) {
     size_t partners[GROUP];
     const size_t left = w->p->quads - first, count = left < GROUP ? left : GROUP;
     for (size_t q = 0; q < GROUP; q++)
-        for (size_t v = 0; v < VECTORS; v++)
-            get_quad(w->conv, weights, first + q, w->panel * MQ_INT8_PANEL + v * LANES_OF,
-                     quads[q].weights[v]);
-    mq_int8_match(quads, partners);
+        get_quad(w->conv, weights, first + q, w->panel * PANEL, quads[q].weights);
+    mq_int8_match(quads, w->p->vectors, partners);
     for (size_t a = 0; a < count; a++) {
         const size_t b = partners[a];
         if (b < a) continue; /* done */
-        const mq_int8_pair pair = mq_int8_split(&quads[a], b < count ? &quads[b] : NULL);
+        const mq_int8_pair pair = mq_int8_split(&quads[a], b < count ? &quads[b] : NULL, w->p->vectors);
         put_quad(w, &pair, 0, first + a, pair.together ? w->front++ : --w->back);
         if (b < count) put_quad(w, &pair, 1, first + b, pair.together ? w->front++ : --w->back);
     }
@@ -124,21 +131,22 @@ mq_status mq_int8_pack(mq_err *err, const mq_int8 *conv, const int8_t *weights, 
     const mq_int8_packing p = mq_int8_packing_of(conv, packed);
     panel_work w = {.conv = conv, .p = &p};
     size_t extras = 0;
-    MQ_TRY(mq_calloc(err, VECTORS * p.quads, sizeof *w.extra_places, "packed weights", &w.extra_places));
-    MQ_TRY(mq_calloc(err, VECTORS * p.quads, VECTOR, "packed weights", &w.extras));
+    const size_t vector = SLOT / p.vectors;
+    MQ_TRY(mq_calloc(err, p.vectors * p.quads, sizeof *w.extra_places, "packed weights", &w.extra_places));
+    MQ_TRY(mq_calloc(err, p.quads, SLOT, "packed weights", &w.extras));
     for (; w.panel < p.panels; w.panel++) {
         w.front = 0;
         w.back = p.quads;
         memset(w.count, 0, sizeof w.count);
         for (size_t quad = 0; quad < p.quads; quad += GROUP) pack_group(&w, weights, quad);
         p.together[w.panel] = (uint32_t)w.front;
-        for (size_t v = 0; v < VECTORS; extras += w.count[v++]) {
-            p.first[w.panel * VECTORS + v] = (uint32_t)extras;
+        for (size_t v = 0; v < p.vectors; extras += w.count[v++]) {
+            p.first[w.panel * p.vectors + v] = (uint32_t)extras;
             memcpy(p.extra_places + extras, w.extra_places + v * p.quads, w.count[v] * sizeof(uint32_t));
-            memcpy(p.extras + extras * VECTOR, w.extras + v * p.quads * VECTOR, w.count[v] * VECTOR);
+            memcpy(p.extras + extras * vector, w.extras + v * p.quads * vector, w.count[v] * vector);
         }
     }
-    p.first[p.panels * VECTORS] = (uint32_t)extras;
+    p.first[p.panels * p.vectors] = (uint32_t)extras;
 cleanup:
     free(w.extra_places);
     free(w.extras);
