@@ -53,14 +53,14 @@ typedef double (*peak_loop)(void);
 #define DOT_BF16_512(sum, one) __asm__("vdpbf16ps %1, %1, %0" : "+v"(sum) : "v"(one))
 #define DOT_INT8_512(sum, one) __asm__("vpdpbusd %1, %1, %0" : "+v"(sum) : "v"(one))
 #define DOT_INT8_256(sum, one) __asm__("%{vex%} vpdpbusd %1, %1, %0" : "+x"(sum) : "x"(one))
-/* Without dot products: as int8.c multiplies, 64 bytes a turn. */
-#define PAIRS_INT8_256(sum, one)                                                                             \
+/* Without dot products: as int8.c multiplies, two vectors a turn. */
+#define PAIRS_INT8(sum, one)                                                                                 \
     do {                                                                                                     \
-        __m256i pairs, more;                                                                                 \
+        __typeof__(sum) pairs, more;                                                                         \
         __asm__("vpmaddubsw %3, %3, %1\n\tvpmaddubsw %3, %3, %2\n\tvpaddw %2, %1, %1\n\t"                    \
                 "vpmaddwd %3, %1, %1\n\tvpaddd %1, %0, %0"                                                   \
-                : "+x"(sum), "=&x"(pairs), "=&x"(more)                                                       \
-                : "x"(one));                                                                                 \
+                : "+v"(sum), "=&v"(pairs), "=&v"(more)                                                       \
+                : "v"(one));                                                                                 \
     } while (0)
 #define MADD_F32_512(sum, one) ((sum) = _mm512_fmadd_ps(sum, _mm512_set1_ps(0.5f), one))
 #define MADD_F32_256(sum, one) ((sum) = _mm256_fmadd_ps(sum, _mm256_set1_ps(0.5f), one))
@@ -71,7 +71,9 @@ LOOP(loop_int8_512, WITH("avx512f,avx512vnni"), __m512i, "+v", 128, _mm512_setze
 LOOP(loop_int8_256, WITH("avx2,avxvnni"), __m256i, "+x", 64, _mm256_setzero_si256(), _mm256_set1_epi8(1),
      DOT_INT8_256)
 LOOP(loop_pairs_256, WITH("avx2"), __m256i, "+x", 128, _mm256_setzero_si256(), _mm256_set1_epi8(1),
-     PAIRS_INT8_256)
+     PAIRS_INT8)
+LOOP(loop_pairs_512, WITH("avx512f,avx512bw"), __m512i, "+v", 256, _mm512_setzero_si512(),
+     _mm512_set1_epi8(1), PAIRS_INT8)
 LOOP(loop_f32_512, WITH("avx512f"), __m512, "+v", 32, _mm512_setzero_ps(), _mm512_set1_ps(1.0f), MADD_F32_512)
 LOOP(loop_f32_256, WITH("avx2,fma"), __m256, "+x", 16, _mm256_setzero_ps(), _mm256_set1_ps(1.0f),
      MADD_F32_256)
@@ -86,10 +88,11 @@ LOOP(loop_f32_any, , floats, KEEP_FLOATS, 8, (floats){0}, ((floats){1, 1, 1, 1})
 static peak_loop loop_of(mq_dtype dtype) {
 #ifdef __x86_64__
     const mq_simd simd = mq_dnn_simd();
-    if (dtype == MQ_I8 && !mq_dnn_has_vnni()) return loop_pairs_256;
-    if (dtype == MQ_I8) return simd == MQ_SIMD_AVX512 ? loop_int8_512 : loop_int8_256;
+    const bool wide = simd == MQ_SIMD_AVX512;
+    if (dtype == MQ_I8 && !mq_dnn_has_vnni()) return wide ? loop_pairs_512 : loop_pairs_256;
+    if (dtype == MQ_I8) return wide ? loop_int8_512 : loop_int8_256;
     if (dtype == MQ_BF16) return loop_bf16_512;
-    if (simd == MQ_SIMD_AVX512) return loop_f32_512;
+    if (wide) return loop_f32_512;
     if (simd == MQ_SIMD_AVX2) return loop_f32_256;
 #else
     (void)dtype; /* f32 only */
