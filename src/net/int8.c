@@ -166,14 +166,12 @@ KERNELS(512, AVX512)
     WITH(isa) static void tile_##set##_##count(const int8_tile *t) {                                         \
         tile_##set(t, count);                                                                                \
     }
-#define TILE_256(isa, count) TILE_OF(256, isa, count)
-#define TILE_512(isa, count) TILE_OF(512, isa, count)
-TILE_256(AVX2, 1)
-TILE_256(AVX2, 2)
-TILE_512(AVX512, 1)
-TILE_512(AVX512, 2)
-TILE_512(AVX512, 3)
-TILE_512(AVX512, 4)
+TILE_OF(256, AVX2, 1)
+TILE_OF(256, AVX2, 2)
+TILE_OF(512, AVX512, 1)
+TILE_OF(512, AVX512, 2)
+TILE_OF(512, AVX512, 3)
+TILE_OF(512, AVX512, 4)
 
 /* Tiles of one pixel up to `most`. */
 typedef struct {

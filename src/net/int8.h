@@ -1,5 +1,5 @@
-/* int8.h: convolutions of u8 by int8 numbers for processors with AVX2 whose vector instructions have no dot
- * product of bytes (VNNI). Products are exact, as with it.
+/* int8.h: convolutions of u8 by int8 numbers for processors with AVX2 or AVX-512 whose vector instructions
+ * have no dot product of bytes (VNNI). Products are exact, as with it.
  *
  * Channels lie last; weights are as Keras keeps them, [kernel, kernel, c, filters] (quant.h), and packed
  * before (int8_pack.h). */
@@ -16,7 +16,7 @@ typedef struct {
     bool relu;
 } mq_int8;
 
-/* Whether the network may use AVX2 here. */
+/* Whether the network may use AVX2 or AVX-512 here. */
 bool mq_int8_available(void);
 
 /* Bytes of packed weights, which begin on a 64-byte boundary; and packs them. Much of it is only touched if

@@ -462,7 +462,7 @@ MUTANTS = [
      ["test_int8"], "avx2"),
     ("int8: rows end where the source's do", "src/net/int8.c", "if (++x == w->out_w)", "if (++x == w->w)", ["test_int8"], "avx2"),
     ("int8: a residual is overwritten", "src/net/int8.c", "if (t->sum) v", "if (false) v", ["test_int8"], "avx2"),
-    ("int8: filters that there are not are written", "src/net/int8.c", "t->out[x], t->filters - at)", "t->out[x], LANES_OF)", ["test_int8"], "avx2"),
+    ("int8: filters that there are not are written", "src/net/int8.c", "t->out[x], t->filters - at)", "t->out[x], LANES_##set)", ["test_int8"], "avx2"),
     ("pool: rows of a part begin as the first one does", "src/net/dnn_own.c", "w.top -= above;", "", ["test_quant"], "avx2"),
     ("depthwise: the ReLU left out", "src/net/depthwise.c", "t->relu ? ZERO_##isa", "false ? ZERO_##isa",
      ["test_depthwise"]),

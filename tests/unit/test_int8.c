@@ -1,6 +1,6 @@
-/* test_int8.c: convolutions of bytes by AVX2 against sums of whole numbers: windows and steps, channels that
- * fill no quad, filters that fill no vector or panel, weights of every size, sources at their limits, work
- * shared out in any way. The numbers must be the same to the last bit. */
+/* test_int8.c: convolutions of bytes by AVX2 or AVX-512 against sums of whole numbers: windows and steps,
+ * channels that fill no quad, filters that fill no vector or panel, weights of every size, sources at their
+ * limits, work shared out in any way. The numbers must be the same to the last bit. */
 #include "unit/unit.h"
 
 #include "net/int8.h"
