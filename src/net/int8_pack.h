@@ -11,9 +11,7 @@
 #include "net/int8.h"
 
 enum { MQ_INT8_QUAD = 4, MQ_INT8_PANEL = 32, MQ_INT8_VECTORS = 4 /* at most */ };
-enum {
-    MQ_INT8_SLOT = MQ_INT8_PANEL * MQ_INT8_QUAD
-}; /* bytes of a panel's weights for a quad, [panel, quad] */
+enum { MQ_INT8_SLOT = MQ_INT8_PANEL * MQ_INT8_QUAD }; /* bytes of a panel's weights for a quad */
 
 /* Vectors of a panel here. */
 size_t mq_int8_vectors(void);

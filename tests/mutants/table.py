@@ -457,6 +457,8 @@ MUTANTS = [
     ("int8: a quad forgets whom it goes with", "src/net/int8_pairs.c", "partners[b] = a;", "partners[b] = b;", ["test_int8"], "avx2"),
     ("int8: channels of two quads count twice", "src/net/int8_pack.c", "k = begin < due ? due - begin : 0", "k = 0", ["test_int8"], "avx2"),
     ("int8: a window lies on its side", "src/net/int8_pack.c", "(y * w->w + x) * w->c", "(x * w->w + y) * w->c", ["test_int8"], "avx2"),
+    ("int8: with AVX-512 vectors of 8 filters", "src/net/int8_pack.c", "MQ_SIMD_AVX512 ? 2 : 4", "MQ_SIMD_AVX512 ? 4 : 4", ["test_int8"],
+     "avx512bw"),
     ("int8: a vector's last extra is left out", "src/net/int8.c", "i < t->first[v + 1]", "i + 1 < t->first[v + 1]", ["test_int8"], "avx2"),
     ("int8: the quad that stays alone is left out", "src/net/int8.c", "quad < t->quads; quad++", "quad + 1 < t->quads; quad++",
      ["test_int8"], "avx2"),
