@@ -34,7 +34,7 @@ static mq_status prepare_item(mq_err *err, void *ctx, size_t item, size_t slot, 
     mq_buf_clear(file);
     if (strcmp(path, "-") == 0) {
         path = "standard input";
-        MQ_TRY(mq_stdin_read(err, file, NULL, NULL));
+        MQ_TRY(mq_stdin_read(err, file, plan->stop, plan->user));
     } else {
         MQ_TRY(mq_file_read(err, path, file));
     }
@@ -65,6 +65,7 @@ static mq_status answer_batch(mq_err *err, const predict_work *work, mq_pipeline
             mq_model_run(err, plan->model, work->ring + start * work->numbers, count, &(mq_answers){.p = p}));
     mq_pipeline_release(pipeline, count);
     for (size_t i = 0; i < count; i++) {
+        MQ_REQUIRE(problems[i].code != MQ_INTERRUPTED, err, MQ_INTERRUPTED, "%s", problems[i].text);
         const bool failed = problems[i].code != MQ_OK;
         const mq_prediction one = {.path = plan->paths[first + i],
                                    .p = failed ? NULL : p + i * classes,

@@ -25,8 +25,8 @@ typedef struct {
     const mq_box *box; /* the same for every picture; NULL: whole pictures */
     size_t batch;      /* at most the model's */
     size_t workers;
-    bool (*stop)(void *user);
-    mq_prediction_fn each; /* called in the order of paths, from the caller's thread */
+    bool (*stop)(void *user); /* asked from any thread; NULL: goes on to the end */
+    mq_prediction_fn each;    /* called in the order of paths, from the caller's thread */
     void *user;
 } mq_predict_plan;
 

@@ -2,6 +2,8 @@
 with or without their data, lost models, fewer epochs than are done. On small pictures with the real weights, at 71 pixels."""
 import json
 import shutil
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -123,6 +125,23 @@ def test_lost_model(tap, m):
                 tap.check("it comes back as it was", best.read_bytes() == kept)
 
 
+def test_stdin(tap, m):
+    process = subprocess.Popen([m.program, "predict", "run", "-"], cwd=m.folder, env=m.environment(None), stdin=subprocess.PIPE,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process.stdin.write(bytes(256 << 10))  # more than a pipe holds: some of it is read
+    process.stdin.flush()
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    text = process.stderr.read().decode()
+    tap.check("a first Ctrl-C stops predict while it reads standard input", process.wait() == -signal.SIGINT and
+              "stopped while standard input was read" in text, (process.returncode, text))
+    process.stderr.close()
+    process.stdin.close()
+
+
 def main():
     tap = Tap()
     with Marque() as m:
@@ -130,7 +149,7 @@ def main():
         write_classes(m.folder / "pictures", classes=3, each=30)
         m.expect(tap, "import", ["import", "pictures", "-o", "data.mq", "--test", "0.2"], 0)
         m.expect(tap, "train", train("run", "head:3@1e-3"), 0)
-        for test in (test_outputs, test_names, test_other_data, test_moved, test_epochs, test_lost_model):
+        for test in (test_outputs, test_names, test_other_data, test_moved, test_epochs, test_lost_model, test_stdin):
             test(tap, m)
     return tap.done()
 

@@ -448,6 +448,8 @@ MUTANTS = [
      ["test_train"]),
     ("slices: the classifier keeps the last one's gradient", "src/net/op_dense.c", "grads.add ? 1.0f : 0.0f", "0.0f",
      ["test_train"]),
+    ("predict: a first Ctrl-C is passed over on standard input", "src/infer/predict.c", "mq_stdin_read(err, file, plan->stop, plan->user)",
+     "mq_stdin_read(err, file, NULL, NULL)", ["job/test_guards.py"]),
     # Eight bits.
     ("int8: weights that overflow 16 bits are not split", "src/net/int8_pairs.c", "ROOM = 128", "ROOM = 140", ["test_int8"], "avx2"),
     ("int8: what is taken from a weight is lost", "src/net/int8_pairs.c", "*rest = (int8_t)(sign * take);", "*rest = 0;", ["test_int8"],
