@@ -132,7 +132,7 @@ def script_jobs(folder, where, label="", env=None, python=PYTHON, timeout=900, p
 
 def stage_style(report, build):
     jobs = [(f"{name}.py", [PYTHON, ROOT / "tests" / f"{name}.py"], None, 300)
-            for name in ("check_runner", "check_style", "check_layers", "check_compile")]
+            for name in ("check_runner", "check_style", "check_layers", "check_compile", "check_mutants")]
     report.add(run_all(jobs))
     build.get("release")
 
