@@ -137,7 +137,8 @@ def test_stdin(tap, m):
         process.kill()
     text = process.stderr.read().decode()
     tap.check("a first Ctrl-C stops predict while it reads standard input", process.wait() == -signal.SIGINT and
-              "stopped while standard input was read" in text, (process.returncode, text))
+              # the latter where the signal comes before the picture is waited for
+              ("stopped while standard input was read" in text or "stopped after 0 of 1" in text), (process.returncode, text))
     process.stderr.close()
     process.stdin.close()
 
