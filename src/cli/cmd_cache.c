@@ -3,12 +3,12 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/names.h"
 #include "base/text.h"
 #include "cli/cli.h"
 #include "infer/features.h"
 #include "net/program.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <math.h>
 #include <string.h>
@@ -38,20 +38,20 @@ typedef mq_status (*visit_cache)(mq_err *err, void *user, const char *key, const
 
 static mq_status each_cache(mq_err *err, visit_cache visit, void *user) {
     mq_status status = MQ_OK;
+    mq_names names = {0};
     char *base = NULL, *folder = NULL;
-    DIR *dir = NULL;
     MQ_TRY(mq_features_folder(err, &base));
-    dir = opendir(base);
-    if (!dir) goto cleanup; /* nothing was cached yet */
-    for (const struct dirent *entry; (entry = readdir(dir));) {
-        if (!is_key(entry->d_name)) continue;
+    if (!mq_folder_exists(base)) goto cleanup; /* nothing was cached yet */
+    MQ_TRY(mq_names_in(err, base, &names));
+    for (size_t i = 0; i < names.count; i++) {
+        if (!is_key(names.items[i])) continue;
         free(folder);
         folder = NULL;
-        MQ_TRY(mq_path_join(err, base, entry->d_name, &folder));
-        MQ_TRY(visit(err, user, entry->d_name, folder));
+        MQ_TRY(mq_path_join(err, base, names.items[i], &folder));
+        MQ_TRY(visit(err, user, names.items[i], folder));
     }
 cleanup:
-    if (dir) closedir(dir);
+    mq_names_free(&names);
     free(base);
     free(folder);
     return status;

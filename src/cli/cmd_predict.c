@@ -4,12 +4,12 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/names.h"
 #include "base/text.h"
 #include "cli/common.h"
 #include "infer/predict.h"
 #include "train/metrics.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,40 +57,15 @@ static const mq_option params[] = {
     {.name = NULL},
 };
 
-typedef struct {
-    char **items; /* owned */
-    size_t count, capacity;
-} path_list;
-
-static void free_paths(path_list *list) {
-    for (size_t i = 0; i < list->count; i++) free(list->items[i]);
-    free(list->items);
-}
-
-static mq_status add_path(mq_err *err, path_list *list, const char *path) {
+/* Adds every regular file below folder, sorted, but for what an import passes over, too; links to folders are
+ * not followed. */
+static mq_status add_folder(mq_err *err, mq_names *list, const char *folder, int depth) {
     mq_status status = MQ_OK;
-    MQ_TRY(mq_grow(err, &list->items, &list->capacity, list->count + 1, sizeof *list->items));
-    MQ_TRY(mq_strdup(err, path, &list->items[list->count]));
-    list->count++;
-cleanup:
-    return status;
-}
-
-static int by_bytes(const void *a, const void *b) {
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* Adds every regular file below folder, sorted, hidden ones left out; links to folders are not followed. */
-static mq_status add_folder(mq_err *err, path_list *list, const char *folder, int depth) {
-    mq_status status = MQ_OK;
-    path_list names = {0};
+    mq_names names = {0};
     char *path = NULL;
-    DIR *dir = opendir(folder);
-    MQ_REQUIRE(dir, err, MQ_NO_INPUT, "%s: %s", folder, strerror(errno));
-    for (const struct dirent *entry; (entry = readdir(dir));)
-        if (entry->d_name[0] != '.') MQ_TRY(add_path(err, &names, entry->d_name));
-    if (names.count) qsort(names.items, names.count, sizeof *names.items, by_bytes);
+    MQ_TRY(mq_names_in(err, folder, &names));
     for (size_t i = 0; i < names.count; i++) {
+        if (mq_name_is_litter(names.items[i])) continue;
         struct stat st;
         free(path);
         path = NULL;
@@ -98,17 +73,16 @@ static mq_status add_folder(mq_err *err, path_list *list, const char *folder, in
         if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
             if (depth < DEPTH_MAX) MQ_TRY(add_folder(err, list, path, depth + 1));
         } else if (stat(path, &st) == 0 && S_ISREG(st.st_mode)) {
-            MQ_TRY(add_path(err, list, path));
+            MQ_TRY(mq_names_add(err, list, path));
         }
     }
 cleanup:
-    if (dir) closedir(dir);
-    free_paths(&names);
+    mq_names_free(&names);
     free(path);
     return status;
 }
 
-static mq_status collect(mq_err *err, const mq_call *call, bool recursive, path_list *list) {
+static mq_status collect(mq_err *err, const mq_call *call, bool recursive, mq_names *list) {
     mq_status status = MQ_OK;
     for (size_t i = 1; i < call->arg_count; i++) {
         const char *path = call->args[i];
@@ -116,7 +90,7 @@ static mq_status collect(mq_err *err, const mq_call *call, bool recursive, path_
             MQ_REQUIRE(recursive, err, MQ_USAGE, "%s: a folder; add -r to take all pictures below it", path);
             MQ_TRY(add_folder(err, list, path, 0));
         } else {
-            MQ_TRY(add_path(err, list, path));
+            MQ_TRY(mq_names_add(err, list, path));
         }
     }
     MQ_REQUIRE(list->count, err, MQ_NO_INPUT, "%s: no pictures below it", call->args[1]);
@@ -234,7 +208,7 @@ static mq_status parse_box(mq_err *err, const char *text, mq_box *box) {
 }
 
 /* Opens the file for the answers, which must be none of those that are read. */
-static mq_status open_output(mq_err *err, const char *output, const char *model, const path_list *paths,
+static mq_status open_output(mq_err *err, const char *output, const char *model, const mq_names *paths,
                              mq_writer **file) {
     mq_status status = MQ_OK;
     MQ_REQUIRE(!mq_same_file(output, model), err, MQ_USAGE,
@@ -250,7 +224,7 @@ cleanup:
 static mq_status run(mq_err *err, const mq_call *call) {
     mq_status status = MQ_OK;
     const predict_options *o = call->options;
-    path_list paths = {0};
+    mq_names paths = {0};
     mq_model *model = NULL;
     char *file = NULL;
     mq_box box;
@@ -298,7 +272,7 @@ cleanup:
     free(out.best);
     mq_model_free(&model);
     free(file);
-    free_paths(&paths);
+    mq_names_free(&paths);
     return status;
 }
 

@@ -4,9 +4,9 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/names.h"
 #include "data/shards.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,21 +28,22 @@ typedef enum { FOLDER_EMPTY, FOLDER_DATASET, FOLDER_CUT_OFF, FOLDER_OTHER } fold
 /* A lock or a scratch folder alone is nothing: they stay behind when a process is killed. */
 static mq_status look_at_output(mq_err *err, const char *path, folder_state *state) {
     bool dataset = false, temporary = false, other = false;
-    DIR *dir = opendir(path);
+    mq_err why = {0};
+    mq_names names = {0};
+    const mq_status found = mq_names_in(&why, path, &names);
     *state = FOLDER_EMPTY;
-    if (!dir && errno == ENOENT) return MQ_OK;
-    if (!dir)
-        return mq_fail(err, MQ_CANNOT_CREATE, "%s: cannot be used as output folder: %s", path,
-                       strerror(errno));
-    for (const struct dirent *e; (e = readdir(dir));) {
-        const char *name = e->d_name;
-        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, ".lock") == 0) continue;
-        if (strcmp(name, SCRATCH) == 0) continue;
+    if (found != MQ_OK && found != MQ_NO_INPUT) {
+        mq_names_free(&names);
+        return mq_fail(err, MQ_CANNOT_CREATE, "cannot be used as output folder: %s", why.text);
+    }
+    for (size_t i = 0; i < names.count; i++) {
+        const char *name = names.items[i];
+        if (strcmp(name, ".lock") == 0 || strcmp(name, SCRATCH) == 0) continue;
         dataset |= strcmp(name, DATASET) == 0;
         temporary |= strcmp(name, TEMPORARY) == 0;
         other = true;
     }
-    closedir(dir);
+    mq_names_free(&names);
     *state = dataset ? FOLDER_DATASET : temporary ? FOLDER_CUT_OFF : other ? FOLDER_OTHER : FOLDER_EMPTY;
     return MQ_OK;
 }
@@ -83,21 +84,20 @@ cleanup:
 /* Removes what an earlier data set left, dataset.json first. */
 static mq_status remove_old(mq_err *err, const char *folder) {
     mq_status status = MQ_OK;
+    mq_names names = {0};
     char *path = NULL;
-    DIR *dir = NULL;
     MQ_TRY(mq_path_join(err, folder, DATASET, &path));
     MQ_REQUIRE(unlink(path) == 0 || errno == ENOENT, err, MQ_IO, "%s: %s", path, strerror(errno));
-    dir = opendir(folder);
-    MQ_REQUIRE(dir, err, MQ_IO, "%s: %s", folder, strerror(errno));
-    for (const struct dirent *e; (e = readdir(dir));) {
-        if (!mq_shard_is_ours(e->d_name)) continue;
+    MQ_TRY(mq_names_in(err, folder, &names));
+    for (size_t i = 0; i < names.count; i++) {
+        if (!mq_shard_is_ours(names.items[i])) continue;
         free(path);
         path = NULL;
-        MQ_TRY(mq_path_join(err, folder, e->d_name, &path));
+        MQ_TRY(mq_path_join(err, folder, names.items[i], &path));
         MQ_REQUIRE(unlink(path) == 0, err, MQ_IO, "%s: %s", path, strerror(errno));
     }
 cleanup:
-    if (dir) closedir(dir);
+    mq_names_free(&names);
     free(path);
     return status;
 }
@@ -119,18 +119,19 @@ cleanup:
 static mq_status move_all(mq_err *err, const char *from, const char *to) {
     mq_status status = MQ_OK;
     mq_buf json = mq_buf_init((size_t)1 << 30);
+    mq_names names = {0};
     char *old = NULL, *new = NULL;
-    DIR *dir = opendir(from);
-    MQ_REQUIRE(dir, err, MQ_IO, "%s: %s", from, strerror(errno));
-    for (const struct dirent *e; (e = readdir(dir));)
-        if (e->d_name[0] != '.' && strcmp(e->d_name, DATASET) != 0) MQ_TRY(move(err, from, to, e->d_name));
+    MQ_TRY(mq_names_in(err, from, &names));
+    for (size_t i = 0; i < names.count; i++)
+        if (names.items[i][0] != '.' && strcmp(names.items[i], DATASET) != 0)
+            MQ_TRY(move(err, from, to, names.items[i]));
     /* Written anew rather than renamed: that also brings the folder, and so all moves before, to disk. */
     MQ_TRY(mq_path_join(err, from, DATASET, &old));
     MQ_TRY(mq_path_join(err, to, DATASET, &new));
     MQ_TRY(mq_file_read(err, old, &json));
     MQ_TRY(mq_file_write(err, new, json.data, json.size));
 cleanup:
-    if (dir) closedir(dir);
+    mq_names_free(&names);
     mq_buf_free(&json);
     free(old);
     free(new);

@@ -5,10 +5,10 @@
 #include "base/child.h"
 #include "base/digest.h"
 #include "base/mem.h"
+#include "base/names.h"
 #include "base/text.h"
 #include "data/import_parts.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -47,16 +47,17 @@ static mq_status go_on(mq_err *err, void *user, size_t written) {
 static mq_status look_at_top(mq_err *err, const char *folder, char **sole, char **table) {
     mq_status status = MQ_OK;
     size_t entries = 0, tables = 0;
-    DIR *dir = opendir(folder);
-    MQ_REQUIRE(dir, err, MQ_IO, "%s: %s", folder, strerror(errno));
-    for (const struct dirent *e; (e = readdir(dir));) {
-        if (e->d_name[0] == '.') continue; /* hidden ones are not unpacked */
-        if (entries++ == 0) MQ_TRY(mq_strdup(err, e->d_name, sole));
-        if (!mq_text_ends_alike(e->d_name, ".csv") && !mq_text_ends_alike(e->d_name, ".tsv")) continue;
-        if (tables++ == 0) MQ_TRY(mq_strdup(err, e->d_name, table));
+    mq_names names = {0};
+    MQ_TRY(mq_names_in(err, folder, &names));
+    for (size_t i = 0; i < names.count; i++) {
+        const char *name = names.items[i];
+        if (name[0] == '.') continue; /* hidden ones are not unpacked */
+        if (entries++ == 0) MQ_TRY(mq_strdup(err, name, sole));
+        if (!mq_text_ends_alike(name, ".csv") && !mq_text_ends_alike(name, ".tsv")) continue;
+        if (tables++ == 0) MQ_TRY(mq_strdup(err, name, table));
     }
 cleanup:
-    if (dir) closedir(dir);
+    mq_names_free(&names);
     if (entries != 1) {
         free(*sole);
         *sole = NULL;

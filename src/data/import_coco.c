@@ -5,10 +5,10 @@
  * hundreds of MB take little more than their size. */
 #include "base/json_list.h"
 #include "base/mem.h"
+#include "base/names.h"
 #include "base/text.h"
 #include "data/import_parts.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -45,70 +45,57 @@ typedef struct {
     mq_wrong_rows *missing, *inverted; /* borrowed */
 } coco_file;
 
-/* The files of annotations, below the source. */
-typedef struct {
-    char **paths; /* owned */
-    size_t count, capacity;
-} path_list;
-
-static mq_status add_path(mq_err *err, path_list *list, const char *folder, const char *name) {
-    mq_status status = MQ_OK;
-    MQ_TRY(mq_grow(err, &list->paths, &list->capacity, list->count + 1, sizeof *list->paths));
-    MQ_TRY(mq_format(err, &list->paths[list->count], "%s%s%s", folder, *folder ? "/" : "", name));
-    list->count++;
-cleanup:
+/* Adds folder/name, or name in the source itself. */
+static mq_status add_path(mq_err *err, mq_names *files, const char *folder, const char *name) {
+    char *path = NULL;
+    mq_status status = mq_format(err, &path, "%s%s%s", folder, *folder ? "/" : "", name);
+    if (status == MQ_OK) status = mq_names_add(err, files, path);
+    free(path);
     return status;
-}
-
-static void free_paths(path_list *list) {
-    for (size_t i = 0; i < list->count; i++) free(list->paths[i]);
-    free(list->paths);
-}
-
-static int compare_paths(const void *a, const void *b) {
-    return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
 /* What COCO calls its own: instances_*.json in annotations/ or at the top, and what labelling services write:
  * _annotations.coco.json beside the pictures of each part. With all, any JSON. */
 static mq_status find_in_folder(mq_err *err, const mq_import_job *job, const char *folder, bool all,
-                                path_list *list) {
+                                mq_names *files) {
     mq_status status = MQ_OK;
+    mq_names names = {0};
     char *path = NULL;
-    DIR *dir = NULL;
     MQ_TRY(mq_path_join(err, job->root, folder, &path));
-    dir = opendir(path);
-    for (const struct dirent *e; dir && (e = readdir(dir));) {
-        const bool own = all || strncmp(e->d_name, "instances_", 10) == 0;
-        if ((own && mq_text_ends_alike(e->d_name, ".json")) ||
-            strcmp(e->d_name, "_annotations.coco.json") == 0)
-            MQ_TRY(add_path(err, list, folder, e->d_name));
+    if (!mq_folder_exists(path)) goto cleanup;
+    MQ_TRY(mq_names_in(err, path, &names));
+    for (size_t i = 0; i < names.count; i++) {
+        const char *name = names.items[i];
+        const bool own = all || strncmp(name, "instances_", 10) == 0;
+        if (!(own && mq_text_ends_alike(name, ".json")) && strcmp(name, "_annotations.coco.json") != 0)
+            continue;
+        MQ_TRY(add_path(err, files, folder, name));
     }
 cleanup:
-    if (dir) closedir(dir);
+    mq_names_free(&names);
     free(path);
     return status;
 }
 
 /* All files of annotations of a source that is a folder, in the order of their names. */
-static mq_status find_files(mq_err *err, const mq_import_job *job, path_list *list) {
+static mq_status find_files(mq_err *err, const mq_import_job *job, mq_names *list) {
     mq_status status = MQ_OK;
     static const char *const folders[] = {"annotations", "", "train", "valid", "val", "test"};
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
         MQ_TRY(find_in_folder(err, job, folders[i], false, list));
     if (!list->count) MQ_TRY(find_in_folder(err, job, folders[0], true, list));
-    if (list->count) qsort(list->paths, list->count, sizeof *list->paths, compare_paths);
+    mq_names_sort(list);
 cleanup:
     return status;
 }
 
 static bool probe(const mq_import_job *job) {
     mq_err ignored = {0};
-    path_list list = {0};
+    mq_names list = {0};
     if (job->list) return mq_text_ends_alike(job->list, ".json");
     if (job->plan->annotations) return mq_text_ends_alike(job->plan->annotations, ".json");
     const bool found = find_files(&ignored, job, &list) == MQ_OK && list.count;
-    free_paths(&list);
+    mq_names_free(&list);
     return found;
 }
 
@@ -300,17 +287,17 @@ cleanup:
 }
 
 /* The parts are the source's own when it has one for training and another. */
-static bool has_splits(const path_list *list) {
+static bool has_splits(const mq_names *list) {
     bool there[MQ_SPLITS] = {false};
     mq_split split;
     for (size_t i = 0; i < list->count; i++)
-        if (mq_import_split_in(list->paths[i], &split)) there[split] = true;
+        if (mq_import_split_in(list->items[i], &split)) there[split] = true;
     return there[MQ_TRAIN] && (there[MQ_VAL] || there[MQ_TEST]);
 }
 
 /* A source that is a JSON file, or --annotations names one. Pictures of annotations/x.json lie beside that
  * folder. */
-static mq_status find_one(mq_err *err, mq_import_job *job, path_list *list) {
+static mq_status find_one(mq_err *err, mq_import_job *job, mq_names *list) {
     mq_status status = MQ_OK;
     const char *given = job->list ? job->list : job->plan->annotations;
     const char *slash = strrchr(given, '/');
@@ -326,7 +313,7 @@ cleanup:
 
 static mq_status read_coco(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
-    path_list list = {0};
+    mq_names list = {0};
     char *full = NULL;
     size_t rows = 0;
     mq_wrong_rows missing = {.unit = "annotation", .shown = mq_buf_init(MQ_WRONG_SHOWN)}, inverted = missing;
@@ -338,14 +325,14 @@ static mq_status read_coco(mq_err *err, mq_import_job *job) {
     const bool splits = has_splits(&list);
     for (size_t i = 0; i < list.count; i++) {
         coco_file f = {.job = job, .split = MQ_SPLITS, .missing = &missing, .inverted = &inverted};
-        if (splits && mq_import_split_in(list.paths[i], &f.split)) job->manifest.sets_split[f.split] = true;
+        if (splits && mq_import_split_in(list.items[i], &f.split)) job->manifest.sets_split[f.split] = true;
         free(full);
         full = NULL;
         if (one)
             MQ_TRY(mq_strdup(err, one, &full));
         else
-            MQ_TRY(mq_path_join(err, job->root, list.paths[i], &full));
-        status = read_file(err, &f, full, list.paths[i]);
+            MQ_TRY(mq_path_join(err, job->root, list.items[i], &full));
+        status = read_file(err, &f, full, list.items[i]);
         rows += f.rows;
         free_file(&f);
         MQ_TRY(status);
@@ -356,7 +343,7 @@ static mq_status read_coco(mq_err *err, mq_import_job *job) {
 cleanup:
     mq_buf_free(&missing.shown);
     mq_buf_free(&inverted.shown);
-    free_paths(&list);
+    mq_names_free(&list);
     free(full);
     return status;
 }

@@ -4,10 +4,10 @@
  * bytes of names. */
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/names.h"
 #include "base/text.h"
 #include "data/import_parts.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <search.h>
 #include <string.h>
@@ -68,61 +68,6 @@ struct link_found {
     char *name;   /* its own path below the source; owned */
     struct stat target;
 };
-
-typedef struct {
-    char **names;
-    size_t count, capacity;
-    size_t litter; /* names that are not among them */
-} name_list;
-
-static void free_names(name_list *list) {
-    for (size_t i = 0; i < list->count; i++) free(list->names[i]);
-    free(list->names);
-    *list = (name_list){0};
-}
-
-static int compare(const void *a, const void *b) {
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* The folder itself and the one above. */
-static bool is_dots(const char *name) {
-    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
-}
-
-/* Hidden files and what file managers leave behind. */
-static bool is_litter(const char *name) {
-    static const char *const litter[] = {"__MACOSX", "Thumbs.db", "ehthumbs.db", "desktop.ini", "Icon\r"};
-    if (name[0] == '.') return true;
-    for (size_t i = 0; i < sizeof litter / sizeof *litter; i++)
-        if (strcmp(name, litter[i]) == 0) return true;
-    return false;
-}
-
-/* The names in a folder in the order of their bytes. */
-static mq_status list_folder(mq_err *err, const char *path, name_list *list) {
-    mq_status status = MQ_OK;
-    DIR *dir = opendir(path);
-    MQ_REQUIRE(dir, err, MQ_NO_INPUT, "%s: %s", path, strerror(errno));
-    for (;;) {
-        errno = 0;
-        const struct dirent *entry = readdir(dir);
-        MQ_REQUIRE(entry || errno == 0, err, MQ_IO, "%s: %s", path, strerror(errno));
-        if (!entry) break;
-        if (is_dots(entry->d_name)) continue;
-        if (is_litter(entry->d_name)) {
-            list->litter++;
-            continue;
-        }
-        MQ_TRY(mq_grow(err, &list->names, &list->capacity, list->count + 1, sizeof *list->names));
-        MQ_TRY(mq_strdup(err, entry->d_name, &list->names[list->count]));
-        list->count++;
-    }
-    if (list->count) qsort(list->names, list->count, sizeof *list->names, compare);
-cleanup:
-    if (dir) closedir(dir);
-    return status;
-}
 
 static mq_status leave_out(mq_err *err, mq_import_job *job, const char *name, const char *reason) {
     mq_entry *entry = NULL;
@@ -272,20 +217,22 @@ cleanup:
 
 static mq_status walk(mq_err *err, const place *here) {
     mq_status status = MQ_OK;
-    name_list list = {0};
+    mq_names names = {0};
     char *path = NULL;
     MQ_TRY(mq_path_join(err, here->job->root, here->name, &path));
-    status = list_folder(err, path, &list);
-    if (status == MQ_NO_INPUT && here->depth) { /* a folder that may not be read is no end of the import */
-        *err = (mq_err){0};
+    if (here->depth && access(path, R_OK) != 0) { /* that is no end of the import */
         MQ_TRY(leave_out(err, here->job, here->name, "a folder that may not be read"));
         goto cleanup;
     }
-    MQ_TRY(status);
-    here->job->report->litter += list.litter;
-    for (size_t i = 0; i < list.count; i++) MQ_TRY(visit(err, here, list.names[i]));
+    MQ_TRY(mq_names_in(err, path, &names));
+    for (size_t i = 0; i < names.count; i++) {
+        if (mq_name_is_litter(names.items[i]))
+            here->job->report->litter++;
+        else
+            MQ_TRY(visit(err, here, names.items[i]));
+    }
 cleanup:
-    free_names(&list);
+    mq_names_free(&names);
     free(path);
     return status;
 }
@@ -305,24 +252,25 @@ static bool counts_as_top(const mq_import_job *job, const char *name, const char
  * beside "bus" stays a class. */
 static mq_status has_split_folders(mq_err *err, const mq_import_job *job, bool *splits) {
     mq_status status = MQ_OK;
-    name_list list = {0};
+    mq_names names = {0};
     char *path = NULL;
     size_t folders = 0, named = 0, train = 0;
-    MQ_TRY(list_folder(err, job->root, &list));
-    for (size_t i = 0; i < list.count; i++) {
+    MQ_TRY(mq_names_in(err, job->root, &names));
+    for (size_t i = 0; i < names.count; i++) {
+        const char *name = names.items[i];
         mq_split split = MQ_SPLITS;
-        const bool is = mq_import_split_folder(list.names[i], strlen(list.names[i]), &split);
+        const bool is = mq_import_split_folder(name, strlen(name), &split);
         free(path);
         path = NULL;
-        MQ_TRY(mq_path_join(err, job->root, list.names[i], &path));
-        if (!counts_as_top(job, list.names[i], path, is)) continue;
+        MQ_TRY(mq_path_join(err, job->root, name, &path));
+        if (mq_name_is_litter(name) || !counts_as_top(job, name, path, is)) continue;
         folders++;
         named += is;
         train += is && split == MQ_TRAIN;
     }
     *splits = folders > 1 && named == folders && train;
 cleanup:
-    free_names(&list);
+    mq_names_free(&names);
     free(path);
     return status;
 }

@@ -3,11 +3,11 @@
  * judged by their names; what is in them is the reader's to check. */
 #include "data/import_shards.h"
 #include "base/mem.h"
+#include "base/names.h"
 #include "base/text.h"
 #include "data/inflate.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,10 +47,6 @@ static bool is_shard(const char *name) {
     return *p == 0 || strcmp(p, ".gz") == 0;
 }
 
-static int compare_text(const void *a, const void *b) {
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 void mq_shard_list_free(mq_shard_list *list) {
     for (size_t i = 0; i < list->count; i++) free(list->names[i]);
     free(list->names);
@@ -74,17 +70,16 @@ cleanup:
 /* The shards of a source: itself, or those of the folder it is. */
 mq_status mq_shard_list_find(mq_err *err, const mq_import_job *job, mq_shard_list *list) {
     mq_status status = MQ_OK;
-    DIR *dir = NULL;
+    mq_names names = {0};
     if (job->list) {
         const char *name = strrchr(job->list, '/') + 1;
         return is_shard(name) ? add_shard(err, job, list, name) : MQ_OK;
     }
-    dir = opendir(job->root);
-    for (const struct dirent *e; dir && (e = readdir(dir));)
-        if (is_shard(e->d_name)) MQ_TRY(add_shard(err, job, list, e->d_name));
-    if (list->count) qsort(list->names, list->count, sizeof *list->names, compare_text);
+    MQ_TRY(mq_names_in(err, job->root, &names));
+    for (size_t i = 0; i < names.count; i++)
+        if (is_shard(names.items[i])) MQ_TRY(add_shard(err, job, list, names.items[i]));
 cleanup:
-    if (dir) closedir(dir);
+    mq_names_free(&names);
     return status;
 }
 

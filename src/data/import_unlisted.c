@@ -2,10 +2,10 @@
  * name. Called by import.c after reading annotations. Owns the names while it
  * compares. Invariant: it changes nothing but one count of the report. */
 #include "base/mem.h"
+#include "base/names.h"
 #include "base/text.h"
 #include "data/import_parts.h"
 
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,20 +37,21 @@ static bool is_picture(const char *name) {
 static mq_status look_in(mq_err *err, const mq_import_job *job, const char **files, size_t count) {
     mq_status status = MQ_OK;
     const int length = (int)folder_length(files[0]);
+    mq_err ignored = {0};
+    mq_names names = {0};
     char *folder = NULL, *path = NULL, *name = NULL;
-    DIR *dir = NULL;
     MQ_TRY(mq_format(err, &folder, "%.*s", length, files[0]));
     MQ_TRY(mq_path_join(err, job->root, folder, &path));
-    dir = opendir(path);
-    for (const struct dirent *e; dir && (e = readdir(dir));) {
-        if (!is_picture(e->d_name)) continue;
+    if (mq_names_in(&ignored, path, &names) != MQ_OK) goto cleanup; /* files can be read in it all the same */
+    for (size_t i = 0; i < names.count; i++) {
+        if (!is_picture(names.items[i])) continue;
         free(name);
         name = NULL;
-        MQ_TRY(mq_format(err, &name, "%s%s%s", folder, length ? "/" : "", e->d_name));
+        MQ_TRY(mq_format(err, &name, "%s%s%s", folder, length ? "/" : "", names.items[i]));
         job->report->unlisted += !bsearch(&name, files, count, sizeof *files, compare_files);
     }
 cleanup:
-    if (dir) closedir(dir);
+    mq_names_free(&names);
     free(folder);
     free(path);
     free(name);

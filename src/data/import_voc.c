@@ -4,12 +4,12 @@
  * taken when their whole file is read. */
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/names.h"
 #include "base/text.h"
 #include "data/import_parts.h"
 #include "data/xml.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <math.h>
 #include <string.h>
@@ -77,16 +77,17 @@ static void free_names(name_list *list) {
 /* The stems of the XML files in a folder of the source; none where there is no such folder. */
 static mq_status list_stems(mq_err *err, const mq_import_job *job, const char *folder, name_list *list) {
     mq_status status = MQ_OK;
+    mq_names names = {0};
     char *path = NULL;
-    DIR *dir = NULL;
     MQ_TRY(mq_path_join(err, job->root, folder, &path));
-    dir = opendir(path);
-    for (const struct dirent *e; dir && (e = readdir(dir));)
-        if (e->d_name[0] != '.' && mq_text_ends(e->d_name, ".xml"))
-            MQ_TRY(add_name(err, list, e->d_name, strlen(e->d_name) - 4, MQ_SPLITS));
+    if (!mq_folder_exists(path)) goto cleanup;
+    MQ_TRY(mq_names_in(err, path, &names));
+    for (size_t i = 0; i < names.count; i++)
+        if (names.items[i][0] != '.' && mq_text_ends(names.items[i], ".xml"))
+            MQ_TRY(add_name(err, list, names.items[i], strlen(names.items[i]) - 4, MQ_SPLITS));
     if (list->count) qsort(list->names, list->count, sizeof *list->names, compare_voc_names);
 cleanup:
-    if (dir) closedir(dir);
+    mq_names_free(&names);
     free(path);
     return status;
 }
@@ -134,21 +135,22 @@ cleanup:
     return status;
 }
 
-/* A folder VOC2012 in the source, which is then the development kit's and no folder of classes: *name is the
- * caller's; NULL: none. */
+/* A folder VOC2012 in the source, which is then the development kit's and no folder of classes; of several
+ * the first. *name is the caller's; NULL: none. */
 static mq_status find_inner(mq_err *err, const mq_import_job *job, char **name) {
     mq_status status = MQ_OK;
+    mq_names names = {0};
     char *path = NULL;
-    DIR *dir = opendir(job->root);
-    for (const struct dirent *e; dir && !*name && (e = readdir(dir));) {
-        if (strncmp(e->d_name, "VOC", 3) != 0) continue;
+    MQ_TRY(mq_names_in(err, job->root, &names));
+    for (size_t i = 0; i < names.count && !*name; i++) {
+        if (strncmp(names.items[i], "VOC", 3) != 0) continue;
         free(path);
         path = NULL;
-        MQ_TRY(mq_format(err, &path, "%s/%s/Annotations", job->root, e->d_name));
-        if (mq_folder_exists(path)) MQ_TRY(mq_strdup(err, e->d_name, name));
+        MQ_TRY(mq_format(err, &path, "%s/%s/Annotations", job->root, names.items[i]));
+        if (mq_folder_exists(path)) MQ_TRY(mq_strdup(err, names.items[i], name));
     }
 cleanup:
-    if (dir) closedir(dir);
+    mq_names_free(&names);
     free(path);
     return status;
 }

@@ -7,8 +7,8 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/names.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -117,22 +117,14 @@ static bool read_name(const char *name, uint64_t *steps) {
 /* The steps of the checkpoints in folder, newest first, in *steps; the caller's, for free(). */
 static mq_status list_files(mq_err *err, const char *folder, uint64_t **steps, size_t *count) {
     mq_status status = MQ_OK;
-    size_t capacity = 0;
+    mq_names names = {0};
     *count = 0;
-    DIR *dir = opendir(folder);
-    /* A folder that cannot be read must never pass for one without checkpoints. */
-    MQ_REQUIRE(dir, err, errno == ENOENT ? MQ_NO_INPUT : MQ_IO, "%s: %s", folder, strerror(errno));
-    for (const struct dirent *entry;;) {
-        errno = 0;
-        entry = readdir(dir);
-        MQ_REQUIRE(entry || !errno, err, MQ_IO, "%s: cannot be read: %s", folder, strerror(errno));
-        if (!entry) break;
-        MQ_TRY(mq_grow(err, steps, &capacity, *count + 1, sizeof **steps));
-        *count += read_name(entry->d_name, &(*steps)[*count]);
-    }
+    MQ_TRY(mq_names_in(err, folder, &names));
+    MQ_TRY(mq_calloc(err, names.count, sizeof **steps, "checkpoints", steps));
+    for (size_t i = 0; i < names.count; i++) *count += read_name(names.items[i], &(*steps)[*count]);
     if (*count) qsort(*steps, *count, sizeof **steps, newest_first);
 cleanup:
-    if (dir) closedir(dir);
+    mq_names_free(&names);
     return status;
 }
 

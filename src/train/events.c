@@ -8,11 +8,11 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/names.h"
 #include "data/bytes.h"
 #include "data/protobuf.h"
 #include "data/tfrecord.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <math.h>
 #include <string.h>
@@ -45,19 +45,19 @@ typedef mq_status (*visit_fn)(mq_err *err, const char *path, const char *name, v
 
 static mq_status each_file(mq_err *err, const char *folder, visit_fn visit, void *user) {
     mq_status status = MQ_OK;
+    mq_names names = {0};
     char *path = NULL;
-    DIR *dir = opendir(folder);
-    if (!dir && errno == ENOENT) return MQ_OK;
-    MQ_REQUIRE(dir, err, MQ_IO, "%s: cannot be read: %s", folder, strerror(errno));
-    for (const struct dirent *entry; (entry = readdir(dir));) {
-        if (strncmp(entry->d_name, PREFIX, sizeof PREFIX - 1) != 0) continue;
+    if (!mq_folder_exists(folder)) return MQ_OK;
+    MQ_TRY(mq_names_in(err, folder, &names));
+    for (size_t i = 0; i < names.count; i++) {
+        if (strncmp(names.items[i], PREFIX, sizeof PREFIX - 1) != 0) continue;
         free(path);
         path = NULL;
-        MQ_TRY(mq_path_join(err, folder, entry->d_name, &path));
-        MQ_TRY(visit(err, path, entry->d_name, user));
+        MQ_TRY(mq_path_join(err, folder, names.items[i], &path));
+        MQ_TRY(visit(err, path, names.items[i], user));
     }
 cleanup:
-    if (dir) closedir(dir);
+    mq_names_free(&names);
     free(path);
     return status;
 }

@@ -4,8 +4,8 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/names.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <math.h>
 #include <string.h>
@@ -66,16 +66,17 @@ cleanup:
 
 /* Whether a folder holds nothing but the count names; one that ends in "-" stands for all that begin so. */
 static bool holds_only(const char *folder, const char *const *names, size_t count) {
-    DIR *dir = opendir(folder);
-    bool only = dir != NULL;
-    for (const struct dirent *entry; only && (entry = readdir(dir));) {
-        only = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+    mq_err ignored = {0};
+    mq_names found = {0};
+    bool only = mq_names_in(&ignored, folder, &found) == MQ_OK;
+    for (size_t k = 0; only && k < found.count; k++) {
+        only = false;
         for (size_t i = 0; i < count; i++) {
             const size_t length = strlen(names[i]);
-            only = only || strncmp(entry->d_name, names[i], length + (names[i][length - 1] != '-')) == 0;
+            only = only || strncmp(found.items[k], names[i], length + (names[i][length - 1] != '-')) == 0;
         }
     }
-    if (dir) closedir(dir);
+    mq_names_free(&found);
     return only;
 }
 

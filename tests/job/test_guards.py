@@ -51,6 +51,22 @@ def test_outputs(tap, m):
     tap.check("answers whose reader left end as by SIGPIPE", run.code == 128 + 13 and run.err == "", run)
 
 
+def test_folders(tap, m):
+    """Below a folder predict passes over what an import does; what looks like no picture is told."""
+    place = m.folder / "mixed"
+    (place / "sub").mkdir(parents=True)
+    for name in ("b.png", "sub/a.png", ".hidden.png", "sub/.hidden.png", "._b.png"):
+        (place / name).write_bytes((m.folder / PICTURE).read_bytes())
+    for name in ("Thumbs.db", "desktop.ini", "sub/.DS_Store"):
+        (place / name).write_bytes(b"x")
+    run = m.expect(tap, "what file managers leave is no picture", ["predict", "run", "-r", "mixed", "--json"], 0)
+    files = [json.loads(line)["file"] for line in run.out.splitlines()]
+    tap.check("the others come in order", files == ["mixed/b.png", "mixed/sub/a.png"], files)
+    (place / "notes.txt").write_text("some words")
+    m.expect(tap, "a text among them", ["predict", "run", "-r", "mixed"], 65, err="mixed/notes.txt: looks like text")
+    m.expect(tap, "nothing but litter", ["predict", "run", "-r", "empty"], 66, err="empty: no pictures below it")
+
+
 def test_names(tap, m):
     (m.folder / "runs").mkdir()
     shutil.copytree(m.folder / "run", m.folder / "runs/named")
@@ -148,9 +164,11 @@ def main():
     with Marque() as m:
         m.share_weights()
         write_classes(m.folder / "pictures", classes=3, each=30)
+        (m.folder / "empty").mkdir()
+        (m.folder / "empty/Thumbs.db").touch()
         m.expect(tap, "import", ["import", "pictures", "-o", "data.mq", "--test", "0.2"], 0)
         m.expect(tap, "train", train("run", "head:3@1e-3"), 0)
-        for test in (test_outputs, test_names, test_other_data, test_moved, test_epochs, test_lost_model, test_stdin):
+        for test in (test_outputs, test_folders, test_names, test_other_data, test_moved, test_epochs, test_lost_model, test_stdin):
             test(tap, m)
     return tap.done()
 

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/names.h"
 #include "unit/temporary.h"
 
 #include <fcntl.h>
@@ -249,6 +250,36 @@ static void test_folder_says_why(void **state) {
     assert_non_null(strstr(err.text, "the folder cannot be made: File exists"));
 }
 
+/* All names of a folder in one order, behind those that were there; or a reason. */
+static void test_names(void **state) {
+    const char *folder = ((const place *)*state)->folder;
+    static const char *const wanted[] = {"first", ".hidden", "B", "Thumbs.db", "a", "b", "x"};
+    char path[PLACE + 8];
+    mq_err err = {0};
+    mq_names names = {0};
+    for (size_t i = 7; i-- > 2;) put_file(folder, wanted[i], "");
+    put_file(folder, ".hidden", "");
+    assert_ok(err, mq_names_add(&err, &names, "first"));
+    assert_ok(err, mq_names_in(&err, folder, &names));
+    assert_int_equal(names.count, 7);
+    mq_names_sort(&names);
+    for (size_t i = 0; i < 6; i++) assert_true(strcmp(names.items[i], names.items[i + 1]) < 0);
+    mq_names_free(&names);
+    assert_true(!names.items && !names.count);
+    assert_ok(err, mq_names_in(&err, folder, &names));
+    for (size_t i = 0; i < names.count; i++) {
+        assert_string_equal(names.items[i], wanted[i + 1]);
+        assert_true(mq_name_is_litter(names.items[i]) == (i == 0 || i == 2));
+    }
+    mq_names_free(&names);
+    snprintf(path, sizeof path, "%s/no", folder);
+    assert_int_equal(mq_names_in(&err, path, &names), MQ_NO_INPUT);
+    err = (mq_err){0};
+    snprintf(path, sizeof path, "%s/a", folder);
+    assert_int_equal(mq_names_in(&err, path, &names), MQ_IO);
+    assert_non_null(strstr(err.text, "Not a directory"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_abort_keeps_the_old, make_place, remove_place),
@@ -262,6 +293,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_no_descriptors, make_place, remove_place),
         cmocka_unit_test_setup_teardown(test_group, make_place, remove_place),
         cmocka_unit_test_setup_teardown(test_groups_above, make_place, remove_place),
+        cmocka_unit_test_setup_teardown(test_names, make_place, remove_place),
         cmocka_unit_test(test_paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
