@@ -1,12 +1,14 @@
 /* digest.c: all of libcrypto. Called wherever content is recognised by its
- * digest: pictures, weights, checkpoints, caches. */
+ * digest: pictures, weights, lists, archives. */
 #include "base/digest.h"
 #include "base/mem.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 struct mq_digest {
     EVP_MD_CTX *ctx;
@@ -18,7 +20,8 @@ mq_status mq_digest_begin(mq_err *err, mq_digest_kind kind, mq_digest **digest) 
     mq_digest *d = NULL;
     MQ_TRY(mq_calloc(err, 1, sizeof *d, "a digest", &d));
     d->ctx = EVP_MD_CTX_new();
-    MQ_REQUIRE(d->ctx && EVP_DigestInit_ex(d->ctx, kind == MQ_MD5 ? EVP_md5() : EVP_sha256(), NULL) == 1, err,
+    MQ_REQUIRE(d->ctx, err, MQ_NO_MEMORY, "no memory for a digest");
+    MQ_REQUIRE(EVP_DigestInit_ex(d->ctx, kind == MQ_MD5 ? EVP_md5() : EVP_sha256(), NULL) == 1, err,
                MQ_INTERNAL, "libcrypto cannot start a digest");
     *digest = d;
     d = NULL;
@@ -61,8 +64,9 @@ mq_status mq_digest_file(mq_err *err, mq_digest_kind kind, const char *path, cha
     mq_digest *digest = NULL;
     uint8_t *block = NULL;
     const size_t block_size = (size_t)1 << 20;
-    FILE *file = fopen(path, "rb");
-    MQ_REQUIRE(file, err, MQ_NO_INPUT, "%s: %s", path, strerror(errno));
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not block us */
+    FILE *file = fd >= 0 ? fdopen(fd, "rb") : NULL;
+    MQ_REQUIRE(file, err, mq_status_of_errno(errno, MQ_NO_INPUT), "%s: %s", path, strerror(errno));
     MQ_TRY(mq_calloc(err, 1, block_size, "reading", &block));
     MQ_TRY(mq_digest_begin(err, kind, &digest));
     for (size_t n; (n = fread(block, 1, block_size, file)) > 0;) mq_digest_add(digest, block, n);
@@ -72,7 +76,10 @@ mq_status mq_digest_file(mq_err *err, mq_digest_kind kind, const char *path, cha
 cleanup:
     mq_digest_end(&digest, NULL);
     free(block);
-    if (file) fclose(file);
+    if (file)
+        fclose(file);
+    else if (fd >= 0)
+        close(fd);
     return status;
 }
 

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -234,7 +233,10 @@ static mq_status try_lock(mq_err *err, const char *folder, bool *busy, mq_lock *
         l->fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
         MQ_REQUIRE(l->fd >= 0, err, mq_status_of_errno(errno, MQ_CANNOT_CREATE), "%s: cannot be written: %s",
                    path, strerror(errno));
-        if (flock(l->fd, LOCK_EX | LOCK_NB) != 0) {
+        const bool locked = flock(l->fd, LOCK_EX | LOCK_NB) == 0;
+        MQ_REQUIRE(locked || errno == EWOULDBLOCK, err, mq_status_of_errno(errno, MQ_CANNOT_CREATE),
+                   "%s: cannot be locked: %s", path, strerror(errno));
+        if (!locked) {
             const ssize_t n = pread(l->fd, text, sizeof text - 1, 0);
             text[n > 0 ? strcspn(text, "\n") : 0] = 0;
             *busy = true;

@@ -12,13 +12,22 @@
 
 enum { DIGITS = 9 };
 
+/* A sound text must not be told as a damaged one. */
+static bool is_of_memory(const json_error_t *error) {
+    return json_error_code(error) == json_error_out_of_memory || !*error->text;
+}
+
 mq_status mq_json_pack(mq_err *err, mq_json **json, const char *format, ...) {
     json_error_t error;
     va_list args;
     va_start(args, format);
     *json = json_vpack_ex(&error, 0, format, args);
     va_end(args);
-    return *json ? MQ_OK : mq_fail(err, MQ_INTERNAL, "cannot build JSON: %s", error.text);
+    if (*json) return MQ_OK;
+    /* A value that is not there is one that memory was missing for, too. */
+    const bool memory = is_of_memory(&error) || json_error_code(&error) == json_error_null_value;
+    return mq_fail(err, memory ? MQ_NO_MEMORY : MQ_INTERNAL, "cannot build JSON: %s",
+                   memory ? "no memory" : error.text);
 }
 
 mq_json *mq_json_text(const char *text) {
@@ -43,11 +52,6 @@ mq_status mq_json_append(mq_err *err, mq_json *array, mq_json *item) {
 mq_status mq_json_set(mq_err *err, mq_json *object, const char *key, mq_json *item) {
     if (json_object_set_new(object, key, item) == 0) return MQ_OK;
     return mq_fail(err, MQ_NO_MEMORY, "no memory for the JSON member %s", key);
-}
-
-/* A sound text must not be told as a damaged one. */
-static bool is_of_memory(const json_error_t *error) {
-    return json_error_code(error) == json_error_out_of_memory || !*error->text;
 }
 
 mq_status mq_json_parse(mq_err *err, const char *what, const void *text, size_t size, mq_json **json) {

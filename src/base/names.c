@@ -34,7 +34,8 @@ void mq_names_free(mq_names *names) {
 mq_status mq_names_in(mq_err *err, const char *folder, mq_names *names) {
     mq_status status = MQ_OK;
     DIR *dir = opendir(folder);
-    MQ_REQUIRE(dir, err, errno == ENOENT ? MQ_NO_INPUT : MQ_IO, "%s: %s", folder, strerror(errno));
+    MQ_REQUIRE(dir, err, errno == ENOENT ? MQ_NO_INPUT : mq_status_of_errno(errno, MQ_IO), "%s: %s", folder,
+               strerror(errno));
     for (;;) {
         errno = 0;
         const struct dirent *entry = readdir(dir);

@@ -139,8 +139,13 @@ typedef struct {
 static void take_items(void *ctx, size_t begin, size_t end) {
     each_state *each = ctx;
     for (size_t worker = begin; worker < end; worker++)
-        for (size_t item; (item = atomic_fetch_add(&each->next, 1)) < each->count;)
-            if (each->fn(&each->errs[worker], each->ctx, item, worker) != MQ_OK) break;
+        for (size_t item; (item = atomic_fetch_add(&each->next, 1)) < each->count;) {
+            mq_err *err = &each->errs[worker];
+            const mq_status status = each->fn(err, each->ctx, item, worker);
+            if (status == MQ_OK) continue;
+            (void)mq_fail(err, status, "item %zu failed", item); /* where it has not said why */
+            break;
+        }
 }
 
 mq_status mq_parallel_each(mq_err *err, size_t workers, size_t count, mq_par_item_fn fn, void *ctx) {

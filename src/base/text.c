@@ -75,7 +75,7 @@ enum { WORD_LIMIT = 64 };
 static size_t edit_distance(const char *a, const char *b) {
     const size_t m = strlen(a), n = strlen(b);
     size_t row[WORD_LIMIT + 1];
-    if (m > WORD_LIMIT || n > WORD_LIMIT) return WORD_LIMIT;
+    if (m > WORD_LIMIT || n > WORD_LIMIT) return SIZE_MAX;
     for (size_t j = 0; j <= n; j++) row[j] = j;
     for (size_t i = 1; i <= m; i++) {
         size_t diagonal = row[0];

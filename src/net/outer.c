@@ -81,15 +81,20 @@ static void pack_f32(const packing *p) {
     }
 }
 
-#define BITS_any(p) SPREAD_any(*(const float *)(const void *)(p))
+/* A vector of what is at p: a number, or a pair of bf16. */
+static inline float bits_any(const uint32_t *p) {
+    float number;
+    memcpy(&number, p, sizeof number);
+    return number;
+}
+#define BITS_any(p) SPREAD_any(bits_any(p))
 TILE(f32_any, , any, MADD_any, 4, 1)
 TILE(f32_any, , any, MADD_any, 4, 2)
 TILE(f32_any, , any, MADD_any, 4, 3)
 static const tile_set set_f32_any = {{f32_any_1, f32_any_2, f32_any_3}, 3, 4, pack_f32};
 
 #ifdef __x86_64__
-/* A vector of what is at p: a number, or a pair of bf16. */
-#define BITS_256(p) _mm256_broadcast_ss((const float *)(const void *)(p))
+#define BITS_256(p) _mm256_castsi256_ps(_mm256_set1_epi32((int)*(p)))
 TILE(f32_256, WITH("avx2,fma"), 256, MADD_256, 4, 1)
 TILE(f32_256, WITH("avx2,fma"), 256, MADD_256, 4, 2)
 TILE(f32_256, WITH("avx2,fma"), 256, MADD_256, 4, 3)
@@ -159,8 +164,13 @@ static size_t number_bytes(const job *j) {
 /* Number i of a pixel as bits; NULL: a pixel that is not there, zero. */
 static uint32_t bits_at(const job *j, const uint8_t *pixel, size_t i) {
     if (!pixel) return 0;
-    return j->in_word == 1 ? ((const uint32_t *)(const void *)pixel)[i]
-                           : ((const uint16_t *)(const void *)pixel)[i];
+    uint32_t word;
+    uint16_t half;
+    if (j->in_word == 1)
+        memcpy(&word, pixel + i * sizeof word, sizeof word);
+    else
+        memcpy(&half, pixel + i * sizeof half, sizeof half), word = half;
+    return word;
 }
 
 /* count numbers of one or two pixels, which go to index at of word k of the panels. */

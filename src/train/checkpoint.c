@@ -237,7 +237,9 @@ static mq_status find_sound(mq_err *err, const mq_checkpoint_place *place, mq_ch
         mq_err one = {0};
         MQ_TRY(path_of(err, place, steps[i], &path));
         const mq_status opened = open_file(&one, path, checkpoint, &sound);
-        MQ_REQUIRE(opened != MQ_NO_MEMORY && opened != MQ_INTERNAL, err, opened, "%s", one.text);
+        /* What only could not be read may be sound, and the next save would remove it. */
+        MQ_REQUIRE(opened == MQ_OK || opened == MQ_BAD_DATA, err, opened,
+                   "%s; where it stays so, move the file away to go on from an earlier checkpoint", one.text);
         if (!sound) mq_warn("%s; it is passed over", one.text);
     }
     MQ_REQUIRE(sound, err, MQ_BAD_DATA,

@@ -45,8 +45,9 @@ static mq_status mend_end(mq_err *err, mq_appender *file, const char *path) {
     if (tail == 0) goto cleanup;
     MQ_REQUIRE(tail < LINE_MAX_BYTES, err, MQ_BAD_DATA,
                "%s: not a log of marque: its last line has more than %d bytes", path, LINE_MAX_BYTES);
-    if (mq_json_parse(&torn, path, end.data + end.size - tail, tail, &line) == MQ_OK &&
-        mq_json_is_object(line)) {
+    const mq_status parsed = mq_json_parse(&torn, path, end.data + end.size - tail, tail, &line);
+    MQ_REQUIRE(parsed == MQ_OK || parsed == MQ_BAD_DATA, err, parsed, "%s", torn.text);
+    if (parsed == MQ_OK && mq_json_is_object(line)) {
         MQ_TRY(mq_appender_add(err, file, "\n", 1));
     } else {
         MQ_TRY(mq_appender_cut(err, file, size - tail));

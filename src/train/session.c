@@ -93,7 +93,9 @@ static mq_status find_best(mq_err *err, mq_session *s) {
     char *path = NULL;
     if (!s->validation || !s->state.best_epoch) return MQ_OK;
     MQ_TRY(mq_run_path(err, s->plan->run, "weights/best.safetensors", &path));
-    if (mq_bundle_open_lightly(&why, path, &best) == MQ_OK) goto cleanup;
+    const mq_status opened = mq_bundle_open_lightly(&why, path, &best);
+    if (opened == MQ_OK) goto cleanup;
+    MQ_REQUIRE(opened == MQ_NO_INPUT || opened == MQ_BAD_DATA, err, opened, "%s", why.text);
     MQ_REQUIRE(s->state.epochs_done == s->state.best_epoch && !s->state.position, err, MQ_BAD_DATA,
                "%s; the best model, of epoch %u, is in no other file: put a copy back, take "
                "weights/last.safetensors of a finished run, or begin another run",
