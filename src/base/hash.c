@@ -1,5 +1,5 @@
-/* hash.c: all of libxxhash. Called by checkpoints and wherever tensors are recognised. Owns the state of a
- * hash. */
+/* hash.c: all of libxxhash. Called by bundles, checkpoints and wherever tensors are recognised. Owns the
+ * state of a hash. */
 #include "base/hash.h"
 #include "base/digest.h"
 #include "base/mem.h"
@@ -28,14 +28,20 @@ void mq_hash_add(mq_hash *hash, const void *data, size_t size) {
     XXH3_128bits_update(hash->state, data, size); /* fails for no state and NULL with a size only */
 }
 
+static void write_hex(XXH128_hash_t sum, char hex[MQ_HASH_HEX_SIZE]) {
+    XXH128_canonical_t bytes;
+    XXH128_canonicalFromHash(&bytes, sum);
+    mq_hex(bytes.digest, sizeof bytes.digest, hex);
+}
+
+void mq_hash_of(const void *data, size_t size, char hex[MQ_HASH_HEX_SIZE]) {
+    write_hex(XXH3_128bits(data, size), hex);
+}
+
 void mq_hash_end(mq_hash **hash, char hex[MQ_HASH_HEX_SIZE]) {
     mq_hash *h = *hash;
     if (!h) return;
-    if (hex) {
-        XXH128_canonical_t bytes;
-        XXH128_canonicalFromHash(&bytes, XXH3_128bits_digest(h->state));
-        mq_hex(bytes.digest, sizeof bytes.digest, hex);
-    }
+    if (hex) write_hex(XXH3_128bits_digest(h->state), hex);
     XXH3_freeState(h->state);
     free(h);
     *hash = NULL;

@@ -18,4 +18,7 @@ void mq_hash_add(mq_hash *hash, const void *data, size_t size);
  * frees. */
 void mq_hash_end(mq_hash **hash, char hex[MQ_HASH_HEX_SIZE]);
 
+/* The same of bytes that are all there. */
+void mq_hash_of(const void *data, size_t size, char hex[MQ_HASH_HEX_SIZE]);
+
 #endif

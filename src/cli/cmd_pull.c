@@ -144,6 +144,7 @@ static mq_status store(mq_err *err, const pull *p, const mq_bundle *bundle) {
     mq_json *clean = mq_json_text(source); /* a file's name may be no UTF-8 */
     const mq_meta meta[] = {
         {"marque.weights", "1"},
+        {MQ_BUNDLE_SEAL, ""},
         {"arch", p->arch->name},
         {"licence", p->verified ? p->arch->licence : "unknown"},
         {"source", clean ? mq_json_string(clean) : "unknown"},
@@ -218,6 +219,20 @@ cleanup:
     return status;
 }
 
+/* Whether weights are there, and sound. */
+static mq_status is_stored(mq_err *err, const pull *p, bool *stored) {
+    mq_err why = {0};
+    mq_bundle *bundle = NULL;
+    *stored = mq_file_exists(p->place);
+    if (!*stored) return MQ_OK;
+    const mq_status opened = mq_bundle_open(&why, p->place, &bundle);
+    mq_bundle_free(&bundle);
+    if (opened != MQ_OK && opened != MQ_BAD_DATA) return mq_fail(err, opened, "%s", why.text);
+    *stored = opened == MQ_OK;
+    if (!*stored) mq_warn("%s; its weights are pulled anew", why.text);
+    return MQ_OK;
+}
+
 /* From nothing to the file in the cache, in a folder that is locked. */
 static mq_status pull_weights(mq_err *err, pull *p, const char *sha256) {
     mq_status status = MQ_OK;
@@ -246,10 +261,12 @@ static mq_status run(mq_err *err, const mq_call *call) {
     const pull_options *o = call->options;
     pull p = {0};
     mq_lock *lock = NULL;
+    bool stored = false;
     if (o->list) return list_networks(err);
     MQ_REQUIRE(call->arg_count == 1, err, MQ_USAGE, "which network? marque pull --list shows them");
     MQ_TRY(open_pull(err, o, call->args[0], &p));
-    if (mq_file_exists(p.place)) {
+    MQ_TRY(is_stored(err, &p, &stored));
+    if (stored) {
         if (o->from) MQ_TRY(compare_stored(err, &p, o->sha256));
         mq_note("%s is already here: %s (remove that file to pull it anew)", p.arch->name, p.place);
         goto cleanup;

@@ -47,10 +47,14 @@ cleanup:
 
 mq_status mq_open_weights(mq_err *err, const mq_arch *arch, mq_bundle **weights) {
     mq_status status = MQ_OK;
+    mq_err why = {0};
     char *path = NULL;
     if (*weights) return MQ_OK;
     MQ_TRY(mq_weights_path(err, arch->name, &path));
-    MQ_TRY(mq_bundle_open(err, path, weights));
+    const mq_status opened = mq_bundle_open(&why, path, weights);
+    MQ_REQUIRE(opened == MQ_OK, err, opened, "%s%s%s", why.text,
+               opened == MQ_BAD_DATA ? "; fetch them again: marque pull " : "",
+               opened == MQ_BAD_DATA ? arch->name : "");
 cleanup:
     free(path);
     return status;

@@ -99,9 +99,11 @@ static mq_status write_model(mq_err *err, const export_state *s) {
     size_t tensor_count = 0, meta_count = 0, kept = 0;
     MQ_TRY(join_tensors(err, s, &tensors, &tensor_count));
     MQ_TRY(mq_bundle_metas(err, s->bundle, &metas, &meta_count));
-    MQ_TRY(mq_calloc(err, meta_count + 1, sizeof *all, "a model", &all));
+    MQ_TRY(mq_calloc(err, meta_count + 2, sizeof *all, "a model", &all));
     for (size_t i = 0; i < meta_count; i++)
-        if (strcmp(metas[i].key, CALIBRATION) != 0) all[kept++] = metas[i];
+        if (strcmp(metas[i].key, CALIBRATION) != 0 && strcmp(metas[i].key, MQ_BUNDLE_SEAL) != 0)
+            all[kept++] = metas[i];
+    all[kept++] = (mq_meta){MQ_BUNDLE_SEAL, ""};
     MQ_TRY(mq_json_pack(err, &calibration, "{s:i, s:i, s:i, s:s, s:s}", "pictures",
                         (int)s->exported->pictures, "layers", (int)s->exported->layers, "quantised",
                         (int)s->exported->quantised, "data", mq_dataset_digest(s->plan->dataset), "model",

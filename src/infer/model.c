@@ -241,6 +241,7 @@ static mq_status make_meta(mq_err *err, const mq_model_parts *parts, meta_list *
         MQ_TRY(mq_json_append(err, classes, mq_json_text(parts->classes[i])));
     MQ_TRY(mq_recipe_to_json(err, parts->recipe, &recipe));
     add_meta(list, "marque.model", FORMAT);
+    add_meta(list, MQ_BUNDLE_SEAL, "");
     add_meta(list, "marque.version", mq_version());
     add_meta(list, "arch", parts->arch->name);
     add_meta(list, "head", mq_head_name(parts->head->kind));

@@ -6,6 +6,7 @@
 #include "net/bundle.h"
 #include "base/digest.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -41,10 +42,13 @@ typedef struct {
     char hex[MQ_HEX_SIZE];
 } bundle_sum;
 
+enum { SEAL = MQ_HASH_HEX_SIZE - 1 };
+
 /* Where a tensor's numbers are; home is in the bundle's data, NULL: in the file, at that byte. */
 typedef struct {
     uint8_t *home, *now;
     uint64_t at;
+    const char *seal; /* SEAL digits of their hash, in the header; NULL: none */
 } place;
 
 struct mq_bundle {
@@ -240,6 +244,31 @@ static mq_status fetch(mq_err *err, const mq_bundle *b, const source *from, void
     return MQ_OK;
 }
 
+/* The hash of each tensor, where the file has them. */
+static mq_status read_seals(mq_err *err, mq_bundle *b) {
+    const char *text = mq_bundle_meta(b, MQ_BUNDLE_SEAL);
+    if (!text) return MQ_OK;
+    if (strlen(text) != b->count * SEAL)
+        return mq_fail(err, MQ_BAD_DATA, "%s: its metadata %s are not those of its %zu tensors", b->path,
+                       MQ_BUNDLE_SEAL, b->count);
+    for (size_t i = 0; i < b->count; i++) b->places[i].seal = text + i * SEAL;
+    return MQ_OK;
+}
+
+/* Whether a tensor's numbers are those that were written. */
+static mq_status check_seal(mq_err *err, const mq_bundle *b, size_t index, const void *numbers) {
+    const mq_tensor *tensor = &b->tensors[index];
+    const char *seal = b->places[index].seal;
+    char hex[MQ_HASH_HEX_SIZE], safe[128];
+    if (!seal) return MQ_OK;
+    mq_hash_of(numbers, tensor->bytes, hex);
+    if (strncmp(hex, seal, SEAL) == 0) return MQ_OK;
+    return mq_fail(
+        err, MQ_BAD_DATA,
+        "%s: tensor %s is not as it was written: the file is damaged, or was changed without its metadata %s",
+        b->path, mq_text_safe(tensor->name, safe, sizeof safe), MQ_BUNDLE_SEAL);
+}
+
 static bool is_large_kernel(const mq_tensor *tensor) {
     return tensor->dtype == MQ_F32 && tensor->rank == 4 && tensor->bytes >= LARGE;
 }
@@ -249,7 +278,10 @@ static mq_status read_all(mq_err *err, mq_bundle *b, const source *from, uint64_
     mq_status status = MQ_OK;
     MQ_TRY(mq_alloc_aligned(err, 1, total, b->path, &b->data));
     MQ_TRY(fetch(err, b, from, b->data, total, begin));
-    for (size_t i = 0, at = 0; i < b->count; at += b->tensors[i++].bytes) b->places[i].home = b->data + at;
+    for (size_t i = 0, at = 0; i < b->count; at += b->tensors[i++].bytes) {
+        b->places[i].home = b->data + at;
+        MQ_TRY(check_seal(err, b, i, b->data + at));
+    }
     b->data_size = total;
 cleanup:
     return status;
@@ -268,6 +300,7 @@ static mq_status read_small(mq_err *err, mq_bundle *b, const source *from, uint6
         begin += bytes;
         if (is_large_kernel(&b->tensors[i])) continue;
         MQ_TRY(fetch(err, b, from, b->data + to, bytes, b->places[i].at));
+        MQ_TRY(check_seal(err, b, i, b->data + to));
         b->places[i].home = b->data + to;
         to += mq_round_up(bytes, ALIGNMENT);
     }
@@ -312,6 +345,7 @@ static mq_status open_source(mq_err *err, const char *path, const source *from, 
                "%s: a header of more than %d values is none of a .safetensors file", path, VALUES_LIMIT);
     MQ_TRY(read_header(err, b, header, header_size, from->size, &total));
     MQ_TRY(mq_calloc(err, b->count, sizeof *b->places, path, &b->places));
+    MQ_TRY(read_seals(err, b));
     MQ_TRY(from->lightly ? read_small(err, b, from, PREFIX + header_size)
                          : read_all(err, b, from, PREFIX + header_size, total));
     for (size_t i = 0; i < b->count; i++) b->tensors[i].data = b->places[i].now = b->places[i].home;
@@ -356,10 +390,14 @@ mq_status mq_bundle_open_lightly(mq_err *err, const char *path, mq_bundle **bund
 
 mq_status mq_bundle_numbers(mq_err *err, const mq_bundle *bundle, const mq_tensor *tensor, void *room,
                             const void **numbers) {
+    mq_status status = MQ_OK;
+    const size_t index = (size_t)(tensor - bundle->tensors);
     *numbers = tensor->data ? tensor->data : room;
     if (tensor->data) return MQ_OK;
-    return mq_file_pread(err, bundle->fd, bundle->path, room, tensor->bytes,
-                         bundle->places[tensor - bundle->tensors].at);
+    MQ_TRY(mq_file_pread(err, bundle->fd, bundle->path, room, tensor->bytes, bundle->places[index].at));
+    MQ_TRY(check_seal(err, bundle, index, room));
+cleanup:
+    return status;
 }
 
 mq_status mq_bundle_parse(mq_err *err, const char *what, const void *bytes, size_t size, mq_bundle **bundle) {

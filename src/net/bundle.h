@@ -60,6 +60,11 @@ void mq_bundle_move(mq_bundle *bundle, const char *name, void *to);
 
 const char *mq_bundle_meta(const mq_bundle *bundle, const char *key); /* NULL when there is none */
 
+/* Metadata under this key are the hashes of all tensors (hash.h), one behind the other in the order of the
+ * file. Whoever writes the key gets them, whatever text it gives. In a file that has them each tensor's
+ * numbers are held against its hash when they are read: MQ_BAD_DATA. */
+#define MQ_BUNDLE_SEAL "marque.seal"
+
 /* A pair of metadata texts (UTF-8). */
 typedef struct {
     const char *key, *value;

@@ -2,6 +2,7 @@
  * Owns nothing. Invariant: the bytes are those the reference implementation
  * writes for the same tensors (tests/golden/make_bundle.py). */
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "net/bundle.h"
@@ -129,11 +130,24 @@ mq_tensor mq_tensor_row(const char *name, const float *numbers, size_t count) {
                        .bytes = count * sizeof *numbers};
 }
 
+/* The hashes of tensors in the order of the file, added to seal. */
+static mq_status add_hashes(mq_err *err, const mq_tensor *const *tensors, size_t count, mq_buf *seal) {
+    mq_status status = MQ_OK;
+    for (size_t i = 0; i < count; i++) {
+        char hex[MQ_HASH_HEX_SIZE];
+        mq_hash_of(tensors[i]->data, tensors[i]->bytes, hex);
+        MQ_TRY(mq_buf_add_text(err, seal, hex));
+    }
+cleanup:
+    return status;
+}
+
 mq_status mq_bundle_write(mq_err *err, const char *path, const mq_tensor *tensors, size_t count,
                           const mq_meta *meta, size_t meta_count) {
     mq_status status = MQ_OK;
     const void **sorted = NULL, **sorted_meta = NULL;
-    mq_buf header = mq_buf_init(HEADER_LIMIT);
+    mq_buf header = mq_buf_init(HEADER_LIMIT), seal = mq_buf_init(HEADER_LIMIT);
+    mq_meta sealed = {MQ_BUNDLE_SEAL, ""};
     mq_writer *writer = NULL;
     MQ_TRY(sort_items(err, tensors, count, sizeof *tensors, by_name, &sorted));
     for (size_t i = 1; i < count; i++)
@@ -141,6 +155,12 @@ mq_status mq_bundle_write(mq_err *err, const char *path, const mq_tensor *tensor
                    "%s: two of its tensors have the same name", path);
     qsort(sorted, count, sizeof *sorted, by_type_and_name);
     MQ_TRY(sort_items(err, meta, meta_count, sizeof *meta, by_key, &sorted_meta));
+    for (size_t i = 0; i < meta_count; i++) {
+        if (strcmp(((const mq_meta *)sorted_meta[i])->key, MQ_BUNDLE_SEAL) != 0) continue;
+        MQ_TRY(add_hashes(err, (const mq_tensor *const *)sorted, count, &seal));
+        if (count) sealed.value = (const char *)seal.data;
+        sorted_meta[i] = &sealed;
+    }
     MQ_TRY(write_header(err, &header, (const mq_tensor *const *)sorted, count,
                         (const mq_meta *const *)sorted_meta, meta_count));
     const uint64_t header_size = header.size;
@@ -155,6 +175,7 @@ mq_status mq_bundle_write(mq_err *err, const char *path, const mq_tensor *tensor
 cleanup:
     mq_writer_abort(&writer);
     mq_buf_free(&header);
+    mq_buf_free(&seal);
     free(sorted);
     free(sorted_meta);
     return status;

@@ -93,7 +93,7 @@ static mq_status find_best(mq_err *err, mq_session *s) {
     char *path = NULL;
     if (!s->validation || !s->state.best_epoch) return MQ_OK;
     MQ_TRY(mq_run_path(err, s->plan->run, "weights/best.safetensors", &path));
-    const mq_status opened = mq_bundle_open_lightly(&why, path, &best);
+    const mq_status opened = mq_bundle_open(&why, path, &best); /* all of it: a bit may have turned */
     if (opened == MQ_OK) goto cleanup;
     MQ_REQUIRE(opened == MQ_NO_INPUT || opened == MQ_BAD_DATA, err, opened, "%s", why.text);
     MQ_REQUIRE(s->state.epochs_done == s->state.best_epoch && !s->state.position, err, MQ_BAD_DATA,

@@ -379,9 +379,12 @@ def test_files(tap, m):
 def test_here(tap, m):
     """What is in the cache is not fetched again; a pull beside another is told so."""
     cached(m).mkdir(parents=True, exist_ok=True)
-    (cached(m) / "xception.safetensors").write_bytes(b"")
+    (cached(m) / "xception.safetensors").write_bytes(struct.pack("<Q", 2) + b"{}")
     m.expect(tap, "a second pull", ["pull", "xception"], 0, err="xception is already here")
     m.expect(tap, "--list of what is here", ["pull", "--list"], 0, out="here: ")
+    (cached(m) / "xception.safetensors").write_bytes(struct.pack("<Q", 2) + b"{")
+    m.expect(tap, "what is here is damaged", ["pull", "xception", "--from", ROOT / "tests/data/weights/legacy.h5"], 65,
+             err="9 bytes are no .safetensors file; its weights are pulled anew", no_err="already here")
     clean(m)
     cached(m).mkdir(parents=True)
     lock = open(cached(m) / ".lock", "w")

@@ -141,6 +141,32 @@ def test_lost_model(tap, m):
                 tap.check("it comes back as it was", best.read_bytes() == kept)
 
 
+def flip(path):
+    """A bit of a number in the middle of the largest kernel."""
+    data = bytearray(path.read_bytes())
+    size = int.from_bytes(data[:8], "little")
+    tensors = [t for name, t in json.loads(data[8:8 + size]).items() if name != "__metadata__"]
+    begin, end = max((t["data_offsets"] for t in tensors), key=lambda place: place[1] - place[0])
+    data[8 + size + (begin + end) // 2] ^= 0x40
+    path.write_bytes(data)
+
+
+def test_damage(tap, m):
+    """One bit that has turned is met wherever numbers are read."""
+    shutil.copytree(m.folder / "run", m.folder / "turned")
+    flip(m.folder / "turned" / BEST)
+    for args in (["predict", "turned", PICTURE], ["eval", "turned"], ["export", "turned", "--images", "1", "-o", "x.safetensors"],
+                 ["train", "data.mq", *SETTINGS, "--model", "turned", "--stages", "head:1@1e-3"], ["inspect", f"turned/{BEST}"]):
+        m.expect(tap, f"a bit of a model has turned: {args[0]}", args, 65, err=f"{BEST}: tensor trunk/")
+    m.expect(tap, "resumed, it is written anew", ["train", "--resume", "turned"], 0, err="is not as it was written", timeout=300)
+    tap.check("and sound", (m.folder / "turned" / BEST).read_bytes() == (m.folder / "run" / BEST).read_bytes())
+    cache = m.folder / "other/marque/weights"
+    cache.mkdir(parents=True)
+    (cache / "xception.safetensors").write_bytes((m.cache / "marque/weights/xception.safetensors").read_bytes()[:-1])
+    m.expect(tap, "weights are cut short", train("no", "head:1@1e-3"), 65, env={"XDG_CACHE_HOME": str(m.folder / "other")},
+             err=["it is cut or damaged", "fetch them again: marque pull xception"])
+
+
 def test_stdin(tap, m):
     process = subprocess.Popen([m.program, "predict", "run", "-"], cwd=m.folder, env=m.environment(None), stdin=subprocess.PIPE,
                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -168,7 +194,7 @@ def main():
         (m.folder / "empty/Thumbs.db").touch()
         m.expect(tap, "import", ["import", "pictures", "-o", "data.mq", "--test", "0.2"], 0)
         m.expect(tap, "train", train("run", "head:3@1e-3"), 0)
-        for test in (test_outputs, test_folders, test_names, test_other_data, test_moved, test_epochs, test_lost_model, test_stdin):
+        for test in (test_outputs, test_folders, test_names, test_other_data, test_moved, test_epochs, test_lost_model, test_damage, test_stdin):
             test(tap, m)
     return tap.done()
 

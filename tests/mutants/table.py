@@ -184,6 +184,11 @@ MUTANTS = [
     ("completions: a choice is one word", "src/cli/docs_complete.c", "*p == '|' ? \" \" : p", "p", ["cli/test_docs.py"]),
     ("completions: what stands behind = is lost", "src/cli/docs_complete.c", "prev=${COMP_WORDS[COMP_CWORD-2]}",
      "prev=${COMP_WORDS[COMP_CWORD-1]}", ["cli/test_docs.py"]),
+    ("bundle: a kernel that stayed in the file is believed", "src/net/bundle.c", "MQ_TRY(check_seal(err, bundle, index, room));", ";",
+     ["test_bundle"]),
+    ("bundle: damaged numbers are believed", "src/net/bundle.c", "MQ_TRY(check_seal(err, b, i, b->data + at));", ";", ["test_bundle"]),
+    ("bundle: a seal is what its writer says", "src/net/bundle_write.c", "sorted_meta[i] = &sealed;", ";", ["test_bundle"]),
+    ("pull: damaged weights are here", "src/cli/cmd_pull.c", "*stored = opened == MQ_OK;", ";", ["cli/test_pull.py"]),
     # legacy .h5 files
     ("h5: a circle of links is followed for ever", "src/convert/h5.c", "++trail->soft_links <= SOFT_LINKS_MAX",
      "trail->soft_links <= SOFT_LINKS_MAX", ["test_legacy"]),

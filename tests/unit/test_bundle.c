@@ -246,6 +246,63 @@ static void test_lightly(void **state) {
     unlink(path);
 }
 
+/* A bit that turned in a sealed file is met when its tensor is read, and not before. */
+static void test_seal(void **state) {
+    (void)state;
+    static float numbers[LARGE];
+    const mq_tensor some[] = {
+        {"a/bias", MQ_F32, 1, {3}, zeta, 12},
+        {"b/kernel", MQ_F32, 4, {1, 1, SIDE, SIDE}, numbers, sizeof numbers},
+        {"c/bytes", MQ_U8, 1, {5}, bytes, 5},
+    };
+    enum { ALL = sizeof some / sizeof *some };
+    const mq_meta sealed[] = {{MQ_BUNDLE_SEAL, "what is given does not matter"}}, wrong[] = {{"x", "1"}};
+    mq_err err = {0};
+    mq_buf file = mq_buf_init(1 << 20);
+    mq_bundle *b = NULL;
+    const void *read = NULL;
+    char path[PLACE];
+    assert_true(temporary_file(path));
+    assert_ok(err, mq_bundle_write(&err, path, some, ALL, sealed, 1));
+    assert_ok(err, mq_file_read(&err, path, &file));
+    assert_ok(err, mq_bundle_open_lightly(&err, path, &b));
+    for (size_t i = 0; i < ALL; i++) assert_numbers(b, &some[i], i == 1);
+    assert_int_equal(strlen(mq_bundle_meta(b, MQ_BUNDLE_SEAL)), 32 * ALL);
+    mq_bundle_free(&b);
+    const size_t ends[] = {file.size - 5 - sizeof numbers - 1, file.size - 6, file.size - 1};
+    for (size_t i = 0; i < ALL; i++) {
+        mq_err whole = {0}, lightly = {0};
+        file.data[ends[i]] ^= 0x40;
+        assert_ok(err, mq_file_write(&err, path, file.data, file.size));
+        file.data[ends[i]] ^= 0x40;
+        assert_int_equal(mq_bundle_open(&whole, path, &b), MQ_BAD_DATA);
+        assert_null(b);
+        assert_non_null(strstr(whole.text, some[i].name));
+        assert_non_null(strstr(whole.text, "is not as it was written"));
+        const mq_status opened = mq_bundle_open_lightly(&lightly, path, &b);
+        assert_int_equal(opened, i == 1 ? MQ_OK : MQ_BAD_DATA);
+        if (opened != MQ_OK) continue;
+        assert_int_equal(mq_bundle_numbers(&lightly, b, mq_bundle_find(b, "b/kernel"), numbers, &read),
+                         MQ_BAD_DATA);
+        mq_bundle_free(&b);
+        memset(numbers, 0, sizeof numbers);
+    }
+    file.data[strlen("12345678{'__metadata__':{'marque.s")] = 'x'; /* another key: not sealed */
+    file.data[ends[2]] ^= 0x40;
+    assert_ok(err, mq_file_write(&err, path, file.data, file.size));
+    assert_ok(err, mq_bundle_open(&err, path, &b));
+    mq_bundle_free(&b);
+    assert_ok(err, mq_bundle_write(&err, path, some, ALL, wrong, 1));
+    assert_ok(err, mq_bundle_open(&err, path, &b));
+    assert_null(mq_bundle_meta(b, MQ_BUNDLE_SEAL));
+    mq_bundle_free(&b);
+    assert_ok(err, mq_bundle_write(&err, path, NULL, 0, sealed, 1));
+    assert_ok(err, mq_bundle_open(&err, path, &b));
+    mq_bundle_free(&b);
+    mq_buf_free(&file);
+    unlink(path);
+}
+
 static void test_no_file(void **state) {
     (void)state;
     mq_bundle *b = NULL;
@@ -266,6 +323,7 @@ int main(void) {
         cmocka_unit_test(test_bad_writes),
         cmocka_unit_test(test_no_file),
         cmocka_unit_test(test_lightly),
+        cmocka_unit_test(test_seal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
