@@ -119,8 +119,8 @@ static mq_status run(mq_err *err, const mq_call *call) {
     const char *trained_on = mq_model_data_digest(model);
     const bool own = strcmp(trained_on, mq_dataset_digest(dataset)) == 0;
     MQ_REQUIRE(call->arg_count > 1 || own, err, MQ_BAD_DATA,
-               "%s: has changed since the model was trained on it; to evaluate on it all the same: marque "
-               "eval %s %s",
+               "%s: has changed since the model was trained on it; to evaluate on it all the same, where its "
+               "parts were not drawn anew and hold no pictures that it was trained on: marque eval %s %s",
                data, call->args[0], data);
     const char *split = mq_split_name(splits[o->split]);
     if (o->output) {

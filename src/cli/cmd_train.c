@@ -405,10 +405,23 @@ static mq_status describe_run(mq_err *err, void *user) {
     const train_call *c = user;
     mq_json *config = NULL;
     MQ_TRY(mq_config_make(err, &c->options, c->data, c->stages, c->stage_count, &config));
+    MQ_TRY(mq_json_set(err, config, MQ_CONFIG_DATA_DIGEST, mq_json_text(mq_dataset_digest(c->dataset))));
     MQ_TRY(mq_run_describe(err, c->run, config, c->dataset));
 cleanup:
     mq_json_free(&config);
     return status;
+}
+
+/* Runs that began before their config said so are known to have other data by their checkpoint alone. */
+static mq_status check_data(mq_err *err, const train_call *c) {
+    const char *then = mq_json_string(mq_json_get(c->config, MQ_CONFIG_DATA_DIGEST));
+    if (!then || strcmp(then, mq_dataset_digest(c->dataset)) == 0) return MQ_OK;
+    return mq_fail(
+        err, MQ_BAD_DATA,
+        "%s: is not the data set that %s began with, or was changed since (marque import --update); "
+        "put that one back, or begin another run, with what this one has learnt: marque train %s "
+        "--model %s",
+        c->data, c->options.resume, c->data, c->options.resume);
 }
 
 static mq_status open_run(mq_err *err, train_call *c) {
@@ -419,6 +432,7 @@ static mq_status open_run(mq_err *err, train_call *c) {
         MQ_TRY(mq_run_open(err, o->resume, &c->run));
         MQ_TRY(mq_config_make(err, o, c->data, c->stages, c->stage_count, &config));
         MQ_TRY(mq_config_compare(err, o->resume, c->config, config));
+        MQ_TRY(check_data(err, c));
         goto cleanup;
     }
     MQ_TRY(mq_run_create(err, o->output, o->name, c->data, c->arch->name, &c->run));

@@ -271,6 +271,7 @@ static mq_status apply_member(mq_err *err, void *user, const char *key, mq_json 
         return mq_fail(err, MQ_USAGE, "%s: a config of another version; this marque reads version 1",
                        r->where);
     }
+    if (strcmp(key, MQ_CONFIG_DATA_DIGEST) == 0) return MQ_OK; /* a run's own, for a resume */
     if (strcmp(key, "stages") == 0 && !mq_json_string(value)) {
         const mq_status status = stages_from_json(err, r->where, value, r->stages_text);
         r->options->stages = *r->stages_text;

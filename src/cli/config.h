@@ -16,6 +16,10 @@ typedef struct {
     bool plan, allow_inexact;
 } mq_train_options;
 
+/* A member that a run's config.json has besides: the digest of its data set. A config for another run may
+ * have it, too, and it says nothing there. */
+#define MQ_CONFIG_DATA_DIGEST "data-digest"
+
 /* The table of mq_train_options. */
 extern const mq_option mq_train_options_table[];
 

@@ -263,8 +263,8 @@ mq_status mq_checkpoint_open(mq_err *err, const mq_checkpoint_place *place, bool
                *environment = mq_bundle_meta(c->bundle, keys[2]);
     MQ_REQUIRE(
         strcmp(config, place->config) == 0, err, MQ_BAD_DATA,
-        "%s: made with other settings or other data than the run has now: the data set, the weights that "
-        "--model names or the file of --class-weights has changed; put it back, or begin another run",
+        "%s: made with other settings or other data than the run has now: the weights, the data set or the "
+        "file of --class-weights has changed; put it back, or begin another run",
         path);
     MQ_REQUIRE(inexact || strcmp(environment, place->environment) == 0, err, MQ_BAD_DATA,
                "%s: made with other threads, processor, library or version of marque (%s, here %s), so the "

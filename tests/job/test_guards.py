@@ -1,6 +1,7 @@
 """test_guards.py: what marque does not spoil by mistake, and the ways out it names: outputs that are inputs, runs that moved
 with or without their data, lost models, fewer epochs than are done. On small pictures with the real weights, at 71 pixels."""
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -88,7 +89,14 @@ def test_other_data(tap, m):
     tap.check("its results stand beside the run's own", own.items() <= now.items() and len(now) == 3 * len(own), list(now))
     m.expect(tap, "its own data by another name", ["eval", "run", "./data.mq"], 0, out="/run/eval/test\n")
     refused(tap, m, "resumed on other data", ["train", "other.mq", "--resume", "run"], 65,
-            ["the data set, the weights that --model names or the file of --class-weights has changed", "begin another run"])
+            ["other.mq: is not the data set that run began with", "marque train other.mq --model run"])
+    shutil.copytree(m.folder / "run", m.folder / "older")
+    config = m.folder / "older/config.json"
+    config.write_text(re.sub(r'\s*"data-digest": "[^"]*",?', "", config.read_text()).replace(",\n}", "\n}"))
+    tap.check("a config of before says nothing of it", "data-digest" not in json.loads(config.read_text()))
+    refused(tap, m, "resumed on other data, as its checkpoint says", ["train", "other.mq", "--resume", "older"], 65,
+            ["the weights, the data set or the file of --class-weights has changed", "begin another run"], run="older")
+    m.expect(tap, "a run's config for another run", ["train", "--config", "run/config.json", "other.mq", "--plan"], 0)
 
 
 def test_moved(tap, m):
