@@ -1,8 +1,8 @@
-/* names.h: lists of names, and those in a folder. */
+/* names.h: names of any bytes: lists of them, those in a folder, and as JSON. */
 #ifndef MQ_NAMES_H
 #define MQ_NAMES_H
 
-#include "base/status.h"
+#include "base/json.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,5 +24,10 @@ MQ_MUST_USE mq_status mq_names_in(mq_err *err, const char *folder, mq_names *nam
 
 /* Whether a name is hidden, or one that file managers leave behind. */
 bool mq_name_is_litter(const char *name);
+
+/* Text of any bytes as JSON and back: a string where it is UTF-8, else {"bytes": "hex"}. *name is the
+ * caller's. */
+MQ_MUST_USE mq_status mq_name_to_json(mq_err *err, const char *name, mq_json **json);
+MQ_MUST_USE mq_status mq_name_from_json(mq_err *err, const char *what, const mq_json *json, char **name);
 
 #endif

@@ -4,6 +4,7 @@
 #include "cli/import_told.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/names.h"
 #include "base/text.h"
 #include "cli/cli.h"
 #include "data/encode.h"

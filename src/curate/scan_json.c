@@ -3,6 +3,7 @@
  * of the scan; what was not measured is null. */
 #include "curate/scan_json.h"
 #include "base/mem.h"
+#include "base/names.h"
 #include "data/manifest.h"
 
 #include <math.h>

@@ -4,6 +4,7 @@
 #include "data/dataset.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/names.h"
 #include "base/text.h"
 #include "data/example.h"
 #include "data/manifest.h"

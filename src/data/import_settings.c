@@ -5,6 +5,7 @@
 #include "data/import_settings.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/names.h"
 #include "data/manifest.h"
 
 #include <math.h>

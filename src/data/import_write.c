@@ -2,6 +2,7 @@
  * Called by import.c last. Owns the workers' records. Invariant: dataset.json
  * is written when everything it names is on disk. */
 #include "base/mem.h"
+#include "base/names.h"
 #include "base/pipeline.h"
 #include "base/text.h"
 #include "data/example.h"

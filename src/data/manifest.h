@@ -98,9 +98,4 @@ void mq_manifest_sort(mq_manifest *manifest);
 
 void mq_manifest_free(mq_manifest *manifest);
 
-/* Text of any bytes as JSON and back: a string where it is UTF-8, else {"bytes": "hex"}. *name is the
- * caller's. */
-MQ_MUST_USE mq_status mq_name_to_json(mq_err *err, const char *name, mq_json **json);
-MQ_MUST_USE mq_status mq_name_from_json(mq_err *err, const char *what, const mq_json *json, char **name);
-
 #endif

@@ -87,7 +87,26 @@ void mq_model_free(mq_model **model) {
 }
 
 void mq_model_card_free(mq_model_card *card) {
-    mq_json_free(&card->classes);
+    mq_names_free(&card->classes);
+}
+
+static mq_status read_classes(mq_err *err, const char *path, const char *text, mq_names *classes) {
+    mq_status status = MQ_OK;
+    mq_json *list = NULL;
+    char *name = NULL;
+    MQ_TRY(mq_json_parse(err, path, text, strlen(text), &list));
+    const size_t count = mq_json_size(list);
+    MQ_REQUIRE(count >= 1 && count <= CLASSES_MAX, err, MQ_BAD_DATA, "%s: %zu classes", path, count);
+    for (size_t i = 0; i < count; i++) {
+        free(name);
+        name = NULL;
+        MQ_TRY(mq_name_from_json(err, path, mq_json_at(list, i), &name));
+        MQ_TRY(mq_names_add(err, classes, name));
+    }
+cleanup:
+    mq_json_free(&list);
+    free(name);
+    return status;
 }
 
 mq_status mq_model_card_read(mq_err *err, const mq_bundle *bundle, mq_model_card *card) {
@@ -110,16 +129,11 @@ mq_status mq_model_card_read(mq_err *err, const mq_bundle *bundle, mq_model_card
     MQ_TRY(mq_recipe_from_json(err, path, recipe, &c.recipe));
     MQ_REQUIRE(c.recipe.imgsz >= c.arch->imgsz_min, err, MQ_BAD_DATA, "%s: %u pixels are too few for %s",
                path, c.recipe.imgsz, arch);
-    MQ_TRY(mq_json_parse(err, path, classes, strlen(classes), &c.classes));
-    const size_t count = mq_json_size(c.classes);
-    MQ_REQUIRE(count >= 1 && count <= CLASSES_MAX, err, MQ_BAD_DATA, "%s: %zu classes", path, count);
-    for (size_t i = 0; i < count; i++)
-        MQ_REQUIRE(mq_json_string(mq_json_at(c.classes, i)), err, MQ_BAD_DATA, "%s: class %zu has no name",
-                   path, i);
+    MQ_TRY(read_classes(err, path, classes, &c.classes));
     c.boxes = boxes && strcmp(boxes, "true") == 0;
     c.quantised = mq_quant_any(bundle);
     *card = c;
-    c.classes = NULL;
+    c.classes = (mq_names){0};
 cleanup:
     mq_model_card_free(&c);
     mq_json_free(&recipe);
@@ -139,7 +153,7 @@ mq_status mq_model_open(mq_err *err, const mq_model_plan *plan, mq_model **model
     MQ_TRY(mq_model_card_read(err, bundle, &m->card));
     const mq_arch *arch = m->card.arch;
     m->dtype = plan->own && m->card.quantised && mq_dnn_has_int8() ? MQ_I8 : plan->dtype;
-    MQ_TRY(mq_head_load(err, bundle, arch->features, mq_json_size(m->card.classes), &m->head));
+    MQ_TRY(mq_head_load(err, bundle, arch->features, m->card.classes.count, &m->head));
     MQ_TRY(mq_head_work_create(err, m->head, plan->batch, &m->work));
     MQ_TRY(mq_alloc_aligned(err, plan->batch * arch->features, sizeof(float), "features", &m->features));
     const mq_program_plan program = {.size = sizeof program,
@@ -175,7 +189,7 @@ size_t mq_model_classes(const mq_model *model) {
 }
 
 const char *mq_model_class(const mq_model *model, size_t index) {
-    return mq_json_string(mq_json_at(model->card.classes, index));
+    return model->card.classes.items[index];
 }
 
 const char *mq_model_digest(const mq_model *model) {
@@ -237,8 +251,11 @@ static mq_status make_meta(mq_err *err, const mq_model_parts *parts, meta_list *
     mq_status status = MQ_OK;
     mq_json *classes = NULL, *recipe = NULL;
     MQ_TRY(mq_json_pack(err, &classes, "[]"));
-    for (size_t i = 0; i < parts->head->classes; i++)
-        MQ_TRY(mq_json_append(err, classes, mq_json_text(parts->classes[i])));
+    for (size_t i = 0; i < parts->head->classes; i++) {
+        mq_json *name = NULL;
+        MQ_TRY(mq_name_to_json(err, parts->classes[i], &name));
+        MQ_TRY(mq_json_append(err, classes, name));
+    }
     MQ_TRY(mq_recipe_to_json(err, parts->recipe, &recipe));
     add_meta(list, "marque.model", FORMAT);
     add_meta(list, MQ_BUNDLE_SEAL, "");

@@ -7,6 +7,7 @@
 #ifndef MQ_MODEL_H
 #define MQ_MODEL_H
 
+#include "base/names.h"
 #include "base/recipe.h"
 #include "infer/head.h"
 #include "net/program.h"
@@ -33,7 +34,7 @@ MQ_MUST_USE mq_status mq_model_find(mq_err *err, const char *model, char **path)
 typedef struct {
     const mq_arch *arch;
     mq_recipe recipe;
-    mq_json *classes; /* owned: a list of texts */
+    mq_names classes; /* owned; of any bytes, as folders may be called */
     bool boxes;       /* trained on pictures cut to boxes */
     bool quantised;   /* has 8-bit layers */
 } mq_model_card;

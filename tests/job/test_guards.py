@@ -1,6 +1,7 @@
 """test_guards.py: what marque does not spoil by mistake, and the ways out it names: outputs that are inputs, runs that moved
 with or without their data, lost models, fewer epochs than are done. On small pictures with the real weights, at 71 pixels."""
 import json
+import os
 import re
 import shutil
 import signal
@@ -97,6 +98,22 @@ def test_other_data(tap, m):
     refused(tap, m, "resumed on other data, as its checkpoint says", ["train", "other.mq", "--resume", "older"], 65,
             ["the weights, the data set or the file of --class-weights has changed", "begin another run"], run="older")
     m.expect(tap, "a run's config for another run", ["train", "--config", "run/config.json", "other.mq", "--plan"], 0)
+
+
+def test_bytes(tap, m):
+    """Names of folders that are no UTF-8 stay what they are from the import to the answer."""
+    names = [b"K\xe4fer", b"K\xf6fer", b"Ameise"]
+    for k, name in enumerate(names):
+        os.rename(os.fsencode(m.folder / f"bytes-{k}"), os.path.join(os.fsencode(m.folder), b"latin", name))
+    m.expect(tap, "names in Latin-1", ["import", "latin", "-o", "latin.mq"], 0)
+    m.expect(tap, "are trained on", ["train", "latin.mq", *SETTINGS, "--stages", "head:2@1e-3", "-o", "latin-run"], 0)
+    m.expect(tap, "are the model's own", ["eval", "latin-run"], 0)
+    for run in ([], ["latin-run/" + LAST]):
+        classes = json.loads(m.run(["inspect", *(run or ["latin-run"]), "--json"]).out)["metadata"]["classes"]
+        tap.check("the model keeps them", classes in (json.dumps(c, separators=s) for c in [[
+            "Ameise", {"bytes": names[0].hex()}, {"bytes": names[1].hex()}]] for s in ((", ", ": "), (",", ":"))), classes)
+    answers = [json.loads(line) for line in m.run(["predict", "latin-run", "-r", "latin", "--json"]).out.splitlines()]
+    tap.check("answers are JSON", len(answers) == 90 and all(len(a["predictions"]) == 3 for a in answers), answers[:1])
 
 
 def test_moved(tap, m):
@@ -198,11 +215,15 @@ def main():
     with Marque() as m:
         m.share_weights()
         write_classes(m.folder / "pictures", classes=3, each=30)
+        for k in range(3):
+            shutil.copytree(m.folder / f"pictures/class-{k}", m.folder / f"bytes-{k}")
+        (m.folder / "latin").mkdir()
         (m.folder / "empty").mkdir()
         (m.folder / "empty/Thumbs.db").touch()
         m.expect(tap, "import", ["import", "pictures", "-o", "data.mq", "--test", "0.2"], 0)
         m.expect(tap, "train", train("run", "head:3@1e-3"), 0)
-        for test in (test_outputs, test_folders, test_names, test_other_data, test_moved, test_epochs, test_lost_model, test_damage, test_stdin):
+        for test in (test_outputs, test_folders, test_names, test_other_data, test_bytes, test_moved, test_epochs, test_lost_model,
+                     test_damage, test_stdin):
             test(tap, m)
     return tap.done()
 

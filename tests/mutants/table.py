@@ -986,6 +986,8 @@ MUTANTS = [
     ("resume: changed data are told by the checkpoint alone", "src/cli/cmd_train.c",
      "if (!then || strcmp(then, mq_dataset_digest(c->dataset)) == 0) return MQ_OK;", "if (then || !then) return MQ_OK;",
      ["job/test_guards.py"]),
+    ("model: a class name loses its bytes", "src/infer/model.c", "MQ_TRY(mq_name_to_json(err, parts->classes[i], &name));",
+     "name = mq_json_text(parts->classes[i]);", ["job/test_guards.py"]),
     ("resume: a lost model is not missed", "src/train/session.c", "if (!s->validation || !s->state.best_epoch) return MQ_OK;",
      "if (true) return MQ_OK;", ["job/test_guards.py"]),
     ("resume: DATA is not taken", "src/cli/cmd_train.c", "c->data = call->arg_count ? call->args[0] : NULL;",
