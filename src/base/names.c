@@ -1,5 +1,6 @@
-/* names.c: names of any bytes. Called by whatever looks into folders or keeps their names. Owns nothing. Invariant: a folder's names
- * come in one order, whatever its file system does, and all of them or an error. */
+/* names.c: names of any bytes. Called by whatever looks into folders or keeps their names. Owns nothing.
+ * Invariant: a folder's names come in one order, whatever its file system does, and all of them or an error.
+ */
 #include "base/names.h"
 
 #include "base/digest.h"
