@@ -1,5 +1,5 @@
 /* buf.c: the growing byte buffer. Called by every reader and writer of files.
- * Invariant: size < capacity <= limit + 1, and data[size] is NUL once anything was added. */
+ * Invariant: size <= limit, size < capacity, and data[size] is NUL once anything was added. */
 #include "base/buf.h"
 #include "base/mem.h"
 

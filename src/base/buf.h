@@ -28,6 +28,7 @@ MQ_MUST_USE mq_status mq_buf_printf(mq_err *err, mq_buf *buf, const char *format
 /* Empties it but keeps the memory. */
 static inline void mq_buf_clear(mq_buf *buf) {
     buf->size = 0;
+    if (buf->data) buf->data[0] = 0;
 }
 
 /* Gives the memory back and leaves an empty buffer of the same limit. */

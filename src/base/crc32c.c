@@ -1,5 +1,5 @@
 /* crc32c.c: CRC-32C by SSE4.2 or by a table of nibbles. Called for every
- * record read or written and for the indexes. Owns nothing. Invariant: both
+ * record, index and chunk of a feature cache that is read or written. Owns nothing. Invariant: both
  * ways give the same value. */
 #include "base/crc32c.h"
 

@@ -9,7 +9,7 @@ typedef struct mq_csv mq_csv;
 
 enum { MQ_CSV_NONE = -1 };
 
-/* Reads the file, at most 1 GB, and its first row; *csv is the caller's. */
+/* Reads the file, at most 4 GB, and its first row; *csv is the caller's. */
 MQ_MUST_USE mq_status mq_csv_open(mq_err *err, const char *path, mq_csv **csv);
 
 /* The same of text that is there already, taken over even on failure; what names it in messages, comma stands

@@ -1,4 +1,4 @@
-/* file.c: the whole of marque's writing to disk and most of its reading.
+/* file.c: files written whole and most reading of files.
  * Invariant: under a final name there is always either the old content or the
  * whole new one; a crash leaves at most a file named *.tmp-PID behind. */
 #include "base/file.h"

@@ -1,4 +1,4 @@
-/* mem.c: every allocation of variable size passes here. Owns nothing.
+/* mem.c: allocations of variable size that are no text. Owns nothing.
  * Invariant: a size that does not fit in size_t is "no memory", never a small block. */
 #include "base/mem.h"
 

@@ -1,4 +1,4 @@
-/* pipeline.c: the ordered ring of work. Called by the importer and the loader.
+/* pipeline.c: the ordered ring of work. Called by whatever goes through pictures in order.
  * Invariant: released <= taken <= claimed <= released + slots, all under the lock. */
 #include "base/pipeline.h"
 #include "base/mem.h"

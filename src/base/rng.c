@@ -1,5 +1,5 @@
-/* rng.c: Philox and the draws made from it. Called by the split, the loader
- * and the initialisers. Owns no state: that is the invariant. */
+/* rng.c: Philox and the draws made from it. Called by whatever draws: orders,
+ * augmentation, initial weights. Owns no state: that is the invariant. */
 #include "base/rng.h"
 
 void mq_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]) {

@@ -10,7 +10,6 @@
 
 /* What a draw is for; part of the key, so that two purposes never share draws. */
 typedef enum {
-    MQ_RNG_SPLIT = 1,
     MQ_RNG_SHUFFLE = 2,
     MQ_RNG_FLIP = 3,
     MQ_RNG_INIT = 4,

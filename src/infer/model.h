@@ -2,8 +2,7 @@
  *
  * The file is one .safetensors: tensors trunk/LAYER/PARAM and head/..., and in
  * its metadata "marque.model" (format version), "arch", "classes" (JSON list),
- * "recipe", "head", "licence", "weights" (where the trunk came from),
- * "metrics", "data", "boxes", "calibration". docs/FORMATS.md describes it. */
+ * "recipe" and what else docs/FORMATS.md describes. */
 #ifndef MQ_MODEL_H
 #define MQ_MODEL_H
 
@@ -72,7 +71,7 @@ MQ_MUST_USE mq_status mq_model_run(mq_err *err, mq_model *model, const float *pi
 typedef struct {
     size_t size; /* sizeof(mq_model_parts) */
     const mq_arch *arch;
-    const mq_bundle *weights; /* the trunk, as `marque pull` stored it */
+    const mq_bundle *weights; /* the trunk as it is now; metadata and digest of the weights it began with */
     const mq_head *head;
     const mq_recipe *recipe;
     const char *const *classes; /* head->classes names */

@@ -1,5 +1,5 @@
 /* dnn.c: engine, layouts, and kernels once they are made; every call of oneDNN
- * that is the same in 2.x and 3.x. Called by the lowerings and by op_dense.c.
+ * that is the same in 2.x and 3.x. Called by programs and trainables.
  * Invariant: a call runs only with all its slots bound, scratch included, so
  * that oneDNN never allocates while a program runs. */
 #include "net/dnn_impl.h"

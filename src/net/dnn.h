@@ -1,5 +1,5 @@
 /* dnn.h: all that marque asks of oneDNN, in types of our own. Only net/dnn*.c include oneDNN's headers, and
- * only dnn_make.c knows which of its two interfaces (2.x, 3.x) lies below.
+ * only dnn_make.c and dnn_impl.h know which of its two interfaces (2.x, 3.x) lies below.
  *
  * A layout says how one tensor lies in memory; a kernel is one ready primitive with a slot for each tensor it
  * touches; a call is a kernel with memory (borrowed) bound to its slots. Kernels are made by one thread, for
@@ -15,8 +15,6 @@ typedef struct mq_dnn mq_dnn;       /* engine and stream */
 typedef struct mq_layout mq_layout; /* dtype, dims and order in memory */
 typedef struct mq_kernel mq_kernel; /* one primitive */
 typedef struct mq_call mq_call;     /* a kernel and its memory */
-
-enum { MQ_DIMS_MAX = 5 };
 
 /* The engine of this processor; *dnn is the caller's and outlives its kernels. */
 MQ_MUST_USE mq_status mq_dnn_create(mq_err *err, mq_dnn **dnn);

@@ -6,7 +6,6 @@
 #ifndef MQ_INT8_H
 #define MQ_INT8_H
 
-#include "net/bundle.h"
 #include "net/graph.h"
 
 typedef struct {

@@ -57,20 +57,20 @@ MQ_MUST_USE static mq_status new_buffer(lowering *l, size_t bytes, size_t *buffe
     return MQ_OK;
 }
 
-/* Appends a step; its kernel is taken over even on failure. Scratch gets a buffer for this step alone. */
-MQ_MUST_USE static mq_status add_step(lowering *l, mq_step step) {
+/* Appends a step and takes over its kernel, even on failure. Scratch gets a buffer for this step alone. */
+MQ_MUST_USE static mq_status add_step(lowering *l, mq_step *step) {
     mq_status status = MQ_OK;
     mq_program *p = l->p;
-    const mq_layout *scratch = step.kernel && !step.rows ? mq_kernel_layout(step.kernel, MQ_SLOT_SCRATCH)
-                                                         : NULL;
+    const mq_layout *scratch = step->kernel && !step->rows ? mq_kernel_layout(step->kernel, MQ_SLOT_SCRATCH)
+                                                           : NULL;
     MQ_TRY(mq_grow(l->err, &p->steps, &p->step_capacity, p->step_count + 1, sizeof *p->steps));
-    if (scratch) MQ_TRY(new_buffer(l, mq_layout_bytes(scratch), &step.buffers[MQ_SLOT_SCRATCH]));
+    if (scratch) MQ_TRY(new_buffer(l, mq_layout_bytes(scratch), &step->buffers[MQ_SLOT_SCRATCH]));
     for (size_t i = 0; i < MQ_SLOTS; i++)
-        if (step.buffers[i] >= MQ_BUFFERS_FIXED) p->buffers[step.buffers[i]].last = p->step_count;
-    p->steps[p->step_count++] = step;
-    step.kernel = NULL;
+        if (step->buffers[i] >= MQ_BUFFERS_FIXED) p->buffers[step->buffers[i]].last = p->step_count;
+    p->steps[p->step_count++] = *step;
+    step->kernel = NULL;
 cleanup:
-    mq_kernel_free(&step.kernel);
+    mq_kernel_free(&step->kernel);
     return status;
 }
 
@@ -85,8 +85,7 @@ MQ_MUST_USE static mq_status in_layout(lowering *l, const char *name, value v, c
     MQ_TRY(new_buffer(l, mq_layout_bytes(wanted), buffer));
     step.buffers[MQ_SLOT_SRC] = v.buffer;
     step.buffers[MQ_SLOT_DST] = *buffer;
-    status = add_step(l, step);
-    step.kernel = NULL;
+    MQ_TRY(add_step(l, &step));
 cleanup:
     mq_kernel_free(&step.kernel);
     return status;
@@ -149,7 +148,7 @@ MQ_MUST_USE static mq_status emit_depth(lowering *l, size_t head, bool quantised
     MQ_TRY(in_layout(l, step.name, *src, in, &step.buffers[MQ_SLOT_SRC]));
     MQ_TRY(new_buffer(l, mq_layout_bytes(out), &step.buffers[MQ_SLOT_DST]));
     *src = (value){step.buffers[MQ_SLOT_DST], out};
-    MQ_TRY(add_step(l, step));
+    MQ_TRY(add_step(l, &step));
 cleanup:
     return status;
 }
@@ -196,8 +195,7 @@ MQ_MUST_USE static mq_status emit_conv(lowering *l, const mq_conv_plan *plan, mq
     step.buffers[MQ_SLOT_DST] = buffer;
     *dst = (value){buffer, layout};
     if (small && l->p->tail > l->p->step_count) l->p->tail = l->p->step_count;
-    status = add_step(l, step);
-    step.kernel = NULL;
+    MQ_TRY(add_step(l, &step));
 cleanup:
     mq_kernel_free(&step.kernel);
     return status;
@@ -286,9 +284,8 @@ MQ_MUST_USE static mq_status emit_strips(lowering *l, size_t head, const mq_quan
     mq_par_set_threads(threads);
     MQ_TRY(status);
     l->values[l->chains.of[head].tail] = dst;
-    MQ_TRY(add_step(l, first));
-    status = add_step(l, second);
-    second.kernel = NULL;
+    MQ_TRY(add_step(l, &first));
+    MQ_TRY(add_step(l, &second));
 cleanup:
     mq_kernel_free(&second.kernel);
     return status;
@@ -323,10 +320,9 @@ MQ_MUST_USE static mq_status emit_plain(lowering *l, size_t node, mq_kernel *ker
     step.buffers[MQ_SLOT_SRC] = src.buffer;
     step.buffers[MQ_SLOT_DST] = buffer;
     l->values[node] = (value){buffer, layout};
-    kernel = NULL;
-    status = add_step(l, step);
+    MQ_TRY(add_step(l, &step));
 cleanup:
-    mq_kernel_free(&kernel);
+    mq_kernel_free(&step.kernel);
     return status;
 }
 
@@ -341,8 +337,7 @@ MQ_MUST_USE static mq_status lower_add(lowering *l, size_t index, const mq_node 
     MQ_TRY(new_buffer(l, mq_layout_bytes(a.layout), &buffer));
     step.buffers[MQ_SLOT_DST] = buffer;
     l->values[index] = (value){buffer, mq_kernel_layout(step.kernel, MQ_SLOT_DST)};
-    status = add_step(l, step);
-    step.kernel = NULL;
+    MQ_TRY(add_step(l, &step));
 cleanup:
     mq_kernel_free(&step.kernel);
     return status;
@@ -399,7 +394,7 @@ MQ_MUST_USE static mq_status lower_output(lowering *l) {
     MQ_TRY(mq_kernel_reorder(l->err, l->p->dnn, l->values[l->chains.output].layout, plain, &step.kernel));
     step.buffers[MQ_SLOT_SRC] = l->values[l->chains.output].buffer;
     step.buffers[MQ_SLOT_DST] = MQ_BUFFER_OUTPUT;
-    MQ_TRY(add_step(l, step));
+    MQ_TRY(add_step(l, &step));
 cleanup:
     return status;
 }

@@ -391,9 +391,7 @@ MQ_MUST_USE static mq_status forward_add(mq_train_lowering *l, size_t index) {
     mq_train_step step = mq_lower_step(l, MQ_STEP_APPLY, node);
     for (size_t k = 0; k < 2; k++) { /* the sums of both must be complete before either is read */
         const mq_value *v = &l->values[node->inputs[k]];
-        if (v->stored == MQ_NONE && v->norm != MQ_NONE && l->t->norms[v->norm].batch &&
-            l->summed[v->norm] == l->phase)
-            MQ_TRY(mq_lower_next_phase(l));
+        if (v->stored == MQ_NONE) MQ_TRY(complete(l, v));
     }
     MQ_TRY(operand(l, node->inputs[0], &step.buffers[MQ_SLOT_SRC], &step.norm));
     MQ_TRY(operand(l, node->inputs[1], &step.buffers[MQ_SLOT_SRC2], &step.norm_b));

@@ -51,7 +51,8 @@ size_t mq_program_memory(const mq_program *program);
 /* Of the program's format: see mq_dnn_numbers. For cache keys; threads change nothing. Borrowed. */
 const char *mq_program_key(const mq_program *program);
 
-/* Measures each kernel on a grey picture, in one thread; the best of reps runs counts. */
+/* Measures each kernel on a grey picture, in one thread, or in all where they share a picture (batch 1),
+ * whose time is then added up; the best of reps runs counts. */
 MQ_MUST_USE mq_status mq_program_profile(mq_err *err, mq_program *program, size_t reps,
                                          mq_measure_visit visit, void *user);
 

@@ -4,7 +4,8 @@
 #ifndef MQ_THIN_H
 #define MQ_THIN_H
 
-#include "base/mem.h"
+#include <stddef.h>
+#include <stdint.h>
 
 /* One picture in planes: a plane is a block of channels, [h][w] pixels of so many bytes. */
 typedef struct {

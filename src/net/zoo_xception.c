@@ -1,7 +1,6 @@
 /* zoo_xception.c: F. Chollet, Xception: Deep Learning with Depthwise Separable
  * Convolutions, 2017, as keras.applications builds it, under its layer names.
  * Called through arch.c. Invariant: a layer appears where Keras creates it. */
-#include "net/arch.h"
 #include "net/zoo.h"
 
 #include <stdio.h>

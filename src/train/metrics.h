@@ -3,7 +3,7 @@
 #ifndef MQ_METRICS_H
 #define MQ_METRICS_H
 
-#include "base/json.h"
+#include "base/status.h"
 
 typedef struct mq_metrics mq_metrics;
 

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { RUNS_MAX = 100000, RESULTS_LIMIT = 64 << 20, COLUMNS_TEXT = 512 };
+enum { RUNS_MAX = 100000, RESULTS_LIMIT = 64 << 20 };
 
 static const char HEADER[] = "epoch,stage,time,train/loss,train/top1,val/loss,metrics/accuracy_top1,"
                              "metrics/accuracy_top5,metrics/auc,metrics/mae,lr,img_s,data_pct\n";

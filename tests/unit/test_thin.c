@@ -4,6 +4,7 @@
 
 #include "net/thin.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
