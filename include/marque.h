@@ -1,24 +1,27 @@
 /* marque.h: the one header of the marque library: loads a model that `marque train` made and says what
  * pictures show. Decoding, cutting, resizing and computing are the very code of `marque predict`, so that the
- * same pixels get the same numbers to the last bit.
+ * same pixels get the same numbers to the last bit (on the same processor, rounding as C begins).
  *
  *     mq_err err = {MQ_OK, ""};
  *     mq_classifier *classifier = NULL;
  *     const mq_classifier_plan plan = {.size = sizeof plan, .model = "model.safetensors"};
  *     if (mq_classifier_open(&err, &plan, &classifier) != MQ_OK) ... err.text says why ...
- *     const mq_image image = {.size = sizeof image, .data = frame, .data_size = bytes, .width = 1920,
- *                             .height = 1080, .stride = 5760, .format = MQ_PIXELS_BGR};
+ *     const mq_image image = {.size = sizeof image, .data = frame, .data_size = bytes,
+ *                             .format = MQ_PIXELS_BGR, .width = 1920, .height = 1080, .stride = 5760};
  *     mq_guess best[5];
  *     if (mq_classify(&err, classifier, &image, 1, 5, best) == MQ_OK) puts(best[0].name);
  *     mq_classifier_free(&classifier);
  *
  *     cc program.c $(pkg-config --cflags --libs marque)
  *
- * Errors: every function that can fail takes an mq_err first, zeroed by the caller, and returns its status;
- * the first error wins, so zero it again before the next call. Nothing of marque prints or ends the process.
- * The libraries below it may where the process is refused memory or threads (RLIMIT_AS, a limit of
- * processes): oneDNN and OpenMP cannot go on then. A classifier of Xception takes 0.1 to 0.2 GB. Pointers
- * must not be NULL where nothing says that they may.
+ * The same in C++20; before, `mq_image image{}; image.size = sizeof image;` and so on.
+ *
+ * Errors: every function that can fail takes an mq_err first, zeroed by the caller, and returns its status,
+ * which tells whether it failed; the first error stays in mq_err, so zero it again before the next call.
+ * Nothing of marque prints or ends the process. The libraries below it may where the process is refused
+ * memory or threads (RLIMIT_AS, a limit of processes): oneDNN and OpenMP cannot go on then. A classifier of
+ * Xception takes 0.1 to 0.2 GB. Pointers must not be NULL where nothing says that they may, but for arrays of
+ * no elements.
  *
  * Structs that a caller fills begin with their size (sizeof), and members not named must be zero: a later
  * library that knows more of them takes the smaller structs of programs built before. mq_err, mq_box and
@@ -34,8 +37,9 @@
  * the library if its parent did.
  *
  * Processes: TIFF, BMP, GIF, HEIC and AVIF are decoded by marque-pictures, a process with limits that begins
- * and ends within the call. It lies in libexec/marque as seen from libmarque.so; linked to libmarque.a,
- * beside the program or in ../libexec/marque. */
+ * and ends within the call: a caller that waits for all its children meets it, and SIGCHLD comes. It is
+ * looked for beside libmarque.so, then in ../libexec/marque as seen from there; linked to libmarque.a, from
+ * the program. */
 #ifndef MARQUE_H
 #define MARQUE_H
 
@@ -103,7 +107,9 @@ typedef enum {
     MQ_PIXELS_GRAY,
 } mq_pixel_format;
 
-/* A picture to classify; all borrowed during the call. */
+/* A picture to classify; all borrowed during the call. At most 1,000,000 pixels wide or high, and 178,956,970
+ * in all; a file with more is MQ_BAD_DATA as a damaged one, a raw frame MQ_USAGE, as are members that make no
+ * sense. Raw frames are copied, three bytes a pixel. */
 typedef struct {
     size_t size; /* sizeof(mq_image) */
     const void *data;
@@ -113,7 +119,8 @@ typedef struct {
     uint32_t width, height;
     ptrdiff_t stride;  /* bytes from a row to the next, at least those of a row; 0: rows lie without gaps;
                           negative: data begins with the bottom row */
-    const mq_box *box; /* where the thing stands; cut at the edges; NULL: the whole picture */
+    const mq_box *box; /* where the thing stands; cut at the edges, MQ_BAD_DATA if nothing is left; NULL: the
+                          whole picture */
 } mq_image;
 
 /* A class, and how sure the model is of it. */
@@ -126,7 +133,7 @@ typedef struct {
 /* Numbers that the network computes in. */
 typedef enum {
     MQ_NUMBERS_AUTO, /* a model's own 8 bits where it has them, else bf16, where the processor can */
-    MQ_NUMBERS_F32,
+    MQ_NUMBERS_F32,  /* 8 bits are widened */
     MQ_NUMBERS_BF16,
 } mq_numbers;
 
@@ -137,7 +144,8 @@ typedef struct {
     size_t batch;      /* images computed at once, at most 4096, each takes 1 MB at 299 pixels; 0: one */
     int threads;       /* that compute, at most 256: each takes an image, and all of them work on those that
                           are left over, or the only one. Each of the first batch takes some 30 MB at 299
-                          pixels. 0: one for each processor */
+                          pixels. 0: one for each processor that this process may run on. Where others keep
+                          the processors busy, 1 waits for nobody */
     mq_numbers numbers;
 } mq_classifier_plan;
 
@@ -151,7 +159,8 @@ MQ_API MQ_MUST_USE mq_status mq_classifier_open(mq_err *err, const mq_classifier
 /* Gives everything back and sets *classifier to NULL; NULL in it is fine. */
 MQ_API void mq_classifier_free(mq_classifier **classifier);
 
-/* How many classes there are, and the name of one: the classifier's; NULL for an index that is too large. */
+/* How many classes there are, and the name of one, in the bytes of its folder's name; NULL for an index that
+ * is too large. It is the classifier's and lives as long. */
 MQ_API size_t mq_classifier_classes(const mq_classifier *classifier);
 MQ_API const char *mq_classifier_class(const mq_classifier *classifier, size_t index);
 

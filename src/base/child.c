@@ -70,18 +70,39 @@ cleanup:
     return status;
 }
 
-static mq_status prepare_input(mq_err *err, child *c) {
+/* What keeps a child from being started is most often a limit of this process. */
+static mq_status lack(int error) {
+    return error == EAGAIN ? MQ_NO_MEMORY : mq_status_of_errno(error, MQ_INTERNAL);
+}
+
+static bool write_input(const child *c) {
     const char *bytes = c->plan->input;
-    c->in = memfd_create("marque-input", MFD_CLOEXEC);
-    bool good = c->in >= 0;
-    for (size_t done = 0; good && done < c->plan->input_size;) {
+    for (size_t done = 0; done < c->plan->input_size;) {
         const ssize_t n = write(c->in, bytes + done, c->plan->input_size - done);
-        good = n > 0 || (n < 0 && errno == EINTR);
-        if (n > 0) done += (size_t)n;
+        if (n > 0)
+            done += (size_t)n;
+        else if (n == 0 || errno != EINTR)
+            return false;
     }
-    if (good && lseek(c->in, 0, SEEK_SET) == 0) return MQ_OK;
-    return mq_fail(err, MQ_NO_MEMORY, "%s: no memory for its %s: %s", c->plan->file, c->plan->role,
-                   strerror(errno));
+    return lseek(c->in, 0, SEEK_SET) == 0;
+}
+
+/* A limit on the size of files holds in memory, too. Its signal would end the process, so this thread takes
+ * it back, unless the caller had it blocked. */
+static mq_status prepare_input(mq_err *err, child *c) {
+    sigset_t limit, before;
+    sigemptyset(&limit);
+    sigaddset(&limit, SIGXFSZ);
+    pthread_sigmask(SIG_BLOCK, &limit, &before);
+    c->in = memfd_create("marque-input", MFD_CLOEXEC);
+    const bool good = c->in >= 0 && write_input(c);
+    const int error = errno;
+    if (!good && error == EFBIG && !sigismember(&before, SIGXFSZ))
+        sigtimedwait(&limit, NULL, &(struct timespec){0});
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (good) return MQ_OK;
+    return mq_fail(err, MQ_NO_MEMORY, "no room for what %s is to read: %s", c->plan->program,
+                   strerror(error));
 }
 
 /* In a group of its own: the terminal's Ctrl-C comes to us, who then end the child. */
@@ -113,10 +134,10 @@ static mq_status start(mq_err *err, child *c) {
     MQ_TRY(mq_strdup(err, plan->program, &words[0]));
     for (size_t i = 0; i + 1 < ARGS && plan->args[i]; i++)
         MQ_TRY(mq_strdup(err, plan->args[i], &words[i + 1]));
-    MQ_REQUIRE(pipe2(out, O_CLOEXEC) == 0 && pipe2(messages, O_CLOEXEC) == 0, err, MQ_INTERNAL,
+    MQ_REQUIRE(pipe2(out, O_CLOEXEC) == 0 && pipe2(messages, O_CLOEXEC) == 0, err, lack(errno),
                "cannot start %s: %s", program, strerror(errno));
     const int failed = spawn(c, program, words, (int[]){c->in, out[1], messages[1]});
-    MQ_REQUIRE(!failed, err, MQ_INTERNAL, "cannot start %s: %s", program, strerror(failed));
+    MQ_REQUIRE(!failed, err, lack(failed), "cannot start %s: %s", program, strerror(failed));
     c->out = out[0];
     c->messages = messages[0];
     out[0] = messages[0] = -1;

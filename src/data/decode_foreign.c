@@ -38,7 +38,7 @@ static bool foreign_knows(const uint8_t *bytes, size_t size) {
            begins(bytes, size, 0, "GIF8", 4) || is_bmp(bytes, size);
 }
 
-/* Runs the process; what it makes of a picture is the picture's fault, but that it cannot be started is not.
+/* Runs the process; what it says of the picture is the picture's fault, but that it cannot be started is not.
  */
 static mq_status run(mq_err *err, const mq_encoded *in, const char *what, mq_buf *out) {
     mq_err why = {0};
@@ -53,7 +53,7 @@ static mq_status run(mq_err *err, const mq_encoded *in, const char *what, mq_buf
                                 .input_size = in->size};
     if (mq_child_run(&why, &plan, out) == MQ_OK) return MQ_OK;
     const bool named = strncmp(why.text, NAME ": ", sizeof NAME + 1) == 0;
-    return mq_fail(err, why.code == MQ_INTERNAL ? MQ_INTERNAL : MQ_BAD_DATA, "%s: %s", in->name,
+    return mq_fail(err, named && why.code != MQ_INTERNAL ? MQ_BAD_DATA : why.code, "%s: %s", in->name,
                    why.text + (named ? sizeof NAME + 1 : 0));
 }
 

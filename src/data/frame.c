@@ -56,7 +56,7 @@ mq_status mq_frame_pixels(mq_err *err, const char *name, const mq_image *frame, 
     size_t gap = 0;
     *pixels = (mq_pixels){NULL, frame->width, frame->height};
     MQ_REQUIRE(format < sizeof LAYOUTS / sizeof *LAYOUTS && LAYOUTS[format].channels, err, MQ_USAGE,
-               "%s: %zu is no format of raw frames", name, format);
+               "%s: %d is no format of raw frames", name, (int)frame->format);
     const frame_layout *layout = &LAYOUTS[format];
     if (mq_picture_check(&size, name, frame->width, frame->height) != MQ_OK)
         return mq_fail(err, MQ_USAGE, "%s", size.text); /* no file says so, but the caller */

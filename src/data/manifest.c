@@ -138,6 +138,7 @@ cleanup:
 typedef struct {
     char *folded; /* owned */
     const char *name;
+    bool gone; /* of an older set, and no picture has it now */
 } read_name;
 
 static int compare_read(const void *a, const void *b) {
@@ -146,12 +147,27 @@ static int compare_read(const void *a, const void *b) {
     return by_look ? by_look : strcmp(x->name, y->name);
 }
 
+/* Two classes that people would read as one. */
+static mq_status told_alike(mq_err *err, const char *what, const read_name *x, const read_name *y) {
+    char a[128], b[128];
+    const char *one = mq_text_safe(x->name, a, sizeof a), *other = mq_text_safe(y->name, b, sizeof b);
+    if (x->gone || y->gone)
+        return mq_fail(
+            err, MQ_BAD_DATA,
+            "%s: the class that was called %s is called %s now, which differs only in case or in the "
+            "bytes that write its accents; call it as before, or import into another folder",
+            what, x->gone ? one : other, x->gone ? other : one);
+    return mq_fail(err, MQ_BAD_DATA,
+                   "%s: the classes %s and %s differ only in case or in the bytes that write their accents; "
+                   "give one of them another name, or both the same if they are one class",
+                   what, one, other);
+}
+
 mq_status mq_manifest_check_alike(mq_err *err, const mq_manifest *manifest, const char *what, size_t keep) {
     mq_status status = MQ_OK;
     read_name *names = NULL;
     bool *used = NULL;
     size_t count = 0;
-    char a[128], b[128];
     MQ_TRY(mq_calloc(err, manifest->class_count, sizeof *names, "class names", &names));
     MQ_TRY(mq_calloc(err, manifest->class_count, sizeof *used, "classes", &used));
     for (size_t i = 0; i < manifest->count; i++)
@@ -159,16 +175,14 @@ mq_status mq_manifest_check_alike(mq_err *err, const mq_manifest *manifest, cons
     for (size_t i = 0; i < manifest->class_count; i++) {
         if (i >= keep && !used[i]) continue;
         names[count].name = manifest->classes[i];
+        names[count].gone = !used[i];
         MQ_TRY(mq_unicode_fold(err, manifest->classes[i], &names[count].folded));
         count++;
     }
     if (count) qsort(names, count, sizeof *names, compare_read);
     for (size_t i = 1; i < count; i++)
-        MQ_REQUIRE(strcmp(names[i - 1].folded, names[i].folded) != 0, err, MQ_BAD_DATA,
-                   "%s: the classes %s and %s differ only in case or in the bytes that write their accents; "
-                   "give one of them another name, or both the same if they are one class",
-                   what, mq_text_safe(names[i - 1].name, a, sizeof a),
-                   mq_text_safe(names[i].name, b, sizeof b));
+        if (strcmp(names[i - 1].folded, names[i].folded) == 0)
+            MQ_TRY(told_alike(err, what, &names[i - 1], &names[i]));
 cleanup:
     for (size_t i = 0; names && i < manifest->class_count; i++) free(names[i].folded);
     free(names);

@@ -8,8 +8,10 @@
 #include "base/text.h"
 #include "net/quant.h"
 
+#include <errno.h>
 #include <math.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { CLASSES_MAX = 1000000, NAME_SIZE = 256 };
 static const char FORMAT[] = "1";
@@ -59,8 +61,14 @@ cleanup:
 mq_status mq_model_find(mq_err *err, const char *model, char **path) {
     mq_status status = MQ_OK;
     mq_err none = {0};
+    struct stat st;
     char *run = NULL, *file = NULL;
+    MQ_REQUIRE(*model, err, MQ_NO_INPUT, "the name of a model is empty");
     if (mq_file_exists(model)) return mq_strdup(err, model, path);
+    const int error = stat(model, &st) == 0 ? 0 : errno;
+    MQ_REQUIRE(error || S_ISDIR(st.st_mode), err, MQ_NO_INPUT, "%s: is no regular file", model);
+    MQ_REQUIRE(!error || error == ENOENT || error == ENOTDIR, err, MQ_NO_INPUT, "%s: %s", model,
+               strerror(error));
     const mq_status found = mq_run_find(&none, model, &run);
     MQ_REQUIRE(found == MQ_OK, err, found, "%s: no such model file, run folder or run below runs/", model);
     MQ_TRY(mq_path_join(err, run, "weights/best.safetensors", &file));

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "base/unicode.h"
 #include "data/loader.h"
 
 #include <math.h>
@@ -23,20 +24,42 @@ typedef struct {
     float *p, *loss;        /* [batch, classes], [batch] */
 } evaluation;
 
+/* A class of the data set that the model does not have; people may see one that it has. */
+static mq_status unknown_class(mq_err *err, const evaluation *e, const char *name) {
+    mq_status status = MQ_OK;
+    char *folded = NULL, *other = NULL, safe[128], near[128];
+    const char *folder = mq_dataset_folder(e->plan->dataset);
+    mq_text_safe(name, safe, sizeof safe);
+    MQ_TRY(mq_unicode_fold(err, name, &folded));
+    for (size_t j = 0; j < e->classes; j++) {
+        free(other);
+        other = NULL;
+        MQ_TRY(mq_unicode_fold(err, mq_model_class(e->plan->model, j), &other));
+        MQ_REQUIRE(
+            strcmp(folded, other) != 0, err, MQ_BAD_DATA,
+            "%s: the class \"%s\" is not among the model's %zu classes, but \"%s\", which differs only "
+            "in case or in the bytes that write its accents",
+            folder, safe, e->classes, mq_text_safe(mq_model_class(e->plan->model, j), near, sizeof near));
+    }
+    MQ_REQUIRE(false, err, MQ_BAD_DATA, "%s: the class \"%s\" is not among the model's %zu classes", folder,
+               safe, e->classes);
+cleanup:
+    free(folded);
+    free(other);
+    return status;
+}
+
 /* Matches classes by name, so that another order never scores wrongly in silence. */
 static mq_status map_classes(mq_err *err, evaluation *e) {
     mq_status status = MQ_OK;
     const mq_dataset *data = e->plan->dataset;
     const size_t count = mq_dataset_classes(data);
-    char safe[128];
     MQ_TRY(mq_calloc(err, count, sizeof *e->map, "classes", &e->map));
     for (size_t i = 0; i < count; i++) {
         const char *name = mq_dataset_class(data, i);
         size_t j = 0;
         while (j < e->classes && strcmp(mq_model_class(e->plan->model, j), name) != 0) j++;
-        MQ_REQUIRE(j < e->classes, err, MQ_BAD_DATA,
-                   "%s: the class \"%s\" is not among the model's %zu classes", mq_dataset_folder(data),
-                   mq_text_safe(name, safe, sizeof safe), e->classes);
+        if (j == e->classes) MQ_TRY(unknown_class(err, e, name));
         e->map[i] = j;
     }
 cleanup:

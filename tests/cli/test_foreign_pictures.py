@@ -269,22 +269,23 @@ def pixels_of(data):
 
 
 def test_mad_decoders(tap, m):
-    """A decoder that a picture has taken over, or that is not there: this picture is left out, the others are not."""
+    """A decoder that a picture has taken over: this picture is left out, the others are not. One that is not there is no picture's
+    fault."""
     place = m.folder / "bin"
     place.mkdir()
     shutil.copy(m.program, place / "marque")
     program, m.program = m.program, str(place / "marque")
     for script, words in (("kill -SEGV $$", "the decoder stopped: Segmentation fault"), ("exit 3", "without a word"),
                           ("exit 0", "said too little"), ("cat /dev/zero", "gave more than was asked for"),
-                          ("printf '%020d' 0", "%s"), ("echo 'picture: no memory' >&2; exit 71", "no memory"), (None, "is missing")):
-        (place / "marque-pictures").unlink(missing_ok=True)
-        if script:
-            (place / "marque-pictures").write_text(f"#!/bin/sh\n{script}\n")
-            (place / "marque-pictures").chmod(0o755)
+                          ("printf '%020d' 0", "%s"), ("echo 'picture: no memory' >&2; exit 71", "no memory")):
+        (place / "marque-pictures").write_text(f"#!/bin/sh\n{script}\n")
+        (place / "marque-pictures").chmod(0o755)
         run = m.run(["import", "mixed", "-o", "mad.mq", "--dry-run"])
         words = words.replace("%s", "are refused, make it smaller")
         tap.check(f"a decoder that does: {script}", run.code == 0 and "8 pictures, 2 classes" in run.out and words in run.out,
                   f"{run.code} {run.out} {run.err}")
+    (place / "marque-pictures").unlink()
+    m.expect(tap, "no decoder", ["import", "mixed", "-o", "mad.mq", "--dry-run"], 69, err="marque-pictures is missing")
     m.program = program
 
 

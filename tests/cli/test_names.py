@@ -51,6 +51,10 @@ def test_alike(tap, m):
     m.expect(tap, "an empty folder is no class", ["import", "empty", "-o", "empty.mq"], 0, out="6 pictures, 2 classes")
     (source / "ant").rename(source / "Bee")
     m.expect(tap, "an update, a class renamed", ["import", "empty", "-o", "empty.mq", "--update"], 65, err=["Bee and bee", ALIKE])
+    (source / "Ant").rmdir()
+    (source / "Bee").rename(source / "Ant")
+    m.expect(tap, "an update, a class in another case", ["import", "empty", "-o", "empty.mq", "--update"], 65,
+             err=["the class that was called ant is called Ant now", "call it as before"])
 
 
 def test_sources(tap, m):

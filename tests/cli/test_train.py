@@ -1,5 +1,6 @@
 """test_train.py: what `marque train` refuses before it starts, and in which words."""
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -91,6 +92,11 @@ def test_data(tap, m):
     m.expect(tap, "weights that are not there", ["train", "small.mq"], 66, err="marque pull xception")
     m.expect(tap, "evaluating a run that is not there", ["eval", "none"], 66, err="none: no such model file")
     m.expect(tap, "asking a model that is not there", ["predict", "none", "a.png"], 66, err="none: no such model file")
+    os.mkfifo(m.folder / "pipe")
+    (m.folder / "round").symlink_to("round")
+    for name, words in (("", "the name of a model is empty"), ("pipe", "pipe: is no regular file"), ("/dev/zero", "/dev/zero: is no regular file"),
+                        ("round", "round: Too many levels of symbolic links"), ("text.py/x", "text.py/x: no such model file")):
+        m.expect(tap, f"a model that is none: {words}", ["predict", name, "a.png"], 66, err=words, timeout=20)
     (m.folder / "text.safetensors").write_text("hello, this is no model at all")
     m.expect(tap, "a model that is text", ["predict", "text.safetensors", "a.png"], 65, err="text.safetensors")
     m.expect(tap, "90 for 90 %", ["eval", "none", "--assert-top1", "90"], 64, err="write 0.90")

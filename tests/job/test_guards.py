@@ -116,6 +116,17 @@ def test_bytes(tap, m):
     tap.check("answers are JSON", len(answers) == 90 and all(len(a["predictions"]) == 3 for a in answers), answers[:1])
 
 
+def test_alike(tap, m):
+    shutil.copytree(m.folder / "pictures", m.folder / "cased")
+    (m.folder / "cased/class-1").rename(m.folder / "cased/Class-1")
+    m.expect(tap, "classes in other letters", ["import", "cased", "-o", "cased.mq"], 0)
+    m.expect(tap, "a class that only reads like the model's", ["eval", "run", "cased.mq"], 65,
+             err=['the class "Class-1" is not among the model\'s 3 classes, but "class-1", which differs only in case'])
+    (m.folder / "cased/Class-1").rename(m.folder / "cased/Wasp")
+    m.expect(tap, "another class", ["import", "cased", "-o", "wasps.mq"], 0)
+    m.expect(tap, "a class that it does not have", ["eval", "run", "wasps.mq"], 65, err='"Wasp" is not among the model\'s 3 classes\n')
+
+
 def test_moved(tap, m):
     (m.folder / "data.mq").rename(m.folder / "moved.mq")
     refused(tap, m, "the data set was moved", ["train", "--resume", "run"], 66,
@@ -222,7 +233,7 @@ def main():
         (m.folder / "empty/Thumbs.db").touch()
         m.expect(tap, "import", ["import", "pictures", "-o", "data.mq", "--test", "0.2"], 0)
         m.expect(tap, "train", train("run", "head:3@1e-3"), 0)
-        for test in (test_outputs, test_folders, test_names, test_other_data, test_bytes, test_moved, test_epochs, test_lost_model,
+        for test in (test_outputs, test_folders, test_names, test_other_data, test_bytes, test_alike, test_moved, test_epochs, test_lost_model,
                      test_damage, test_stdin):
             test(tap, m)
     return tap.done()

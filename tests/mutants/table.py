@@ -796,7 +796,11 @@ MUTANTS = [
     ("gif: passes in another order", "src/pictures/gif.c", "{0, 4, 2, 1}", "{0, 4, 1, 2}", ["cli/test_foreign_pictures.py"]),
     ("bmp: upside down", "src/pictures/bmp.c", "b.top_down ? y", "!b.top_down ? y", ["cli/test_foreign_pictures.py"]),
     ("foreign: a picture ends the import", "src/data/decode_foreign.c",
-     "why.code == MQ_INTERNAL ? MQ_INTERNAL : MQ_BAD_DATA", "why.code", ["cli/test_foreign_pictures.py"]),
+     "named && why.code != MQ_INTERNAL ? MQ_BAD_DATA : why.code", "why.code", ["cli/test_foreign_pictures.py"]),
+    ("foreign: a decoder that is missing is the picture's fault", "src/data/decode_foreign.c",
+     "named && why.code != MQ_INTERNAL ? MQ_BAD_DATA : why.code", "MQ_BAD_DATA", ["test_picture"]),
+    ("child: a limit on files ends the process", "src/base/child.c", "    pthread_sigmask(SIG_BLOCK, &limit, &before);\n",
+     "    sigemptyset(&before);\n", ["test_picture"]),
     ("foreign: stored as it came", "src/data/import_load.c", "return job->plan->presize || entry->becomes ||", "return job->plan->presize ||",
      ["cli/test_foreign_pictures.py"]),
     # Cleaning.

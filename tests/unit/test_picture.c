@@ -5,6 +5,7 @@
 
 #include "data/exif.h"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* A row of decoded.csv: what the header says of a picture and what Pillow makes of it. */
@@ -152,6 +153,38 @@ static void test_wrong_bytes(void **state) {
 static int link_decoder(void **state) {
     (void)state;
     return link_child("marque-pictures");
+}
+
+/* What a picture's decoder lacks is not the picture's fault, and no limit ends the process. */
+static void test_without_decoder(void **state) {
+    (void)state;
+#ifdef MARQUE_FOREIGN_PICTURES
+    const uint8_t tiff[] = "II*\0\10\0\0\0";
+    struct rlimit before, files = {0};
+    char path[CHILD_PATH];
+    mq_err missing = {0}, limited = {0}, crowded = {0};
+    child_path("marque-pictures", path);
+    unlink(path);
+    assert_int_equal(decode_copy(tiff, 8, &missing), MQ_UNAVAILABLE);
+    assert_non_null(strstr(missing.text, "marque-pictures is missing"));
+    assert_int_equal(link_decoder(state), 0);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    files = (struct rlimit){4, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &files), 0);
+    const mq_status few_bytes = decode_copy(tiff, 8, &limited);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(few_bytes, MQ_NO_MEMORY);
+    assert_non_null(strstr(limited.text, "File too large"));
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    files = (struct rlimit){4, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+    const mq_status few_files = decode_copy(tiff, 8, &crowded);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(few_files, MQ_NO_MEMORY);
+    assert_non_null(strstr(crowded.text, "Too many open files"));
+#else
+    skip();
+#endif
 }
 
 static void test_foreign(void **state) {
@@ -317,6 +350,7 @@ int main(void) {
         cmocka_unit_test(test_every_prefix_fails),
         cmocka_unit_test(test_wrong_bytes),
         cmocka_unit_test(test_foreign),
+        cmocka_unit_test(test_without_decoder),
         cmocka_unit_test(test_huge),
         cmocka_unit_test(test_scan_bomb),
         cmocka_unit_test(test_unusual_jpeg),
