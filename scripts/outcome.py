@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """outcome.py: turns what marque writes for programs into what scripts/demo shows.
 
-sum EVAL.json             the figures of `marque eval --json` in words
 choose DATA FOLDER N      paths of up to N pictures of the test part, from all over its classes; FOLDER was imported
 answers FILE DATA FOLDER  one line for each answer of `marque predict --json` in FILE
 """
@@ -9,16 +8,6 @@ import csv
 import json
 import sys
 from pathlib import Path
-
-
-def show_sum(path):
-    figures = json.loads(Path(path).read_text())
-    low, high = (100 * share for share in figures["top1_ci95"])
-    print(f"{figures['images']:,} pictures it never saw, {figures['num_classes']} classes:")
-    print(f"  right at once        {100 * figures['top1']:.1f} %   (95 % sure: {low:.0f} to {high:.0f} %)")
-    if figures["num_classes"] > 5:
-        print(f"  right within five    {100 * figures['top5']:.1f} %")
-    print(f"  guessing would give  {100 / figures['num_classes']:.1f} %")
 
 
 def rows_of(data):
@@ -50,9 +39,7 @@ def show_answers(path, data, folder):
 
 
 def main():
-    if len(sys.argv) == 3 and sys.argv[1] == "sum":
-        show_sum(sys.argv[2])
-    elif len(sys.argv) == 5 and sys.argv[1] == "choose":
+    if len(sys.argv) == 5 and sys.argv[1] == "choose":
         choose(sys.argv[2], sys.argv[3], int(sys.argv[4]))
     elif len(sys.argv) == 5 and sys.argv[1] == "answers":
         show_answers(*sys.argv[2:])

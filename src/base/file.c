@@ -219,8 +219,7 @@ static bool lies_at(int fd, const char *path) {
     return stat(path, &named) == 0 && open.st_dev == named.st_dev && open.st_ino == named.st_ino;
 }
 
-/* *busy: another process holds it. */
-static mq_status try_lock(mq_err *err, const char *folder, bool *busy, mq_lock **lock) {
+mq_status mq_lock_try(mq_err *err, const char *folder, bool *busy, mq_lock **lock) {
     mq_status status = MQ_OK;
     *busy = false;
     char *path = NULL, text[32] = "";
@@ -258,7 +257,7 @@ cleanup:
 
 mq_status mq_lock_folder(mq_err *err, const char *folder, mq_lock **lock) {
     bool busy;
-    return try_lock(err, folder, &busy, lock);
+    return mq_lock_try(err, folder, &busy, lock);
 }
 
 mq_status mq_lock_wait(mq_err *err, const char *folder, bool (*stop)(void *user), void *user,
@@ -267,7 +266,7 @@ mq_status mq_lock_wait(mq_err *err, const char *folder, bool (*stop)(void *user)
     for (bool told = false;; told = true) {
         mq_err why = {0};
         bool busy;
-        const mq_status status = try_lock(&why, folder, &busy, lock);
+        const mq_status status = mq_lock_try(&why, folder, &busy, lock);
         if (status == MQ_OK) return MQ_OK;
         if (!busy) return mq_fail(err, status, "%s", why.text);
         if (stop && stop(user))

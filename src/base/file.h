@@ -75,6 +75,9 @@ MQ_MUST_USE mq_status mq_cache_folder(mq_err *err, char **path);
 typedef struct mq_lock mq_lock;
 MQ_MUST_USE mq_status mq_lock_folder(mq_err *err, const char *folder, mq_lock **lock);
 
+/* The same; *busy says whether it is another process that keeps it from us. */
+MQ_MUST_USE mq_status mq_lock_try(mq_err *err, const char *folder, bool *busy, mq_lock **lock);
+
 /* The same, but waits for another process to be done, telling so once (log.h); stop says yes: MQ_INTERRUPTED.
  */
 MQ_MUST_USE mq_status mq_lock_wait(mq_err *err, const char *folder, bool (*stop)(void *user), void *user,

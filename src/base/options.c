@@ -173,6 +173,7 @@ mq_status mq_options_help(mq_err *err, const mq_option *params, mq_buf *out) {
         if (n >= HELP_COLUMN) MQ_TRY(mq_buf_printf(err, out, "\n%*s", HELP_COLUMN, ""));
         MQ_TRY(mq_buf_printf(err, out, "%s", p->help));
         if (p->standard && p->kind != MQ_OPTION_FLAG) MQ_TRY(mq_buf_printf(err, out, " [%s]", p->standard));
+        if (p->alias) MQ_TRY(mq_buf_printf(err, out, "; or --%s", p->alias));
         MQ_TRY(mq_buf_add_text(err, out, "\n"));
     }
 cleanup:

@@ -21,6 +21,7 @@ typedef struct {
     const char *alias;   /* another name; NULL: none */
     const char *usage;   /* "SRC -o DATA [options]" */
     const char *summary; /* one line */
+    const char *words;   /* what its first argument may be, "list|rm"; NULL: names of files */
     const mq_option *params;
     size_t options_size;
     size_t args_min, args_max; /* checked before run */

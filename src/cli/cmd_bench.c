@@ -55,7 +55,7 @@ static const mq_option params[] = {
      .max = 4096,
      .offset = offsetof(bench_options, imgsz),
      .help = "side of the pictures; 0: the network's or the model's own"},
-    MQ_OPTION_DTYPE(bench_options),
+    MQ_OPTION_DTYPE(bench_options, "bf16 if the processor has it, int8 to --infer 8-bit models"),
     MQ_OPTION_THREADS(bench_options),
     MQ_OPTION_WORKERS(bench_options),
     {.name = "layers",

@@ -122,29 +122,37 @@ cleanup:
     return status;
 }
 
-static mq_status remove_cache(mq_err *err, const char *key, const char *folder) {
-    const mq_status status = mq_features_remove(err, folder);
+static mq_status remove_cache(mq_err *err, const char *key, const char *folder, bool *busy) {
+    const mq_status status = mq_features_remove(err, folder, busy);
     if (status == MQ_OK) printf("removed %s\n", key);
     return status;
 }
 
-/* One in use is left alone, and counted. */
+/* Caches that stay. */
+typedef struct {
+    size_t busy, denied;
+} kept;
+
+/* One in use, or that may not be removed, is left alone and counted. */
 static mq_status remove_unused(mq_err *err, void *user, const char *key, const char *folder) {
-    size_t *busy = user;
+    kept *k = user;
+    bool busy;
     mq_err why = {0};
-    const mq_status status = remove_cache(&why, key, folder);
+    const mq_status status = remove_cache(&why, key, folder, &busy);
     if (status == MQ_OK) return MQ_OK;
     if (status != MQ_CANNOT_CREATE) return mq_fail(err, status, "%s", why.text);
     mq_warn("%s", why.text);
-    (*busy)++;
+    (*(busy ? &k->busy : &k->denied))++;
     return MQ_OK;
 }
 
 static mq_status remove_all(mq_err *err) {
     mq_status status = MQ_OK;
-    size_t busy = 0;
-    MQ_TRY(each_cache(err, remove_unused, &busy));
-    MQ_REQUIRE(!busy, err, MQ_CANNOT_CREATE, "%zu in use stay; try again when their runs have ended", busy);
+    kept k = {0};
+    MQ_TRY(each_cache(err, remove_unused, &k));
+    MQ_REQUIRE(!k.denied, err, MQ_CANNOT_CREATE, "%zu cannot be removed, %zu in use stay", k.denied, k.busy);
+    MQ_REQUIRE(!k.busy, err, MQ_CANNOT_CREATE, "%zu in use stay; try again when their runs have ended",
+               k.busy);
 cleanup:
     return status;
 }
@@ -152,11 +160,12 @@ cleanup:
 static mq_status remove_one(mq_err *err, const char *key) {
     mq_status status = MQ_OK;
     char *base = NULL, *folder = NULL;
+    bool busy;
     MQ_REQUIRE(is_key(key), err, MQ_USAGE, "\"%.40s\" is no key; marque cache lists them", key);
     MQ_TRY(mq_features_folder(err, &base));
     MQ_TRY(mq_path_join(err, base, key, &folder));
     MQ_REQUIRE(mq_folder_exists(folder), err, MQ_NO_INPUT, "%s: no such cache; marque cache lists them", key);
-    MQ_TRY(remove_cache(err, key, folder));
+    MQ_TRY(remove_cache(err, key, folder, &busy));
 cleanup:
     free(base);
     free(folder);
@@ -180,6 +189,7 @@ const mq_command mq_cmd_cache = {
     .name = "cache",
     .usage = "[list | rm KEY... | rm --all] [--json]",
     .summary = "list or remove cached features",
+    .words = "list|rm",
     .params = params,
     .options_size = sizeof(cache_options),
     .args_max = 64,

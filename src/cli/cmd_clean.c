@@ -63,7 +63,7 @@ static const mq_option params[] = {
      .help = "network that looks at the pictures: one by name, or that of a model trained before"},
     MQ_OPTION_IMGSZ(clean_options),
     MQ_OPTION_JSON(clean_options),
-    MQ_OPTION_DTYPE(clean_options),
+    MQ_OPTION_DTYPE(clean_options, MQ_DTYPE_AUTO),
     MQ_OPTION_THREADS(clean_options),
     MQ_OPTION_WORKERS(clean_options),
     {.name = NULL},

@@ -76,10 +76,11 @@ static mq_status run(mq_err *err, const mq_call *call) {
     const double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / 1e9;
     const char *dtype = mq_dtype_name(mq_dtype_auto());
     processor(name, sizeof name);
-    MQ_TRY(mq_cache_folder(err, &cache));
+    mq_err unknown = {0};
+    const bool known = mq_cache_folder(&unknown, &cache) == MQ_OK;
     MQ_TRY(find_missing(err, &missing));
     if (o->json) {
-        MQ_TRY(mq_json_pack(err, &json, "{s:s, s:o, s:i, s:s, s:s, s:s, s:f, s:o, s:O}", "version",
+        MQ_TRY(mq_json_pack(err, &json, "{s:s, s:o, s:i, s:s, s:s, s:s, s:f, s:o?, s:O}", "version",
                             mq_version(), "processor", mq_json_text(name), "cores", mq_cpu_count(), "isa",
                             mq_dnn_isa(), "onednn", mq_dnn_version(), "dtype", dtype, "memory_gb", memory,
                             "cache", mq_json_text(cache), "missing", missing));
@@ -91,8 +92,11 @@ static mq_status run(mq_err *err, const mq_call *call) {
     printf("kernels     oneDNN %s, %s\n", mq_dnn_version(), mq_dnn_isa());
     printf("dtype auto  %s\n", dtype);
     printf("memory      %.1f GB\n", memory);
-    printf("cache       %s (%.1f GB free)\n", cache,
-           (double)mq_disk_free(mq_folder_exists(cache) ? cache : "/") / 1e9);
+    if (known)
+        printf("cache       %s (%.1f GB free)\n", cache,
+               (double)mq_disk_free(mq_folder_exists(cache) ? cache : "/") / 1e9);
+    else
+        puts("cache       unknown");
     for (size_t i = 0; i < mq_json_size(missing); i++)
         printf("missing     %s\n", mq_json_string(mq_json_at(missing, i)));
     if (!mq_json_size(missing)) puts("nothing is missing");

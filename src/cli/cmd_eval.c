@@ -38,7 +38,7 @@ static const mq_option params[] = {
      .offset = offsetof(eval_options, output),
      .help = "folder for the result files instead of RUN/eval/SPLIT (SPLIT-NAME for another model file or "
              "data set)"},
-    MQ_OPTION_DTYPE(eval_options),
+    MQ_OPTION_DTYPE(eval_options, MQ_DTYPE_AUTO_MODEL),
     MQ_OPTION_THREADS(eval_options),
     MQ_OPTION_WORKERS(eval_options),
     {.name = NULL},

@@ -33,13 +33,13 @@ static const mq_option params[] = {
      .min = 0,
      .max = 4096,
      .offset = offsetof(inspect_options, batch),
-     .help = "of DATA: draw the first N training pictures of an epoch as training sees them; needs -o"},
+     .help = "of DATA: draw the first N pictures of an epoch as training sees them; needs -o"},
     {.name = "augment",
      .kind = MQ_OPTION_TEXT,
      .value = "POLICY|FILE",
      .standard = "reference",
      .offset = offsetof(inspect_options, augment),
-     .help = "how they change (marque train --augment)"},
+     .help = "how they change (marque train --augment); of a policy for each stage the first"},
     {.name = "seed",
      .kind = MQ_OPTION_INT,
      .value = "N",
@@ -121,7 +121,7 @@ cleanup:
 static mq_status print_member(mq_err *err, void *user, const char *key, mq_json *value) {
     (void)err, (void)user;
     char safe[4096];
-    printf("%-16s%s\n", key, mq_text_safe(mq_json_string(value), safe, sizeof safe));
+    printf("%-20s %s\n", key, mq_text_safe(mq_json_string(value), safe, sizeof safe));
     return MQ_OK;
 }
 
@@ -331,10 +331,13 @@ static mq_status draw_batch(mq_err *err, const char *path, const inspect_options
     mq_dataset *data = NULL;
     mq_augment *augment = NULL;
     shown_epoch shown = {0};
+    char *policy = NULL;
+    const size_t first = strcspn(o->augment, ";"); /* of the policies for each stage */
     mq_recipe recipe = mq_recipe_default((uint32_t)o->imgsz, MQ_RANGE_TF);
     MQ_REQUIRE(o->output, err, MQ_USAGE, "--batch needs a picture to write to: -o sheet.jpg");
     MQ_TRY(mq_sheet_check(err, o->output));
-    MQ_TRY(mq_augment_parse(err, o->augment, &augment));
+    MQ_TRY(mq_format(err, &policy, "%.*s", (int)first, o->augment));
+    MQ_TRY(mq_augment_parse(err, policy, &augment));
     MQ_TRY(mq_dataset_open(err, path, &data));
     mq_dataset_recipe(data, &recipe);
     MQ_TRY(draw_epoch(err, o, data, augment, &shown));
@@ -352,13 +355,14 @@ static mq_status draw_batch(mq_err *err, const char *path, const inspect_options
                                  .seed = (uint64_t)o->seed,
                                  .epoch = (uint32_t)(o->epoch - 1)};
     MQ_TRY(mq_sheet_write(err, &plan, o->output));
-    printf("%s: %zu pictures of epoch %lld, %s\n", o->output,
-           plan.batch < shown.count ? plan.batch : shown.count, (long long)o->epoch,
-           mq_augment_text(augment));
+    printf("%s: %zu pictures of epoch %lld, %s%s\n", o->output,
+           plan.batch < shown.count ? plan.batch : shown.count, (long long)o->epoch, mq_augment_text(augment),
+           o->augment[first] ? " (of the first stage; --augment with one policy shows another's)" : "");
 cleanup:
     free_epoch(&shown);
     mq_dataset_free(&data);
     mq_augment_free(&augment);
+    free(policy);
     return status;
 }
 

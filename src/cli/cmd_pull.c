@@ -60,20 +60,21 @@ static bool is_url(const char *text) {
 }
 
 /* One line for each network, for people and for scripts. */
-static mq_status list_networks(mq_err *err) {
-    mq_status status = MQ_OK;
+static void list_networks(void) {
     char *place = NULL;
     const mq_arch *arch;
     for (size_t i = 0; (arch = mq_arch_at(i)); i++) {
-        MQ_TRY(mq_weights_place(err, arch->name, &place));
+        mq_err unknown = {0};
+        const bool known = mq_weights_place(&unknown, arch->name, &place) == MQ_OK;
+        const bool here = known && mq_file_exists(place);
         printf("%-12s %4.0f MB  %s  %s%s\n", arch->name, (double)arch->bytes / 1e6, arch->licence,
-               mq_file_exists(place) ? "here: " : "not here", mq_file_exists(place) ? place : "");
+               here    ? "here: "
+               : known ? "not here"
+                       : unknown.text,
+               here ? place : "");
         free(place);
         place = NULL;
     }
-cleanup:
-    free(place);
-    return status;
 }
 
 static void show_progress(void *user, uint64_t done, uint64_t total) {
@@ -262,7 +263,10 @@ static mq_status run(mq_err *err, const mq_call *call) {
     pull p = {0};
     mq_lock *lock = NULL;
     bool stored = false;
-    if (o->list) return list_networks(err);
+    if (o->list) {
+        list_networks();
+        return MQ_OK;
+    }
     MQ_REQUIRE(call->arg_count == 1, err, MQ_USAGE, "which network? marque pull --list shows them");
     MQ_TRY(open_pull(err, o, call->args[0], &p));
     MQ_TRY(is_stored(err, &p, &stored));
@@ -287,6 +291,7 @@ const mq_command mq_cmd_pull = {
     .name = "pull",
     .usage = "NAME [--from FILE|URL] [--sha256 HEX] | --list",
     .summary = "fetch a network's trained weights into the cache",
+    .words = "xception",
     .params = params,
     .options_size = sizeof(pull_options),
     .args_max = 1,

@@ -34,7 +34,7 @@ static const mq_option params[] = {
      .offset = offsetof(scan_options, strict),
      .help = "exit 65 where copies cross the split or classes, or a picture is corrupt"},
     MQ_OPTION_JSON(scan_options),
-    MQ_OPTION_DTYPE(scan_options),
+    MQ_OPTION_DTYPE(scan_options, MQ_DTYPE_AUTO),
     MQ_OPTION_THREADS(scan_options),
     MQ_OPTION_WORKERS(scan_options),
     {.name = NULL},

@@ -447,6 +447,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
     train_call c = {0};
     mq_train_result result;
     MQ_TRY(read_settings(err, call, &c));
+    if (!c.options.resume && !c.options.plan) MQ_TRY(mq_run_check(err, c.options.output, c.options.name));
     MQ_TRY(choose_stages(err, &c));
     MQ_TRY(choose_augment(err, &c));
     MQ_TRY(open_inputs(err, &c));

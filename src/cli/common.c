@@ -34,9 +34,10 @@ mq_status mq_find_network(mq_err *err, const char *model, const mq_arch **arch, 
                model);
     MQ_TRY(mq_bundle_open(err, path, weights));
     MQ_TRY(mq_model_card_read(err, *weights, &card));
-    MQ_REQUIRE(!card.quantised, err, MQ_USAGE,
-               "%s: an 8-bit model answers but is not trained further; take the one it was exported from",
-               path);
+    MQ_REQUIRE(
+        !card.quantised, err, MQ_USAGE,
+        "--model %s: an 8-bit model is for answers alone (eval, predict); take the one it was exported from",
+        model);
     *arch = card.arch;
     mq_bundle_narrow(*weights, "trunk/");
 cleanup:

@@ -7,13 +7,13 @@
 #include "net/bundle.h"
 
 /* The rows that every command with compute declares, for options structs with these members. */
-#define MQ_OPTION_DTYPE(type)                                                                                \
+#define MQ_OPTION_DTYPE(type, about)                                                                         \
     {                                                                                                        \
         .name = "dtype", .kind = MQ_OPTION_CHOICE, .value = "auto|f32|bf16", .standard = "auto",             \
-        .offset = offsetof(type, dtype),                                                                     \
-        .help = "number format of the network; auto: int8 for 8-bit models, else bf16 where the processor "  \
-                "has it"                                                                                     \
+        .offset = offsetof(type, dtype), .help = "number format of the network; auto: " about                \
     }
+#define MQ_DTYPE_AUTO "bf16 where the processor has it"
+#define MQ_DTYPE_AUTO_MODEL "int8 for 8-bit models, else " MQ_DTYPE_AUTO /* of commands that ask a model */
 #define MQ_OPTION_THREADS(type)                                                                              \
     {                                                                                                        \
         .name = "threads", .kind = MQ_OPTION_INT, .value = "N", .standard = "0", .min = 0, .max = 256,       \

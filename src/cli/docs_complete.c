@@ -27,12 +27,37 @@ cleanup:
     return status;
 }
 
-/* The words of "a|b|c" with blanks between them. */
-static mq_status add_words(mq_err *err, mq_buf *out, const char *words) {
+/* The next word of a value "a|b|c" that can be said as it stands there: each of a choice, of others those
+ * that are plain, as in "none|balanced|FILE.csv". NULL behind the last. */
+static const char *next_word(const mq_option *p, const char *from, size_t *length) {
+    for (; *from; from += *length) {
+        from += *from == '|';
+        *length = strcspn(from, "|");
+        if (p->kind == MQ_OPTION_CHOICE || strspn(from, "abcdefghijklmnopqrstuvwxyz-") == *length)
+            return from;
+    }
+    return NULL;
+}
+
+static bool has_words(const mq_option *p) {
+    size_t length;
+    return p->kind != MQ_OPTION_FLAG && next_word(p, p->value, &length);
+}
+
+/* All of these words, with blanks between them. */
+static mq_status add_words(mq_err *err, mq_buf *out, const mq_option *p) {
     mq_status status = MQ_OK;
-    for (const char *p = words; *p; p++) MQ_TRY(mq_buf_add(err, out, *p == '|' ? " " : p, 1));
+    size_t length;
+    for (const char *word = next_word(p, p->value, &length); word;
+         word = next_word(p, word + length, &length))
+        MQ_TRY(mq_buf_printf(err, out, "%s%.*s", word == p->value ? "" : " ", (int)length, word));
 cleanup:
     return status;
+}
+
+/* The words that may come first after the command. */
+static mq_option first_words(const mq_command *command) {
+    return (mq_option){.kind = MQ_OPTION_TEXT, .value = command->words ? command->words : ""};
 }
 
 static mq_status add_command_names(mq_err *err, mq_buf *out) {
@@ -49,9 +74,10 @@ static mq_status add_case(mq_err *err, mq_buf *out, const mq_command *command) {
                          command->alias ? command->alias : "");
 }
 
-/* The values of the options that take one of a few words. */
+/* The words of options' values, the options, and the words that may come first. */
 static mq_status add_bash_values(mq_err *err, mq_buf *out, const mq_command *command) {
     mq_status status = MQ_OK;
+    const mq_option first = first_words(command);
     MQ_TRY(add_case(err, out, command));
     MQ_TRY(mq_buf_add_text(err, out, "\n            case $prev in\n"));
     for (const mq_option *p = command->params; p->name; p++) {
@@ -60,13 +86,17 @@ static mq_status add_bash_values(mq_err *err, mq_buf *out, const mq_command *com
         if (p->alias) MQ_TRY(mq_buf_printf(err, out, "|--%s", p->alias));
         if (p->letter) MQ_TRY(mq_buf_printf(err, out, "|-%c", p->letter));
         MQ_TRY(mq_buf_add_text(err, out, ") value=yes words='"));
-        if (p->kind == MQ_OPTION_CHOICE) MQ_TRY(add_words(err, out, p->value));
+        MQ_TRY(add_words(err, out, p));
         MQ_TRY(mq_buf_add_text(err, out, "' ;;\n"));
     }
     MQ_TRY(mq_buf_add_text(err, out, "            esac\n            options='"));
-    for (const mq_option *p = command->params; p->name; p++)
+    for (const mq_option *p = command->params; p->name; p++) {
         MQ_TRY(mq_buf_printf(err, out, "--%s ", p->name));
-    MQ_TRY(mq_buf_add_text(err, out, "--help' ;;\n"));
+        if (p->alias) MQ_TRY(mq_buf_printf(err, out, "--%s ", p->alias));
+    }
+    MQ_TRY(mq_buf_add_text(err, out, "--help' first='"));
+    MQ_TRY(add_words(err, out, &first));
+    MQ_TRY(mq_buf_add_text(err, out, "' ;;\n"));
 cleanup:
     return status;
 }
@@ -77,7 +107,7 @@ mq_status mq_docs_bash(mq_err *err, mq_buf *out) {
                            "# Completes words of marque in bash. Made by: marque docs bash\n"
                            "_marque() {\n"
                            "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
-                           "    local value='' words='' options=''\n"
+                           "    local value='' words='' options='' first=''\n"
                            "    # --name=value comes as three words\n"
                            "    if [[ $cur == '=' ]]; then\n"
                            "        cur=''\n"
@@ -96,7 +126,11 @@ mq_status mq_docs_bash(mq_err *err, mq_buf *out) {
     /* Where nothing is found, bash itself completes names of files. */
     MQ_TRY(mq_buf_add_text(err, out,
                            "        esac\n"
-                           "        if [[ -z $value && $cur == -* ]]; then words=$options; fi\n"
+                           "        if [[ -z $value && $cur == -* ]]; then\n"
+                           "            words=$options\n"
+                           "        elif [[ -z $value && $COMP_CWORD == 2 ]]; then\n"
+                           "            words=$first\n"
+                           "        fi\n"
                            "    fi\n"
                            "    mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$cur\")\n"
                            "}\n"
@@ -108,16 +142,16 @@ cleanup:
 /* One name of an option as zsh's _arguments wants it: '--name=[help]:value:action'. */
 static mq_status add_zsh_option(mq_err *err, mq_buf *out, const mq_option *p, const char *name) {
     mq_status status = MQ_OK;
-    const bool value = p->kind != MQ_OPTION_FLAG;
+    const bool value = p->kind != MQ_OPTION_FLAG, choice = p->kind == MQ_OPTION_CHOICE;
     MQ_TRY(mq_buf_printf(err, out, " \\\n            '%s%s[", name, value ? name[1] == '-' ? "=" : "+" : ""));
     MQ_TRY(add_quoted(err, out, &ZSH_ITEM, p->help));
     MQ_TRY(mq_buf_add_text(err, out, "]"));
     if (value) {
         MQ_TRY(mq_buf_add_text(err, out, ":"));
         MQ_TRY(add_quoted(err, out, &ZSH_ITEM, p->value));
-        MQ_TRY(mq_buf_add_text(err, out, p->kind == MQ_OPTION_CHOICE ? ":(" : ":_files"));
-        if (p->kind == MQ_OPTION_CHOICE) MQ_TRY(add_words(err, out, p->value));
-        if (p->kind == MQ_OPTION_CHOICE) MQ_TRY(mq_buf_add_text(err, out, ")"));
+        MQ_TRY(mq_buf_add_text(err, out, !has_words(p) ? ":_files" : choice ? ":(" : ":{compadd "));
+        MQ_TRY(add_words(err, out, p));
+        if (has_words(p)) MQ_TRY(mq_buf_add_text(err, out, choice ? ")" : "; _files}"));
     }
     MQ_TRY(mq_buf_add_text(err, out, "'"));
 cleanup:
@@ -126,16 +160,23 @@ cleanup:
 
 static mq_status add_zsh_command(mq_err *err, mq_buf *out, const mq_command *command) {
     mq_status status = MQ_OK;
+    const mq_option first = first_words(command);
     MQ_TRY(add_case(err, out, command));
     MQ_TRY(mq_buf_add_text(err, out, " _arguments '--help[show options and examples]'"));
     for (const mq_option *p = command->params; p->name; p++) {
         char name[64];
         snprintf(name, sizeof name, "--%s", p->name);
         MQ_TRY(add_zsh_option(err, out, p, name));
+        snprintf(name, sizeof name, "--%s", p->alias ? p->alias : "");
+        if (p->alias) MQ_TRY(add_zsh_option(err, out, p, name));
         snprintf(name, sizeof name, "-%c", p->letter);
         if (p->letter) MQ_TRY(add_zsh_option(err, out, p, name));
     }
-    MQ_TRY(mq_buf_add_text(err, out, " \\\n            '*:file:_files' ;;\n"));
+    MQ_TRY(mq_buf_add_text(err, out, " \\\n            "));
+    if (command->words) MQ_TRY(mq_buf_add_text(err, out, "'1:word:("));
+    MQ_TRY(add_words(err, out, &first));
+    if (command->words) MQ_TRY(mq_buf_add_text(err, out, ")' "));
+    MQ_TRY(mq_buf_add_text(err, out, "'*:file:_files' ;;\n"));
 cleanup:
     return status;
 }
@@ -175,9 +216,10 @@ static mq_status add_fish_option(mq_err *err, mq_buf *out, const mq_command *com
                          command->name, command->alias ? " " : "", command->alias ? command->alias : "",
                          p->name));
     if (p->letter) MQ_TRY(mq_buf_printf(err, out, " -s %c", p->letter));
-    if (p->kind == MQ_OPTION_CHOICE) {
-        MQ_TRY(mq_buf_add_text(err, out, " -x -a '"));
-        MQ_TRY(add_words(err, out, p->value));
+    if (p->alias) MQ_TRY(mq_buf_printf(err, out, " -l %s", p->alias));
+    if (has_words(p)) {
+        MQ_TRY(mq_buf_add_text(err, out, p->kind == MQ_OPTION_CHOICE ? " -x -a '" : " -r -a '"));
+        MQ_TRY(add_words(err, out, p));
         MQ_TRY(mq_buf_add_text(err, out, "'"));
     } else if (p->kind != MQ_OPTION_FLAG) {
         MQ_TRY(mq_buf_add_text(err, out, " -r"));
@@ -199,6 +241,12 @@ mq_status mq_docs_fish(mq_err *err, mq_buf *out) {
         MQ_TRY(add_quoted(err, out, &FISH, (*c)->summary));
         MQ_TRY(mq_buf_add_text(err, out, "'\n"));
         for (const mq_option *p = (*c)->params; p->name; p++) MQ_TRY(add_fish_option(err, out, *c, p));
+        if (!(*c)->words) continue;
+        const mq_option first = first_words(*c);
+        MQ_TRY(mq_buf_printf(err, out, "complete -c marque -n '__fish_seen_subcommand_from %s' -a '",
+                             (*c)->name));
+        MQ_TRY(add_words(err, out, &first));
+        MQ_TRY(mq_buf_add_text(err, out, "'\n"));
     }
 cleanup:
     return status;

@@ -19,7 +19,10 @@ static const struct {
     {"71", "no memory"},
     {"73", "an output cannot be created, or is in use"},
     {"74", "reading or writing failed half-way"},
-    {"75", "stopped with everything saved: run it again with --resume"},
+    {"75",
+     "train and pull alone: stopped with everything saved; go on with train --resume, or with the same pull"},
+    {"128+N", "ended by signal N: 130 for Ctrl-C, 141 where nobody reads the output; train and pull at a "
+              "second Ctrl-C"},
 };
 
 static const struct {

@@ -58,6 +58,7 @@ static mq_status print_help(mq_err *err, const mq_command *command) {
     const mq_status status = mq_options_help(err, command->params, &options);
     if (status == MQ_OK) {
         printf("usage: marque %s %s\n\n%s\n", command->name, command->usage, command->summary);
+        if (command->alias) printf("another name: marque %s\n", command->alias);
         if (options.size) printf("\noptions (defaults in brackets):\n%s", (char *)options.data);
         printf("\nexamples:\n%s", command->examples);
     }
@@ -102,10 +103,12 @@ static void show_log(void *user, mq_log_level level, const char *text) {
     mq_terminal_message(level == MQ_LOG_WARNING ? "warning: " : "", text);
 }
 
-/* Standard streams that were closed at start must not become the first files we open. */
+/* Standard streams that were closed at start must not become the first files we open. Into what may only be
+ * read nothing can be written: output fails as it would have. */
 static void open_standard_streams(void) {
     for (int fd = 0; fd <= 2; fd++)
-        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) != fd) _exit(MQ_INTERNAL);
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", fd < 2 ? O_RDONLY : O_WRONLY) != fd)
+            _exit(MQ_INTERNAL);
 }
 
 /* OpenMP's threads spin while they wait for each other, which on cores shared with other work makes a step
@@ -149,7 +152,10 @@ int main(int argc, char **argv) {
         print_overview(stderr);
         return MQ_USAGE;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+    if (argc > 2 && strcmp(argv[1], "help") == 0) {
+        const mq_command *asked = find_command(argv[2]);
+        status = asked ? print_help(&err, asked) : unknown_command(&err, argv[2]);
+    } else if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
         print_overview(stdout);
     } else if (strcmp(argv[1], "--version") == 0) {
         printf("marque %s\n", mq_version());
@@ -160,8 +166,9 @@ int main(int argc, char **argv) {
     errno = 0;
     const bool unwritten = fflush(stdout) != 0 || ferror(stdout);
     if (unwritten && (errno == EPIPE || reader_left())) return 128 + SIGPIPE;
-    if (unwritten && status == MQ_OK)
-        status = mq_fail(&err, MQ_IO, "the output cannot be written: %s", strerror(errno));
+    if (unwritten && status == MQ_OK) /* by a write before, whose errno is gone, or by this one */
+        status = mq_fail(&err, MQ_IO, "the output cannot be written%s%s", errno ? ": " : "",
+                         errno ? strerror(errno) : "");
     if (status != MQ_OK) mq_terminal_message("marque: ", err.text);
     if (status == MQ_INTERRUPTED && !command->resumable && mq_terminal_signal())
         return end_by_signal(mq_terminal_signal());

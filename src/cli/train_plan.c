@@ -159,6 +159,8 @@ mq_status mq_check_train_plan(mq_err *err, const mq_train_plan *plan, bool detai
     mq_buf text = mq_buf_init(DETAILS_LIMIT);
     double disk = 0, last = 0;
     if (told) MQ_TRY(print_uneven(err, plan));
+    if (told && !plan->parts->val_count)
+        mq_note("no validation part, so best will be the last; of data with folds --fold N validates on one");
     for (size_t i = 0; i < plan->stage_count; i++) {
         mq_trunk_cost cost;
         MQ_TRY(mq_train_measure(err, plan, i, told, &cost));

@@ -44,8 +44,7 @@ static bool is_of_picture(mq_status code) {
 }
 
 mq_status mq_skipped_add(mq_err *err, mq_skipped *s, mq_split split, size_t index, const mq_err *why) {
-    if (!s || s->plan.share <= 0 || !is_of_picture(why->code))
-        return mq_fail(err, why->code, "%s", why->text);
+    if (!s || !is_of_picture(why->code)) return mq_fail(err, why->code, "%s", why->text);
     uint8_t *byte = &s->seen[split][index / 8];
     const uint8_t bit = (uint8_t)(1u << index % 8);
     if (*byte & bit) return MQ_OK;

@@ -21,9 +21,9 @@ typedef struct {
 MQ_MUST_USE mq_status mq_skipped_create(mq_err *err, const mq_skipped_plan *plan, mq_skipped **skipped);
 void mq_skipped_free(mq_skipped **skipped);
 
-/* The picture failed by why. MQ_OK: go on without it. Else the work ends, with why itself where nothing may
- * be skipped (skipped is NULL, or its share 0) or where it is no fault of the picture (no memory), and with
- * why's code and a sentence that counts where these are too many. */
+/* The picture failed by why. MQ_OK: go on without it. Else the work ends, with why itself where there is
+ * no list (skipped is NULL) or where it is no fault of the picture (no memory), and with why's code and a
+ * sentence that counts where these are too many. */
 MQ_MUST_USE mq_status mq_skipped_add(mq_err *err, mq_skipped *skipped, mq_split split, size_t index,
                                      const mq_err *why);
 

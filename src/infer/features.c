@@ -374,16 +374,16 @@ cleanup:
     return status;
 }
 
-mq_status mq_features_remove(mq_err *err, const char *folder) {
+mq_status mq_features_remove(mq_err *err, const char *folder, bool *busy) {
     mq_status status = MQ_OK;
     mq_lock *lock = NULL;
     char *path = NULL;
     int fd = -1;
     MQ_TRY(mq_path_join(err, folder, FILE_NAME, &path));
-    MQ_TRY(mq_lock_folder(err, folder, &lock));
+    MQ_TRY(mq_lock_try(err, folder, busy, &lock));
     fd = open(path, O_RDONLY | O_CLOEXEC);
-    MQ_REQUIRE(fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0, err, MQ_CANNOT_CREATE,
-               "%s: a run reads from it; wait for it", folder);
+    *busy = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0;
+    MQ_REQUIRE(!*busy, err, MQ_CANNOT_CREATE, "%s: a run reads from it; wait for it", folder);
     MQ_TRY(mq_remove_folder(err, folder));
 cleanup:
     if (fd >= 0) close(fd);

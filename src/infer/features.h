@@ -46,8 +46,9 @@ uint64_t mq_features_size(const char *folder);
 /* The same of the plan's cache, whatever views they are. Makes nothing. */
 MQ_MUST_USE mq_status mq_features_held(mq_err *err, const mq_features_plan *plan, uint64_t *bytes);
 
-/* Removes the cache in that folder; one that a process has open is left alone: MQ_CANNOT_CREATE. */
-MQ_MUST_USE mq_status mq_features_remove(mq_err *err, const char *folder);
+/* Removes the cache in that folder; one that a process has open is left alone: MQ_CANNOT_CREATE, and *busy.
+ */
+MQ_MUST_USE mq_status mq_features_remove(mq_err *err, const char *folder, bool *busy);
 
 /* Opens the cache for the plan and finds what it holds. *features is the caller's. */
 MQ_MUST_USE mq_status mq_features_open(mq_err *err, const mq_features_plan *plan, mq_features **features);

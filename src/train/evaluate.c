@@ -207,9 +207,11 @@ static mq_status open_predictions(mq_err *err, evaluation *e) {
     static const char header[] =
         "file,class,name,predicted,predicted_name,confidence,confidence_of_class,top5\n";
     char *path = NULL;
-    MQ_TRY(mq_make_folder(err, e->plan->folder));
+    mq_err why = {0};
     MQ_TRY(mq_path_join(err, e->plan->folder, "predictions.csv", &path));
-    MQ_TRY(mq_writer_open(err, path, &e->predictions));
+    const bool made = mq_make_folder(&why, e->plan->folder) == MQ_OK &&
+                      mq_writer_open(&why, path, &e->predictions) == MQ_OK;
+    MQ_REQUIRE(made, err, why.code, "%s; -o DIR takes the files elsewhere", why.text);
     MQ_TRY(mq_writer_add(err, e->predictions, header, strlen(header)));
 cleanup:
     free(path);

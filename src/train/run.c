@@ -121,24 +121,35 @@ cleanup:
     return status;
 }
 
+mq_status mq_run_check(mq_err *err, const char *folder, const char *name) {
+    mq_status status = MQ_OK;
+    if (folder && access(folder, F_OK) == 0 && !never_began(folder)) {
+        MQ_REQUIRE(has(folder, "config.json", mq_file_exists), err, MQ_CANNOT_CREATE,
+                   "%s: exists already and is no run; choose another folder", folder);
+        MQ_REQUIRE(false, err, MQ_CANNOT_CREATE,
+                   "%s: exists already; choose another folder, or go on with it by --resume %s", folder,
+                   folder);
+    }
+    MQ_REQUIRE(!name || (*name && !strchr(name, '/') && name[0] != '.'), err, MQ_USAGE,
+               "--name %s: a name without slashes, please; -o DIR takes a path", name);
+cleanup:
+    return status;
+}
+
 mq_status mq_run_create(mq_err *err, const char *folder, const char *name, const char *data,
                         const char *model, mq_run **run) {
     mq_status status = MQ_OK;
     mq_run *r = NULL;
     char *stem = NULL;
+    MQ_TRY(mq_run_check(err, folder, name));
     MQ_TRY(mq_calloc(err, 1, sizeof *r, "a run", &r));
     if (folder) {
-        MQ_REQUIRE(access(folder, F_OK) != 0 || never_began(folder), err, MQ_CANNOT_CREATE,
-                   "%s: exists already; choose another folder, or go on with it by --resume %s", folder,
-                   folder);
         MQ_TRY(mq_make_folder(err, folder));
         MQ_TRY(mq_strdup(err, folder, &r->folder));
     } else {
         size_t length;
         const char *base = mq_path_stem(data, &length);
         if (name) {
-            MQ_REQUIRE(*name && !strchr(name, '/') && name[0] != '.', err, MQ_USAGE,
-                       "--name %s: a name without slashes, please; -o DIR takes a path", name);
             MQ_TRY(mq_strdup(err, name, &stem));
         } else {
             MQ_TRY(mq_format(err, &stem, "%.*s-%s", (int)length, base, model));

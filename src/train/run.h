@@ -13,6 +13,10 @@ typedef struct mq_run mq_run;
 MQ_MUST_USE mq_status mq_run_create(mq_err *err, const char *folder, const char *name, const char *data,
                                     const char *model, mq_run **run);
 
+/* Whether mq_run_create would take the words (folder and name as there; NULL: not given): asked before work
+ * that would be for nothing. */
+MQ_MUST_USE mq_status mq_run_check(mq_err *err, const char *folder, const char *name);
+
 /* Opens one that exists, to go on with it; its lock is taken. */
 MQ_MUST_USE mq_status mq_run_open(mq_err *err, const char *folder, mq_run **run);
 void mq_run_free(mq_run **run);

@@ -57,6 +57,10 @@ def test_wrong_words(tap, m):
     refused("an augmentation nobody knows", ["--batch", "3", "-o", "a.jpg", "--augment", "rotat=3"], 64,
             ['"rotat"', "did you mean rotate?"])
     refused("a folder that is not there", ["--batch", "3", "-o", "none/a.jpg"], 73, "none/a.jpg")
+    run = m.expect(tap, "of a policy for each stage the first", [*SMALL, "--batch", "4", "-o", "stages.png", "--augment",
+                   "none; strong"], 0, out="none (of the first stage")
+    m.expect(tap, "of one for all", [*SMALL, "--batch", "4", "-o", "one.png", "--augment", "none"], 0, out="none\n")
+    tap.check("is what is drawn", (m.folder / "stages.png").read_bytes() == (m.folder / "one.png").read_bytes(), run)
     m.expect(tap, "a batch of no data set", ["inspect", "none.mq", "--batch", "3", "-o", "a.jpg"], 66, err="none.mq")
     m.expect(tap, "a batch of plain pictures", ["inspect", "pictures", "--batch", "3", "-o", "a.jpg"], 64,
              err="marque import pictures")

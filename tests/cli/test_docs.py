@@ -15,11 +15,11 @@ SHELLS = ("bash", "zsh", "fish")
 
 
 def helps(m):
-    """{command: (all of its --help, its options' names)}, from the overview and every --help."""
+    """{command: (all of its --help, its options' names, other ones too)}, from the overview and every --help."""
     head = m.run(["--help"]).out.split("First steps")[0]
     names = [line.split()[0] for line in head.splitlines() if line.startswith("  ")]
     texts = {name: m.run([name, "--help"]).out for name in names}
-    return {name: (text, re.findall(r"^  (?:-\w, )?--([\w-]+)", text, re.M)) for name, text in texts.items()}
+    return {name: (text, re.findall(r"(?:^  (?:-\w, )?|; or )--([\w-]+)", text, re.M)) for name, text in texts.items()}
 
 
 def call(argv, text=""):
@@ -48,6 +48,7 @@ def test_man(tap, m, commands):
     told = set(re.findall(r"^\\fB(\d+)\\fR$", page.read_text(), re.M))
     tap.check("it tells every exit code of marque.h", codes == told, codes ^ told)
     lost = [name for name in ENVIRONMENT if name not in flat.split("ENVIRONMENT")[-1]]
+    tap.check("it tells of signals", "128+N ended by signal N: 130 for Ctrl-C" in flat, flat[-3000:])
     tap.check("it tells every environment variable", not lost, lost)
     tap.check("it does not tell of itself", "marque docs" not in flat)
 
@@ -76,6 +77,13 @@ def test_bash(tap, m, commands):
     offered("all of them behind =", ["predict", "--dtype", "="], ["auto", "f32", "bf16"])
     offered("the value of another name", ["predict", "--workers", ""], [])
     offered("a command's other name", ["val", "--spl"], ["--split"])
+    offered("an option's other name", ["train", "--work"], ["--workers"])
+    offered("the plain words of a value", ["train", "--class-weights", ""], ["none", "balanced"])
+    offered("presets", ["train", "--preset", ""], ["reference"])
+    offered("no word for what stands for others", ["train", "--augment", ""], [])
+    offered("the words of a command", ["cache", ""], ["list", "rm"])
+    offered("networks", ["pull", ""], {line.split()[0] for line in m.run(["pull", "--list"]).out.splitlines()})
+    offered("files behind a command's first word", ["cache", "rm", ""], [])
     offered("files where no word fits", ["train", "--output", "-"], [])
     out, _, _ = call(["bash", "-c", f'source "{file}"; complete -p marque'])
     tap.check("bash: files are bash's own", "-o default" in out and "-F _marque" in out, out)
@@ -93,6 +101,10 @@ def test_zsh(tap, m, commands):
         got = set(re.findall(r"^--([\w-]+)", out, re.M))
         tap.check(f"zsh: all options of {name}", code == 0 and not err and got == {*options, "help"}, out + err)
     out, _, _ = given("marque", "predict", "--")
+    out_cache, _, _ = given("marque", "cache", "")
+    out_train, _, _ = given("marque", "train", "--")
+    tap.check("zsh: words of commands and of texts", "1:word:(list rm)" in out_cache and
+              ":none|balanced|FILE.csv:{compadd none balanced; _files}" in out_train, out_cache + out_train)
     tap.check("zsh: the words of a choice", "--dtype=[" in out and ":auto|f32|bf16:(auto f32 bf16)" in out, out)
 
 
@@ -106,6 +118,8 @@ def test_fish(tap, m, commands):
     for name, (_, options) in commands.items():
         got = offered(f"marque {name} --")
         tap.check(f"fish: all options of {name}", {f"--{o}" for o in options} <= {word.rstrip("=") for word in got}, got)
+    got = offered("marque cache ") | offered("marque train --class-weights ")
+    tap.check("fish: words of commands and of texts", {"list", "rm", "none", "balanced"} <= got, got)
     got = offered("marque predict --dtype ")
     tap.check("fish: the words of a choice", got == {"auto", "f32", "bf16"}, got)
 

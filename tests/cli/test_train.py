@@ -43,6 +43,10 @@ def test_settings(tap, m):
     refused("a value left out", ["--epochs"], 64, "--epochs needs a value")
     refused("a run that is not there", ["--resume", "runs/none"], 66, "runs/none: no such run folder or run below runs/")
     refused("a run's folder with two names", ["-o", "a", "--name", "b"], 64, "take one of the two")
+    m.expect(tap, "a folder that is no run, before anything is measured", ["train", "small.mq", "-o", "pictures"], 73,
+             err="pictures: exists already and is no run; choose another folder", no_err="--resume")
+    refused("a name with a slash, too", ["--name", "a/b"], 64, "a name without slashes")
+    refused("its plan alone makes no folder", ["-o", "pictures", "--plan"], 66, "marque pull xception")
     m.expect(tap, "resuming a folder that is no run", ["train", "--resume", "pictures"], 66, err="pictures: not a run folder")
     refused("a sampling nobody knows", ["--sampling", "even"], 64, "shuffle|balanced")
     refused("labels smoothed by more than all", ["--label-smoothing", "1.5"], 64, ["--label-smoothing", "from 0 to 1"])

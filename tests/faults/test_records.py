@@ -56,7 +56,7 @@ def test_damaged(tap, w):
     tap.check("it is the same run", w.result("again") == w.result("some"))
     w.expect(tap, "above the share", args("strict"), BAD, err=[
         f"hurt.mq: 2 of the {in_use(w)} pictures in use cannot be read, more than the 1 that --max-bad 0.01", "marque scan hurt.mq lists the damaged ones"])
-    w.expect(tap, "--max-bad 0", args("none", "--max-bad", "0"), BAD, err=[SHARD, "checksum"], no_err="--max-bad")
+    w.expect(tap, "--max-bad 0", args("none", "--max-bad", "0"), BAD, err=[SHARD, "checksum", "--max-bad 0 lets pass", "--resume"])
     w.expect(tap, "a share above 1", args("more", "--max-bad", "2"), 64, err="--max-bad")
     w.expect(tap, "eval has no pictures to spare", ["eval", "some", "--split", "train"], BAD, err=[SHARD, "checksum"])
     w.expect(tap, "and measures a sound part", ["eval", "some", "--json"], 0, out='"skipped": 0')

@@ -42,7 +42,7 @@ def check_pictures(tap):
 
 
 def check_figures(tap):
-    figures = json.loads((DEMO / "eval.json").read_text())
+    figures = json.loads((DEMO / "run-stamps/eval/test/metrics.json").read_text())
     tap.check("eval's schema", figures["schema"] == "marque.eval.v1")
     tap.check("eight classes", figures["num_classes"] == len(CLASSES) == len(figures["per_class"]), figures)
     wanted = sum(round(0.3 * n) for n in CLASSES.values())
@@ -72,6 +72,9 @@ def main():
                          stdin=subprocess.DEVNULL)
     if not tap.check("scripts/demo exits 0", run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]):
         return tap.done()
+    shown = re.findall(r"^\$ marque (\w+)", run.stdout, re.M)
+    tap.check("no command is shown over text that is not its own", shown == ["import", "train", "eval"] and
+              run.stdout.count("\n82 pictures of the test part\ntop-1 ") == 1, run.stdout)
     tap.check("it says how long it took", re.search(r"\d+ s from pictures to answers", run.stdout), run.stdout[-300:])
     seconds = (used() - before) / os.cpu_count()
     tap.check(f"it took {seconds:.0f} s of all processors, at most {LONGEST}", seconds <= LONGEST)

@@ -80,7 +80,8 @@ def test_answers(tap, m):
 
 def test_refusals(tap, m):
     m.expect(tap, "a model in 8 bits again", ["export", SMALL], 64, err="is in 8 bits already")
-    m.expect(tap, "training it", ["train", "data.mq", "--model", SMALL], 64, err="is not trained further")
+    m.expect(tap, "training it", ["train", "data.mq", "--model", SMALL], 64, err="an 8-bit model is for answers alone")
+    m.expect(tap, "cleaning by it", ["clean", "data.mq", "--model", SMALL], 64, err="an 8-bit model is for answers alone", no_err="train")
     m.expect(tap, "measuring its training", ["bench", SMALL, "--train", "-b", "1"], 64, err="cannot be trained")
     (m.folder / "alone.safetensors").write_bytes((m.folder / MODEL).read_bytes())
     m.expect(tap, "no data to calibrate on", ["export", "alone.safetensors"], 64, err="--calib DATA")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from marque import Marque  # noqa: E402
+from marque import Marque, obey_modes  # noqa: E402
 from tap import Tap  # noqa: E402
 
 STAMPS = Path("/usr/share/tuxpaint/stamps")
@@ -261,6 +261,14 @@ def test_answers(tap, m):
             True, False, False, False, True], run.out)
     m.expect(tap, "a gate that holds", ["eval", "plain", "--assert-top1", "0.0"], 0)
     m.expect(tap, "a gate that is missed", ["eval", "plain", "--assert-top1", "1"], 1, err="below")
+    (m.folder / "plain/eval").chmod(0o500)
+    m.expect(tap, "eval of a run that may not be written to", ["eval", "plain", "--split", "train"], 73, err="-o DIR takes the files elsewhere",
+             preexec=obey_modes)
+    (m.folder / "plain/eval").chmod(0o700)
+    run = m.expect(tap, "a plan onto a full disk", train("plan", "--plan"), 74, err="the output cannot be written",
+                   no_err="Success", stdout="full")
+    m.expect(tap, "each name stands apart from its value", ["inspect", m.cache / "marque/weights/xception.safetensors"], 0,
+             out=["\nsource.keras_version ", "\nlicence              "])
     chance = json.loads((m.folder / "plain/eval/test/metrics.json").read_text())["top1"]
     tap.check("better than chance", chance > 0.3, chance)
 
