@@ -98,7 +98,7 @@ def test_folds(tap, m):
     """The folds of a data set validate in turn, each picture once, all from one cache."""
     m.expect(tap, "no cache", ["cache", "rm", "--all"], 0)
     m.expect(tap, "folds", ["import", "pictures", "-o", "folds.mq", "--folds", "3", "--test", "0.2"], 0)
-    m.expect(tap, "no fold in a data set without", train("none", "--fold", "1"), 64, err="import it with --folds")
+    m.expect(tap, "no fold in a data set without", train("unfolded", "--fold", "1"), 64, err="import it with --folds")
     words = ["--imgsz", "71", "--dtype", "f32", "--stages", "head:3@1e-3"]
     validated = trained = 0
     for fold in (1, 2, 3):
@@ -112,6 +112,8 @@ def test_folds(tap, m):
     views = cached_views(m)
     tap.check("no view is computed twice", len(views) == len(set(views)) and
               {view // 2 for view in views} == set(range(pictures)), sorted(views))
+    m.expect(tap, "no fold is none to validate on", ["train", "folds.mq", *words, "--plan"], 0, err="--fold N validates on one")
+    m.expect(tap, "and one is", ["train", "folds.mq", *words, "--fold", "1", "--plan"], 0, no_err="no validation part")
     m.expect(tap, "a fold too many", ["train", "folds.mq", *words, "--fold", "4"], 64, err="has 3 folds")
     m.expect(tap, "a run's fold stays", ["train", "--resume", "fold1", "--fold", "2", "--epochs", "4"], 65,
              err="fold was 1")
