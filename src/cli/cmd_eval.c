@@ -145,7 +145,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
         mq_progress_keep("%s", file);
         print_scores(&scores, split, folder, call->args[0]);
     }
-    MQ_REQUIRE(scores.top1 >= wanted, err, MQ_GATE_MISSED, "top-1 %.4f is below the %.4f asked for",
+    MQ_REQUIRE(scores.top1 >= wanted, err, MQ_GATE_MISSED, "top-1 %.7g is below the %.7g asked for",
                scores.top1, wanted);
 cleanup:
     mq_json_free(&json);

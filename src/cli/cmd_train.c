@@ -372,7 +372,7 @@ static void tell(void *user, const mq_train_progress *p) {
         mq_progress("validation [%zu/%zu %zu%%] %.1f img/s eta %s", p->done, p->total,
                     100 * p->done / p->total, p->img_s, left);
     } else if (p->phase == MQ_PHASE_TRAIN) {
-        mq_progress("%s %u/%u [%zu/%zu %zu%%] loss %.3f top1 %.1f lr %.0e %.*f img/s data %.0f%% eta %s",
+        mq_progress("%s %u/%u [%zu/%zu %zu%%] loss %.3f top1 %.1f lr %.3g %.*f img/s data %.0f%% eta %s",
                     p->stage, p->epoch, p->epochs, p->done, p->total, 100 * p->done / p->total, p->loss,
                     100 * p->top1, p->lr, p->img_s < 100 ? 1 : 0, p->img_s,
                     100 * p->waited / fmax(p->seconds, 1e-9), left);

@@ -76,11 +76,25 @@ static bool is_better(const finding *f, uint32_t a, uint32_t b) {
 }
 
 /* Of a conflict's copies the next one after k, around, that bears another class. */
-static const mq_named *contrary(const finding *f, const mq_duplicate_group *g, size_t k) {
-    const mq_named *own = &f->report->named[g->pictures[k]], *other = own;
-    for (size_t i = 1; i < g->count && other->label == own->label; i++)
-        other = &f->report->named[g->pictures[(k + i) % g->count]];
+static uint32_t contrary(const finding *f, const mq_duplicate_group *g, size_t k) {
+    const mq_named *named = f->report->named;
+    const uint32_t own = g->pictures[k];
+    uint32_t other = own;
+    for (size_t i = 1; i < g->count && named[other].label == named[own].label; i++)
+        other = g->pictures[(k + i) % g->count];
     return other;
+}
+
+/* Whether two copies have the same bytes. */
+static bool are_exact(const finding *f, uint32_t a, uint32_t b) {
+    uint8_t digests[2][MQ_SHA256_SIZE];
+    const uint32_t pictures[2] = {a, b};
+    for (size_t i = 0; i < 2; i++) {
+        size_t index;
+        const mq_split split = mq_picture_place(f->plan->dataset, pictures[i], &index);
+        mq_dataset_sha256(f->plan->dataset, split, index, digests[i]);
+    }
+    return memcmp(digests[0], digests[1], sizeof digests[0]) == 0;
 }
 
 /* Of copies the best stays; copies in several classes are for a person to look at, each beside one of another
@@ -93,9 +107,11 @@ static mq_status list_group(mq_err *err, finding *f, const mq_duplicate_group *g
     for (size_t k = 0; k < g->count; k++) {
         const uint32_t picture = g->pictures[k];
         if (f->listed[picture] || (!g->conflict && picture == best)) continue;
-        const mq_named *other = g->conflict ? contrary(f, g, k) : &f->report->named[best];
-        const mq_edit edit = {.reason = copy_reasons[g->exact][g->conflict],
-                              .score = g->exact ? 1 : fmax(0, fmin(1, (double)g->cosine)),
+        const uint32_t beside = g->conflict ? contrary(f, g, k) : best;
+        const mq_named *other = &f->report->named[beside];
+        const bool exact = are_exact(f, picture, beside);
+        const mq_edit edit = {.reason = copy_reasons[exact][g->conflict],
+                              .score = exact ? 1 : fmax(0, fmin(1, (double)g->cosine)),
                               .copy_of = other->name,
                               .suggestion = g->conflict ? mq_dataset_class(f->plan->dataset, other->label)
                                                         : "",
@@ -164,7 +180,8 @@ static mq_status judge_answers(mq_err *err, finding *f, const mq_answers_given *
     MQ_TRY(mq_confident_judge(err, given, f->doubts, &r->rate));
     for (size_t i = 0; i < given->count; i++) {
         const mq_doubt *d = &f->doubts[i];
-        r->confident += d->confident < given->classes && d->confident != given->labels[i];
+        r->confident += d->confident < given->classes && d->confident != given->labels[i] &&
+                        mq_confident_counts_as_one(given, i);
         f->doubted[i] = d->best > d->given && d->wrong >= f->plan->least && counts[given->labels[i]] >= FEW;
     }
 cleanup:

@@ -98,8 +98,7 @@ cleanup:
     return status;
 }
 
-/* Of copies, which share a fold and so teach nothing of each other, the first alone counts. */
-static bool counts_as_one(const mq_answers_given *given, size_t picture) {
+bool mq_confident_counts_as_one(const mq_answers_given *given, size_t picture) {
     return !given->groups || given->groups[picture] == picture;
 }
 
@@ -108,7 +107,8 @@ static const float *row_of(const mq_answers_given *given, size_t picture) {
 }
 
 void mq_confident_counts(const mq_answers_given *given, size_t *counts) {
-    for (size_t i = 0; i < given->count; i++) counts[given->labels[i]] += counts_as_one(given, i);
+    for (size_t i = 0; i < given->count; i++)
+        counts[given->labels[i]] += mq_confident_counts_as_one(given, i);
 }
 
 void mq_confident_thresholds(const mq_answers_given *given, double *thresholds) {
@@ -116,7 +116,7 @@ void mq_confident_thresholds(const mq_answers_given *given, double *thresholds) 
         double sum = 0;
         size_t count = 0;
         for (size_t i = 0; i < given->count; i++) {
-            if (given->labels[i] != c) continue;
+            if (given->labels[i] != c || !mq_confident_counts_as_one(given, i)) continue;
             sum += (double)row_of(given, i)[c];
             count++;
         }
@@ -167,7 +167,7 @@ static void count_others(const mq_answers_given *given, const float *sorted, siz
     const size_t each = labels_each(known);
     for (size_t i = 0; i < given->count; i++)
         for (size_t c = 0; c < given->classes; c++) {
-            if (c == given->labels[i] || !counts_as_one(given, i)) continue;
+            if (c == given->labels[i] || !mq_confident_counts_as_one(given, i)) continue;
             const float p = row_of(given, i)[c];
             const size_t below = p > 0 ? rank_of(sorted, known, nextafterf(p, 0)) : 0;
             const size_t at = below / each;
@@ -235,7 +235,7 @@ static bool knows(const mq_answers_given *given, const mq_doubt *doubts, const s
         all += counts[c];
     }
     for (size_t i = 0; i < given->count; i++)
-        right += counts_as_one(given, i) && doubts[i].given > doubts[i].best;
+        right += mq_confident_counts_as_one(given, i) && doubts[i].given > doubts[i].best;
     return labels_each(all) >= BIN_ENOUGH &&
            (double)right >= (double)largest + KNOWS * (double)(all - largest);
 }
@@ -266,7 +266,7 @@ mq_status mq_confident_judge(mq_err *err, const mq_answers_given *given, mq_doub
     MQ_TRY(mq_calloc(err, n, sizeof *wrong, "labels", &wrong));
     MQ_TRY(mq_calloc(err, n, sizeof *sorted, "labels", &sorted));
     for (size_t i = 0; i < n; i++)
-        if (counts_as_one(given, i)) sorted[known++] = row_of(given, i)[given->labels[i]];
+        if (mq_confident_counts_as_one(given, i)) sorted[known++] = row_of(given, i)[given->labels[i]];
     qsort(sorted, known, sizeof *sorted, by_value);
     MQ_TRY(estimate(err, given, sorted, known, wrong, rate));
     mq_confident_thresholds(given, thresholds);

@@ -37,11 +37,15 @@ typedef struct {
     const uint32_t *groups; /* [count] the first picture of each one's copies; NULL: there are none */
 } mq_answers_given;
 
-/* Adds up the pictures of each class, copies as the first of them alone; counts [classes] is 0. */
+/* Whether a picture counts: of copies, which share a fold and so teach nothing of each other, the first
+ * alone. */
+bool mq_confident_counts_as_one(const mq_answers_given *given, size_t picture);
+
+/* Adds up the pictures of each class that count; counts [classes] is 0. */
 void mq_confident_counts(const mq_answers_given *given, size_t *counts);
 
-/* The threshold of each class: the mean probability of the class over the pictures that bear it (equation 2
- * of the paper); 2, which none reaches, for a class without pictures. thresholds [classes]. */
+/* The threshold of each class: the mean probability of the class over the pictures that bear it and count
+ * (equation 2 of the paper); 2, which none reaches, for a class without pictures. thresholds [classes]. */
 void mq_confident_thresholds(const mq_answers_given *given, double *thresholds);
 
 /* The class that a picture is confidently counted as: the likeliest of those that reach their thresholds;

@@ -7,6 +7,7 @@
 #include "base/text.h"
 
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -76,7 +77,8 @@ mq_status mq_edits_write(mq_err *err, const char *path, const mq_edit *edits, si
         MQ_TRY(mq_csv_field(err, &text, e->picture));
         MQ_TRY(mq_buf_add(err, &text, ",", 1));
         MQ_TRY(mq_csv_field(err, &text, e->class));
-        MQ_TRY(mq_buf_printf(err, &text, ",%s,%.3f,", e->reason, e->score));
+        /* Downwards, so that no score reads as if it had reached a bound that it is below. */
+        MQ_TRY(mq_buf_printf(err, &text, ",%s,%.3f,", e->reason, floor(1000 * e->score + 1e-9) / 1000));
         MQ_TRY(mq_csv_field(err, &text, e->copy_of));
         MQ_TRY(mq_buf_add(err, &text, ",", 1));
         MQ_TRY(mq_csv_field(err, &text, e->suggestion));

@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* Steps remembered; numbers summed at a time; halvings of a step before it is given up. */
-enum { HISTORY = 8, CHUNK = 4096, HALVINGS = 30 };
+enum { HISTORY = 8, SLOTS /* and one that is tried */, CHUNK = 4096, HALVINGS = 30 };
 /* A step must win this share of what the gradient promises (Armijo's rule). */
 static const double SUFFICIENT = 1e-4;
 
@@ -17,9 +17,8 @@ typedef struct {
     const mq_lbfgs_plan *plan;
     float *x;                     /* the caller's */
     float *next, *g, *next_g, *d; /* place to try, gradients here and there, direction; [count] */
-    float *s[HISTORY],
-        *y[HISTORY]; /* steps and changes of the gradient, the newest at (taken - 1) % HISTORY */
-    double sy[HISTORY];
+    float *s[SLOTS], *y[SLOTS];   /* steps and changes of the gradient, the newest at (taken - 1) % SLOTS */
+    double sy[SLOTS];
     size_t taken;
     double *partial; /* [chunks] */
     double value;
@@ -73,21 +72,21 @@ static void scale(float *a, double factor, size_t count) {
 /* d = - (the remembered guess of the inverse Hessian) g. */
 static void find_direction(search *s) {
     const size_t count = s->plan->count, kept = s->taken < HISTORY ? s->taken : HISTORY;
-    double alpha[HISTORY];
+    double alpha[SLOTS];
     for (size_t i = 0; i < count; i++) s->d[i] = -s->g[i];
     for (size_t age = 1; age <= kept; age++) {
-        const size_t k = (s->taken - age) % HISTORY;
+        const size_t k = (s->taken - age) % SLOTS;
         alpha[k] = dot(s, s->s[k], s->d) / s->sy[k];
         add(s->d, -alpha[k], s->y[k], count);
     }
     if (kept) {
-        const size_t k = (s->taken - 1) % HISTORY;
+        const size_t k = (s->taken - 1) % SLOTS;
         scale(s->d, s->sy[k] / dot(s, s->y[k], s->y[k]), count);
     } else {
         scale(s->d, 1 / fmax(1, sqrt(dot(s, s->g, s->g))), count);
     }
     for (size_t age = kept; age >= 1; age--) {
-        const size_t k = (s->taken - age) % HISTORY;
+        const size_t k = (s->taken - age) % SLOTS;
         add(s->d, alpha[k] - dot(s, s->y[k], s->d) / s->sy[k], s->s[k], count);
     }
 }
@@ -111,9 +110,10 @@ cleanup:
     return status;
 }
 
-/* Goes to the place tried, and remembers the step where it shows how the gradient bends. */
+/* Goes to the place tried, and remembers the step where it shows how the gradient bends. The slot that it is
+ * tried in holds none of those in use. */
 static void take_step(search *s) {
-    const size_t count = s->plan->count, k = s->taken % HISTORY;
+    const size_t count = s->plan->count, k = s->taken % SLOTS;
     for (size_t i = 0; i < count; i++) {
         s->s[k][i] = s->next[i] - s->x[i];
         s->y[k][i] = s->next_g[i] - s->g[i];
@@ -130,7 +130,7 @@ static mq_status take_memory(mq_err *err, search *s) {
     float **const plain[] = {&s->next, &s->g, &s->next_g, &s->d};
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
         MQ_TRY(mq_alloc_aligned(err, count, sizeof(float), "a minimiser", plain[i]));
-    for (size_t k = 0; k < HISTORY; k++) {
+    for (size_t k = 0; k < SLOTS; k++) {
         MQ_TRY(mq_alloc_aligned(err, count, sizeof(float), "a minimiser", &s->s[k]));
         MQ_TRY(mq_alloc_aligned(err, count, sizeof(float), "a minimiser", &s->y[k]));
     }
@@ -144,7 +144,7 @@ static void free_memory(search *s) {
     free(s->g);
     free(s->next_g);
     free(s->d);
-    for (size_t k = 0; k < HISTORY; k++) {
+    for (size_t k = 0; k < SLOTS; k++) {
         free(s->s[k]);
         free(s->y[k]);
     }

@@ -2,14 +2,19 @@
  * joint by hand, and chances against labels that are known to be wrong. */
 #include "unit.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/par.h"
 #include "base/rng.h"
 #include "curate/confident.h"
+#include "curate/edits.h"
+#include "curate/lbfgs.h"
 #include "curate/logistic.h"
+#include "unit/temporary.h"
 
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { N = 60, FEATURES = 5, CLASSES = 3, PARAMS = (FEATURES + 1) * CLASSES, SEED = 7 };
 
@@ -331,7 +336,7 @@ static void test_copies(void **state) {
     static uint32_t labels[ALL], groups[ALL];
     static mq_doubt doubts[ALL];
     mq_err err = {0};
-    double rate;
+    double rate, thresholds[COPY_CLASSES];
     size_t counts[COPY_CLASSES] = {0};
     for (size_t i = 0; i < ALL; i++) {
         groups[i] = (uint32_t)(i < SINGLE ? i : SINGLE);
@@ -353,9 +358,62 @@ static void test_copies(void **state) {
     mq_confident_counts(&given, counts);
     assert_int_equal(counts[0], SINGLE / 3);
     assert_int_equal(counts[3], 1);
+    mq_confident_thresholds(&given, thresholds);
+    assert_true(thresholds[3] == (double)p[SINGLE * COPY_CLASSES + 3]);
     assert_ok(err, mq_confident_judge(&err, &given, doubts, &rate));
     for (size_t i = 0; i < ALL; i++)
         assert_int_equal(doubts[i].founded, labels[i] != 3 && doubts[i].other != 3);
+}
+
+/* A valley whose walls bend down far out: steps that teach nothing must not displace those that do. */
+static mq_status valley(mq_err *err, void *user, const float *x, float *gradient, double *value) {
+    (void)err, (void)user;
+    *value = 0;
+    for (size_t i = 0; i < 4; i++) {
+        const double a = (double)(1 + i), t = a * (double)x[i];
+        *value += log(1 + t * t) + 0.001 * t * t;
+        gradient[i] = (float)(a * (2 * t / (1 + t * t) + 0.002 * t));
+    }
+    return MQ_OK;
+}
+
+static void test_valley(void **state) {
+    (void)state;
+    float x[4] = {30, -20, 15, 9}, gradient[4];
+    double value;
+    mq_err err = {0};
+    const mq_lbfgs_plan plan = {
+        .size = sizeof plan, .count = 4, .function = valley, .steps = 400, .tolerance = 1e-5};
+    assert_ok(err, mq_lbfgs_minimise(&err, &plan, x));
+    assert_ok(err, valley(&err, NULL, x, gradient, &value));
+    assert_true(value < 1e-9);
+}
+
+/* A score that is just below a bound does not read as if it had reached it. */
+static void test_scores(void **state) {
+    (void)state;
+    static const struct {
+        double score;
+        const char *says;
+    } cases[] = {{0.4996, ",0.499,"}, {0.5, ",0.500,"}, {0.29, ",0.290,"}, {1, ",1.000,"}, {0, ",0.000,"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const mq_edit edit = {.picture = "a.png",
+                              .class = "a",
+                              .reason = "label",
+                              .score = cases[i].score,
+                              .copy_of = "",
+                              .suggestion = ""};
+        mq_err err = {0};
+        mq_buf text = mq_buf_init(1000);
+        char path[PLACE];
+        assert_true(temporary_file(path));
+        assert_int_equal(unlink(path), 0);
+        assert_ok(err, mq_edits_write(&err, path, &edit, 1));
+        assert_ok(err, mq_file_read(&err, path, &text));
+        assert_non_null(strstr((char *)text.data, cases[i].says));
+        mq_buf_free(&text);
+        unlink(path);
+    }
 }
 
 int main(void) {
@@ -363,6 +421,7 @@ int main(void) {
         cmocka_unit_test(test_gradient), cmocka_unit_test(test_fit),     cmocka_unit_test(test_unused_rows),
         cmocka_unit_test(test_folds),    cmocka_unit_test(test_answers), cmocka_unit_test(test_joint),
         cmocka_unit_test(test_chances),  cmocka_unit_test(test_founded), cmocka_unit_test(test_copies),
+        cmocka_unit_test(test_valley),   cmocka_unit_test(test_scores),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
