@@ -174,6 +174,12 @@ MQ_API bool mq_classifier_on_boxes(const mq_classifier *classifier);
 MQ_API MQ_MUST_USE mq_status mq_classify(mq_err *err, mq_classifier *classifier, const mq_image *images,
                                          size_t count, size_t best_count, mq_guess *best);
 
+/* The same for images that may be unusable: each has its own err in errs [count], which need not be zeroed.
+ * Those of code MQ_OK are answered, with the numbers that mq_classify gives; of the others nothing is written
+ * to best. Not MQ_OK where the whole cannot go on: the errs of all images without answer say why. */
+MQ_API MQ_MUST_USE mq_status mq_classify_each(mq_err *errs, mq_classifier *classifier, const mq_image *images,
+                                              size_t count, size_t best_count, mq_guess *best);
+
 #ifdef __cplusplus
 }
 #endif

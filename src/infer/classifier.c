@@ -9,6 +9,7 @@
 #include "infer/predict.h"
 
 #include <stdio.h>
+#include <string.h>
 
 enum { BATCH_MAX = 4096, THREADS_MAX = 256 };
 
@@ -111,16 +112,26 @@ bool mq_classifier_on_boxes(const mq_classifier *classifier) {
     return mq_model_on_boxes(classifier->model);
 }
 
-/* One batch of a call. */
+/* What a caller asks for. */
 typedef struct {
     mq_classifier *c;
-    const mq_image *images; /* of the whole call */
+    const mq_image *images; /* [count] */
+    size_t count, best_count;
+    mq_guess *best;
+    mq_err *errs; /* [count], one for each image; NULL: the first problem ends the call */
+    size_t done;  /* images that are answered or have their error */
+} question;
+
+/* One batch of it. */
+typedef struct {
+    const question *q;
     size_t first, count;
+    mq_err *problems; /* [count] */
 } batch_work;
 
-static mq_status prepare_one(mq_err *err, const batch_work *work, size_t i) {
+static mq_status prepare_one(mq_err *err, const batch_work *work, size_t i, float *pixels) {
     const size_t place = work->first + i;
-    const mq_image *image = &work->images[place];
+    const mq_image *image = &work->q->images[place];
     char name[32];
     snprintf(name, sizeof name, "image %zu", place);
     if (image->size != sizeof *image)
@@ -128,50 +139,83 @@ static mq_status prepare_one(mq_err *err, const batch_work *work, size_t i) {
                        "%s: an mq_image of %zu bytes, where this library's has %zu: set its size, and build "
                        "with the library's own header",
                        name, image->size, sizeof *image);
-    const mq_recipe recipe = mq_predict_recipe(work->c->model, image->box);
-    return mq_prepare_image(err, &recipe, name, image, work->c->pixels + i * work->c->numbers);
+    const mq_recipe recipe = mq_predict_recipe(work->q->c->model, image->box);
+    return mq_prepare_image(err, &recipe, name, image, pixels);
 }
 
 static void prepare_some(void *ctx, size_t begin, size_t end) {
     const batch_work *work = ctx;
+    const mq_classifier *c = work->q->c;
     for (size_t i = begin; i < end; i++) {
-        work->c->problems[i].code = MQ_OK;
-        (void)prepare_one(&work->c->problems[i], work, i);
+        mq_err *problem = &work->problems[i];
+        float *pixels = c->pixels + i * c->numbers;
+        problem->code = MQ_OK;
+        problem->text[0] = 0;
+        /* What cannot be used is computed all the same, and must be numbers. */
+        if (prepare_one(problem, work, i, pixels) != MQ_OK) memset(pixels, 0, c->numbers * sizeof *pixels);
     }
 }
 
-static mq_status classify_batch(mq_err *err, const batch_work *work, size_t best_count, mq_guess *best) {
+static mq_status answer_batch(mq_err *err, const batch_work *work) {
     mq_status status = MQ_OK;
-    mq_classifier *c = work->c;
-    mq_parallel_for(work->count, prepare_some, (void *)work);
-    for (size_t i = 0; i < work->count; i++)
-        MQ_REQUIRE(c->problems[i].code == MQ_OK, err, c->problems[i].code, "%s", c->problems[i].text);
+    const question *q = work->q;
+    mq_classifier *c = q->c;
     MQ_TRY(mq_model_run(err, c->model, c->pixels, work->count, &(mq_answers){.p = c->p}));
     for (size_t i = 0; i < work->count; i++) {
         const float *p = c->p + i * c->classes;
-        mq_top_k(p, c->classes, best_count, c->best);
-        for (size_t k = 0; k < best_count; k++)
-            *best++ = (mq_guess){c->best[k], mq_model_class(c->model, c->best[k]), p[c->best[k]]};
+        if (work->problems[i].code != MQ_OK) continue;
+        mq_top_k(p, c->classes, q->best_count, c->best);
+        for (size_t k = 0; k < q->best_count; k++)
+            q->best[(work->first + i) * q->best_count + k] = (mq_guess){
+                c->best[k], mq_model_class(c->model, c->best[k]), p[c->best[k]]};
     }
 cleanup:
     return status;
 }
 
-mq_status mq_classify(mq_err *err, mq_classifier *classifier, const mq_image *images, size_t count,
-                      size_t best_count, mq_guess *best) {
+static mq_status classify_batch(mq_err *err, const batch_work *work) {
     mq_status status = MQ_OK;
+    size_t good = 0;
+    mq_parallel_for(work->count, prepare_some, (void *)work);
+    for (size_t i = 0; i < work->count; i++) {
+        const mq_err *problem = &work->problems[i];
+        MQ_REQUIRE(problem->code == MQ_OK || work->q->errs, err, problem->code, "%s", problem->text);
+        good += problem->code == MQ_OK;
+    }
+    if (good) MQ_TRY(answer_batch(err, work));
+cleanup:
+    return status;
+}
+
+static mq_status classify(mq_err *err, question *q) {
+    mq_status status = MQ_OK;
+    mq_classifier *c = q->c;
     const int before = mq_par_threads();
-    MQ_REQUIRE(best_count <= classifier->classes, err, MQ_USAGE,
-               "the %zu likeliest classes are asked for, but the model has %zu", best_count,
-               classifier->classes);
-    mq_par_set_threads(classifier->threads);
-    for (size_t first = 0; first < count; first += classifier->batch) {
-        const size_t left = count - first;
-        const batch_work work = {classifier, images, first,
-                                 left < classifier->batch ? left : classifier->batch};
-        MQ_TRY(classify_batch(err, &work, best_count, best + first * best_count));
+    MQ_REQUIRE(q->best_count <= c->classes, err, MQ_USAGE,
+               "the %zu likeliest classes are asked for, but the model has %zu", q->best_count, c->classes);
+    mq_par_set_threads(c->threads);
+    while (q->done < q->count) {
+        const size_t left = q->count - q->done, count = left < c->batch ? left : c->batch;
+        const batch_work work = {q, q->done, count, q->errs ? q->errs + q->done : c->problems};
+        MQ_TRY(classify_batch(err, &work));
+        q->done += count;
     }
 cleanup:
     mq_par_set_threads(before);
+    return status;
+}
+
+mq_status mq_classify(mq_err *err, mq_classifier *classifier, const mq_image *images, size_t count,
+                      size_t best_count, mq_guess *best) {
+    question q = {classifier, images, count, best_count, best, NULL, 0};
+    return classify(err, &q);
+}
+
+mq_status mq_classify_each(mq_err *errs, mq_classifier *classifier, const mq_image *images, size_t count,
+                           size_t best_count, mq_guess *best) {
+    mq_err whole = {0};
+    question q = {classifier, images, count, best_count, best, errs, 0};
+    const mq_status status = classify(&whole, &q);
+    for (size_t i = q.done; i < count; i++) errs[i] = whole;
     return status;
 }

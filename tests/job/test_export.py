@@ -100,6 +100,7 @@ def test_refusals(tap, m):
     m.expect(tap, "a model that has been calibrated before", ["export", "before.safetensors", "--calib", "data.mq", "--images", "2"], 0,
              out="calibrated on 2 pictures")
     header["__metadata__"]["classes"] = json.dumps(["a"] * 1000000)
+    header["__metadata__"].pop("marque.seal")  # of tensors that are not there
     write_tensors(m.folder / "crowd.safetensors", {"__metadata__": header["__metadata__"], "head/standardise/mean":
                                                    {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}}, b"")
     many = b'{"a":[' + b"{}," * 30000000 + b"{}]}"

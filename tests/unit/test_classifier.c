@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { SIDE = 71, CLASSES = 4, IMAGES = 5, W = 90, H = 75 };
@@ -251,7 +252,9 @@ static void test_wrong_plans(void **state) {
     bad.model = NULL;
     refused_plan(&bad, MQ_USAGE, "path of a model");
     bad.model = "/nowhere/model.safetensors";
-    refused_plan(&bad, MQ_NO_INPUT, "/nowhere/model.safetensors");
+    refused_plan(&bad, MQ_NO_INPUT, "/nowhere/model.safetensors: no such model file");
+    bad.model = "";
+    refused_plan(&bad, MQ_NO_INPUT, "the name of a model is empty");
     bad = good;
     bad.batch = SIZE_MAX;
     refused_plan(&bad, MQ_USAGE, "a batch of");
@@ -264,6 +267,58 @@ static void test_wrong_plans(void **state) {
     if (mq_dtype_auto() == MQ_BF16) return;
     bad.numbers = MQ_NUMBERS_BF16;
     refused_plan(&bad, MQ_UNAVAILABLE, "use MQ_NUMBERS_F32");
+}
+
+/* What is there but cannot be used is told as what it is. */
+static void test_ways_to_model(void **state) {
+    (void)state;
+    char place[PLACE];
+    const mq_classifier_plan plan = {.size = sizeof plan, .model = place};
+    assert_true(temporary_file(place));
+    assert_int_equal(unlink(place), 0);
+    assert_int_equal(mkfifo(place, 0600), 0);
+    refused_plan(&plan, MQ_NO_INPUT, "is no regular file");
+    assert_int_equal(unlink(place), 0);
+    assert_int_equal(symlink(place, place), 0);
+    refused_plan(&plan, MQ_NO_INPUT, "Too many levels of symbolic links");
+    assert_int_equal(unlink(place), 0);
+}
+
+/* Images that cannot be used have their own errors, and the others the answers they have alone. */
+static void test_each(void **state) {
+    (void)state;
+    mq_err err = {0}, errs[IMAGES];
+    mq_image images[IMAGES];
+    mq_guess one[IMAGES][2], many[IMAGES][2], none = {.name = "untouched"};
+    mq_classifier *c = opened(2, 2);
+    make_images(images, frames);
+    for (size_t i = 0; i < IMAGES; i++) {
+        assert_ok(err, mq_classify(&err, c, &images[i], 1, 2, one[i]));
+        many[i][0] = none;
+    }
+    images[1].format = MQ_PIXELS_ENCODED;
+    images[2].size = 0;
+    images[3].data = NULL;
+    assert_int_equal(mq_classify_each(errs, c, images, IMAGES, 2, many[0]), MQ_OK);
+    for (size_t i = 0; i < IMAGES; i += IMAGES - 1) {
+        assert_ok(errs[i], errs[i].code);
+        for (size_t k = 0; k < 2; k++) {
+            assert_int_equal(one[i][k].index, many[i][k].index);
+            assert_true(one[i][k].probability == many[i][k].probability);
+        }
+    }
+    assert_int_equal(errs[1].code, MQ_BAD_DATA);
+    assert_ptr_equal(strstr(errs[1].text, "image 1: "), errs[1].text);
+    assert_int_equal(errs[2].code, MQ_USAGE);
+    assert_string_equal(errs[3].text, "image 3: has no data");
+    for (size_t i = 1; i < 4; i++) assert_string_equal(many[i][0].name, "untouched");
+    /* What fails as a whole is told to all. */
+    assert_int_equal(mq_classify_each(errs, c, images, IMAGES, CLASSES + 1, many[0]), MQ_USAGE);
+    for (size_t i = 0; i < IMAGES; i++) assert_non_null(strstr(errs[i].text, "the 5 likeliest"));
+    assert_ok(err, mq_classify_each(NULL, c, NULL, 0, 2, NULL));
+    assert_ok(err, mq_classify(&err, c, NULL, 0, 2, NULL));
+    assert_ok(err, mq_classify(&err, c, images, 1, 0, NULL)); /* whether it can be used */
+    mq_classifier_free(&c);
 }
 
 static void test_wrong_images(void **state) {
@@ -295,6 +350,7 @@ int main(void) {
         cmocka_unit_test(test_no_number),     cmocka_unit_test(test_batches),
         cmocka_unit_test(test_two_at_once),   cmocka_unit_test(test_box),
         cmocka_unit_test(test_wrong_plans),   cmocka_unit_test(test_wrong_images),
+        cmocka_unit_test(test_ways_to_model), cmocka_unit_test(test_each),
     };
     return cmocka_run_group_tests(tests, write_model, remove_model);
 }

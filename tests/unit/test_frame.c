@@ -128,7 +128,9 @@ static void test_impossible(void **state) {
     bad.format = MQ_PIXELS_ENCODED;
     refused(&bad, MQ_USAGE, "no format of raw frames");
     bad.format = (mq_pixel_format)99;
-    refused(&bad, MQ_USAGE, "no format of raw frames");
+    refused(&bad, MQ_USAGE, "99 is no format of raw frames");
+    bad.format = (mq_pixel_format)-1;
+    refused(&bad, MQ_USAGE, "-1 is no format of raw frames");
 }
 
 /* The recipe makes of a frame what it makes of a file with the same pixels, cut to a box or whole. */
