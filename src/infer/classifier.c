@@ -112,6 +112,20 @@ bool mq_classifier_on_boxes(const mq_classifier *classifier) {
     return mq_model_on_boxes(classifier->model);
 }
 
+mq_status mq_classifier_info(mq_err *err, const mq_classifier *classifier, mq_classifier_facts *facts) {
+    mq_status status = MQ_OK;
+    MQ_REQUIRE(
+        facts->size == sizeof *facts, err, MQ_USAGE,
+        "an mq_classifier_facts of %zu bytes, where this library's has %zu: set its size, and build with "
+        "the library's own header",
+        facts->size, sizeof *facts);
+    facts->classes = classifier->classes;
+    facts->side = mq_model_recipe(classifier->model)->imgsz;
+    facts->numbers = mq_dtype_name(mq_model_dtype(classifier->model));
+cleanup:
+    return status;
+}
+
 /* What a caller asks for. */
 typedef struct {
     mq_classifier *c;

@@ -80,6 +80,18 @@ def test_header(tap, m, prefix):
         works(tap, f"the header is {name}", [*compiler, *STRICT, include, "-fsyntax-only", source])
 
 
+def test_example(tap, m, prefix):
+    """The lines of code in the header's first comment, as they stand there."""
+    code = "\n".join(re.findall(r"^ \*     (.*)$", HEADER.partition("*/")[0], re.M)).partition("cc program.c")[0]
+    code = code.replace("... err.text says why ...", "return;")
+    tap.check("the header has an example", "mq_classifier_open" in code and "mq_classifier_free" in code, code)
+    source = m.folder / "example.c"
+    source.write_text("#include <marque.h>\n#include <stdio.h>\nvoid example(const void *frame, size_t bytes);\n"
+                      f"void example(const void *frame, size_t bytes) {{\n{code}}}\n")
+    for name, compiler in (("C11", ["gcc", "-std=c11"]), ("C++20", ["g++", "-std=c++20", "-Wno-missing-field-initializers", "-x", "c++"])):
+        works(tap, f"the header's example is {name}", [*compiler, *STRICT, f"-I{prefix}/include", "-fsyntax-only", source])
+
+
 def build_programs(tap, m, prefix):
     """top_class against the shared library, the archive, and as C++; the paths of those that build."""
     def flags(*options):
@@ -179,6 +191,7 @@ def main():
         test_files(tap, prefix)
         test_symbols(tap, prefix)
         test_header(tap, m, prefix)
+        test_example(tap, m, prefix)
         test_program(tap, m, prefix)
         programs = build_programs(tap, m, prefix)
         model = make_model(tap, m)

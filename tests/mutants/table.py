@@ -174,6 +174,7 @@ MUTANTS = [
      ["test_classifier"]),
     ("classifier: the second batch answers at the first one's place", "src/infer/classifier.c", "q->best[(work->first + i)", "q->best[i",
      ["test_classifier"]),
+    ("classifier: facts of another header are filled", "src/infer/classifier.c", "facts->size == sizeof *facts", "true", ["test_classifier"]),
     ("classifier: an image that failed is answered", "src/infer/classifier.c", "if (work->problems[i].code != MQ_OK) continue;", "",
      ["test_classifier"]),
     ("classifier: images that were not reached count as answered", "src/infer/classifier.c", "errs[i] = whole", "errs[i].code = MQ_OK",

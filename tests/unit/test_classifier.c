@@ -115,6 +115,14 @@ static void test_same_as_model(void **state) {
     assert_string_equal(mq_classifier_class(c, 3), "dog");
     assert_null(mq_classifier_class(c, CLASSES));
     assert_true(mq_classifier_on_boxes(c));
+    mq_classifier_facts facts = {.size = sizeof facts};
+    assert_ok(err, mq_classifier_info(&err, c, &facts));
+    assert_int_equal(facts.classes, CLASSES);
+    assert_int_equal(facts.side, SIDE);
+    assert_string_equal(facts.numbers, "f32");
+    facts.size = 0;
+    assert_int_equal(mq_classifier_info(&err, c, &facts), MQ_USAGE);
+    assert_non_null(strstr(err.text, "own header"));
     mq_model_free(&model);
     mq_classifier_free(&c);
     assert_null(c);
