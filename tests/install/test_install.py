@@ -155,7 +155,7 @@ def test_answers(tap, m, prefix, model, programs):
     tap.check("a BMP goes through libexec beside the library, wherever the program lies",
               len(got) == 3 and (int(got[0]), single(got[1]), got[2]) == one, (got, one, done.stderr))
     done = call([static, model, 0, 0, 0], input=bmp, env=env)
-    tap.check("without it that is told", done.returncode == 65 and b"marque-pictures is missing" in done.stderr, done)
+    tap.check("without it that is told", done.returncode == 69 and b"marque-pictures is missing" in done.stderr, done)
     done = call(["sh", "-c", 'trap "" CHLD; exec "$0" "$@"', shared, model, 0, 0, 0], input=bmp[:-9], env=env)
     tap.check("its reason arrives though nobody waits for children", done.returncode == 65 and b"frame" not in done.stderr and
               b"BMP" in done.stderr, done)
