@@ -74,7 +74,8 @@ def test_environment(tap, w):
     w.run(["import", "pictures", "-o", "other.mq", "--test", "0.2"])
     os.rename(w.path("data.mq"), w.path("kept.mq"))
     os.rename(w.path("other.mq"), w.path("data.mq"))
-    w.expect(tap, f"{w.stages}: other data are refused", ["train", "--resume", "hurt"], BAD_DATA, err="other data")
+    w.expect(tap, f"{w.stages}: other data are refused", ["train", "--resume", "hurt"], BAD_DATA,
+             err="is not the data set that hurt began with")
     os.rename(w.path("data.mq"), w.path("other.mq"))
     os.rename(w.path("kept.mq"), w.path("data.mq"))
     tap.check("refusals change nothing", files(w.path("hurt")) == before)
