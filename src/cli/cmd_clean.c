@@ -144,19 +144,22 @@ static mq_status print_found(mq_err *err, const clean_options *o, const char *da
     mq_json *json = NULL;
     if (o->json) {
         MQ_TRY(mq_json_pack(
-            err, &json, "{s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I}", "schema",
+            err, &json, "{s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I}", "schema",
             "marque.clean.v1", "data", mq_json_text(data), "list", mq_json_text(path), "pictures",
             (long long)r->pictures, "copies", (long long)r->copies, "copies_in_classes",
             (long long)r->conflicts, "flawed", (long long)r->flawed, "labels", (long long)r->doubtful,
             "labels_unfounded", (long long)r->unfounded, "confident_joint", (long long)r->confident,
-            "label_noise", r->rate, "drop", (long long)r->actions[MQ_DROP], "relabel",
+            "label_noise", mq_json_number(r->rate), "drop", (long long)r->actions[MQ_DROP], "relabel",
             (long long)r->actions[MQ_RELABEL], "keep", (long long)r->actions[MQ_KEEP]));
         return mq_print_json(err, &json);
     }
     printf(
-        "%zu pictures: %zu copies, %zu copies in several classes, %zu that show little, %zu doubtful labels "
-        "(confident learning estimates that %.1f %% of all labels are wrong)\n",
-        r->pictures, r->copies, r->conflicts, r->flawed, r->doubtful, 100 * r->rate);
+        "%zu pictures: %zu copies, %zu copies in several classes, %zu that show little, %zu doubtful labels",
+        r->pictures, r->copies, r->conflicts, r->flawed, r->doubtful);
+    if (isnan(r->rate))
+        printf(" (too few pictures, or right answers, to say how many are wrong)\n");
+    else
+        printf(" (some %.1f %% of all seem wrong, or fewer)\n", 100 * r->rate);
     if (r->unfounded)
         printf("%zu %s only to be looked at (keep): there are too few pictures, or too few right answers, to "
                "change labels by\n",

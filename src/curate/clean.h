@@ -33,7 +33,7 @@ typedef struct {
     size_t unfounded; /* labels among them that are likely wrong by what is too little to change them */
     size_t small;     /* classes with too few pictures for their labels to be judged */
     size_t confident; /* labels that confident learning counts as of another class */
-    double rate;      /* share of all labels that is thought wrong: an estimate */
+    double rate;      /* share of all labels that seem wrong at most; NaN: cannot be said */
     size_t actions[MQ_RELABEL + 1];
 } mq_clean_report;
 

@@ -240,8 +240,9 @@ static bool knows(const mq_answers_given *given, const mq_doubt *doubts, const s
            (double)right >= (double)largest + KNOWS * (double)(all - largest);
 }
 
-/* Marks the doubts that are well enough founded. */
-static mq_status weigh(mq_err *err, const mq_answers_given *given, mq_doubt *doubts) {
+/* Marks the doubts that are well enough founded; a share of wrong labels that is founded on nothing is NaN.
+ */
+static mq_status weigh(mq_err *err, const mq_answers_given *given, mq_doubt *doubts, double *rate) {
     mq_status status = MQ_OK;
     size_t *counts = NULL;
     MQ_TRY(mq_calloc(err, given->classes, sizeof *counts, "classes", &counts));
@@ -250,6 +251,7 @@ static mq_status weigh(mq_err *err, const mq_answers_given *given, mq_doubt *dou
     for (size_t i = 0; i < given->count; i++)
         doubts[i].founded = known && counts[given->labels[i]] >= CLASS_ENOUGH &&
                             counts[doubts[i].other] >= CLASS_ENOUGH;
+    if (!known) *rate = (double)NAN;
 cleanup:
     free(counts);
     return status;
@@ -281,7 +283,7 @@ mq_status mq_confident_judge(mq_err *err, const mq_answers_given *given, mq_doub
                                .confident = (uint32_t)mq_confident_class(given, thresholds, i),
                                .wrong = wrong[rank ? rank - 1 : 0]};
     }
-    MQ_TRY(weigh(err, given, doubts));
+    MQ_TRY(weigh(err, given, doubts, rate));
 cleanup:
     free(thresholds);
     free(wrong);

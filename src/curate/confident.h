@@ -63,8 +63,9 @@ typedef struct {
     bool founded;       /* on enough pictures, and on answers right often enough, to change the label */
 } mq_doubt;
 
-/* Judges all labels, copies of one picture as one: doubts [count], the caller's; *rate is the share of wrong
- * labels that is thought likely.
+/* Judges all labels, copies of one picture as one: doubts [count], the caller's; *rate is the share of labels
+ * that are wrong at most, as it seems (no less than those of the first bin), or NaN where there are too few
+ * labels, or right answers, to say.
  *
  * A wrong label looks, to a classifier that has not seen the picture, as any class does that the picture does
  * not bear. So the probabilities of all those show what self-confidences wrong labels have, f0, beside those

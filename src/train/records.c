@@ -185,7 +185,8 @@ void mq_records_step(mq_records *records, uint64_t step, double loss, double top
     add_packed(r, "step", packed, &err, members);
 }
 
-/* Keras counts epochs from 0. A run without validation part has no validation curves. */
+/* Keras counts epochs from 0. A run without validation part has no validation curves; an epoch that a run was
+ * resumed behind has no pace. */
 static void add_epoch_points(mq_records *r, const mq_run_row *row) {
     const uint64_t epoch = row->epoch - 1;
     const point train[] = {{MQ_EVENTS_EPOCH "loss", row->train_loss},
@@ -199,7 +200,7 @@ static void add_epoch_points(mq_records *r, const mq_run_row *row) {
                          {MQ_EVENTS_EPOCH "mae", row->val_mae}};
     const point by_steps[] = {{"evaluation_loss_vs_iterations", row->val_loss},
                               {"evaluation_accuracy_vs_iterations", row->val_top1}};
-    add_points(r, TRAIN, epoch, train, sizeof train / sizeof *train);
+    add_points(r, TRAIN, epoch, train, sizeof train / sizeof *train - (isnan(row->img_s) ? 1 : 0));
     if (isnan(row->val_top1)) return;
     add_points(r, VALIDATION, epoch, val, sizeof val / sizeof *val);
     add_points(r, VALIDATION, r->step, by_steps, sizeof by_steps / sizeof *by_steps);

@@ -371,8 +371,8 @@ static mq_status record_epoch(mq_err *err, mq_session *s, const mq_scores *score
                             .val_auc = scores->auc,
                             .val_mae = scores->mae,
                             .lr = stage->lr,
-                            .img_s = pace_of(work),
-                            .data_pct = 100 * work->waited / fmax(work->seconds, 1e-9),
+                            .img_s = work->pictures ? pace_of(work) : NAN,
+                            .data_pct = work->pictures ? 100 * work->waited / work->seconds : NAN,
                             .skipped = mq_skipped_count(s->skipped)};
     MQ_TRY(mq_run_add(err, s->plan->run, &row));
     mq_records_epoch(s->records, &row, best);

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from inject import available, spoil, trace  # noqa: E402
 from tap import Tap  # noqa: E402
-from workshop import STAGES, Workshop  # noqa: E402
+from workshop import STAGES, Workshop, rows  # noqa: E402
 
 STOPPED, SIGINT = 75, 2
 SIGNALS = ("INT", "TERM", "USR1", "HUP")
@@ -55,6 +55,11 @@ def test_phases(tap, w):
         w.drop("hurt")
         done = spoil(call, f"signal={SIGNALS[number % len(SIGNALS)]}", w.line(args), w.folder, w.environment(None))
         tap.check(f"{name} ends with 75 and the way on", stopped_well(done, "hurt"), (call, done.code, done.err))
+        if phase == "validation" and "block" in w.stages:  # which takes long enough for the signal to be seen in it
+            w.run(["train", "--resume", "hurt"])
+            paces = [(row["img_s"] == "", row["data_pct"] == "") for row in rows(w.path("hurt/results.csv"))]
+            tap.check(f"{name}: an epoch of which that alone was left has no pace", paces.count((True, True)) == 1 and
+                      paces.count((False, False)) == len(paces) - 1, paces)
         problem = w.problem("hurt")
         tap.check(f"{name} changes nothing", not problem, problem)
     w.drop("hurt")

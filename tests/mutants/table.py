@@ -825,6 +825,8 @@ MUTANTS = [
     ("foreign: stored as it came", "src/data/import_load.c", "return job->plan->presize || entry->becomes ||", "return job->plan->presize ||",
      ["cli/test_foreign_pictures.py"]),
     # Cleaning.
+    ("clean: a share of wrong labels is told of answers that are no better than chance", "src/curate/confident.c",
+     "if (!known) *rate", "if (false) *rate", ["test_confident"]),
     ("clean: copies are dealt to several folds", "src/curate/confident.c", "&of_group[plan->groups[i]]", "&of_group[i]",
      ["test_confident"]),
     ("clean: a picture is answered by what learned from it", "src/curate/confident.c", "count += used[i] = fold[i] != one;",

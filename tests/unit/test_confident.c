@@ -306,9 +306,11 @@ static size_t count_founded(size_t count, size_t rare, size_t right_each, size_t
     const mq_answers_given given = {p, labels, count, FOUNDED_CLASSES, NULL};
     assert_ok(err, mq_confident_judge(&err, &given, doubts, &rate));
     for (size_t i = 0; i < count; i++) {
+        if (doubts[i].founded) assert_true(rate > 0 && rate <= 1);
         founded += doubts[i].founded;
         *with_rare += doubts[i].founded && (labels[i] == 2 || doubts[i].other == 2);
     }
+    if (!founded) assert_true(isnan(rate));
     return founded;
 }
 
