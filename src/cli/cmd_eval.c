@@ -1,6 +1,7 @@
 /* cmd_eval.c: `marque eval`, a model against one part of a data set. */
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "cli/common.h"
 #include "train/evaluate.h"
@@ -89,13 +90,32 @@ static void print_scores(const mq_scores *s, const char *split, const char *fold
     printf("next: marque predict %s PICTURE\n", model);
 }
 
+/* The data set that the model was trained on, as it was then: the one it is evaluated on, or that of its run,
+ * which becomes *opened; NULL: neither. */
+static const mq_dataset *find_trained_on(const mq_model *model, const char *run, const mq_dataset *dataset,
+                                         mq_dataset **opened) {
+    mq_err why = {0};
+    char *data = NULL;
+    const char *digest = mq_model_data_digest(model);
+    const mq_dataset *found = strcmp(digest, mq_dataset_digest(dataset)) == 0 ? dataset : NULL;
+    if (!found && run && mq_run_data(&why, run, &data) == MQ_OK &&
+        mq_dataset_open(&why, data, opened) == MQ_OK && strcmp(digest, mq_dataset_digest(*opened)) == 0)
+        found = *opened;
+    if (!found && run)
+        mq_warn("whether %s holds pictures that the model was trained on cannot be told: the data set of its "
+                "run is not there any more, or has changed",
+                mq_dataset_folder(dataset));
+    free(data);
+    return found;
+}
+
 static mq_status run(mq_err *err, const mq_call *call) {
     mq_status status = MQ_OK;
     const eval_options *o = call->options;
     static const mq_split splits[] = {MQ_TEST, MQ_VAL, MQ_TRAIN};
     char *file = NULL, *run_folder = NULL, *data = NULL, *folder = NULL;
     mq_model *model = NULL;
-    mq_dataset *dataset = NULL;
+    mq_dataset *dataset = NULL, *opened = NULL;
     mq_json *json = NULL;
     mq_scores scores;
     double wanted = -1;
@@ -116,8 +136,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
     MQ_TRY(mq_dataset_open(err, data, &dataset));
     open.path = file;
     MQ_TRY(mq_model_open(err, &open, &model));
-    const char *trained_on = mq_model_data_digest(model);
-    const bool own = strcmp(trained_on, mq_dataset_digest(dataset)) == 0;
+    const bool own = strcmp(mq_model_data_digest(model), mq_dataset_digest(dataset)) == 0;
     MQ_REQUIRE(call->arg_count > 1 || own, err, MQ_BAD_DATA,
                "%s: has changed since the model was trained on it; to evaluate on it all the same, where its "
                "parts were not drawn anew and hold no pictures that it was trained on: marque eval %s %s",
@@ -132,6 +151,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
                                    .model = model,
                                    .dataset = dataset,
                                    .split = splits[o->split],
+                                   .trained_on = find_trained_on(model, run_folder, dataset, &opened),
                                    .batch = BATCH,
                                    .workers = workers,
                                    .folder = folder,
@@ -151,6 +171,7 @@ cleanup:
     mq_json_free(&json);
     mq_model_free(&model);
     mq_dataset_free(&dataset);
+    mq_dataset_free(&opened);
     free(file);
     free(run_folder);
     free(data);

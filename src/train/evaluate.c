@@ -3,10 +3,12 @@
 #include "train/evaluate.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "base/unicode.h"
 #include "data/loader.h"
+#include "data/shared.h"
 
 #include <math.h>
 #include <string.h>
@@ -20,6 +22,7 @@ typedef struct {
     mq_metrics *metrics;
     mq_writer *predictions; /* NULL: not wanted */
     mq_buf record, line;    /* for predictions.csv */
+    size_t seen;            /* pictures that the model may have been trained on */
     uint32_t *labels;       /* [batch] in the model's numbering */
     float *p, *loss;        /* [batch, classes], [batch] */
 } evaluation;
@@ -135,7 +138,7 @@ static mq_status scores_json(mq_err *err, const evaluation *e, const mq_scores *
     MQ_TRY(class_json(err, e, &classes));
     MQ_TRY(mq_json_pack(
         err, json,
-        "{s:s, s:o,s:o,s:o,s:o,s:o,s:o,s:o, s:[o,o], s:{s:o,s:o,s:o}, s:i,s:i,s:i, s:s,s:o,s:s, "
+        "{s:s, s:o,s:o,s:o,s:o,s:o,s:o,s:o, s:[o,o], s:{s:o,s:o,s:o}, s:i,s:i,s:o,s:i, s:s,s:o,s:s, "
         "s:o,s:s,s:s,s:I,s:i,s:s,"
         " s:o,s:o, s:O}",
         "schema", "marque.eval.v1", "top1", mq_json_number(s->top1), "top5", mq_json_number(s->top5), "loss",
@@ -143,10 +146,11 @@ static mq_status scores_json(mq_err *err, const evaluation *e, const mq_scores *
         "auc_tf200", mq_json_number(s->auc_tf200), "mae", mq_json_number(s->mae), "top1_ci95",
         mq_json_number(s->top1_low), mq_json_number(s->top1_high), "macro", "precision",
         mq_json_number(s->precision), "recall", mq_json_number(s->recall), "f1", mq_json_number(s->f1),
-        "images", (int)s->pictures, "skipped", 0, "num_classes", (int)e->classes, "split",
-        mq_split_name(plan->split), "data", mq_json_text(mq_dataset_folder(plan->dataset)), "data_sha256",
-        mq_dataset_digest(plan->dataset), "model", mq_json_text(plan->model_name), "model_sha256",
-        mq_model_digest(plan->model), "arch", mq_model_arch(plan->model)->name, "param_count",
+        "images", (int)s->pictures, "skipped", 0, "seen",
+        mq_json_number(plan->trained_on ? (double)e->seen : (double)NAN), "num_classes", (int)e->classes,
+        "split", mq_split_name(plan->split), "data", mq_json_text(mq_dataset_folder(plan->dataset)),
+        "data_sha256", mq_dataset_digest(plan->dataset), "model", mq_json_text(plan->model_name),
+        "model_sha256", mq_model_digest(plan->model), "arch", mq_model_arch(plan->model)->name, "param_count",
         (long long)mq_model_params(plan->model), "imgsz", (int)mq_model_recipe(plan->model)->imgsz, "dtype",
         mq_dtype_name(mq_model_dtype(plan->model)), "seconds", mq_json_number(seconds), "img_s",
         mq_json_number((double)s->pictures / seconds), "per_class", classes));
@@ -202,6 +206,23 @@ cleanup:
     return status;
 }
 
+/* Pictures of the part that lie in the training part of the model's own data. Where that is this data set,
+ * who asks for its training part knows. */
+static mq_status count_seen(mq_err *err, evaluation *e) {
+    mq_status status = MQ_OK;
+    const mq_evaluate_plan *plan = e->plan;
+    if (!plan->trained_on) return MQ_OK;
+    MQ_TRY(mq_shared_count(err, plan->dataset, plan->split, plan->trained_on, MQ_TRAIN, &e->seen));
+    if (e->seen && plan->trained_on != plan->dataset)
+        mq_warn(
+            "%zu of the %zu pictures of the %s part of %s are among those that the model was trained on, so "
+            "the figures say less of new pictures",
+            e->seen, mq_dataset_count(plan->dataset, plan->split), mq_split_name(plan->split),
+            mq_dataset_folder(plan->dataset));
+cleanup:
+    return status;
+}
+
 static mq_status open_predictions(mq_err *err, evaluation *e) {
     mq_status status = MQ_OK;
     static const char header[] =
@@ -248,6 +269,7 @@ mq_status mq_evaluate(mq_err *err, const mq_evaluate_plan *plan, mq_scores *scor
                "%s: its %s part has no pictures", mq_dataset_folder(plan->dataset),
                mq_split_name(plan->split));
     MQ_TRY(map_classes(err, &e));
+    MQ_TRY(count_seen(err, &e));
     MQ_TRY(mq_metrics_create(err, e.classes, &e.metrics));
     MQ_TRY(mq_calloc(err, plan->batch, sizeof *e.labels, "labels", &e.labels));
     MQ_TRY(mq_alloc_aligned(err, plan->batch * e.classes, sizeof *e.p, "answers", &e.p));

@@ -11,6 +11,7 @@ typedef struct {
     mq_model *model;           /* borrowed, as is all of the plan */
     const mq_dataset *dataset; /* its classes are matched to the model's by name */
     mq_split split;
+    const mq_dataset *trained_on; /* the model's own data as it was then; NULL: it is not there any more */
     size_t batch, workers;
     const char
         *folder; /* gets metrics.json, per_class.csv, predictions.csv, confusion_matrix.csv; NULL: none */

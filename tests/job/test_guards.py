@@ -1,5 +1,6 @@
 """test_guards.py: what marque does not spoil by mistake, and the ways out it names: outputs that are inputs, runs that moved
 with or without their data, lost models, fewer epochs than are done. On small pictures with the real weights, at 71 pixels."""
+import csv
 import json
 import os
 import re
@@ -21,6 +22,15 @@ BEST, LAST, PICTURE = "weights/best.safetensors", "weights/last.safetensors", "p
 
 def train(run, stages, *more):
     return ["train", "data.mq", *SETTINGS, "--stages", stages, "-o", run, *more]
+
+
+def digests(data, split):
+    with open(data / "split.csv", newline="") as file:
+        return [row["sha256"] for row in csv.DictReader(file) if row["split"] == split]
+
+
+def seen(folder):
+    return json.loads((folder / "metrics.json").read_text())["seen"]
 
 
 def everything(folder):
@@ -84,7 +94,19 @@ def test_other_data(tap, m):
     m.expect(tap, "another data set", ["import", "pictures", "-o", "other.mq", "--test", "0.4", "--seed", "5"], 0)
     m.expect(tap, "eval on the run's own", ["eval", "run"], 0, out="/run/eval/test\n")
     own = everything(m.folder / "run/eval")
-    m.expect(tap, "eval on another", ["eval", "run", "other.mq/"], 0, out="/run/eval/test-other\n")
+    m.expect(tap, "eval on another", ["eval", "run", "other.mq/"], 0, out="/run/eval/test-other\n",
+             err="of the test part of other.mq/ are among those that the model was trained on")
+    told, trained = seen(m.folder / "run/eval/test-other"), set(digests(m.folder / "data.mq", "train"))
+    tap.check("which says how many the model has seen",
+              told == sum(d in trained for d in digests(m.folder / "other.mq", "test")) > 0, told)
+    tap.check("of its own none", seen(m.folder / "run/eval/test") == 0)
+    m.expect(tap, "its own training part", ["eval", "run", "--split", "train"], 0, no_err="trained on")
+    tap.check("of which it has seen all", seen(m.folder / "run/eval/train") == len(digests(m.folder / "data.mq", "train")))
+    shutil.rmtree(m.folder / "run/eval/train")
+    os.rename(m.folder / "data.mq", m.folder / "gone.mq")
+    m.expect(tap, "where its own data are gone", ["eval", "run", "other.mq"], 0, err="whether other.mq holds pictures that")
+    tap.check("nobody knows", seen(m.folder / "run/eval/test-other") is None)
+    os.rename(m.folder / "gone.mq", m.folder / "data.mq")
     m.expect(tap, "eval of last on another", ["eval", f"run/{LAST}", "other.mq"], 0, out="/run/eval/test-last-other\n")
     now = everything(m.folder / "run/eval")
     tap.check("its results stand beside the run's own", own.items() <= now.items() and len(now) == 3 * len(own), list(now))

@@ -1013,6 +1013,8 @@ MUTANTS = [
     ("export: onto the model that it reads", "src/cli/cmd_export.c", "MQ_REQUIRE(!mq_same_file(model, output)", "MQ_REQUIRE(output", ["job/test_guards.py"]),
     ("predict: onto a picture", "src/cli/cmd_predict.c", "!mq_same_file(output, paths->items[i])", "paths->items[i]", ["job/test_guards.py"]),
     ("predict: a reader that left is an error", "src/cli/main.c", "poll(&out, 1, 0) == 1 &&", "poll(&out, 1, 0) == 2 &&", ["job/test_guards.py"]),
+    ("eval: pictures of the part that has been looked at count as seen", "src/train/evaluate.c", "plan->trained_on, MQ_TRAIN,",
+     "plan->trained_on, plan->split,", ["job/test_guards.py"]),
     ("eval: other data take the place of the run's own", "src/cli/cmd_eval.c", "own ? NULL : data", "NULL", ["job/test_guards.py"]),
     ("resume: with fewer epochs than are done", "src/train/session.c", "if (begun <= stage->epochs)", "if (true)", ["job/test_guards.py"]),
     ("resume: a lost model is any later one", "src/train/session.c", "s->state.epochs_done == s->state.best_epoch && !s->state.position", "true", ["job/test_guards.py"]),
