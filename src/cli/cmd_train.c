@@ -284,6 +284,21 @@ cleanup:
     return status;
 }
 
+/* A model that a run begins with works at any size, so another one than its own may be meant, or not. */
+static mq_status tell_size(mq_err *err, const train_call *c) {
+    mq_status status = MQ_OK;
+    mq_model_card card = {0};
+    const mq_train_options *o = &c->options;
+    if (!c->weights || o->resume) return MQ_OK;
+    MQ_TRY(mq_model_card_read(err, c->weights, &card));
+    if (card.recipe.imgsz != o->imgsz)
+        mq_note("%s was trained at %u pixels, and this run is at %lld; --imgsz %u keeps its size", o->model,
+                card.recipe.imgsz, (long long)o->imgsz, card.recipe.imgsz);
+cleanup:
+    mq_model_card_free(&card);
+    return status;
+}
+
 static mq_status open_inputs(mq_err *err, train_call *c) {
     mq_status status = MQ_OK;
     const mq_train_options *o = &c->options;
@@ -291,6 +306,7 @@ static mq_status open_inputs(mq_err *err, train_call *c) {
                "--shuffle-buffer is for pictures that all come once, and --sampling balanced draws from all "
                "classes at any time; take one of the two");
     MQ_TRY(mq_find_network(err, o->model, &c->arch, &c->weights));
+    MQ_TRY(tell_size(err, c));
     MQ_TRY(mq_check_imgsz(err, c->arch, o->imgsz));
     MQ_TRY(check_blocks(err, c));
     MQ_TRY(mq_choose_dtype(err, o->dtype, &c->dtype));

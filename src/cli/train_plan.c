@@ -89,10 +89,11 @@ static void print_stage(const mq_train_plan *plan, const mq_stage *stage, const 
     char time[32], thawed[48];
     const double seconds = mq_trunk_seconds(cost, stage->epochs, (double)count,
                                             (double)plan->parts->val_count);
-    const double disk = (double)cost->disk / 1e6;
-    fprintf(stderr, "%-10s%-20s%7.1f M%8u%9.3g  %-7s%9s%6.2f GB%6.*f %s\n", stage->thaw,
-            thawed_text(stage, thawed), (double)(cost->params + cost->head_params) / 1e6, stage->epochs,
-            stage->lr, stage->batch_statistics ? "train" : "stored", mq_duration(seconds, time),
+    const double disk = (double)cost->disk / 1e6, params = (double)(cost->params + cost->head_params);
+    const bool few = params < 1e6;
+    fprintf(stderr, "%-10s%-20s%7.1f %c%8u%9.3g  %-7s%9s%6.2f GB%6.*f %s\n", stage->thaw,
+            thawed_text(stage, thawed), params / (few ? 1e3 : 1e6), few ? 'k' : 'M', stage->epochs, stage->lr,
+            stage->batch_statistics ? "train" : "stored", mq_duration(seconds, time),
             memory_of(plan, cost) / 1e9, disk < 1000 ? 0 : 1, disk < 1000 ? disk : disk / 1e3,
             disk < 1000 ? "MB" : "GB");
 }

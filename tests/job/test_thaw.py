@@ -103,7 +103,9 @@ def test_from_model(tap, m):
               and "thawed" not in done.err, done)
     shutil.rmtree(m.folder / "second")
     done = m.run([*args[:-4], "--model", "train", "-o", "second", "--stages", "head:1@1e-3"])
-    tap.check("a run's name is enough", done.code == 0, done)
+    tap.check("a run's name is enough", done.code == 0 and "keeps its size" not in done.err, done)
+    m.expect(tap, "another size than the run's is told", ["train", "data.mq", *SETTINGS, "--imgsz", "96", "--model", "train", "--plan"], 0,
+             err="train was trained at 71 pixels, and this run is at 96; --imgsz 71 keeps its size")
     shutil.rmtree(m.folder / "second")
     done = m.run(["bench", "train", "-b", "2", "--dtype", "f32", "--infer", "--json"])
     report = json.loads(done.out) if done.code == 0 else {}
@@ -117,6 +119,9 @@ def test_plan(tap, m):
     table = done.err.splitlines()
     tap.check("the plan: a row for each stage", done.code == 0 and len(table) == 4 and
               "classifier" in table[2] and "block9 and above" in table[3] and "train" in table[3], done.err)
+    linear = train(m, "none", "head:3@1e-3,block9+:2@1e-4", "--head", "linear", "--plan").err.splitlines()
+    tap.check("a small classifier's numbers are counted in thousands", linear[2].split()[2:4] == ["10.2", "k"] and
+              table[3].split()[5] == "M", (linear, table))
     tap.check("and its phases, kernels and places", all(word in done.out for word in (
         "training from add_6 on", "by weights", "alive (phases")), done.out[-300:])
     tap.check("no run is begun by that", not (m.folder / "none").exists())
