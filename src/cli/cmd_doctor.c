@@ -6,8 +6,8 @@
 #include "base/par.h"
 #include "cli/cli.h"
 #include "cli/common.h"
+#include "net/arch.h"
 #include "net/program.h"
-#include "net/weights.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -46,16 +46,16 @@ static const struct {
 #endif
 };
 
-/* What a command would miss, a line for each; json: a list of them. */
+/* What a command would miss, or find damaged, a line for each. */
 static mq_status find_missing(mq_err *err, mq_json **list) {
     mq_status status = MQ_OK;
     MQ_TRY(mq_json_pack(err, list, "[]"));
     for (size_t i = 0; mq_arch_at(i); i++) {
         mq_err missing = {0};
-        char *path = NULL;
-        if (mq_weights_path(&missing, mq_arch_at(i)->name, &path) != MQ_OK)
+        mq_bundle *weights = NULL;
+        if (mq_open_weights(&missing, mq_arch_at(i), &weights) != MQ_OK)
             MQ_TRY(mq_json_append(err, *list, mq_json_text(missing.text)));
-        free(path);
+        mq_bundle_free(&weights);
     }
     for (size_t i = 0; i < sizeof CHILDREN / sizeof *CHILDREN; i++) {
         mq_err missing = {0};

@@ -323,8 +323,24 @@ cleanup:
     return status;
 }
 
+/* The folder, which *lock then holds, and the file in it. */
+static mq_status open_file(mq_err *err, mq_features *f, mq_lock **lock) {
+    mq_status status = MQ_OK;
+    MQ_TRY(mq_make_folder(err, f->folder));
+    MQ_TRY(mq_path_join(err, f->folder, FILE_NAME, &f->path));
+    MQ_TRY(mq_lock_wait(err, f->folder, f->plan.stop, f->plan.user, lock));
+    MQ_TRY(write_meta(err, &f->plan, f->folder));
+    f->fd = open(f->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    MQ_REQUIRE(f->fd >= 0, err, mq_status_of_errno(errno, MQ_CANNOT_CREATE), "%s: cannot be written: %s",
+               f->path, strerror(errno));
+    MQ_REQUIRE(flock(f->fd, LOCK_SH) == 0, err, MQ_IO, "%s: cannot be locked: %s", f->path, strerror(errno));
+cleanup:
+    return status;
+}
+
 mq_status mq_features_open(mq_err *err, const mq_features_plan *plan, mq_features **features) {
     mq_status status = MQ_OK;
+    mq_err why = {0};
     mq_features *f = NULL;
     mq_lock *lock = NULL;
     uint64_t size = 0;
@@ -340,14 +356,11 @@ mq_status mq_features_open(mq_err *err, const mq_features_plan *plan, mq_feature
     MQ_TRY(mq_calloc(err, f->views, sizeof *f->at, "the feature cache", &f->at));
     MQ_TRY(mq_calloc(err, chunk_bytes(f->most, f->row), 1, "the feature cache", &f->block));
     MQ_TRY(folder_of(err, plan, &f->folder));
-    MQ_TRY(mq_make_folder(err, f->folder));
-    MQ_TRY(mq_path_join(err, f->folder, FILE_NAME, &f->path));
-    MQ_TRY(mq_lock_wait(err, f->folder, plan->stop, plan->user, &lock));
-    MQ_TRY(write_meta(err, plan, f->folder));
-    f->fd = open(f->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    MQ_REQUIRE(f->fd >= 0, err, mq_status_of_errno(errno, MQ_CANNOT_CREATE), "%s: cannot be written: %s",
-               f->path, strerror(errno));
-    MQ_REQUIRE(flock(f->fd, LOCK_SH) == 0, err, MQ_IO, "%s: cannot be locked: %s", f->path, strerror(errno));
+    const mq_status opened = open_file(&why, f, &lock);
+    MQ_REQUIRE(opened == MQ_OK, err, opened, "%s%s", why.text,
+               opened == MQ_CANNOT_CREATE
+                   ? "; XDG_CACHE_HOME names another place, and marque train --cache off does without"
+                   : "");
     MQ_TRY(take_chunks(err, f, &size));
     *features = f;
     f = NULL;

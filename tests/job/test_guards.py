@@ -223,6 +223,21 @@ def test_damage(tap, m):
     (cache / "xception.safetensors").write_bytes((m.cache / "marque/weights/xception.safetensors").read_bytes()[:-1])
     m.expect(tap, "weights are cut short", train("no", "head:1@1e-3"), 65, env={"XDG_CACHE_HOME": str(m.folder / "other")},
              err=["it is cut or damaged", "fetch them again: marque pull xception"])
+    missing = json.loads(m.run(["doctor", "--json"], env={"XDG_CACHE_HOME": str(m.folder / "other")}).out)["missing"]
+    tap.check("doctor finds them", len(missing) == 1 and missing[0].endswith("fetch them again: marque pull xception"), missing)
+
+
+def test_no_cache(tap, m):
+    """A feature cache that cannot be written is said before anything is computed for it, and what to do."""
+    cache = m.folder / "full/marque"
+    cache.mkdir(parents=True)
+    (cache / "weights").symlink_to(m.cache / "marque/weights")
+    (cache / "features").write_text("in the way")
+    env = {"XDG_CACHE_HOME": str(cache.parent)}
+    m.expect(tap, "no place for features", train("cacheless", "head:1@1e-3"), 73, env=env,
+             err=["the folder cannot be made", "XDG_CACHE_HOME names another place, and marque train --cache off does without\n"],
+             no_err="features of train")
+    m.expect(tap, "which does", ["train", "--resume", "cacheless", "--cache", "off"], 0, env=env)
 
 
 def test_stdin(tap, m):
@@ -256,7 +271,7 @@ def main():
         m.expect(tap, "import", ["import", "pictures", "-o", "data.mq", "--test", "0.2"], 0)
         m.expect(tap, "train", train("run", "head:3@1e-3"), 0)
         for test in (test_outputs, test_folders, test_names, test_other_data, test_bytes, test_alike, test_moved, test_epochs, test_lost_model,
-                     test_damage, test_stdin):
+                     test_damage, test_no_cache, test_stdin):
             test(tap, m)
     return tap.done()
 
