@@ -9,7 +9,7 @@
 
 /* From LARGE bytes on memory comes in pages of HUGE bytes where the system has them: fewer faults and
  * look-ups. */
-enum { ALIGNMENT = 64, HUGE = 2 << 20, LARGE = 2 * HUGE };
+enum { HUGE = 2 << 20, LARGE = 2 * HUGE };
 
 static mq_status no_memory(mq_err *err, size_t count, size_t size, const char *what) {
     return mq_fail(err, MQ_NO_MEMORY, "no memory for %s (%.1f MB)", what, (double)count * (double)size / 1e6);
@@ -26,7 +26,7 @@ mq_status mq_alloc_aligned(mq_err *err, size_t count, size_t size, const char *w
     size_t bytes, padded;
     void *p = NULL;
     if (!mq_mul(count, size, &bytes)) return no_memory(err, count, size, what);
-    const size_t alignment = bytes < LARGE ? ALIGNMENT : HUGE;
+    const size_t alignment = bytes < LARGE ? MQ_ALIGNMENT : HUGE;
     if (!mq_add(bytes, alignment, &padded) || !(p = aligned_alloc(alignment, padded / alignment * alignment)))
         return no_memory(err, count, size, what);
 #ifdef MADV_HUGEPAGE

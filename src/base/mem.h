@@ -29,7 +29,11 @@ static inline size_t mq_round_up(size_t count, size_t size) {
 /* count x size zeroed bytes, at least one, in *memory (void ** in disguise); the caller's, for free(). */
 MQ_MUST_USE mq_status mq_calloc(mq_err *err, size_t count, size_t size, const char *what, void *memory);
 
-/* The same on a 64-byte boundary, not zeroed; for numbers that vector instructions touch. */
+/* Bytes on whose multiples numbers begin that vector instructions touch: a line of the caches, and the widest
+ * vector. */
+enum { MQ_ALIGNMENT = 64 };
+
+/* The same on a multiple of MQ_ALIGNMENT, not zeroed. */
 MQ_MUST_USE mq_status mq_alloc_aligned(mq_err *err, size_t count, size_t size, const char *what,
                                        void *memory);
 

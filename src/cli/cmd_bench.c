@@ -102,7 +102,7 @@ static mq_status open_model(mq_err *err, const char *name, bench_input *in, uint
     MQ_TRY(mq_model_card_read(err, in->weights, &card));
     in->plan.arch = card.arch;
     in->plan.imgsz = imgsz ? imgsz : card.recipe.imgsz;
-    in->plan.prefix = "trunk/";
+    in->plan.prefix = MQ_TRUNK_PREFIX;
     if (own && card.quantised && mq_dnn_has_int8()) in->plan.dtype = MQ_I8;
 cleanup:
     mq_model_card_free(&card);

@@ -39,7 +39,7 @@ mq_status mq_find_network(mq_err *err, const char *model, const mq_arch **arch, 
         "--model %s: an 8-bit model is for answers alone (eval, predict); take the one it was exported from",
         model);
     *arch = card.arch;
-    mq_bundle_narrow(*weights, "trunk/");
+    mq_bundle_narrow(*weights, MQ_TRUNK_PREFIX);
 cleanup:
     mq_model_card_free(&card);
     free(path);

@@ -87,12 +87,12 @@ bool mq_is_counted(const char *name, const char *base) {
            memcmp(name, base, (size_t)(end - name)) == 0;
 }
 
-bool mq_same_shape(const mq_param_shape *a, const mq_param_shape *b) {
+bool mq_same_shape(const mq_expected_param *a, const mq_expected_param *b) {
     return a->rank == b->rank && memcmp(a->shape, b->shape, a->rank * sizeof *a->shape) == 0;
 }
 
 /* Shapes come from marque itself, but a list that cannot be is refused all the same. */
-static mq_status read_param(mq_err *err, mq_json *json, mq_param_shape *param) {
+static mq_status read_param(mq_err *err, mq_json *json, mq_expected_param *param) {
     mq_status status = MQ_OK;
     mq_json *shape = NULL;
     MQ_TRY(mq_json_unpack(err, what, json, "{s:s,s:o!}", "name", &param->name, "shape", &shape));

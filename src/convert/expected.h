@@ -17,7 +17,7 @@ typedef struct {
     size_t rank;
     size_t shape[MQ_PARAM_RANK_MAX];
     size_t count; /* numbers: the product of shape */
-} mq_param_shape;
+} mq_expected_param;
 
 typedef struct {
     const char *name;   /* "block1_conv1" */
@@ -25,7 +25,7 @@ typedef struct {
     bool unnamed;       /* Keras chose the name (conv2d, conv2d_7): another file may have another counter */
     size_t same_kind;   /* layers of this kind before it */
     size_t unnamed_ago; /* unnamed layers of this kind that Keras numbered before it */
-    mq_param_shape *params;
+    mq_expected_param *params;
     size_t param_count;
 } mq_layer_shape;
 
@@ -41,7 +41,7 @@ MQ_MUST_USE mq_status mq_expected_parse(mq_err *err, const void *text, size_t si
 void mq_expected_free(mq_expected *expected);
 
 /* Whether rank and sides are equal. */
-bool mq_same_shape(const mq_param_shape *a, const mq_param_shape *b);
+bool mq_same_shape(const mq_expected_param *a, const mq_expected_param *b);
 
 /* A class name as Keras 3 writes it in paths: SeparableConv2D -> separable_conv2d. Returns out. */
 const char *mq_snake_case(const char *class_name, char *out, size_t size);

@@ -301,7 +301,7 @@ static mq_status open_dataset(mq_err *err, mq_h5 *file, const char *path, hid_t 
 
 /* A shape as the file declares it. It is compared with the expected one before memory is taken for it. */
 static mq_status read_shape(mq_err *err, mq_h5 *file, hid_t dataset, const char *path,
-                            mq_param_shape *shape) {
+                            mq_expected_param *shape) {
     mq_status status = MQ_OK;
     hsize_t sides[H5S_MAX_RANK];
     const hid_t space = H5Dget_space(dataset);
@@ -319,7 +319,7 @@ cleanup:
     return status;
 }
 
-mq_status mq_h5_shape(mq_err *err, mq_h5 *file, const char *path, mq_param_shape *shape, bool *has) {
+mq_status mq_h5_shape(mq_err *err, mq_h5 *file, const char *path, mq_expected_param *shape, bool *has) {
     hid_t dataset = -1;
     mq_status status = open_dataset(err, file, path, &dataset);
     *has = dataset >= 0;
@@ -419,11 +419,11 @@ cleanup:
     return status;
 }
 
-mq_status mq_h5_read(mq_err *err, mq_h5 *file, const char *path, const mq_param_shape *wanted,
+mq_status mq_h5_read(mq_err *err, mq_h5 *file, const char *path, const mq_expected_param *wanted,
                      float *values) {
     mq_status status = MQ_OK;
     hid_t dataset = -1, type = -1;
-    mq_param_shape shape = {0};
+    mq_expected_param shape = {0};
     MQ_TRY(open_dataset(err, file, path, &dataset));
     MQ_REQUIRE(dataset >= 0, err, MQ_BAD_DATA, "%s: lacks " NAMED, file->what, path);
     MQ_TRY(read_shape(err, file, dataset, path, &shape));

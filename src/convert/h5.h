@@ -37,12 +37,12 @@ MQ_MUST_USE mq_status mq_h5_texts(mq_err *err, mq_h5 *file, const char *path, co
                                   mq_texts *texts, bool *found);
 
 /* The shape of a data set; *has is false where none stands at path. */
-MQ_MUST_USE mq_status mq_h5_shape(mq_err *err, mq_h5 *file, const char *path, mq_param_shape *shape,
+MQ_MUST_USE mq_status mq_h5_shape(mq_err *err, mq_h5 *file, const char *path, mq_expected_param *shape,
                                   bool *has);
 
 /* Reads a data set of exactly this shape as f32 into values (wanted->count): f16 exactly, f64 rounded. NaN,
  * infinity and what f32 cannot hold are refused. */
-MQ_MUST_USE mq_status mq_h5_read(mq_err *err, mq_h5 *file, const char *path, const mq_param_shape *wanted,
+MQ_MUST_USE mq_status mq_h5_read(mq_err *err, mq_h5 *file, const char *path, const mq_expected_param *wanted,
                                  float *values);
 
 #endif

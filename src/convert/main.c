@@ -199,7 +199,7 @@ static mq_status write_header(mq_err *err, const conversion *c) {
     for (size_t i = 0; i < c->expected.count; i++) {
         const mq_layer_shape *layer = &c->expected.layers[i];
         for (size_t p = 0; p < layer->param_count; p++) {
-            const mq_param_shape *param = &layer->params[p];
+            const mq_expected_param *param = &layer->params[p];
             const long long end = at + (long long)(param->count * sizeof(float));
             MQ_TRY(mq_json_pack(err, &shape, "[]"));
             for (size_t k = 0; k < param->rank; k++) {
@@ -234,7 +234,7 @@ static mq_status write_tensors(mq_err *err, const conversion *c) {
     size_t index = 0;
     for (size_t i = 0; i < c->expected.count; i++) {
         for (size_t p = 0; p < c->expected.layers[i].param_count; p++) {
-            const mq_param_shape *param = &c->expected.layers[i].params[p];
+            const mq_expected_param *param = &c->expected.layers[i].params[p];
             MQ_TRY(mq_calloc(err, param->count, sizeof *values, "a tensor", &values));
             MQ_TRY(mq_h5_read(err, c->h5, c->paths[index++], param, values));
             MQ_TRY(put(err, values, param->count * sizeof *values));

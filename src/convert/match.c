@@ -33,7 +33,7 @@ static mq_status show(mq_err *err, attempt *a, const char *layer, const char *na
                          mq_text_safe(layer, safe, sizeof safe), name ? "/" : "", name ? name : "");
 }
 
-static mq_status show_shape(mq_err *err, attempt *a, const mq_param_shape *shape) {
+static mq_status show_shape(mq_err *err, attempt *a, const mq_expected_param *shape) {
     mq_status status = MQ_OK;
     if (a->missing + a->wrong + a->extra > SHOWN) return MQ_OK;
     for (size_t i = 0; i < shape->rank; i++)
@@ -75,7 +75,7 @@ static mq_status layer_fits(mq_err *err, const attempt *a, const mq_stored_layer
     mq_status status = MQ_OK;
     *fits = true;
     for (size_t p = 0; p < wanted->param_count && *fits; p++) {
-        mq_param_shape shape = {0};
+        mq_expected_param shape = {0};
         const char *path = find_var(stored, wanted, p);
         *fits = path != NULL;
         if (path) MQ_TRY(mq_h5_shape(err, a->file, path, &shape, fits));
@@ -251,7 +251,7 @@ cleanup:
 }
 
 /* A kernel as Keras 1 stored it for Theano's order of pictures: (filters, channels, rows, columns). */
-static bool is_turned(const mq_param_shape *stored, const mq_param_shape *wanted) {
+static bool is_turned(const mq_expected_param *stored, const mq_expected_param *wanted) {
     static const size_t order[] = {3, 2, 0, 1};
     bool turned = stored->rank == 4 && wanted->rank == 4;
     for (size_t i = 0; turned && i < 4; i++) turned = stored->shape[i] == wanted->shape[order[i]];
@@ -260,7 +260,7 @@ static bool is_turned(const mq_param_shape *stored, const mq_param_shape *wanted
 
 /* Tells the difference of one parameter, while the sentence is short. */
 static mq_status show_difference(mq_err *err, attempt *a, const mq_layer_shape *wanted, size_t p,
-                                 const mq_param_shape *shape) {
+                                 const mq_expected_param *shape) {
     mq_status status = MQ_OK;
     MQ_TRY(show(err, a, wanted->name, wanted->params[p].name));
     if (!shape || a->missing + a->wrong > SHOWN) goto cleanup;
@@ -277,8 +277,8 @@ static mq_status compare_layer(mq_err *err, attempt *a, const mq_layer_shape *wa
                                const mq_stored_layer *stored, const char **paths) {
     mq_status status = MQ_OK;
     for (size_t p = 0; p < wanted->param_count; p++) {
-        const mq_param_shape *param = &wanted->params[p];
-        mq_param_shape shape = {0};
+        const mq_expected_param *param = &wanted->params[p];
+        mq_expected_param shape = {0};
         bool has = false;
         paths[p] = stored ? find_var(stored, wanted, p) : NULL;
         if (paths[p]) MQ_TRY(mq_h5_shape(err, a->file, paths[p], &shape, &has));

@@ -137,7 +137,7 @@ mq_status mq_export_int8(mq_err *err, const mq_export_plan *plan, mq_exported *e
     const mq_calibration_plan calibration = {.size = sizeof calibration,
                                              .arch = s.card.arch,
                                              .weights = s.bundle,
-                                             .prefix = "trunk/",
+                                             .prefix = MQ_TRUNK_PREFIX,
                                              .imgsz = s.card.recipe.imgsz,
                                              .pictures = exported->pictures,
                                              .seed = plan->seed};

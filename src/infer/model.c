@@ -167,7 +167,7 @@ mq_status mq_model_open(mq_err *err, const mq_model_plan *plan, mq_model **model
     const mq_program_plan program = {.size = sizeof program,
                                      .arch = arch,
                                      .weights = bundle,
-                                     .prefix = "trunk/",
+                                     .prefix = MQ_TRUNK_PREFIX,
                                      .imgsz = m->card.recipe.imgsz,
                                      .batch = plan->batch,
                                      .dtype = m->dtype};
@@ -292,11 +292,12 @@ mq_status mq_model_write(mq_err *err, const char *path, const mq_model_parts *pa
     meta_list meta = {0};
     mq_tensor *tensors = NULL;
     char(*names)[NAME_SIZE] = NULL;
+    MQ_REQUIRE(parts->size == sizeof *parts, err, MQ_INTERNAL, "parts of a model of %zu bytes", parts->size);
     MQ_TRY(mq_calloc(err, trunk + MQ_HEAD_TENSORS, sizeof *tensors, "a model", &tensors));
     MQ_TRY(mq_calloc(err, trunk, sizeof *names, "a model", &names));
     for (size_t i = 0; i < trunk; i++) {
         tensors[i] = *mq_bundle_at(parts->weights, i);
-        snprintf(names[i], sizeof names[i], "trunk/%s", tensors[i].name);
+        snprintf(names[i], sizeof names[i], MQ_TRUNK_PREFIX "%s", tensors[i].name);
         tensors[i].name = names[i];
     }
     const size_t count = trunk + mq_head_tensors(parts->head, tensors + trunk);

@@ -11,6 +11,9 @@
 #include "infer/head.h"
 #include "net/program.h"
 
+/* Before the names of the network's tensors, in models and checkpoints. */
+#define MQ_TRUNK_PREFIX "trunk/"
+
 typedef struct mq_model mq_model;
 
 typedef struct {

@@ -85,6 +85,8 @@ mq_status mq_predict_files(mq_err *err, const mq_predict_plan *plan, size_t *bad
     float *p = NULL;
     const size_t side = mq_model_recipe(plan->model)->imgsz, slots = BATCHES * plan->batch;
     *bad = 0;
+    MQ_REQUIRE(plan->size == sizeof *plan && plan->batch && plan->workers, err, MQ_INTERNAL,
+               "answers of no batch");
     work.numbers = side * side * 3;
     MQ_TRY(mq_alloc_aligned(err, slots * work.numbers, sizeof *work.ring, "prepared pictures", &work.ring));
     memset(work.ring, 0, slots * work.numbers * sizeof *work.ring);

@@ -15,18 +15,11 @@ enum {
     HEADER_BASE = 4096,
 };
 
-/* The shapes come from the graph, so that the product cannot overflow. */
-static size_t param_bytes(const mq_foreign_param *param) {
-    size_t bytes = sizeof(float);
-    for (size_t i = 0; i < param->rank; i++) bytes *= param->shape[i];
-    return bytes;
-}
-
 size_t mq_foreign_bytes(const mq_foreign_list *list) {
     size_t bytes = 0;
     for (size_t i = 0; i < list->count; i++)
         for (size_t p = 0; p < list->layers[i].param_count; p++)
-            bytes += param_bytes(&list->layers[i].params[p]);
+            bytes += mq_param_numbers(&list->layers[i].params[p]) * sizeof(float);
     return bytes;
 }
 
@@ -38,7 +31,7 @@ static mq_status layer_json(mq_err *err, const mq_foreign_layer *layer, mq_json 
     params = mq_json_get(item, "params");
     MQ_TRY(mq_json_append(err, layers, item));
     for (size_t p = 0; p < layer->param_count; p++) {
-        const mq_foreign_param *param = &layer->params[p];
+        const mq_param_shape *param = &layer->params[p];
         MQ_TRY(mq_json_pack(err, &item, "{s:s,s:[]}", "name", param->name, "shape"));
         shape = mq_json_get(item, "shape");
         MQ_TRY(mq_json_append(err, params, item));
@@ -71,7 +64,7 @@ mq_status mq_foreign_check(mq_err *err, const mq_foreign_list *list, const mq_bu
     for (size_t i = 0; i < list->count; i++) {
         const mq_foreign_layer *layer = &list->layers[i];
         for (size_t p = 0; p < layer->param_count; p++, count++) {
-            const mq_foreign_param *param = &layer->params[p];
+            const mq_param_shape *param = &layer->params[p];
             MQ_TRY(mq_format(err, &name, "%s/%s", layer->layer, param->name));
             const mq_tensor *tensor = mq_bundle_find(bundle, name);
             MQ_REQUIRE(tensor && tensor->dtype == MQ_F32 && tensor->rank == param->rank &&
@@ -92,7 +85,7 @@ cleanup:
 mq_status mq_foreign_read(mq_err *err, const char *path, const mq_foreign_list *list, mq_bundle **bundle) {
     mq_status status = MQ_OK;
     char *text = NULL;
-    const size_t tensors = list->count * MQ_FOREIGN_PARAMS;
+    const size_t tensors = list->count * MQ_NODE_PARAMS;
     mq_buf stream = mq_buf_init(mq_foreign_bytes(list) + HEADER_BASE + tensors * HEADER_PER_TENSOR);
     mq_bundle *b = NULL;
     MQ_REQUIRE(mq_file_exists(path), err, MQ_NO_INPUT, "%s: no such regular file", path);

@@ -4,20 +4,13 @@
 #define MQ_FOREIGN_H
 
 #include "net/bundle.h"
-
-enum { MQ_FOREIGN_PARAMS = 4 };
-
-typedef struct {
-    const char *name; /* "kernel"; borrowed */
-    size_t rank;
-    size_t shape[MQ_RANK_MAX];
-} mq_foreign_param;
+#include "net/graph.h"
 
 typedef struct {
     const char *layer;      /* Keras' name; those that Keras chose itself as in a fresh session; borrowed */
     const char *class_name; /* "SeparableConv2D"; borrowed */
     size_t param_count;
-    mq_foreign_param params[MQ_FOREIGN_PARAMS]; /* in the order of Keras' layer.weights */
+    mq_param_shape params[MQ_NODE_PARAMS]; /* in the order of Keras' layer.weights */
 } mq_foreign_layer;
 
 /* The layers with parameters that a file must hold, in the order of Keras' model.layers. */

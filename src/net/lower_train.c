@@ -16,7 +16,6 @@
 enum { CHEAP = 64 };
 
 /* Of what is laid out. */
-enum { ALIGNMENT = 64 };
 
 size_t mq_lower_conv_of(const mq_train_lowering *l, const mq_node *node) {
     size_t i = 0;
@@ -136,7 +135,7 @@ MQ_MUST_USE static mq_status add_laid(mq_train_lowering *l, mq_laid laid, size_t
     const mq_status status = mq_grow(l->err, &t->laid, &t->laid_capacity, t->laid_count + 1, sizeof *t->laid);
     if (status != MQ_OK) return status;
     laid.at = t->weights_bytes;
-    t->weights_bytes += mq_round_up(bytes, ALIGNMENT);
+    t->weights_bytes += mq_round_up(bytes, MQ_ALIGNMENT);
     *index = t->laid_count++;
     t->laid[*index] = laid;
     return MQ_OK;

@@ -16,9 +16,9 @@
 /* So that a bias can be divided by it. */
 #define SCALE_LEAST 1e-30
 
-/* ALIGNMENT: of what is laid out. LOADERS: at most so many threads, each of which needs scratch memory for
+/* At most so many threads, each of which needs scratch memory for
  * the largest kernel; the work is bound by memory. */
-enum { ALIGNMENT = 64, LOADERS = 4 };
+enum { LOADERS = 4 };
 
 /* Rows of filters numbers: every input channel of every pixel of the kernel. */
 static void scale_rows(float *out, const float *in, const double *scale, size_t rows, size_t filters) {
@@ -115,14 +115,14 @@ typedef struct {
 } fold_space;
 
 static size_t space_bytes(const load_state *load) {
-    return mq_round_up(load->largest * sizeof(float), ALIGNMENT) +
-           mq_round_up(load->filters * sizeof(double), ALIGNMENT);
+    return mq_round_up(load->largest * sizeof(float), MQ_ALIGNMENT) +
+           mq_round_up(load->filters * sizeof(double), MQ_ALIGNMENT);
 }
 
 static fold_space space_of(const load_state *load, size_t worker) {
     uint8_t *const at = load->scratch + worker * space_bytes(load);
     return (fold_space){load->dnns[worker], (void *)at,
-                        (void *)(at + mq_round_up(load->largest * sizeof(float), ALIGNMENT))};
+                        (void *)(at + mq_round_up(load->largest * sizeof(float), MQ_ALIGNMENT))};
 }
 
 /* A kernel as the bundle has it, which is not in 8 bits: read to room if it is still in the file. */
@@ -218,7 +218,7 @@ static step_bytes bytes_of(const mq_step *step) {
 /* The next place of bytes in the block that ends at *at. */
 static size_t take(size_t *at, size_t bytes) {
     const size_t place = *at;
-    *at += mq_round_up(bytes, ALIGNMENT);
+    *at += mq_round_up(bytes, MQ_ALIGNMENT);
     return place;
 }
 

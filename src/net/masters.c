@@ -176,7 +176,7 @@ size_t mq_masters_scratch(const mq_trainable *t) {
         const size_t numbers = mq_param_numbers(&t->convs[t->laid[i].conv].param);
         if (t->laid[i].norm != MQ_NONE && numbers > most) most = numbers;
     }
-    return mq_round_up(most * sizeof(float), 64);
+    return mq_round_up(most * sizeof(float), MQ_ALIGNMENT);
 }
 
 /* A kernel with each filter multiplied by the norm's scale. */

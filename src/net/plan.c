@@ -5,8 +5,6 @@
 
 #include "base/mem.h"
 
-enum { ALIGNMENT = 64 };
-
 /* Larger first; the earlier of equals. */
 static int by_size(const void *a, const void *b) {
     const mq_lifetime *x = *(mq_lifetime *const *)a, *y = *(mq_lifetime *const *)b;
@@ -21,7 +19,7 @@ static size_t lowest_gap(const mq_lifetime *item, mq_lifetime *const *placed, si
         const mq_lifetime *p = placed[i];
         if (p->last < item->first || item->last < p->first) continue;
         if (p->offset >= offset + item->bytes) break;
-        const size_t end = mq_round_up(p->offset + p->bytes, ALIGNMENT);
+        const size_t end = mq_round_up(p->offset + p->bytes, MQ_ALIGNMENT);
         offset = end > offset ? end : offset;
     }
     return offset;
@@ -38,7 +36,7 @@ mq_status mq_plan_memory(mq_err *err, mq_lifetime *items, size_t count, size_t *
     for (size_t i = 0; i < count; i++) {
         mq_lifetime *item = order[i];
         item->offset = lowest_gap(item, placed, i);
-        const size_t end = mq_round_up(item->offset + item->bytes, ALIGNMENT);
+        const size_t end = mq_round_up(item->offset + item->bytes, MQ_ALIGNMENT);
         *total = end > *total ? end : *total;
         size_t at = i;
         for (; at > 0 && placed[at - 1]->offset > item->offset; at--) placed[at] = placed[at - 1];

@@ -37,7 +37,7 @@ size_t mq_thin_rows(const mq_thin *t) {
 }
 
 size_t mq_thin_bytes(const mq_thin *t) {
-    return mq_round_up(mq_thin_rows(t) * t->out_w * t->pixel, 64);
+    return mq_round_up(mq_thin_rows(t) * t->out_w * t->pixel, MQ_ALIGNMENT);
 }
 
 void mq_thin_take(const mq_thin *t, size_t from, size_t to, const uint8_t *large, uint8_t *small) {

@@ -6,8 +6,6 @@
 #include "base/file.h"
 #include "base/mem.h"
 
-#include <string.h>
-
 static mq_status find_arch(mq_err *err, const char *name, const mq_arch **arch) {
     *arch = mq_arch_find(name);
     if (*arch) return MQ_OK;
@@ -84,12 +82,7 @@ static void fill_layer(const mq_graph *graph, const mq_node *node, mq_foreign_la
     layer->layer = node->name;
     layer->class_name = mq_node_class(node);
     layer->param_count = mq_node_param_count(node);
-    for (size_t p = 0; p < layer->param_count; p++) {
-        const mq_param_shape param = mq_node_param(graph, node, p);
-        layer->params[p].name = param.name;
-        layer->params[p].rank = param.rank;
-        memcpy(layer->params[p].shape, param.shape, param.rank * sizeof *param.shape);
-    }
+    for (size_t p = 0; p < layer->param_count; p++) layer->params[p] = mq_node_param(graph, node, p);
 }
 
 mq_status mq_weights_list(mq_err *err, const char *network, const mq_graph *graph, mq_foreign_list *list) {

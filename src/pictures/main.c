@@ -48,7 +48,7 @@ static mq_status run(mq_err *err, const char *name, bool whole) {
     mq_close_others();
     MQ_TRY(mq_limit_process(err, &limits));
     MQ_TRY(read_stdin(err, &file));
-    MQ_TRY(mq_foreign_read(err, &(mq_source){name, file.data, file.size}, &head, whole ? &pixels : NULL));
+    MQ_TRY(mq_reader_read(err, &(mq_source){name, file.data, file.size}, &head, whole ? &pixels : NULL));
     MQ_TRY(put(err, &head, sizeof head));
     if (whole) MQ_TRY(put(err, pixels, (size_t)head.width * head.height * head.channels));
 cleanup:

@@ -37,7 +37,7 @@ void mq_divide_alpha(uint8_t *rgba, size_t count) {
     }
 }
 
-mq_status mq_foreign_read(mq_err *err, const mq_source *in, mq_foreign_head *head, uint8_t **pixels) {
+mq_status mq_reader_read(mq_err *err, const mq_source *in, mq_foreign_head *head, uint8_t **pixels) {
     for (size_t i = 0; i < sizeof READERS / sizeof *READERS; i++)
         if (READERS[i]->knows(in->bytes, in->size)) return READERS[i]->read(err, in, head, pixels);
     return mq_fail(err, MQ_BAD_DATA, "%s: no picture of a known kind", in->name);

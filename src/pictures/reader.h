@@ -23,8 +23,8 @@ extern const mq_reader mq_reader_tiff, mq_reader_bmp, mq_reader_gif, mq_reader_h
 
 /* Fills head, and where pixels is not NULL decodes as a reader does: by the one that knows the picture.
  * Damaged, too large or of none that is known: MQ_BAD_DATA. */
-MQ_MUST_USE mq_status mq_foreign_read(mq_err *err, const mq_source *in, mq_foreign_head *head,
-                                      uint8_t **pixels);
+MQ_MUST_USE mq_status mq_reader_read(mq_err *err, const mq_source *in, mq_foreign_head *head,
+                                     uint8_t **pixels);
 
 /* Refuses empty and too large pictures (base/foreign_picture.h); readers call it before they take memory. */
 MQ_MUST_USE mq_status mq_check_size(mq_err *err, const mq_source *in, uint64_t width, uint64_t height);

@@ -265,6 +265,7 @@ mq_status mq_evaluate(mq_err *err, const mq_evaluate_plan *plan, mq_scores *scor
                     .line = mq_buf_init(TEXT_LIMIT)};
     mq_loader *loader = NULL;
     const double start = mq_seconds();
+    MQ_REQUIRE(plan->size == sizeof *plan && plan->batch, err, MQ_INTERNAL, "an evaluation of no batch");
     MQ_REQUIRE(mq_dataset_count(plan->dataset, plan->split), err, MQ_BAD_DATA,
                "%s: its %s part has no pictures", mq_dataset_folder(plan->dataset),
                mq_split_name(plan->split));

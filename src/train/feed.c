@@ -12,7 +12,7 @@ struct mq_feed {
     mq_features_plan plan;
     mq_features *cache; /* NULL: straight from the trunk */
     mq_loader *loader;  /* of the present pass, without cache */
-    mq_pass pass;
+    mq_feed_pass pass;
     size_t position;        /* pictures of the pass that were given or skipped */
     uint32_t *pictures;     /* [count] of the pass as indexes into the split, for the loader */
     float *x;               /* [rows, width] */
@@ -108,7 +108,7 @@ cleanup:
 
 static mq_status open_loader(mq_err *err, mq_feed *f) {
     mq_status status = MQ_OK;
-    const mq_pass *pass = &f->pass;
+    const mq_feed_pass *pass = &f->pass;
     MQ_TRY(mq_calloc(err, pass->count, sizeof *f->pictures, "the order of pictures", &f->pictures));
     for (size_t i = 0; i < pass->count; i++) f->pictures[i] = picture(f, i);
     const mq_loader_plan load = {.size = sizeof load,
@@ -131,7 +131,7 @@ cleanup:
     return status;
 }
 
-mq_status mq_feed_begin(mq_err *err, mq_feed *f, const mq_pass *pass) {
+mq_status mq_feed_begin(mq_err *err, mq_feed *f, const mq_feed_pass *pass) {
     mq_status status = MQ_OK;
     end_pass(f);
     f->pass = *pass;

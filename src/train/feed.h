@@ -25,11 +25,11 @@ typedef struct {
     uint64_t seed;             /* of its draws */
     uint32_t epoch;
     size_t first; /* place of the first picture in its epoch */
-} mq_pass;
+} mq_feed_pass;
 
 /* Begins a pass, and puts into the cache what it lacks of its pictures. What changes more than flips needs a
  * feed without cache (MQ_INTERNAL). */
-MQ_MUST_USE mq_status mq_feed_begin(mq_err *err, mq_feed *feed, const mq_pass *pass);
+MQ_MUST_USE mq_status mq_feed_begin(mq_err *err, mq_feed *feed, const mq_feed_pass *pass);
 
 /* The next batch: x [*n, width] and labels [*n], borrowed until the next call; *n 0 at the end. Pictures that
  * plan.skipped takes are missing in it. */

@@ -42,7 +42,7 @@ static mq_checkpoint_place place_of(const mq_session *s) {
 
 /* Trunk weights by the names they have in checkpoints. */
 static const char *saved_name(const mq_tensor *tensor, char name[NAME_SIZE]) {
-    snprintf(name, NAME_SIZE, "trunk/%s", tensor->name);
+    snprintf(name, NAME_SIZE, MQ_TRUNK_PREFIX "%s", tensor->name);
     return name;
 }
 

@@ -226,14 +226,14 @@ static mq_status begin_epoch(mq_err *err, mq_session *s) {
     mq_status status = MQ_OK;
     mq_err why = {0};
     const size_t from = s->state.position;
-    const mq_pass pass = {.order = s->order + from,
-                          .flips = s->flips + from,
-                          .times = s->times + from,
-                          .count = s->count - from,
-                          .augment = s->plan->stages[s->state.stage].augment,
-                          .seed = s->plan->seed,
-                          .epoch = s->state.epochs_done,
-                          .first = from};
+    const mq_feed_pass pass = {.order = s->order + from,
+                               .flips = s->flips + from,
+                               .times = s->times + from,
+                               .count = s->count - from,
+                               .augment = s->plan->stages[s->state.stage].augment,
+                               .seed = s->plan->seed,
+                               .epoch = s->state.epochs_done,
+                               .first = from};
     const mq_status begun = mq_trunk_begin(&why, s->trunk, MQ_TRAIN, &pass);
     if (begun == MQ_INTERRUPTED && s->state.steps_done) MQ_TRY(mq_session_save(err, s));
     MQ_TRY(pass_on(err, s, begun, &why));
@@ -307,7 +307,7 @@ static mq_status validate(mq_err *err, mq_session *s, mq_scores *scores) {
     mq_labels labels;
     size_t n, done = 0;
     mq_metrics_reset(s->metrics);
-    MQ_TRY(mq_trunk_begin(err, s->trunk, MQ_VAL, &(mq_pass){.count = s->validation}));
+    MQ_TRY(mq_trunk_begin(err, s->trunk, MQ_VAL, &(mq_feed_pass){.count = s->validation}));
     for (;;) {
         MQ_TRY(mq_trunk_next(err, s->trunk, MQ_VAL, &x, &labels, &n));
         if (!n) break;

@@ -335,9 +335,9 @@ static mq_status refresh_rest(mq_err *err, mq_trunk *t) {
     return t->rest ? mq_program_update(err, t->rest, t->plan.weights) : MQ_OK;
 }
 
-mq_status mq_trunk_begin(mq_err *err, mq_trunk *t, mq_split split, const mq_pass *pass) {
+mq_status mq_trunk_begin(mq_err *err, mq_trunk *t, mq_split split, const mq_feed_pass *pass) {
     mq_status status = MQ_OK;
-    mq_pass all = *pass;
+    mq_feed_pass all = *pass;
     all.rows = split == MQ_VAL ? MQ_VALIDATION_ROWS : t->plan.batch;
     if (split == MQ_VAL) MQ_TRY(refresh_rest(err, t));
     t->filling = split;
@@ -411,7 +411,7 @@ static mq_status add_pass(mq_err *err, mq_trunk *t, const uint8_t *flips, double
     t->filling = MQ_TRAIN;
     MQ_TRY(mq_feed_begin(
         err, t->feeds[MQ_TRAIN],
-        &(mq_pass){.flips = flips, .count = t->plan.parts->train_count, .rows = MQ_VALIDATION_ROWS}));
+        &(mq_feed_pass){.flips = flips, .count = t->plan.parts->train_count, .rows = MQ_VALIDATION_ROWS}));
     for (;;) {
         MQ_TRY(mq_feed_next(err, t->feeds[MQ_TRAIN], &x, &labels, &n));
         if (!n) break;

@@ -66,7 +66,7 @@ MQ_MUST_USE mq_status mq_trunk_describe(mq_err *err, const mq_trunk_plan *plan, 
 
 /* Begins a pass, and caches what it lacks for it; its rows are the trunk's own matter. MQ_TRAIN: the places
  * are those of the subset. MQ_VAL: all pictures as they are. */
-MQ_MUST_USE mq_status mq_trunk_begin(mq_err *err, mq_trunk *trunk, mq_split split, const mq_pass *pass);
+MQ_MUST_USE mq_status mq_trunk_begin(mq_err *err, mq_trunk *trunk, mq_split split, const mq_feed_pass *pass);
 
 /* The next batch: x and labels [*n], borrowed until the next call; *n 0 at the end. In MQ_VAL x holds
  * features [*n, arch->features], in MQ_TRAIN what mq_trunk_gradients takes. */

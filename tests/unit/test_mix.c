@@ -197,13 +197,13 @@ static pass run_pass(const uneven *u, size_t workers, size_t from, const char *p
     assert_ok(err, mq_feed_open(&err, &plan, false, &feed));
     assert_ok(err, mq_augment_parse(&err, policy, &augment));
     assert_ok(err, mq_feed_begin(&err, feed,
-                                 &(mq_pass){.order = u->subset + from,
-                                            .count = u->count - from,
-                                            .rows = ROWS,
-                                            .augment = augment,
-                                            .seed = 11,
-                                            .epoch = 4,
-                                            .first = from}));
+                                 &(mq_feed_pass){.order = u->subset + from,
+                                                 .count = u->count - from,
+                                                 .rows = ROWS,
+                                                 .augment = augment,
+                                                 .seed = 11,
+                                                 .epoch = 4,
+                                                 .first = from}));
     for (;;) {
         const float *x;
         mq_labels labels;
