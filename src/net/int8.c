@@ -11,8 +11,8 @@
 #include <string.h>
 
 /* TILE: pixels of the largest; CHUNK: bytes of the source that go through all panels before the next ones do:
- * the second cache keeps them beside a panel. */
-enum { TILE = 4, CHUNK = 128 << 10 };
+ * the second cache keeps them beside a panel; WIDE: quads that are widened at once. */
+enum { TILE = 4, CHUNK = 128 << 10, WIDE = 16 };
 enum { PANEL = MQ_INT8_PANEL, SLOT = MQ_INT8_SLOT };
 
 bool mq_int8_available(void) {
@@ -41,11 +41,9 @@ typedef struct {
     float *out[TILE];
     const uint32_t *places; /* of the panel's quads */
     const int8_t *weights;
-    size_t together, quads;
-    const uint32_t *first, *extra_places; /* first: of the panel's vectors */
-    const int8_t *extras;
-    size_t filters;             /* of the panel that there are */
-    const float *scales, *bias; /* of these */
+    size_t together, narrow, quads; /* as in mq_int8_packing */
+    size_t filters;                 /* of the panel that there are */
+    const float *scales, *bias;     /* of these */
     bool sum, relu;
 } int8_tile;
 typedef void (*int8_tile_fn)(const int8_tile *t);
@@ -66,18 +64,31 @@ typedef void (*int8_tile_fn)(const int8_tile *t);
 #define FOUR_512(p) _mm512_set1_epi32(four_of(p))
 #define ONES_256 _mm256_set1_epi16(1)
 #define ONES_512 _mm512_set1_epi16(1)
+#define EVEN_256 _mm256_set1_epi16(0xFF)
+#define EVEN_512 _mm512_set1_epi16(0xFF)
+#define AND_256(a, b) _mm256_and_si256(a, b)
+#define AND_512(a, b) _mm512_and_si512(a, b)
+#define HIGH_256(a) _mm256_srli_epi16(a, 8)
+#define HIGH_512(a) _mm512_srli_epi16(a, 8)
 #define FLOATS_256(v) _mm256_cvtepi32_ps(v)
 #define FLOATS_512(v) _mm512_cvtepi32_ps(v)
 #define MEMORY(set, p) "m"(*(const INTS_##set *)(const void *)(p))
 
-/* sum += the products of four bytes a and a vector's weights; and of two such. Each in one piece, or GCC
- * keeps sums in memory. */
+/* sum += the products of four bytes a and a vector's weights; of two widened bytes and theirs; and of two
+ * fours. Each in one piece, or GCC keeps sums in memory. */
 #define DOT_TO(set, sum, a, weights, ones)                                                                   \
     do {                                                                                                     \
         INTS_##set pairs;                                                                                    \
         __asm__("vpmaddubsw %3, %2, %1\n\tvpmaddwd %4, %1, %1\n\tvpaddd %1, %0, %0"                          \
                 : "+v"(sum), "=&v"(pairs)                                                                    \
                 : "v"(a), MEMORY(set, weights), "v"(ones));                                                  \
+    } while (0)
+#define DOT_WIDE_TO(set, sum, a, weights)                                                                    \
+    do {                                                                                                     \
+        INTS_##set pairs;                                                                                    \
+        __asm__("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0"                                                   \
+                : "+v"(sum), "=&v"(pairs)                                                                    \
+                : "v"(a), MEMORY(set, weights));                                                             \
     } while (0)
 #define DOT_2_TO(set, sum, a, a_weights, b, b_weights, ones)                                                 \
     do {                                                                                                     \
@@ -94,19 +105,33 @@ INLINE int32_t four_of(const uint8_t *p) {
     return four;
 }
 
-/* finish: n numbers of the result from the panel's number `at` on; more than a vector has: all. add_quads:
- * the panel's quads, those that go together, then the others. tile: of `count` pixels, a constant. */
+/* add_narrow, add_wide: the panel's quads. finish: the results of its filters from `at` on, a vector of them
+ * or the n that there are. tile: of `count` pixels, a constant. */
 #define KERNELS(set, isa)                                                                                    \
-    INLINE WITH(isa) void finish_##set(const int8_tile *t, INTS_##set sums, size_t at, float *out,           \
-                                       size_t n) {                                                           \
-        VEC_##set v = MADD_##set(FLOATS_##set(sums), SOME_f32_##set(t->scales + at, n),                      \
-                                 SOME_f32_##set(t->bias + at, n));                                           \
-        if (t->sum) v = ADD_##set(v, SOME_f32_##set(out + at, n));                                           \
-        if (t->relu) v = MAX_##set(v, ZERO_##set);                                                           \
-        PUT_SOME_f32_##set(out + at, v, n);                                                                  \
+    INLINE WITH(isa) void finish_##set(const int8_tile *t, size_t count, size_t v,                           \
+                                       INTS_##set sums[TILE][ACROSS_##set], size_t n) {                      \
+        const size_t at = v * LANES_##set;                                                                   \
+        const VEC_##set scale = SOME_f32_##set(t->scales + at, n), bias = SOME_f32_##set(t->bias + at, n);   \
+        VEC_##set results[TILE];                                                                             \
+        EACH(x, count) {                                                                                     \
+            results[x] = MADD_##set(FLOATS_##set(sums[x][v]), scale, bias);                                  \
+        }                                                                                                    \
+        if (t->sum) {                                                                                        \
+            EACH(x, count) {                                                                                 \
+                results[x] = ADD_##set(results[x], SOME_f32_##set(t->out[x] + at, n));                       \
+            }                                                                                                \
+        }                                                                                                    \
+        if (t->relu) {                                                                                       \
+            EACH(x, count) {                                                                                 \
+                results[x] = MAX_##set(results[x], ZERO_##set);                                              \
+            }                                                                                                \
+        }                                                                                                    \
+        EACH(x, count) {                                                                                     \
+            PUT_SOME_f32_##set(t->out[x] + at, results[x], n);                                               \
+        }                                                                                                    \
     }                                                                                                        \
-    INLINE WITH(isa) void add_quads_##set(const int8_tile *t, size_t count,                                  \
-                                          INTS_##set sums[TILE][ACROSS_##set], INTS_##set ones) {            \
+    INLINE WITH(isa) void add_narrow_##set(const int8_tile *t, size_t count,                                 \
+                                           INTS_##set sums[TILE][ACROSS_##set], INTS_##set ones) {           \
         const int8_t *w = t->weights;                                                                        \
         size_t quad = 0;                                                                                     \
         for (; quad < t->together; quad += 2, w += 2 * SLOT) {                                               \
@@ -119,7 +144,7 @@ INLINE int32_t four_of(const uint8_t *p) {
                 }                                                                                            \
             }                                                                                                \
         }                                                                                                    \
-        for (; quad < t->quads; quad++, w += SLOT) {                                                         \
+        for (; quad < t->narrow; quad++, w += SLOT) {                                                        \
             EACH(x, count) {                                                                                 \
                 const INTS_##set a = FOUR_##set(t->pixels[x] + t->places[quad]);                             \
                 EACH(v, ACROSS_##set) {                                                                      \
@@ -128,13 +153,16 @@ INLINE int32_t four_of(const uint8_t *p) {
             }                                                                                                \
         }                                                                                                    \
     }                                                                                                        \
-    INLINE WITH(isa) void add_extras_##set(const int8_tile *t, size_t count,                                 \
-                                           INTS_##set sums[TILE][ACROSS_##set], INTS_##set ones) {           \
-        EACH(v, ACROSS_##set) {                                                                              \
-            for (size_t i = t->first[v]; i < t->first[v + 1]; i++) {                                         \
-                EACH(x, count) {                                                                             \
-                    const INTS_##set a = FOUR_##set(t->pixels[x] + t->extra_places[i]);                      \
-                    DOT_TO(set, sums[x][v], a, t->extras + i * sizeof a, ones);                              \
+    INLINE WITH(isa) void add_wide_##set(const int8_tile *t, size_t count,                                   \
+                                         INTS_##set sums[TILE][ACROSS_##set], INTS_##set even) {             \
+        const int8_t *w = t->weights + t->narrow * SLOT;                                                     \
+        for (size_t quad = t->narrow; quad < t->quads; quad++, w += 2 * SLOT) {                              \
+            EACH(x, count) {                                                                                 \
+                const INTS_##set four = FOUR_##set(t->pixels[x] + t->places[quad]),                          \
+                                 a = AND_##set(four, even), b = HIGH_##set(four);                            \
+                EACH(v, ACROSS_##set) {                                                                      \
+                    DOT_WIDE_TO(set, sums[x][v], a, w + v * sizeof a);                                       \
+                    DOT_WIDE_TO(set, sums[x][v], b, w + SLOT + v * sizeof a);                                \
                 }                                                                                            \
             }                                                                                                \
         }                                                                                                    \
@@ -147,16 +175,14 @@ INLINE int32_t four_of(const uint8_t *p) {
                 sums[x][v] = (INTS_##set){0};                                                                \
             }                                                                                                \
         }                                                                                                    \
-        add_quads_##set(t, count, sums, ones);                                                               \
-        add_extras_##set(t, count, sums, ones);                                                              \
-        EACH(x, count) {                                                                                     \
-            EACH(v, ACROSS_##set) {                                                                          \
-                const size_t at = v * LANES_##set;                                                           \
-                if (t->filters == PANEL)                                                                     \
-                    finish_##set(t, sums[x][v], at, t->out[x], LANES_##set);                                 \
-                else if (at < t->filters)                                                                    \
-                    finish_##set(t, sums[x][v], at, t->out[x], t->filters - at);                             \
-            }                                                                                                \
+        add_narrow_##set(t, count, sums, ones);                                                              \
+        add_wide_##set(t, count, sums, EVEN_##set);                                                          \
+        EACH(v, ACROSS_##set) {                                                                              \
+            const size_t at = v * LANES_##set;                                                               \
+            if (t->filters == PANEL)                                                                         \
+                finish_##set(t, count, v, sums, LANES_##set);                                                \
+            else if (at < t->filters)                                                                        \
+                finish_##set(t, count, v, sums, t->filters - at);                                            \
         }                                                                                                    \
     }
 KERNELS(256, AVX2)
@@ -191,13 +217,15 @@ static void run_tiles(const mq_int8 *conv, const mq_int8_tensors *tensors, int8_
     const int8_tiles kernels = best_tiles();
     const mq_window *w = &conv->window;
     const size_t pixels = w->out_h * w->out_w, end = to * TILE < pixels ? to * TILE : pixels;
-    size_t y = from * TILE / w->out_w, x = from * TILE % w->out_w;
+    const size_t step = w->stride * w->c, behind = (w->w - w->out_w) * step; /* behind: a row's last step */
+    size_t x = from * TILE % w->out_w;
+    size_t read = (from * TILE / w->out_w * w->w + x) * step, written = from * TILE * conv->filters + filter;
     for (size_t pixel = from * TILE, count; pixel < end; pixel += count) {
         count = end - pixel < kernels.most ? end - pixel : kernels.most;
-        for (size_t k = 0; k < count; k++) {
-            t->pixels[k] = tensors->source + (y * w->w + x) * w->stride * w->c;
-            t->out[k] = tensors->result + (pixel + k) * conv->filters + filter;
-            if (++x == w->out_w) x = 0, y++;
+        for (size_t k = 0; k < count; k++, read += step, written += conv->filters) {
+            t->pixels[k] = tensors->source + read;
+            t->out[k] = tensors->result + written;
+            if (++x == w->out_w) x = 0, read += behind;
         }
         kernels.fns[count - 1](t);
     }
@@ -210,12 +238,10 @@ void mq_int8_run(const mq_int8 *conv, const mq_int8_tensors *tensors, size_t fir
         const size_t chunk = item / p.panels, panel = item % p.panels, filter = panel * PANEL,
                      left = conv->filters - filter;
         int8_tile t = {.places = p.places + panel * p.quads,
-                       .weights = p.weights + panel * p.quads * SLOT,
+                       .weights = p.weights + (size_t)p.first[panel] * SLOT,
                        .together = p.together[panel],
+                       .narrow = p.narrow[panel],
                        .quads = p.quads,
-                       .first = p.first + panel * p.vectors,
-                       .extra_places = p.extra_places,
-                       .extras = p.extras,
                        .filters = left < PANEL ? left : PANEL,
                        .scales = tensors->scales + filter,
                        .bias = tensors->bias + filter,

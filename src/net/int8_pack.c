@@ -1,45 +1,40 @@
 /* int8_pack.c: packs weights as int8_pack.h has it. Called by dnn.c. Owns nothing. Invariant: each quad of a
- * panel is there once, and its extras in the lists of their vectors. */
-#include "net/int8_pairs.h"
+ * panel is there once, and what is added in 16 bits adds up to no more than ROOM of one sign, so that it
+ * never overflows, whatever the source. */
+#include "net/int8_pack.h"
 
-#include "net/program.h"
+#include "net/simd.h"
 
 #include "base/mem.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINE = 64, GROUP = MQ_INT8_GROUP };
+/* LOOK: quads that are asked whether they go with another one; most find one at once, those with large
+ * weights hardly any. */
+enum { LINE = 64, ROOM = 128, PIECE = 32 /* bytes of AVX2 */, LOOK = 32 };
 enum { QUAD = MQ_INT8_QUAD, PANEL = MQ_INT8_PANEL, SLOT = MQ_INT8_SLOT };
-
-size_t mq_int8_vectors(void) {
-    return mq_dnn_simd() == MQ_SIMD_AVX512 ? 2 : 4;
-}
 
 /* Of one place in the window. */
 static size_t row_quads(const mq_int8 *conv) {
     return mq_ceil_div(conv->window.c, QUAD);
 }
 
-/* Bytes of its parts, and numbers of what is in them. */
+/* Numbers of panels and of a panel's quads, and bytes of all that is not weights. */
 typedef struct {
-    size_t panels, quads, vectors;  /* quads: of a panel; vectors: of all panels */
-    size_t counts, weights, places; /* places: of extras, which have as many weights as the others at most */
+    size_t panels, quads, counts;
 } sizes;
 
 static sizes sizes_of(const mq_int8 *conv) {
     sizes s = {.panels = mq_ceil_div(conv->filters, PANEL),
                .quads = conv->window.kernel * conv->window.kernel * row_quads(conv)};
-    s.vectors = s.panels * mq_int8_vectors();
-    s.counts = mq_round_up((s.panels + s.panels * s.quads + s.vectors + 1) * sizeof(uint32_t), LINE);
-    s.weights = s.panels * s.quads * SLOT;
-    s.places = mq_round_up(s.vectors * s.quads * sizeof(uint32_t), LINE);
+    s.counts = mq_round_up((3 * s.panels + s.panels * s.quads) * sizeof(uint32_t), LINE);
     return s;
 }
 
 size_t mq_int8_bytes(const mq_int8 *conv) {
     const sizes s = sizes_of(conv);
-    return s.counts + 2 * s.weights + s.places;
+    return s.counts + 2 * s.panels * s.quads * SLOT; /* if all are wide */
 }
 
 mq_int8_packing mq_int8_packing_of(const mq_int8 *conv, const void *packed) {
@@ -47,14 +42,12 @@ mq_int8_packing mq_int8_packing_of(const mq_int8 *conv, const void *packed) {
     uint8_t *base;
     memcpy(&base, &packed, sizeof base); /* written by mq_int8_pack only */
     mq_int8_packing p = {.panels = s.panels,
-                         .vectors = mq_int8_vectors(),
                          .quads = s.quads,
-                         .together = (uint32_t *)(void *)base};
-    p.places = p.together + s.panels;
-    p.first = p.places + s.panels * s.quads;
-    p.weights = (int8_t *)base + s.counts;
-    p.extra_places = (uint32_t *)(void *)(p.weights + s.weights);
-    p.extras = p.weights + s.weights + s.places;
+                         .together = (uint32_t *)(void *)base,
+                         .weights = (int8_t *)base + s.counts};
+    p.narrow = p.together + s.panels;
+    p.first = p.narrow + s.panels;
+    p.places = p.first + s.panels;
     return p;
 }
 
@@ -70,85 +63,108 @@ static uint32_t quad_place(const mq_int8 *conv, size_t quad) {
     return (uint32_t)((y * w->w + x) * w->c + quad_channel(conv, quad));
 }
 
-/* A quad's weights for a panel of filters; zeros for filters that there are not, for channels that came
- * before, and for a quad that there is not. */
+/* A quad's weights for a panel of filters; zeros for filters that there are not, and for channels that came
+ * before. */
 static void get_quad(const mq_int8 *conv, const int8_t *weights, size_t quad, size_t filter,
                      int8_t out[SLOT]) {
     const size_t place = quad / row_quads(conv), due = quad % row_quads(conv) * QUAD,
-                 begin = quad_channel(conv, quad), places = conv->window.kernel * conv->window.kernel;
-    const size_t left = place < places ? conv->filters - filter : 0, n = left < PANEL ? left : PANEL;
+                 begin = quad_channel(conv, quad), left = conv->filters - filter,
+                 n = left < PANEL ? left : PANEL;
     if (n < PANEL || begin < due) memset(out, 0, SLOT);
-    if (!n) return;
     const int8_t *row = weights + (place * conv->window.c + begin) * conv->filters + filter;
     for (size_t k = begin < due ? due - begin : 0; k < QUAD; k++)
         for (size_t f = 0; f < n; f++) out[f * QUAD + k] = row[k * conv->filters + f];
 }
 
+#ifdef __x86_64__
+/* Whether quads a and b have no room in any 16 bits together; the compiler finds no vectors for it. */
+WITH("avx2") static bool is_over(const int8_t a[SLOT], const int8_t b[SLOT]) {
+    const __m256i one = _mm256_set1_epi8(1), zero = _mm256_setzero_si256();
+    __m256i most = zero;
+    for (size_t at = 0; at < SLOT; at += PIECE) {
+        const __m256i x = _mm256_loadu_si256((const void *)(a + at)),
+                      y = _mm256_loadu_si256((const void *)(b + at));
+        const __m256i above = _mm256_add_epi16(_mm256_maddubs_epi16(one, _mm256_max_epi8(x, zero)),
+                                               _mm256_maddubs_epi16(one, _mm256_max_epi8(y, zero)));
+        const __m256i below = _mm256_add_epi16(_mm256_maddubs_epi16(one, _mm256_min_epi8(x, zero)),
+                                               _mm256_maddubs_epi16(one, _mm256_min_epi8(y, zero)));
+        most = _mm256_max_epi16(most, _mm256_max_epi16(above, _mm256_sub_epi16(zero, below)));
+    }
+    return _mm256_movemask_epi8(_mm256_cmpgt_epi16(most, _mm256_set1_epi16(ROOM))) != 0;
+}
+#else
+static bool is_over(const int8_t *a, const int8_t *b) {
+    (void)a, (void)b;
+    return true; /* never asked: nothing is multiplied by what is packed here */
+}
+#endif
+
 /* The panel in work. */
 typedef struct {
     const mq_int8 *conv;
     const mq_int8_packing *p;
-    size_t panel, front, back;     /* slots that are free: front up to back */
-    size_t count[MQ_INT8_VECTORS]; /* extras of each vector */
-    uint32_t *extra_places;        /* [vectors, quads] */
-    int8_t *extras;                /* [vectors, quads, SLOT / vectors] */
+    size_t panel, quads, slot; /* quads packed so far; slot: of all panels */
+    int8_t (*weights)[SLOT];   /* [quads] */
+    bool *done;                /* [quads] */
 } panel_work;
 
-static void put_quad(panel_work *w, const mq_int8_pair *pair, size_t q, size_t quad, size_t slot) {
-    const mq_int8_packing *p = w->p;
-    const uint32_t place = quad_place(w->conv, quad);
-    p->places[w->panel * p->quads + slot] = place;
-    memcpy(p->weights + (w->panel * p->quads + slot) * SLOT, pair->weights[q], SLOT);
-    const size_t vector = SLOT / p->vectors;
-    for (size_t v = 0; v < p->vectors; v++) {
-        if (!pair->extra[q][v]) continue;
-        const size_t at = v * p->quads + w->count[v]++;
-        w->extra_places[at] = place;
-        memcpy(w->extras + at * vector, &pair->rests[q][v * vector], vector);
-    }
+static void put_place(panel_work *w, size_t quad) {
+    w->p->places[w->panel * w->p->quads + w->quads++] = quad_place(w->conv, quad);
+    w->done[quad] = true;
 }
 
-/* The group of quads that begins with `first`; those that go together from the front on, others from the
- * back. */
-static void pack_group(panel_work *w, const int8_t *weights, size_t first) {
-    mq_int8_quad quads[GROUP];
-    size_t partners[GROUP];
-    const size_t left = w->p->quads - first, count = left < GROUP ? left : GROUP;
-    for (size_t q = 0; q < GROUP; q++)
-        get_quad(w->conv, weights, first + q, w->panel * PANEL, quads[q].weights);
-    mq_int8_match(quads, w->p->vectors, partners);
-    for (size_t a = 0; a < count; a++) {
-        const size_t b = partners[a];
-        if (b < a) continue; /* done */
-        const mq_int8_pair pair = mq_int8_split(&quads[a], b < count ? &quads[b] : NULL, w->p->vectors);
-        put_quad(w, &pair, 0, first + a, pair.together ? w->front++ : --w->back);
-        if (b < count) put_quad(w, &pair, 1, first + b, pair.together ? w->front++ : --w->back);
+static void put_narrow(panel_work *w, size_t quad) {
+    put_place(w, quad);
+    memcpy(w->p->weights + w->slot++ * SLOT, w->weights[quad], SLOT);
+}
+
+static void put_wide(panel_work *w, size_t quad) {
+    put_place(w, quad);
+    for (size_t half = 0; half < 2; half++, w->slot++)
+        for (size_t i = 0; i < SLOT / 2; i++) {
+            const int16_t weight = w->weights[quad][2 * i + half];
+            memcpy(w->p->weights + w->slot * SLOT + i * sizeof weight, &weight, sizeof weight);
+        }
+}
+
+/* The next quad that goes together with this one; that of all quads if there is none. */
+static size_t find_partner(const panel_work *w, size_t quad) {
+    const size_t left = w->p->quads - quad, end = quad + (left < LOOK ? left : LOOK);
+    for (size_t i = quad + 1; i < end; i++)
+        if (!w->done[i] && !is_over(w->weights[quad], w->weights[i])) return i;
+    return w->p->quads;
+}
+
+static void pack_panel(panel_work *w, const int8_t *weights) {
+    static const int8_t nothing[SLOT] = {0};
+    const mq_int8_packing *p = w->p;
+    w->quads = 0;
+    p->first[w->panel] = (uint32_t)w->slot;
+    memset(w->done, 0, p->quads * sizeof *w->done);
+    for (size_t quad = 0; quad < p->quads; quad++)
+        get_quad(w->conv, weights, quad, w->panel * PANEL, w->weights[quad]);
+    for (size_t quad = 0, partner; quad < p->quads; quad++) {
+        if (w->done[quad] || (partner = find_partner(w, quad)) == p->quads) continue;
+        put_narrow(w, quad);
+        put_narrow(w, partner);
     }
+    p->together[w->panel] = (uint32_t)w->quads;
+    for (size_t quad = 0; quad < p->quads; quad++)
+        if (!w->done[quad] && !is_over(w->weights[quad], nothing)) put_narrow(w, quad);
+    p->narrow[w->panel] = (uint32_t)w->quads;
+    for (size_t quad = 0; quad < p->quads; quad++)
+        if (!w->done[quad]) put_wide(w, quad);
 }
 
 mq_status mq_int8_pack(mq_err *err, const mq_int8 *conv, const int8_t *weights, void *packed) {
     mq_status status = MQ_OK;
     const mq_int8_packing p = mq_int8_packing_of(conv, packed);
     panel_work w = {.conv = conv, .p = &p};
-    size_t extras = 0;
-    const size_t vector = SLOT / p.vectors;
-    MQ_TRY(mq_calloc(err, p.vectors * p.quads, sizeof *w.extra_places, "packed weights", &w.extra_places));
-    MQ_TRY(mq_calloc(err, p.quads, SLOT, "packed weights", &w.extras));
-    for (; w.panel < p.panels; w.panel++) {
-        w.front = 0;
-        w.back = p.quads;
-        memset(w.count, 0, sizeof w.count);
-        for (size_t quad = 0; quad < p.quads; quad += GROUP) pack_group(&w, weights, quad);
-        p.together[w.panel] = (uint32_t)w.front;
-        for (size_t v = 0; v < p.vectors; extras += w.count[v++]) {
-            p.first[w.panel * p.vectors + v] = (uint32_t)extras;
-            memcpy(p.extra_places + extras, w.extra_places + v * p.quads, w.count[v] * sizeof(uint32_t));
-            memcpy(p.extras + extras * vector, w.extras + v * p.quads * vector, w.count[v] * vector);
-        }
-    }
-    p.first[p.panels * p.vectors] = (uint32_t)extras;
+    MQ_TRY(mq_calloc(err, p.quads, sizeof *w.weights, "packed weights", &w.weights));
+    MQ_TRY(mq_calloc(err, p.quads, sizeof *w.done, "packed weights", &w.done));
+    for (; w.panel < p.panels; w.panel++) pack_panel(&w, weights);
 cleanup:
-    free(w.extra_places);
-    free(w.extras);
+    free(w.weights);
+    free(w.done);
     return status;
 }

@@ -194,17 +194,16 @@ static void test_large(void **state) {
     for (size_t cut = 1; cut < 16; cut += 7) check(&c, 9, cut);
 }
 
-/* Small weights go two quads together, with extras where some have no room in any way; the largest stay
- * alone. */
+/* Small weights go two quads together, larger ones stay alone, those that fill 16 bits in pairs are widened.
+ */
 static void test_packing(void **state) {
     (void)state;
     if (!mq_int8_available()) skip();
     static const struct {
         weights_kind weights;
         int most;
-        bool together, extras;
-    } cases[] = {
-        {WEIGHTS_DRAWN, 20, true, false}, {WEIGHTS_MIXED, 20, true, true}, {WEIGHTS_MOST, 127, false, true}};
+        size_t together, narrow;
+    } cases[] = {{WEIGHTS_DRAWN, 20, 16, 16}, {WEIGHTS_DRAWN, 64, 0, 16}, {WEIGHTS_MOST, 127, 0, 0}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const conv_case c = {.out_h = 1,
                              .out_w = 1,
@@ -219,8 +218,8 @@ static void test_packing(void **state) {
         const mq_int8_packing p = mq_int8_packing_of(&d.conv, packed);
         assert_int_equal(p.panels, 1);
         assert_int_equal(p.quads, 16);
-        assert_int_equal(p.together[0] > 0, cases[i].together);
-        assert_int_equal(p.first[p.vectors] > 0, cases[i].extras);
+        assert_int_equal(p.together[0], cases[i].together);
+        assert_int_equal(p.narrow[0], cases[i].narrow);
         free(packed);
         drop(&d);
     }
