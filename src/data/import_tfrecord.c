@@ -3,10 +3,12 @@
  * Datasets (image, label, objects/bbox). Called by import.c through its row. Owns
  * a record while it reads it. Invariant: an entry points at its
  * picture's bytes inside a record whose checksums held. */
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "data/example.h"
 #include "data/import_labels.h"
+#include "data/import_settings.h"
 #include "data/import_shards.h"
 #include "data/picture.h"
 #include "data/tfrecord.h"
@@ -372,6 +374,23 @@ cleanup:
     return status;
 }
 
+/* Of a data set of marque the records tell the part, but not the fold. */
+static mq_status warn_folds(mq_err *err, const mq_import_job *job) {
+    mq_status status = MQ_OK;
+    mq_err ignored = {0};
+    mq_import_settings made = {0};
+    char *path = NULL, again[48];
+    MQ_TRY(mq_path_join(err, job->root, "dataset.json", &path));
+    if (mq_import_settings_load(&ignored, path, &made) != MQ_OK || !made.folds) goto cleanup;
+    snprintf(again, sizeof again, "--folds %u draws new ones", made.folds);
+    mq_warn("%s: the %u folds that it was imported with are not kept; %s", job->plan->source, made.folds,
+            job->plan->folds ? "others are drawn" : again);
+cleanup:
+    mq_import_settings_free(&made);
+    free(path);
+    return status;
+}
+
 static mq_status read_tfrecord(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
     mq_shard_list list = {0};
@@ -392,6 +411,7 @@ static mq_status read_tfrecord(mq_err *err, mq_import_job *job) {
     MQ_TRY(part_namesakes(err, &job->manifest));
     mq_manifest_sort(&job->manifest);
     MQ_TRY(digest_boxes(err, job));
+    MQ_TRY(warn_folds(err, job));
     job->report->class_rule = "class = label of the record";
 cleanup:
     mq_buf_free(&r.inverted.shown);

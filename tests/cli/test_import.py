@@ -129,6 +129,10 @@ def test_folds(tap, m):
     m.expect(tap, "an update has them", ["import", "folded", "-o", "folds.mq", "--update"], 0, out="in 3 folds")
     new = folds()
     tap.check("moves no picture", all(new[f] == place for f, place in old.items()) and len(new) == len(old) + 9)
+    lost = "folds.mq: the 3 folds that it was imported with are not kept; "
+    m.expect(tap, "a set with folds as a source", ["import", "folds.mq", "-o", "again.mq"], 0, err=lost + "--folds 3 draws new ones\n")
+    m.expect(tap, "which are drawn", ["import", "folds.mq", "-o", "drawn.mq", "--folds", "2"], 0, err=lost + "others are drawn\n")
+    m.expect(tap, "a set without", ["import", "again.mq", "-o", "third.mq"], 0, no_err="folds")
     m.expect(tap, "one fold", ["import", "folded", "-o", "no.mq", "--folds", "1"], 64, err="from 2 to 100 parts")
     fill(m.folder / "ready", {"train/a": 5, "train/b": 5, "val/a": 2, "val/b": 2})
     m.expect(tap, "folds beside a validation part", ["import", "ready", "-o", "no.mq", "--folds", "2"], 64,

@@ -1048,4 +1048,6 @@ MUTANTS = [
     ("plan: what the cache holds takes time", "src/train/trunk.c", "1 - (double)cost->held / (double)cost->disk : 1", "1 : 1", ["test_train"]),
     ("skipped: a scan lists what is gone", "src/data/skipped.c", "listed = why->code == MQ_BAD_DATA", "listed = true", ["test_skipped"]),
     ("train: batches of one are mixed", "src/cli/cmd_train.c", "c->options.batch > 1 || !mq_mix_wanted(&mix)", "(void *)&mix || c", ["cli/test_augment.py"]),
+    ("import: folds of a source are lost silently", "src/data/import_tfrecord.c", "MQ_OK || !made.folds", "MQ_OK || made.folds",
+     ["cli/test_import.py"]),
 ]
