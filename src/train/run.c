@@ -186,18 +186,34 @@ cleanup:
     return status;
 }
 
+/* Whether a name stands in labels.txt as it is: a line of UTF-8 that nobody takes for JSON. */
+static bool is_line(const char *name, const mq_json *json) {
+    for (const char *p = name; *p; p++)
+        if ((unsigned char)*p < 0x20) return false;
+    return mq_json_string(json) && name[0] != '"' && name[0] != '{';
+}
+
+/* A class's line of labels.txt; JSON as in dataset.json keeps apart what would look alike. */
+static mq_status add_label(mq_err *err, mq_buf *labels, const char *name) {
+    mq_status status = MQ_OK;
+    mq_json *json = NULL;
+    char *text = NULL;
+    MQ_TRY(mq_name_to_json(err, name, &json));
+    if (!is_line(name, json)) MQ_TRY(mq_json_dump(err, json, 0, &text));
+    MQ_TRY(mq_buf_printf(err, labels, "%s\n", text ? text : name));
+cleanup:
+    free(text);
+    mq_json_free(&json);
+    return status;
+}
+
 mq_status mq_run_describe(mq_err *err, mq_run *run, const mq_json *config, const mq_dataset *dataset) {
     mq_status status = MQ_OK;
     char *path = NULL;
     mq_buf labels = mq_buf_init(RESULTS_LIMIT);
     MQ_TRY(mq_run_path(err, run, "labels.txt", &path));
-    for (size_t i = 0; i < mq_dataset_classes(dataset); i++) {
-        const size_t start = labels.size;
-        MQ_TRY(mq_buf_add_text(err, &labels, mq_dataset_class(dataset, i)));
-        for (size_t k = start; k < labels.size; k++)
-            if (labels.data[k] == '\n' || labels.data[k] == '\r') labels.data[k] = ' ';
-        MQ_TRY(mq_buf_add(err, &labels, "\n", 1));
-    }
+    for (size_t i = 0; i < mq_dataset_classes(dataset); i++)
+        MQ_TRY(add_label(err, &labels, mq_dataset_class(dataset, i)));
     MQ_TRY(mq_file_write(err, path, labels.data, labels.size));
     free(path);
     path = NULL;

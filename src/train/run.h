@@ -26,7 +26,8 @@ const char *mq_run_folder(const mq_run *run); /* borrowed */
 /* folder/NAME in *path; the caller's, for free(). */
 MQ_MUST_USE mq_status mq_run_path(mq_err *err, const mq_run *run, const char *name, char **path);
 
-/* Writes config.json and labels.txt (a name that is not one line is written with spaces). */
+/* Writes config.json and labels.txt (a name that is not a line of UTF-8, or begins as JSON does, is
+ * written as JSON: mq_name_to_json). */
 MQ_MUST_USE mq_status mq_run_describe(mq_err *err, mq_run *run, const mq_json *config,
                                       const mq_dataset *dataset);
 

@@ -1050,4 +1050,6 @@ MUTANTS = [
     ("train: batches of one are mixed", "src/cli/cmd_train.c", "c->options.batch > 1 || !mq_mix_wanted(&mix)", "(void *)&mix || c", ["cli/test_augment.py"]),
     ("import: folds of a source are lost silently", "src/data/import_tfrecord.c", "MQ_OK || !made.folds", "MQ_OK || made.folds",
      ["cli/test_import.py"]),
+    ("labels: a line end in a name ends its line", "src/train/run.c", "if ((unsigned char)*p < 0x20) return false;", "(void)*p;", ["test_train"]),
+    ("labels: a name passes for JSON", "src/train/run.c", """ && name[0] != '"' && name[0] != '{'""", "", ["test_train"]),
 ]

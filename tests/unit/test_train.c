@@ -1,5 +1,7 @@
-/* test_train.c: metrics, Adam, the classifier's gradient, the reading of stages and their seconds. */
-#include "unit/unit.h"
+/* test_train.c: metrics, Adam, the classifier's gradient, the reading of stages and their seconds, a
+ * run's labels.txt. */
+#include "unit/sets.h"
+#include "unit/temporary.h"
 
 #include "base/mem.h"
 #include "base/options.h"
@@ -7,6 +9,7 @@
 #include "train/adam.h"
 #include "train/head_train.h"
 #include "train/metrics.h"
+#include "train/run.h"
 #include "train/stages.h"
 #include "train/trunk.h"
 
@@ -385,6 +388,43 @@ static void test_seconds(void **state) {
     assert_true(mq_trunk_seconds(&cost, 2, 10, 4) == 2 * (30 + 2));
 }
 
+/* No two classes have one line, whatever their folders are called. */
+static void test_labels(void **state) {
+    (void)state;
+    static const char *const names[] = {"a b", "a\nb", "a\\nb", "\"a\\nb\"", "K\xc3\xa4", "K\xe4", "{"};
+    mq_err err = {0};
+    mq_run *run = NULL;
+    mq_json *config = NULL;
+    mq_buf labels = mq_buf_init(4096);
+    char folder[PLACE], path[512];
+    assert_true(temporary_folder(folder));
+    for (uint32_t i = 0; i < 2 * sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%s/pictures/%s", folder, names[i / 2]);
+        assert_ok(err, mq_make_folder(&err, path));
+        snprintf(path, sizeof path, "%s/pictures/%s/%u.png", folder, names[i / 2], i);
+        write_noise(path, 8, 8, i + 1);
+    }
+    mq_dataset *dataset = import_set(folder, (mq_import_plan){.shard_mb = 2});
+    snprintf(path, sizeof path, "%s/run", folder);
+    assert_ok(err, mq_run_create(&err, path, NULL, "set", "network", &run));
+    assert_ok(err, mq_json_pack(&err, &config, "{}"));
+    assert_ok(err, mq_run_describe(&err, run, config, dataset));
+    snprintf(path, sizeof path, "%s/run/labels.txt", folder);
+    assert_ok(err, mq_file_read(&err, path, &labels));
+    assert_ok(err, mq_buf_add(&err, &labels, "", 1));
+    assert_string_equal((char *)labels.data, "\"\\\"a\\\\nb\\\"\"\n" /* begins as JSON does */
+                                             "K\xc3\xa4\n"
+                                             "{\"bytes\": \"4be4\"}\n"
+                                             "\"a\\nb\"\n"
+                                             "a b\n"
+                                             "a\\nb\n"
+                                             "\"{\"\n");
+    mq_buf_free(&labels);
+    mq_json_free(&config);
+    mq_run_free(&run);
+    remove_set(folder, &dataset);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_metrics),
@@ -400,6 +440,7 @@ int main(void) {
         cmocka_unit_test(test_nine_digits),
         cmocka_unit_test(test_stages),
         cmocka_unit_test(test_seconds),
+        cmocka_unit_test(test_labels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
