@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "cli/common.h"
+#include "cli/run_told.h"
 #include "data/sheet.h"
 #include "infer/model.h"
 #include "train/sampling.h"
@@ -125,16 +126,18 @@ static mq_status print_member(mq_err *err, void *user, const char *key, mq_json 
     return MQ_OK;
 }
 
-static mq_status inspect_bundle(mq_err *err, const char *path, bool as_json) {
+/* A model's file; run: the folder of the run that it stands for, or NULL. */
+static mq_status inspect_bundle(mq_err *err, const char *path, const char *run, bool as_json) {
     mq_status status = MQ_OK;
     mq_bundle *bundle = NULL;
-    mq_json *meta = NULL, *tensors = NULL, *all = NULL;
+    mq_json *meta = NULL, *tensors = NULL, *told = NULL, *all = NULL;
+    if (run) MQ_TRY(mq_run_told(err, run, &told));
     MQ_TRY(mq_bundle_open(err, path, &bundle));
     MQ_TRY(meta_json(err, bundle, &meta));
     if (as_json) {
         MQ_TRY(tensors_json(err, bundle, &tensors));
-        MQ_TRY(mq_json_pack(err, &all, "{s:o, s:s, s:O, s:O}", "file", mq_json_text(path), "sha256",
-                            mq_bundle_digest(bundle), "metadata", meta, "tensors", tensors));
+        MQ_TRY(mq_json_pack(err, &all, "{s:o, s:s, s:O, s:O, s:O?}", "file", mq_json_text(path), "sha256",
+                            mq_bundle_digest(bundle), "metadata", meta, "tensors", tensors, "run", told));
         MQ_TRY(mq_print_json(err, &all));
     } else {
         uint64_t numbers = 0;
@@ -149,10 +152,12 @@ static mq_status inspect_bundle(mq_err *err, const char *path, bool as_json) {
         printf("%zu tensors, %s numbers, SHA-256 %s\n", mq_bundle_count(bundle),
                mq_text_count(numbers, count), mq_bundle_digest(bundle));
         MQ_TRY(mq_json_each(err, meta, print_member, NULL));
+        if (told) mq_run_print(told);
     }
 cleanup:
     mq_json_free(&meta);
     mq_json_free(&tensors);
+    mq_json_free(&told);
     mq_json_free(&all);
     mq_bundle_free(&bundle);
     return status;
@@ -370,7 +375,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
     mq_status status = MQ_OK;
     const inspect_options *o = call->options;
     const char *path = call->args[0];
-    char *config = NULL, *model = NULL;
+    char *config = NULL, *model = NULL, *folder = NULL;
     MQ_REQUIRE(o->batch || !o->output, err, MQ_USAGE, "-o is for a picture of a batch: --batch N -o %.200s",
                o->output);
     MQ_REQUIRE(!o->batch || !o->json, err, MQ_USAGE, "--batch makes a picture; leave out --json");
@@ -380,10 +385,12 @@ static mq_status run(mq_err *err, const mq_call *call) {
         MQ_TRY(inspect_data(err, path, o));
     } else {
         MQ_TRY(mq_model_find(err, path, &model));
-        MQ_TRY(inspect_bundle(err, model, o->json));
+        if (!mq_file_exists(path)) MQ_TRY(mq_run_find(err, path, &folder));
+        MQ_TRY(inspect_bundle(err, model, folder, o->json));
     }
 cleanup:
     free(config);
+    free(folder);
     free(model);
     return status;
 }

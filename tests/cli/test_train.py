@@ -1,7 +1,8 @@
-"""test_train.py: what `marque train` refuses before it starts, and in which words."""
+"""test_train.py: what `marque train` refuses before it starts, and in which words; what `marque inspect` tells of a run."""
 import json
 import os
 import shutil
+import struct
 import sys
 from pathlib import Path
 
@@ -119,6 +120,39 @@ def test_damaged_shards(tap, m):
     m.expect(tap, "a sound data set", ["inspect", "small.mq"], 0, err="every record is sound")
 
 
+def test_run_told(tap, m):
+    """Data, stages, epochs and the best epoch of a run, as training chose it."""
+    (m.folder / "runs/told/weights").mkdir(parents=True)
+    run, header = m.folder / "runs/told", b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    (run / "weights/best.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
+    stages = [{"name": "head", "thaw": "none", "epochs": 3, "lr": 0.001, "bn": "stored"},
+              {"name": "block14+", "thaw": "block14+", "epochs": 2, "lr": 0.0001, "bn": "train"}]
+
+    def told(monitor, *scores):
+        (run / "config.json").write_text(json.dumps({"data": "cars.mq", "monitor": monitor, "stages": stages}))
+        (run / "results.csv").write_text("epoch,stage,val/loss,metrics/accuracy_top1\n" + "".join(
+            f"{i + 1},head,{loss},{top1}\n" for i, (loss, top1) in enumerate(scores)))
+        return json.loads(m.run(["inspect", "told", "--json"]).out)["run"]
+
+    facts = {"data": "cars.mq", "stages": "head:3@0.001,block14+:2@0.0001/train", "epochs": 5}
+    scores = (0.5, 0.75), (0.4, 0.75), (0.4, 0.75), (0.3, 0.5)
+    for monitor, best, top1 in (("loss", 4, 0.5), ("top1", 2, 0.75)):
+        is_told = told(monitor, *scores)
+        tap.check(f"the best by {monitor}", is_told == {**facts, "epochs_done": 4, "best_epoch": best, "best_top1": top1}, is_told)
+    m.expect(tap, "in words, too", ["inspect", "told"], 0, out=[
+        "\nrun.data             cars.mq\n", "\nrun.stages           head:3@0.001,block14+:2@0.0001/train\n",
+        "\nrun.epochs           4 of 5 done\n", "\nrun.best             epoch 2, validation top-1 75.0 %\n"])
+    is_told = told("top1", ("", ""))
+    tap.check("without validation none is the best", is_told == {**facts, "epochs_done": 1, "best_epoch": None, "best_top1": None}, is_told)
+    (run / "results.csv").unlink()
+    done = m.expect(tap, "without results.csv", ["inspect", "runs/told"], 0, out="run.stages")
+    tap.check("nothing is said of epochs", "run.epochs" not in done.out and "run.best" not in done.out, done.out)
+    model = m.run(["inspect", "runs/told/weights/best.safetensors", "--json"])
+    tap.check("a model's file is no run", json.loads(model.out)["run"] is None, model)
+    (run / "config.json").write_text("{}")
+    m.expect(tap, "a config that says nothing", ["inspect", "told"], 65, err="runs/told/config.json")
+
+
 def main():
     tap = Tap()
     with Marque() as m:
@@ -128,6 +162,7 @@ def main():
         test_config(tap, m)
         test_data(tap, m)
         test_damaged_shards(tap, m)
+        test_run_told(tap, m)
     return tap.done()
 
 

@@ -1052,4 +1052,7 @@ MUTANTS = [
      ["cli/test_import.py"]),
     ("labels: a line end in a name ends its line", "src/train/run.c", "if ((unsigned char)*p < 0x20) return false;", "(void)*p;", ["test_train"]),
     ("labels: a name passes for JSON", "src/train/run.c", """ && name[0] != '"' && name[0] != '{'""", "", ["test_train"]),
+    ("inspect: a run's best epoch by top-1 alone", "src/cli/run_told.c", "return r->by_loss ?", "return false ?", ["cli/test_train.py"]),
+    ("inspect: the last of equal epochs is the best", "src/cli/run_told.c", "(top1 == r->top1 && loss < r->loss)",
+     "(top1 == r->top1 && loss <= r->loss)", ["cli/test_train.py"]),
 ]
