@@ -20,6 +20,7 @@ typedef enum {
     MQ_RNG_MIX = 9,
     MQ_RNG_FOLD = 10,
     MQ_RNG_BLOCKS = 11,
+    MQ_RNG_PLACES = 12,
 } mq_rng_purpose;
 
 /* Four 32-bit words for counter under key, ten rounds. */

@@ -23,7 +23,6 @@
 
 enum {
     PREFIX = 8,
-    HEADER_LIMIT = 100000000,
     TENSOR_LIMIT = 65536,
     VALUES_LIMIT =
         20 * TENSOR_LIMIT, /* a tensor is a type, at most eight sides, two offsets and what holds them */
@@ -337,8 +336,8 @@ static mq_status open_source(mq_err *err, const char *path, const source *from, 
                (unsigned long long)from->size);
     MQ_TRY(fetch(err, b, from, prefix, PREFIX, 0));
     memcpy(&header_size, prefix, PREFIX);
-    MQ_REQUIRE(header_size >= 2 && header_size <= HEADER_LIMIT && header_size <= from->size - PREFIX, err,
-               MQ_BAD_DATA, "%s: not a .safetensors file, or cut in its header", path);
+    MQ_REQUIRE(header_size >= 2 && header_size <= MQ_BUNDLE_HEADER_MOST && header_size <= from->size - PREFIX,
+               err, MQ_BAD_DATA, "%s: not a .safetensors file, or cut in its header", path);
     MQ_TRY(mq_calloc(err, 1, header_size, path, &header));
     MQ_TRY(fetch(err, b, from, header, header_size, PREFIX));
     MQ_REQUIRE(count_values(header, header_size) <= VALUES_LIMIT, err, MQ_BAD_DATA,

@@ -14,6 +14,7 @@ size_t mq_dtype_size(mq_dtype dtype);      /* bytes */
 const char *mq_dtype_name(mq_dtype dtype); /* "f32", "bf16", ... as users read it; static */
 
 enum { MQ_RANK_MAX = 8 };
+enum { MQ_BUNDLE_HEADER_MOST = 100000000 }; /* bytes, as in the reference implementation */
 
 typedef struct {
     const char *name;

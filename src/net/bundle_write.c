@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum { HEADER_LIMIT = 100000000, HEADER_PADDING = 8 };
+enum { HEADER_PADDING = 8 };
 
 /* In the reference's falling order of types: larger alignment first, floats before integers. */
 static const struct {
@@ -146,7 +146,7 @@ mq_status mq_bundle_write(mq_err *err, const char *path, const mq_tensor *tensor
                           const mq_meta *meta, size_t meta_count) {
     mq_status status = MQ_OK;
     const void **sorted = NULL, **sorted_meta = NULL;
-    mq_buf header = mq_buf_init(HEADER_LIMIT), seal = mq_buf_init(HEADER_LIMIT);
+    mq_buf header = mq_buf_init(MQ_BUNDLE_HEADER_MOST), seal = mq_buf_init(MQ_BUNDLE_HEADER_MOST);
     mq_meta sealed = {MQ_BUNDLE_SEAL, ""};
     mq_writer *writer = NULL;
     MQ_TRY(sort_items(err, tensors, count, sizeof *tensors, by_name, &sorted));

@@ -150,7 +150,7 @@ static mq_status look(mq_err *err, void *user, const mq_node *node, const float 
         }
     const size_t wanted = ROWS * (c->seen + 1) / c->plan.pictures, places = w->out_h * w->out_w;
     for (; l->rows < wanted && l->rows < ROWS; l->rows++) {
-        const float draw = mq_rng_unit(c->plan.seed, MQ_RNG_CALIBRATE, (uint32_t)(l - c->layers), l->rows);
+        const float draw = mq_rng_unit(c->plan.seed, MQ_RNG_PLACES, (uint32_t)(l - c->layers), l->rows);
         const size_t place = (size_t)(draw * (float)places) % places;
         gather(l, values, place / w->out_w, place % w->out_w, l->sample + l->rows * l->patch);
     }

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { FIXED_TENSORS = 7, NAME_SIZE = 256, NAMED = 5 };
+enum { HEAD_PARTS = 5, SLOTS = 2, NAME_SIZE = 256, NAMED = 5 };
 
 bool mq_session_stopped(const mq_session *s) {
     return s->plan->stop && s->plan->stop(s->plan->user);
@@ -46,17 +46,47 @@ static const char *saved_name(const mq_tensor *tensor, char name[NAME_SIZE]) {
     return name;
 }
 
-static mq_status read_head(mq_err *err, mq_session *s) {
+/* Numbers of a checkpoint, in memory of the session's. */
+typedef struct {
+    const char *name;
+    float *numbers;
+    size_t count;
+} part;
+
+/* The classifier, what its optimizer knows, and what it standardises by. */
+static size_t head_parts(const mq_session *s, part parts[HEAD_PARTS]) {
+    const mq_head *h = s->head;
+    size_t count = 0;
+    parts[count++] = (part){"head/params", h->params, h->count};
+    parts[count++] = (part){"head/m", s->trainer->m, h->count};
+    parts[count++] = (part){"head/v", s->trainer->v, h->count};
+    if (!h->mean) return count;
+    parts[count++] = (part){"head/mean", h->mean, h->features};
+    parts[count++] = (part){"head/scale", h->scale, h->features};
+    return count;
+}
+
+/* What the optimizer knows of the thawed trunk; nothing while it is frozen. */
+static size_t slot_parts(const mq_session *s, part parts[SLOTS]) {
+    float *m = NULL, *v = NULL;
+    const size_t slots = s->trunk ? mq_trunk_slots(s->trunk, &m, &v) : 0;
+    if (!slots) return 0;
+    parts[0] = (part){"trunk.m", m, slots};
+    parts[1] = (part){"trunk.v", v, slots};
+    return SLOTS;
+}
+
+MQ_MUST_USE static mq_status read_parts(mq_err *err, const mq_session *s, const part *parts, size_t count) {
     mq_status status = MQ_OK;
-    mq_head *h = s->head;
-    MQ_TRY(mq_checkpoint_read(err, s->checkpoint, "head/params", h->params, h->count));
-    MQ_TRY(mq_checkpoint_read(err, s->checkpoint, "head/m", s->trainer->m, h->count));
-    MQ_TRY(mq_checkpoint_read(err, s->checkpoint, "head/v", s->trainer->v, h->count));
-    if (!h->mean) return MQ_OK;
-    MQ_TRY(mq_checkpoint_read(err, s->checkpoint, "head/mean", h->mean, h->features));
-    MQ_TRY(mq_checkpoint_read(err, s->checkpoint, "head/scale", h->scale, h->features));
+    for (size_t i = 0; i < count; i++)
+        MQ_TRY(mq_checkpoint_read(err, s->checkpoint, parts[i].name, parts[i].numbers, parts[i].count));
 cleanup:
     return status;
+}
+
+static mq_status read_head(mq_err *err, mq_session *s) {
+    part parts[HEAD_PARTS];
+    return read_parts(err, s, parts, head_parts(s, parts));
 }
 
 static mq_status read_trunk(mq_err *err, mq_session *s) {
@@ -186,12 +216,10 @@ cleanup:
 
 mq_status mq_session_restore(mq_err *err, mq_session *s) {
     mq_status status = MQ_OK;
-    float *m, *v;
-    const size_t slots = mq_trunk_slots(s->trunk, &m, &v);
-    if (slots && s->checkpoint && mq_checkpoint_has(s->checkpoint, "trunk.m")) {
-        MQ_TRY(mq_checkpoint_read(err, s->checkpoint, "trunk.m", m, slots));
-        MQ_TRY(mq_checkpoint_read(err, s->checkpoint, "trunk.v", v, slots));
-    }
+    part parts[SLOTS];
+    const size_t count = slot_parts(s, parts);
+    if (count && s->checkpoint && mq_checkpoint_has(s->checkpoint, parts[0].name))
+        MQ_TRY(read_parts(err, s, parts, count));
     mq_checkpoint_free(&s->checkpoint);
 cleanup:
     return status;
@@ -199,21 +227,11 @@ cleanup:
 
 /* Everything that training has changed. names holds the trunk's. */
 static size_t list_tensors(const mq_session *s, mq_tensor *list, char (*names)[NAME_SIZE]) {
-    const mq_head *h = s->head;
-    size_t count = 0;
-    float *m = NULL, *v = NULL;
-    const size_t slots = s->trunk ? mq_trunk_slots(s->trunk, &m, &v) : 0;
-    list[count++] = mq_tensor_row("head/params", h->params, h->count);
-    list[count++] = mq_tensor_row("head/m", s->trainer->m, h->count);
-    list[count++] = mq_tensor_row("head/v", s->trainer->v, h->count);
-    if (h->mean) {
-        list[count++] = mq_tensor_row("head/mean", h->mean, h->features);
-        list[count++] = mq_tensor_row("head/scale", h->scale, h->features);
-    }
-    if (slots) {
-        list[count++] = mq_tensor_row("trunk.m", m, slots);
-        list[count++] = mq_tensor_row("trunk.v", v, slots);
-    }
+    part parts[HEAD_PARTS + SLOTS];
+    size_t count = head_parts(s, parts);
+    count += slot_parts(s, parts + count);
+    for (size_t i = 0; i < count; i++)
+        list[i] = mq_tensor_row(parts[i].name, parts[i].numbers, parts[i].count);
     for (size_t i = 0; s->changed && i < mq_bundle_count(s->plan->weights); i++) {
         list[count] = *mq_bundle_at(s->plan->weights, i);
         list[count].name = saved_name(&list[count], names[i]);
@@ -276,7 +294,7 @@ mq_status mq_session_save(mq_err *err, mq_session *s) {
     mq_status status = MQ_OK;
     const mq_checkpoint_place place = place_of(s);
     const double now = mq_seconds();
-    const size_t most = FIXED_TENSORS + mq_bundle_count(s->plan->weights);
+    const size_t most = HEAD_PARTS + SLOTS + mq_bundle_count(s->plan->weights);
     mq_progress_state state = s->state;
     mq_tensor *tensors = NULL;
     char(*names)[NAME_SIZE] = NULL;
