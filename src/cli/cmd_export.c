@@ -1,6 +1,7 @@
 /* cmd_export.c: `marque export`, a trained model made ready for use elsewhere. */
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "cli/common.h"
@@ -158,6 +159,10 @@ static mq_status run(mq_err *err, const mq_call *call) {
                                  .layer = tell_layer,
                                  .user = &list};
     MQ_TRY(mq_export_int8(err, &plan, &exported));
+    if (!exported.own && !o->calib)
+        mq_warn(
+            "%s: has changed since the model was trained on it; calibrated on its training pictures of today",
+            data);
     MQ_TRY(print_result(err, o, &plan, &exported, &list, before));
 cleanup:
     mq_json_free(&list.kept);

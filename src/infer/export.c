@@ -132,6 +132,7 @@ mq_status mq_export_int8(mq_err *err, const mq_export_plan *plan, mq_exported *e
     exported->pictures = plan->pictures < all ? plan->pictures : all;
     MQ_TRY(mq_bundle_open(err, plan->from, &s.bundle));
     MQ_TRY(mq_model_card_read(err, s.bundle, &s.card));
+    exported->own = strcmp(s.card.data_digest, mq_dataset_digest(plan->dataset)) == 0;
     MQ_TRY(mq_writer_open(err, plan->to, &probe)); /* what cannot be written is told before the search */
     mq_writer_abort(&probe);
     const mq_calibration_plan calibration = {.size = sizeof calibration,

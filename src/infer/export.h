@@ -23,6 +23,7 @@ typedef struct {
 typedef struct {
     size_t pictures;
     size_t layers, quantised; /* convolutions that can be in 8 bits, and those of them that are */
+    bool own;                 /* the data set is what the model was trained on, unchanged */
 } mq_exported;
 
 /* Writes the model with its convolutions in 8 bits (net/quant.h). A layer that would lose too much

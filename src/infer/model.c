@@ -25,7 +25,7 @@ struct mq_model {
     size_t batch;
     size_t trunk_params;
     mq_dtype dtype;
-    char digest[65], data_digest[65];
+    char digest[MQ_HEX_SIZE];
     char *path;
 };
 
@@ -125,6 +125,7 @@ mq_status mq_model_card_read(mq_err *err, const mq_bundle *bundle, mq_model_card
     const char *path = mq_bundle_path(bundle), *format = mq_bundle_meta(bundle, "marque.model");
     const char *arch = mq_bundle_meta(bundle, "arch"), *classes = mq_bundle_meta(bundle, "classes");
     const char *recipe_text = mq_bundle_meta(bundle, "recipe"), *boxes = mq_bundle_meta(bundle, "boxes");
+    const char *data = mq_bundle_meta(bundle, "data");
     MQ_REQUIRE(format && arch && classes && recipe_text, err, MQ_BAD_DATA,
                "%s: not a model that marque train wrote (its metadata are missing)", path);
     MQ_REQUIRE(strcmp(format, FORMAT) == 0, err, MQ_BAD_DATA,
@@ -140,6 +141,7 @@ mq_status mq_model_card_read(mq_err *err, const mq_bundle *bundle, mq_model_card
     MQ_TRY(read_classes(err, path, classes, &c.classes));
     c.boxes = boxes && strcmp(boxes, "true") == 0;
     c.quantised = mq_quant_any(bundle);
+    snprintf(c.data_digest, sizeof c.data_digest, "%s", data ? data : "");
     *card = c;
     c.classes = (mq_names){0};
 cleanup:
@@ -173,8 +175,6 @@ mq_status mq_model_open(mq_err *err, const mq_model_plan *plan, mq_model **model
                                      .dtype = m->dtype};
     MQ_TRY(mq_program_create(err, &program, &m->program));
     m->trunk_params = mq_program_params(m->program);
-    const char *data = mq_bundle_meta(bundle, "data");
-    snprintf(m->data_digest, sizeof m->data_digest, "%s", data ? data : "");
     if (plan->digest) snprintf(m->digest, sizeof m->digest, "%s", mq_bundle_digest(bundle));
     *model = m;
     m = NULL;
@@ -205,7 +205,7 @@ const char *mq_model_digest(const mq_model *model) {
 }
 
 const char *mq_model_data_digest(const mq_model *model) {
-    return model->data_digest;
+    return model->card.data_digest;
 }
 
 bool mq_model_on_boxes(const mq_model *model) {

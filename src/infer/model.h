@@ -6,6 +6,7 @@
 #ifndef MQ_MODEL_H
 #define MQ_MODEL_H
 
+#include "base/digest.h"
 #include "base/names.h"
 #include "base/recipe.h"
 #include "infer/head.h"
@@ -36,9 +37,10 @@ MQ_MUST_USE mq_status mq_model_find(mq_err *err, const char *model, char **path)
 typedef struct {
     const mq_arch *arch;
     mq_recipe recipe;
-    mq_names classes; /* owned; of any bytes, as folders may be called */
-    bool boxes;       /* trained on pictures cut to boxes */
-    bool quantised;   /* has 8-bit layers */
+    mq_names classes;              /* owned; of any bytes, as folders may be called */
+    bool boxes;                    /* trained on pictures cut to boxes */
+    bool quantised;                /* has 8-bit layers */
+    char data_digest[MQ_HEX_SIZE]; /* of what it was trained on; "" when unknown */
 } mq_model_card;
 MQ_MUST_USE mq_status mq_model_card_read(mq_err *err, const mq_bundle *bundle, mq_model_card *card);
 void mq_model_card_free(mq_model_card *card);

@@ -54,7 +54,7 @@ def test_export(tap, m):
               (report["quantised"], before, after))
     first = (m.folder / SMALL).read_bytes()
     m.expect(tap, "export again", ["export", MODEL, "-o", "again.safetensors"], 0,
-             out=["in 8 bits", "next: marque eval again.safetensors"])
+             out=["in 8 bits", "next: marque eval again.safetensors"], no_err="has changed")
     tap.check("to the same bytes", (m.folder / "again.safetensors").read_bytes() == first)
 
 
@@ -92,6 +92,14 @@ def test_refusals(tap, m):
     (m.folder / "moved.mq").rename(m.folder / "data.mq")
     m.expect(tap, "data named", ["export", "alone.safetensors", "--calib", "data.mq", "--images", "2"], 0,
              out="calibrated on 2 pictures")
+    list_file = m.folder / "data.mq/dataset.json"
+    then = list_file.read_bytes()
+    list_file.write_bytes(then + b"\n")
+    m.expect(tap, "the run's data set has changed", ["export", "run", "--images", "2", "-o", "changed.safetensors"], 0,
+             err="data.mq: has changed since the model was trained on it; calibrated on its training pictures of today")
+    m.expect(tap, "a data set that is named may be another", ["export", "run", "--calib", "data.mq", "--images", "2", "-o", "changed.safetensors"],
+             0, no_err="has changed")
+    list_file.write_bytes(then)
     data = (m.folder / MODEL).read_bytes()  # as a model of which no layer could be quantised: calibrated, and not in 8 bits
     size = struct.unpack("<Q", data[:8])[0]
     header = json.loads(data[8:8 + size])

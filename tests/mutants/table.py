@@ -1015,6 +1015,8 @@ MUTANTS = [
      "plan->trained_on, plan->split,", ["job/test_guards.py"]),
     ("eval: other data take the place of the run's own", "src/cli/cmd_eval.c", "own ? NULL : data", "NULL", ["job/test_guards.py"]),
     ("resume: with fewer epochs than are done", "src/train/session.c", "if (begun <= stage->epochs)", "if (true)", ["job/test_guards.py"]),
+    ("export: a changed data set is not told", "src/infer/export.c",
+     "exported->own = strcmp(s.card.data_digest, mq_dataset_digest(plan->dataset)) == 0;", "exported->own = true;", ["job/test_export.py"]),
     ("resume: a lost model is any later one", "src/train/session.c", "s->state.epochs_done == s->state.best_epoch && !s->state.position", "true", ["job/test_guards.py"]),
     ("resume: changed data are told by the checkpoint alone", "src/cli/cmd_train.c",
      "if (!then || strcmp(then, mq_dataset_digest(c->dataset)) == 0) return MQ_OK;", "if (then || !then) return MQ_OK;",
