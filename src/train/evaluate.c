@@ -13,18 +13,25 @@
 #include <math.h>
 #include <string.h>
 
-enum { TOP = 5, TEXT_LIMIT = 256 << 20 };
+/* A matrix of more classes is of no use to anybody, and larger than 50 MB. */
+enum { TOP = 5, TEXT_LIMIT = 256 << 20, MATRIX_MOST = 5000 };
+
+/* What a picture is, and what it was taken for. */
+typedef struct {
+    uint32_t truth, answer;
+} verdict;
 
 typedef struct {
     const mq_evaluate_plan *plan;
     size_t classes;
     size_t *map; /* [data set's classes] -> the model's */
     mq_metrics *metrics;
-    mq_writer *predictions; /* NULL: not wanted */
-    mq_buf record, line;    /* for predictions.csv */
-    size_t seen;            /* pictures that the model may have been trained on */
-    uint32_t *labels;       /* [batch] in the model's numbering */
-    float *p, *loss;        /* [batch, classes], [batch] */
+    mq_writer *predictions;     /* NULL: not wanted */
+    mq_buf record, line;        /* for files */
+    size_t seen;                /* pictures that the model may have been trained on */
+    uint32_t *labels, *answers; /* [batch] in the model's numbering */
+    float *p, *loss;            /* [batch, classes], [batch] */
+    verdict *verdicts;          /* [pictures of the part] */
 } evaluation;
 
 /* A class of the data set that the model does not have; people may see one that it has. */
@@ -60,7 +67,8 @@ static mq_status map_classes(mq_err *err, evaluation *e) {
     MQ_TRY(mq_calloc(err, count, sizeof *e->map, "classes", &e->map));
     for (size_t i = 0; i < count; i++) {
         const char *name = mq_dataset_class(data, i);
-        size_t j = 0;
+        /* Mostly they stand in the same place. */
+        size_t j = i < e->classes && strcmp(mq_model_class(e->plan->model, i), name) == 0 ? i : 0;
         while (j < e->classes && strcmp(mq_model_class(e->plan->model, j), name) != 0) j++;
         if (j == e->classes) MQ_TRY(unknown_class(err, e, name));
         e->map[i] = j;
@@ -101,7 +109,8 @@ static mq_status run_batches(mq_err *err, evaluation *e, mq_loader *loader, doub
         for (size_t i = 0; i < n; i++)
             e->labels[i] = (uint32_t)e->map[mq_dataset_label(plan->dataset, plan->split, done + i)];
         MQ_TRY(mq_model_run(err, plan->model, pixels, n, &(mq_answers){e->labels, e->p, e->loss}));
-        mq_metrics_add(e->metrics, e->p, e->loss, e->labels, n);
+        mq_metrics_add(e->metrics, e->p, e->loss, e->labels, n, e->answers);
+        for (size_t i = 0; i < n; i++) e->verdicts[done + i] = (verdict){e->labels[i], e->answers[i]};
         for (size_t i = 0; i < n && e->predictions; i++)
             MQ_TRY(write_prediction(err, e, done + i, e->p + i * e->classes, e->labels[i]));
         done += n;
@@ -134,11 +143,12 @@ static mq_status scores_json(mq_err *err, const evaluation *e, const mq_scores *
                              mq_json **json) {
     mq_status status = MQ_OK;
     const mq_evaluate_plan *plan = e->plan;
-    mq_json *classes = NULL;
+    mq_json *classes = NULL, *seen = NULL;
     MQ_TRY(class_json(err, e, &classes));
+    MQ_TRY(mq_json_pack(err, &seen, plan->trained_on ? "I" : "n", (long long)e->seen));
     MQ_TRY(mq_json_pack(
         err, json,
-        "{s:s, s:o,s:o,s:o,s:o,s:o,s:o,s:o, s:[o,o], s:{s:o,s:o,s:o}, s:i,s:i,s:o,s:i, s:s,s:o,s:s, "
+        "{s:s, s:o,s:o,s:o,s:o,s:o,s:o,s:o, s:[o,o], s:{s:o,s:o,s:o}, s:i,s:i,s:O,s:i, s:s,s:o,s:s, "
         "s:o,s:s,s:s,s:I,s:i,s:s,"
         " s:o,s:o, s:O}",
         "schema", "marque.eval.v1", "top1", mq_json_number(s->top1), "top5", mq_json_number(s->top5), "loss",
@@ -146,16 +156,16 @@ static mq_status scores_json(mq_err *err, const evaluation *e, const mq_scores *
         "auc_tf200", mq_json_number(s->auc_tf200), "mae", mq_json_number(s->mae), "top1_ci95",
         mq_json_number(s->top1_low), mq_json_number(s->top1_high), "macro", "precision",
         mq_json_number(s->precision), "recall", mq_json_number(s->recall), "f1", mq_json_number(s->f1),
-        "images", (int)s->pictures, "skipped", 0, "seen",
-        mq_json_number(plan->trained_on ? (double)e->seen : (double)NAN), "num_classes", (int)e->classes,
-        "split", mq_split_name(plan->split), "data", mq_json_text(mq_dataset_folder(plan->dataset)),
-        "data_sha256", mq_dataset_digest(plan->dataset), "model", mq_json_text(plan->model_name),
-        "model_sha256", mq_model_digest(plan->model), "arch", mq_model_arch(plan->model)->name, "param_count",
+        "images", (int)s->pictures, "skipped", 0, "seen", seen, "num_classes", (int)e->classes, "split",
+        mq_split_name(plan->split), "data", mq_json_text(mq_dataset_folder(plan->dataset)), "data_sha256",
+        mq_dataset_digest(plan->dataset), "model", mq_json_text(plan->model_name), "model_sha256",
+        mq_model_digest(plan->model), "arch", mq_model_arch(plan->model)->name, "param_count",
         (long long)mq_model_params(plan->model), "imgsz", (int)mq_model_recipe(plan->model)->imgsz, "dtype",
         mq_dtype_name(mq_model_dtype(plan->model)), "seconds", mq_json_number(seconds), "img_s",
         mq_json_number((double)s->pictures / seconds), "per_class", classes));
 cleanup:
     mq_json_free(&classes);
+    mq_json_free(&seen);
     return status;
 }
 
@@ -184,25 +194,54 @@ cleanup:
     return status;
 }
 
-/* Rows are truths, columns answers, both named. */
-static mq_status write_confusion(mq_err *err, const evaluation *e, const char *path) {
+static int by_cell(const void *left, const void *right) {
+    const verdict *l = left, *r = right;
+    if (l->truth != r->truth) return l->truth < r->truth ? -1 : 1;
+    return (l->answer > r->answer) - (l->answer < r->answer);
+}
+
+/* Adds the line of a class to e->line; *at: its first verdict, then the next class's. */
+static mq_status add_matrix_row(mq_err *err, evaluation *e, size_t truth, size_t *at) {
     mq_status status = MQ_OK;
-    mq_buf text = mq_buf_init(TEXT_LIMIT);
-    MQ_TRY(mq_buf_add_text(err, &text, "true\\predicted"));
-    for (size_t i = 0; i < e->classes; i++) {
-        MQ_TRY(mq_buf_add(err, &text, ",", 1));
-        MQ_TRY(mq_csv_field(err, &text, mq_model_class(e->plan->model, i)));
+    const size_t pictures = mq_dataset_count(e->plan->dataset, e->plan->split);
+    MQ_TRY(mq_csv_field(err, &e->line, mq_model_class(e->plan->model, truth)));
+    for (size_t j = 0; j < e->classes; j++) {
+        const size_t first = *at;
+        while (*at < pictures && e->verdicts[*at].truth == truth && e->verdicts[*at].answer == j) ++*at;
+        MQ_TRY(mq_buf_printf(err, &e->line, ",%zu", *at - first));
     }
-    for (size_t i = 0; i < e->classes; i++) {
-        MQ_TRY(mq_buf_add(err, &text, "\n", 1));
-        MQ_TRY(mq_csv_field(err, &text, mq_model_class(e->plan->model, i)));
-        for (size_t j = 0; j < e->classes; j++)
-            MQ_TRY(mq_buf_printf(err, &text, ",%u", mq_metrics_confusion(e->metrics, i, j)));
-    }
-    MQ_TRY(mq_buf_add(err, &text, "\n", 1));
-    MQ_TRY(mq_file_write(err, path, text.data, text.size));
+    MQ_TRY(mq_buf_add(err, &e->line, "\n", 1));
 cleanup:
-    mq_buf_free(&text);
+    return status;
+}
+
+/* Rows are truths, columns answers, both named. Sorts the verdicts. */
+static mq_status write_confusion(mq_err *err, evaluation *e, const char *path) {
+    mq_status status = MQ_OK;
+    mq_writer *writer = NULL;
+    size_t at = 0;
+    if (e->classes > MATRIX_MOST) {
+        mq_note("no confusion_matrix.csv for more than %d classes; predictions.csv has every answer",
+                MATRIX_MOST);
+        return MQ_OK;
+    }
+    qsort(e->verdicts, mq_dataset_count(e->plan->dataset, e->plan->split), sizeof *e->verdicts, by_cell);
+    MQ_TRY(mq_writer_open(err, path, &writer));
+    mq_buf_clear(&e->line);
+    MQ_TRY(mq_buf_add_text(err, &e->line, "true\\predicted"));
+    for (size_t i = 0; i < e->classes; i++) {
+        MQ_TRY(mq_buf_add(err, &e->line, ",", 1));
+        MQ_TRY(mq_csv_field(err, &e->line, mq_model_class(e->plan->model, i)));
+    }
+    MQ_TRY(mq_buf_add(err, &e->line, "\n", 1));
+    for (size_t i = 0; i < e->classes; i++) {
+        MQ_TRY(add_matrix_row(err, e, i, &at));
+        MQ_TRY(mq_writer_add(err, writer, e->line.data, e->line.size));
+        mq_buf_clear(&e->line);
+    }
+    MQ_TRY(mq_writer_commit(err, &writer));
+cleanup:
+    mq_writer_abort(&writer);
     return status;
 }
 
@@ -273,6 +312,9 @@ mq_status mq_evaluate(mq_err *err, const mq_evaluate_plan *plan, mq_scores *scor
     MQ_TRY(count_seen(err, &e));
     MQ_TRY(mq_metrics_create(err, e.classes, &e.metrics));
     MQ_TRY(mq_calloc(err, plan->batch, sizeof *e.labels, "labels", &e.labels));
+    MQ_TRY(mq_calloc(err, plan->batch, sizeof *e.answers, "answers", &e.answers));
+    MQ_TRY(mq_calloc(err, mq_dataset_count(plan->dataset, plan->split), sizeof *e.verdicts, "answers",
+                     &e.verdicts));
     MQ_TRY(mq_alloc_aligned(err, plan->batch * e.classes, sizeof *e.p, "answers", &e.p));
     MQ_TRY(mq_alloc_aligned(err, plan->batch, sizeof *e.loss, "losses", &e.loss));
     if (plan->folder) MQ_TRY(open_predictions(err, &e));
@@ -296,6 +338,8 @@ cleanup:
     mq_buf_free(&e.line);
     free(e.map);
     free(e.labels);
+    free(e.answers);
+    free(e.verdicts);
     free(e.p);
     free(e.loss);
     return status;

@@ -11,10 +11,15 @@
  * power of two. */
 enum { BIN_SHIFT = 10, BINS = (0x3f800000 >> BIN_SHIFT) + 1, THRESHOLDS = 200, TOP = 5 };
 
+/* Pictures of a class, those taken for it, and those rightly so. */
+typedef struct {
+    size_t pictures, answers, right;
+} class_counts;
+
 struct mq_metrics {
     size_t classes, pictures, top1, top5;
     double loss, absolute;
-    uint32_t *confusion;           /* [classes, classes], truth by answer */
+    class_counts *by_class;        /* [classes] */
     uint64_t *positive, *negative; /* [BINS]: scores of the true class, of all others */
     uint64_t above_positive[THRESHOLDS + 1],
         above_negative[THRESHOLDS + 1]; /* by thresholds below the score */
@@ -23,7 +28,7 @@ struct mq_metrics {
 
 void mq_metrics_free(mq_metrics **metrics) {
     if (!*metrics) return;
-    free((*metrics)->confusion);
+    free((*metrics)->by_class);
     free((*metrics)->positive);
     free((*metrics)->negative);
     free(*metrics);
@@ -33,11 +38,9 @@ void mq_metrics_free(mq_metrics **metrics) {
 mq_status mq_metrics_create(mq_err *err, size_t classes, mq_metrics **metrics) {
     mq_status status = MQ_OK;
     mq_metrics *m = NULL;
-    size_t cells;
     MQ_TRY(mq_calloc(err, 1, sizeof *m, "metrics", &m));
     m->classes = classes;
-    MQ_REQUIRE(mq_mul(classes, classes, &cells), err, MQ_NO_MEMORY, "%zu classes are too many", classes);
-    MQ_TRY(mq_calloc(err, cells, sizeof *m->confusion, "the confusion matrix", &m->confusion));
+    MQ_TRY(mq_calloc(err, classes, sizeof *m->by_class, "metrics", &m->by_class));
     MQ_TRY(mq_calloc(err, BINS, sizeof *m->positive, "metrics", &m->positive));
     MQ_TRY(mq_calloc(err, BINS, sizeof *m->negative, "metrics", &m->negative));
     /* tf.keras.metrics.AUC: -1e-7, 1/199 ... 198/199, 1 + 1e-7 */
@@ -54,7 +57,7 @@ cleanup:
 void mq_metrics_reset(mq_metrics *m) {
     m->pictures = m->top1 = m->top5 = 0;
     m->loss = m->absolute = 0;
-    memset(m->confusion, 0, m->classes * m->classes * sizeof *m->confusion);
+    memset(m->by_class, 0, m->classes * sizeof *m->by_class);
     memset(m->positive, 0, BINS * sizeof *m->positive);
     memset(m->negative, 0, BINS * sizeof *m->negative);
     memset(m->above_positive, 0, sizeof m->above_positive);
@@ -78,7 +81,8 @@ static size_t thresholds_below(const mq_metrics *m, float p) {
     return k;
 }
 
-static void add_row(mq_metrics *m, const float *p, uint32_t label) {
+/* Returns the answer. */
+static uint32_t add_row(mq_metrics *m, const float *p, uint32_t label) {
     size_t rank = 0, answer = 0;
     for (size_t j = 0; j < m->classes; j++) {
         const bool truth = j == label;
@@ -91,12 +95,17 @@ static void add_row(mq_metrics *m, const float *p, uint32_t label) {
     }
     m->top1 += rank == 0;
     m->top5 += rank < TOP;
-    m->confusion[label * m->classes + answer]++;
+    m->by_class[label].pictures++;
+    m->by_class[answer].answers++;
+    m->by_class[label].right += rank == 0;
+    return (uint32_t)answer;
 }
 
-void mq_metrics_add(mq_metrics *m, const float *p, const float *loss, const uint32_t *labels, size_t n) {
+void mq_metrics_add(mq_metrics *m, const float *p, const float *loss, const uint32_t *labels, size_t n,
+                    uint32_t *answers) {
     for (size_t i = 0; i < n; i++) {
-        add_row(m, p + i * m->classes, labels[i]);
+        const uint32_t answer = add_row(m, p + i * m->classes, labels[i]);
+        if (answers) answers[i] = answer;
         m->loss += (double)loss[i];
     }
     m->pictures += n;
@@ -144,18 +153,10 @@ void mq_wilson(double share, size_t pictures, double *low, double *high) {
     *high = n > 0 ? fmin(1, (middle + half) / d) : NAN;
 }
 
-uint32_t mq_metrics_confusion(const mq_metrics *m, size_t truth, size_t answer) {
-    return m->confusion[truth * m->classes + answer];
-}
-
 void mq_metrics_class(const mq_metrics *m, size_t index, mq_class_scores *scores) {
-    double pictures = 0, answers = 0;
-    for (size_t j = 0; j < m->classes; j++) {
-        pictures += mq_metrics_confusion(m, index, j);
-        answers += mq_metrics_confusion(m, j, index);
-    }
-    const double right = mq_metrics_confusion(m, index, index);
-    scores->pictures = (size_t)pictures;
+    const class_counts *c = &m->by_class[index];
+    const double pictures = (double)c->pictures, answers = (double)c->answers, right = (double)c->right;
+    scores->pictures = c->pictures;
     scores->precision = answers > 0 ? right / answers : NAN;
     scores->recall = pictures > 0 ? right / pictures : NAN;
     scores->f1 = pictures + answers > 0 ? 2 * right / (pictures + answers) : NAN;

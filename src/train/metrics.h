@@ -11,8 +11,10 @@ MQ_MUST_USE mq_status mq_metrics_create(mq_err *err, size_t classes, mq_metrics 
 void mq_metrics_free(mq_metrics **metrics);
 void mq_metrics_reset(mq_metrics *metrics);
 
-/* Adds n rows: p [n, classes], loss [n], labels [n]. */
-void mq_metrics_add(mq_metrics *metrics, const float *p, const float *loss, const uint32_t *labels, size_t n);
+/* Adds n rows: p [n, classes], loss [n], labels [n]. answers [n] becomes the class of the largest p of each;
+ * NULL: not wanted. */
+void mq_metrics_add(mq_metrics *metrics, const float *p, const float *loss, const uint32_t *labels, size_t n,
+                    uint32_t *answers);
 
 typedef struct {
     size_t pictures;
@@ -31,9 +33,6 @@ void mq_wilson(double share, size_t pictures, double *low, double *high);
 
 /* NaN stands for undefined (no pictures). */
 void mq_metrics_scores(const mq_metrics *metrics, mq_scores *scores);
-
-/* Pictures of class truth that were called answer. */
-uint32_t mq_metrics_confusion(const mq_metrics *metrics, size_t truth, size_t answer);
 
 typedef struct {
     size_t pictures;

@@ -1,19 +1,24 @@
 /* session.c: what a run keeps on disk: checkpoints and models. Called by
  * train.c. Invariant: a checkpoint that knows of a best model is written after
- * that model, so what it names is there. */
+ * that model, and what it names stays until there is a newer checkpoint: where
+ * a better model takes its place earlier, it is set aside. */
 #include "train/session.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/names.h"
 #include "base/par.h"
 #include "infer/model.h"
 #include "net/program.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { HEAD_PARTS = 5, SLOTS = 2, NAME_SIZE = 256, NAMED = 5 };
+static const char BEST[] = "weights/best.safetensors", ASIDE[] = "best-";
 
 bool mq_session_stopped(const mq_session *s) {
     return s->plan->stop && s->plan->stop(s->plan->user);
@@ -114,6 +119,53 @@ static mq_status check_epochs(mq_err *err, const mq_session *s) {
                    mq_run_folder(s->plan->run), begun, stage->thaw, stage->epochs);
 }
 
+/* Where the best model, of an epoch counted from 1, stands while it is set aside; the caller's. */
+static mq_status aside_of(mq_err *err, const mq_session *s, uint32_t epoch, char **path) {
+    return mq_format(err, path, "%s/%s%u.safetensors", s->checkpoints, ASIDE, epoch);
+}
+
+/* Sets the model in weights/best aside if the newest checkpoint names it: the next one takes its place. Only
+ * a run that is killed before the next checkpoint and then goes another way misses it: that ends no run. */
+static void set_aside(mq_session *s) {
+    mq_err err = {0};
+    char *best = NULL, *aside = NULL;
+    if (s->named_best && mq_run_path(&err, s->plan->run, BEST, &best) == MQ_OK &&
+        aside_of(&err, s, s->named_best, &aside) == MQ_OK && link(best, aside) != 0 && errno != EEXIST)
+        rename(best, aside); /* there are file systems without links */
+    s->named_best = 0;
+    free(best);
+    free(aside);
+}
+
+/* There is a newer checkpoint, which names weights/best itself. What cannot be removed costs only space. */
+static void drop_asides(mq_session *s) {
+    mq_err err = {0};
+    mq_names names = {0};
+    char *path = NULL;
+    s->named_best = s->validation ? s->state.best_epoch : 0;
+    if (mq_names_in(&err, s->checkpoints, &names) != MQ_OK) names.count = 0;
+    for (size_t i = 0; i < names.count; i++) {
+        if (strncmp(names.items[i], ASIDE, sizeof ASIDE - 1) != 0) continue;
+        if (mq_format(&err, &path, "%s/%s", s->checkpoints, names.items[i]) == MQ_OK) unlink(path);
+        free(path);
+        path = NULL;
+    }
+    mq_names_free(&names);
+}
+
+/* Puts the model back that the checkpoint names, if a better one, which is no part of the run any more, took
+ * its place. */
+static mq_status put_back(mq_err *err, const mq_session *s, const char *best) {
+    mq_status status = MQ_OK;
+    char *aside = NULL;
+    MQ_TRY(aside_of(err, s, s->state.best_epoch, &aside));
+    MQ_REQUIRE(rename(aside, best) == 0 || errno == ENOENT, err, MQ_IO, "%s: cannot take the place of %s: %s",
+               aside, best, strerror(errno));
+cleanup:
+    free(aside);
+    return status;
+}
+
 /* The best model is in no checkpoint. Where its file is lost, a checkpoint behind the very epoch that made it
  * brings it back; any other would end in a run without it. */
 static mq_status find_best(mq_err *err, mq_session *s) {
@@ -122,7 +174,9 @@ static mq_status find_best(mq_err *err, mq_session *s) {
     mq_bundle *best = NULL;
     char *path = NULL;
     if (!s->validation || !s->state.best_epoch) return MQ_OK;
-    MQ_TRY(mq_run_path(err, s->plan->run, "weights/best.safetensors", &path));
+    MQ_TRY(mq_run_path(err, s->plan->run, BEST, &path));
+    MQ_TRY(put_back(err, s, path));
+    s->named_best = s->state.best_epoch;
     const mq_status opened = mq_bundle_open(&why, path, &best); /* all of it: a bit may have turned */
     if (opened == MQ_OK) goto cleanup;
     MQ_REQUIRE(opened == MQ_NO_INPUT || opened == MQ_BAD_DATA, err, opened, "%s", why.text);
@@ -133,7 +187,9 @@ static mq_status find_best(mq_err *err, mq_session *s) {
     mq_warn("%s; it is written anew from the checkpoint", why.text);
     memcpy(s->best, s->head->params, s->head->count * sizeof *s->best);
     s->best_pending = true;
+    s->named_best = 0; /* what is damaged need not be kept */
     MQ_TRY(mq_session_write_best(err, s));
+    s->named_best = s->state.best_epoch;
 cleanup:
     mq_bundle_free(&best);
     free(path);
@@ -276,8 +332,9 @@ mq_status mq_session_write_best(mq_err *err, mq_session *s) {
         .top1 = s->state.best_top1, .top5 = s->state.best_top5, .loss = s->state.best_loss};
     float *const present = s->head->params;
     if (!s->best_pending) return MQ_OK;
+    set_aside(s);
     s->head->params = s->best;
-    const mq_status status = write_model(err, s, "weights/best.safetensors", &scores);
+    const mq_status status = write_model(err, s, BEST, &scores);
     s->head->params = present;
     s->best_pending = status != MQ_OK;
     return status;
@@ -304,6 +361,7 @@ mq_status mq_session_save(mq_err *err, mq_session *s) {
     state.seconds += now - s->resumed;
     s->checkpointed = now;
     MQ_TRY(mq_checkpoint_save(err, &place, tensors, list_tensors(s, tensors, names), &state));
+    drop_asides(s);
     mq_records_event(s->records, "checkpoint", NULL);
 cleanup:
     free(tensors);
@@ -320,7 +378,7 @@ void mq_session_save_or_warn(mq_session *s) {
 
 mq_status mq_session_write_models(mq_err *err, mq_session *s, const mq_scores *last) {
     mq_status status = MQ_OK;
-    static const char *const names[] = {"weights/last.safetensors", "weights/best.safetensors"};
+    static const char *const names[] = {"weights/last.safetensors", BEST};
     const bool written[] = {false, s->validation && !s->best_pending};
     for (size_t i = 0; i < 2; i++) {
         if (written[i]) continue;

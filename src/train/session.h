@@ -18,8 +18,10 @@ typedef struct {
     mq_head_trainer *trainer;
     mq_head_work *val_work;
     mq_metrics *metrics;
-    float *best;       /* [head->count] the best classifier while the trunk stays as it is */
-    bool best_pending; /* best is not in weights/best.safetensors yet */
+    float *best;         /* [head->count] the best classifier while the trunk stays as it is */
+    bool best_pending;   /* best is not in weights/best.safetensors yet */
+    uint32_t named_best; /* the epoch of the model in that file if the newest checkpoint names it; 0: it does
+                            not */
     mq_sampling *sampling;
     uint32_t *order; /* [count] of the present epoch */
     uint8_t *flips;  /* [count] of the present epoch, as is times */

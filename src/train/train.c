@@ -312,7 +312,7 @@ static mq_status validate(mq_err *err, mq_session *s, mq_scores *scores) {
         MQ_TRY(mq_trunk_next(err, s->trunk, MQ_VAL, &x, &labels, &n));
         if (!n) break;
         MQ_TRY(mq_head_forward(err, s->head, s->val_work, x, labels.first, n));
-        mq_metrics_add(s->metrics, s->val_work->p, s->val_work->loss, labels.first, n);
+        mq_metrics_add(s->metrics, s->val_work->p, s->val_work->loss, labels.first, n, NULL);
         tell_validation(s, done += n, mq_seconds() - start);
         MQ_REQUIRE(!mq_session_stopped(s), err, MQ_INTERRUPTED,
                    "stopped during validation; a checkpoint is written");

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +31,8 @@ def digests(data, split):
 
 
 def seen(folder):
-    return json.loads((folder / "metrics.json").read_text())["seen"]
+    count = json.loads((folder / "metrics.json").read_text())["seen"]
+    return count if count is None or isinstance(count, int) else f"{count}, which is no whole number"
 
 
 def everything(folder):
@@ -199,6 +201,65 @@ def test_lost_model(tap, m):
                 tap.check("it comes back as it was", best.read_bytes() == kept)
 
 
+def metrics_of(path):
+    """What a model's file says of its validation."""
+    data = path.read_bytes()
+    return json.loads(json.loads(data[8:8 + int.from_bytes(data[:8], "little")])["__metadata__"]["metrics"])
+
+
+def test_other_way(tap, m):
+    """Killed behind a better model than the checkpoint knows of, a run goes another way: to an earlier end."""
+    args = ["train", "data.mq", "--imgsz", "71", "--dtype", "f32", "--stages", "block14+:6@1e-5", "--monitor", "loss", "-o", "behind"]
+    code, text = m.stop_when(args, "block14+ 2/6")
+    tap.check("a thawed run is stopped", code == 75, text)
+    code, text = m.stop_when(["train", "--resume", "behind"], "block14+ 5/6", signal.SIGKILL)
+    asides = [p.name for p in (m.folder / "behind/checkpoints").glob("best-*")]
+    tap.check("the best model that the checkpoint names is set aside", code == -signal.SIGKILL and len(asides) == 1, (text, asides))
+    done = m.expect(tap, "resumed to an earlier end", ["train", "--resume", "behind", "--epochs", "3"], 0)
+    rows = list(csv.DictReader((m.folder / "behind/results.csv").open()))
+    best = min(rows, key=lambda row: float(row["val/loss"]))
+    tap.check("its best model is of an epoch that it has", len(rows) == 3 and f"best: epoch {best['epoch']}" in done.out and
+              abs(metrics_of(m.folder / "behind" / BEST)["loss"] - float(best["val/loss"])) < 1e-5,
+              (rows, metrics_of(m.folder / "behind" / BEST), done.out))
+    tap.check("nothing is set aside behind a checkpoint", not list((m.folder / "behind/checkpoints").glob("best-*")))
+
+
+def widen(old, new, count):
+    """Writes a linear model anew with classes that it never answers, count in all."""
+    data = old.read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:8 + size])
+    meta, parts, at = header.pop("__metadata__"), [], 0
+    names = json.loads(meta.pop("classes"))
+    meta.pop("marque.seal")
+    meta["classes"] = json.dumps(names + [f"never-{i}" for i in range(count - len(names))])
+    for name, tensor in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+        begin, end = (8 + size + offset for offset in tensor["data_offsets"])
+        part = data[begin:end]
+        if name.startswith("head/predictions/"):
+            tensor["shape"][-1] = count
+            unlikely = struct.pack("<f", -1e3 if name.endswith("bias") else 0) * (count - len(names))
+            row = 4 * len(names)
+            part = b"".join(part[i:i + row] + unlikely for i in range(0, len(part), row))
+        tensor["data_offsets"] = [at, at := at + len(part)]
+        parts.append(part)
+    text = json.dumps({"__metadata__": meta, **header}).encode()
+    text += b" " * (-len(text) % 8)
+    new.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(parts))
+
+
+def test_many_classes(tap, m):
+    """A matrix that nobody could read is left out, and what is written otherwise is whole."""
+    widen(m.folder / "run" / BEST, m.folder / "wide.safetensors", 5001)
+    few = json.loads(m.expect(tap, "a few classes", ["eval", "run", "--json"], 0).out)
+    wide = m.expect(tap, "thousands of classes", ["eval", "wide.safetensors", "data.mq", "--json", "-o", "wide"], 0,
+                    err="no confusion_matrix.csv for more than 5000 classes; predictions.csv has every answer")
+    wide = json.loads(wide.out)
+    tap.check("their figures", wide["num_classes"] == 5001 and all(
+        abs(wide[name] - few[name]) < 1e-6 for name in ("top1", "loss")) and wide["macro"] == few["macro"], (few, wide))
+    tap.check("and files", sorted(p.name for p in (m.folder / "wide").iterdir()) == ["metrics.json", "per_class.csv", "predictions.csv"])
+
+
 def flip(path):
     """A bit of a number in the middle of the largest kernel."""
     data = bytearray(path.read_bytes())
@@ -271,7 +332,7 @@ def main():
         m.expect(tap, "import", ["import", "pictures", "-o", "data.mq", "--test", "0.2"], 0)
         m.expect(tap, "train", train("run", "head:3@1e-3"), 0)
         for test in (test_outputs, test_folders, test_names, test_other_data, test_bytes, test_alike, test_moved, test_epochs, test_lost_model,
-                     test_damage, test_no_cache, test_stdin):
+                     test_other_way, test_many_classes, test_damage, test_no_cache, test_stdin):
             test(tap, m)
     return tap.done()
 

@@ -1,5 +1,6 @@
 """test_run.py: what must hold of a run whatever happens to it: cached or not, with any number of workers, stopped,
 killed, damaged and resumed, its models are the same bytes. On real pictures with the real weights, at 71 pixels."""
+import collections
 import csv
 import fcntl
 import json
@@ -236,6 +237,17 @@ def test_answers(tap, m):
     m.expect(tap, "eval of the test part", ["eval", "plain", "--dtype", "f32"], 0, out=["top-1", "files: "])
     with open(m.folder / "plain/eval/test/predictions.csv", newline="") as file:
         predictions = list(csv.DictReader(file))
+    counts = collections.Counter((row["name"], row["predicted_name"]) for row in predictions)
+    with open(m.folder / "plain/eval/test/confusion_matrix.csv", newline="") as file:
+        (corner, *names), *matrix = csv.reader(file)
+    tap.check("the confusion matrix counts the same answers", corner == "true\\predicted" and [row[0] for row in matrix] == names and
+              matrix == [[truth, *(str(counts[truth, answer]) for answer in names)] for truth in names], matrix)
+    with open(m.folder / "plain/eval/test/per_class.csv", newline="") as file:
+        classes = [(row["name"], int(row["images"]), float(row["recall"]), row["precision"]) for row in csv.DictReader(file)]
+    shares = [(truth, sum(counts[truth, answer] for answer in names), sum(counts[other, truth] for other in names)) for truth in names]
+    tap.check("and so does each class", classes == [
+        (truth, pictures, round(counts[truth, truth] / pictures, 6), f"{counts[truth, truth] / answers:.6f}" if answers else "")
+        for truth, pictures, answers in shares], classes)
     paths = [m.folder / "pictures" / row["file"] for row in predictions]
     if not all(path.exists() for path in paths):
         paths = [Path(row["file"]) if Path(row["file"]).is_absolute() else m.folder / row["file"] for row in predictions]
