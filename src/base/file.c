@@ -89,7 +89,11 @@ mq_status mq_writer_open(mq_err *err, const char *path, mq_writer **writer) {
     mq_writer *w = NULL;
     MQ_TRY(mq_calloc(err, 1, sizeof *w, path, &w));
     w->fd = -1;
-    MQ_REQUIRE(!mq_folder_exists(path), err, MQ_CANNOT_CREATE, "%s: cannot be written: it is a folder", path);
+    struct stat there;
+    /* The file that is written takes the place of what stands there, which must be no device or pipe. */
+    MQ_REQUIRE(stat(path, &there) != 0 || S_ISREG(there.st_mode), err, MQ_CANNOT_CREATE,
+               "%s: cannot be written: it is %s", path,
+               S_ISDIR(there.st_mode) ? "a folder" : "a device or a pipe, and no file");
     MQ_TRY(mq_strdup(err, path, &w->path));
     MQ_TRY(mq_format(err, &w->temporary, "%s.tmp-%ld", path, (long)getpid()));
     /* In a folder of somebody else's making the name may be taken, by a link that leads anywhere. */

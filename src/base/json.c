@@ -65,8 +65,11 @@ mq_status mq_json_parse(mq_err *err, const char *what, const void *text, size_t 
 mq_status mq_json_load(mq_err *err, const char *path, mq_json **json) {
     mq_buf text = mq_buf_init(MQ_JSON_MAX);
     mq_status status = mq_file_read(err, path, &text);
-    if (status == MQ_OK)
-        status = mq_json_parse(err, path, text.data ? text.data : (uint8_t *)"", text.size, json);
+    if (status == MQ_OK) {
+        const uint8_t *const all = text.data ? text.data : (uint8_t *)"";
+        const size_t mark = mq_text_mark(all, text.size);
+        status = mq_json_parse(err, path, all + mark, text.size - mark, json);
+    }
     mq_buf_free(&text);
     return status;
 }

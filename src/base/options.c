@@ -161,6 +161,47 @@ mq_status mq_options_parse(mq_err *err, const mq_option *params, void *options, 
     return MQ_OK;
 }
 
+/* A member of any kind. */
+typedef union {
+    bool flag;
+    int64_t whole;
+    double real;
+    const char *text;
+    int choice;
+} any_value;
+
+static bool is_standard(const mq_option *p, const any_value *value, const any_value *standard) {
+    switch (p->kind) {
+    case MQ_OPTION_FLAG:
+        return value->flag == standard->flag;
+    case MQ_OPTION_INT:
+        return value->whole == standard->whole;
+    case MQ_OPTION_REAL:
+        return value->real == standard->real;
+    case MQ_OPTION_TEXT:
+        return value->text == standard->text ||
+               (value->text && standard->text && strcmp(value->text, standard->text) == 0);
+    default:
+        return value->choice == standard->choice;
+    }
+}
+
+mq_status mq_options_only(mq_err *err, const mq_option *params, const void *options, const char *words,
+                          const char *use) {
+    mq_status status = MQ_OK;
+    for (const mq_option *p = params; p->name; p++) {
+        any_value standard = {0};
+        mq_option alone[2] = {*p};
+        alone[0].offset = 0;
+        MQ_TRY(mq_options_defaults(err, alone, &standard));
+        MQ_REQUIRE(word_index(words, p->name) >= 0 ||
+                       is_standard(p, (const void *)((const char *)options + p->offset), &standard),
+                   err, MQ_USAGE, "--%s means nothing for %s", p->name, use);
+    }
+cleanup:
+    return status;
+}
+
 mq_status mq_options_help(mq_err *err, const mq_option *params, mq_buf *out) {
     mq_status status = MQ_OK;
     for (const mq_option *p = params; p->name; p++) {

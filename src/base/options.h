@@ -45,6 +45,11 @@ typedef struct {
 /* Parses words over options. "-" is no option, and neither is anything that follows "--". */
 MQ_MUST_USE mq_status mq_options_parse(mq_err *err, const mq_option *params, void *options, mq_words *words);
 
+/* Refuses options that have another value than their default unless words ("imgsz|jobs") has them: MQ_USAGE,
+ * "--thaw means nothing for USE". */
+MQ_MUST_USE mq_status mq_options_only(mq_err *err, const mq_option *params, const void *options,
+                                      const char *words, const char *use);
+
 /* Appends the options part of --help. */
 MQ_MUST_USE mq_status mq_options_help(mq_err *err, const mq_option *params, mq_buf *out);
 

@@ -122,6 +122,23 @@ bool mq_text_ends_alike(const char *text, const char *end) {
     return length > tail && strcasecmp(text + length - tail, end) == 0;
 }
 
+const char *mq_text_word(const char *text, mq_word *room) {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+=:@%,-";
+    const char *const path = text[0] == '-' && text[1] ? "./" : "", *const quote = "'\\''";
+    const size_t most = sizeof room->text - strlen(quote) - 2; /* and the closing quote, and NUL */
+    const bool safe = *text && !text[strspn(text, plain)];
+    if (safe && !*path) return text;
+    size_t used = (size_t)snprintf(room->text, sizeof room->text, "%s%s", safe ? "" : "'", path);
+    for (const char *c = text; *c && used < most; c++) {
+        const bool is_quote = *c == '\'';
+        memcpy(room->text + used, is_quote ? quote : c, is_quote ? strlen(quote) : 1);
+        used += is_quote ? strlen(quote) : 1;
+    }
+    if (used >= most) return text;
+    snprintf(room->text + used, sizeof room->text - used, "%s", safe ? "" : "'");
+    return room->text;
+}
+
 char *mq_text_cut(char *text, char mark) {
     char *at = strchr(text, mark);
     if (at) *at++ = 0;

@@ -12,6 +12,13 @@ char *mq_text_utf8(const char *text);
  * invalid UTF-8 become '?'. Returns out. */
 const char *mq_text_safe(const char *text, char *out, size_t size);
 
+/* A file's name as one word of a command line, for people to paste: quoted for the shell where it must be,
+ * and never an option. In room, or text itself where that will do or room is too small. */
+typedef struct {
+    char text[8192];
+} mq_word;
+const char *mq_text_word(const char *text, mq_word *room);
+
 /* Cuts text at the first of mark; what stands behind it, or NULL. */
 char *mq_text_cut(char *text, char mark);
 

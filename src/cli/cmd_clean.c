@@ -169,7 +169,8 @@ static mq_status print_found(mq_err *err, const clean_options *o, const char *da
                r->small == 1 ? "class has" : "classes have");
     printf("%s: %zu rows, proposed: drop %zu, relabel %zu, keep %zu\n", path, r->count, r->actions[MQ_DROP],
            r->actions[MQ_RELABEL], r->actions[MQ_KEEP]);
-    printf("next: look through the list, change its actions, then: marque clean %s --apply %s\n", data, path);
+    printf("next: look through the list, change its actions, then: marque clean %s --apply %s\n",
+           mq_text_word(data, &(mq_word){0}), mq_text_word(path, &(mq_word){0}));
 cleanup:
     mq_json_free(&json);
     return status;
@@ -239,7 +240,7 @@ static mq_status apply(mq_err *err, const clean_options *o, const mq_dataset *da
         goto cleanup;
     }
     printf("%s: %zu pictures dropped, %zu relabelled, %zu rows kept as they were\nnext: marque train %s\n",
-           path, dropped, list.count - dropped, list.kept, path);
+           path, dropped, list.count - dropped, list.kept, mq_text_word(path, &(mq_word){0}));
 cleanup:
     mq_json_free(&json);
     mq_edits_free(&list);
@@ -252,6 +253,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
     const clean_options *o = call->options;
     mq_dataset *dataset = NULL;
     const size_t workers = mq_choose_threads(o->threads, o->workers);
+    if (o->apply) MQ_TRY(mq_options_only(err, params, o, "apply|output|json|threads|jobs", "--apply"));
     MQ_TRY(mq_dataset_open(err, call->args[0], &dataset));
     if (o->apply)
         MQ_TRY(apply(err, o, dataset));

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "cli/common.h"
 #include "train/evaluate.h"
 
@@ -87,7 +88,7 @@ static void print_scores(const mq_scores *s, const char *split, const char *fold
     print_number("macro F1", s->f1, "%.4f");
     print_number("MAE", s->mae, "%.6f");
     if (folder) printf("files: %s\n", folder);
-    printf("next: marque predict %s PICTURE\n", model);
+    printf("next: marque predict %s PICTURE\n", mq_text_word(model, &(mq_word){0}));
 }
 
 /* The data set that the model was trained on, as it was then: the one it is evaluated on, or that of its run,
@@ -130,7 +131,8 @@ static mq_status run(mq_err *err, const mq_call *call) {
         MQ_TRY(mq_strdup(err, call->args[1], &data));
     } else {
         MQ_REQUIRE(run_folder, err, MQ_USAGE,
-                   "%s: stands in no run folder, so name its DATA: marque eval %s DATA", file, file);
+                   "%s: stands in no run folder, so name its DATA: marque eval %s DATA", file,
+                   mq_text_word(file, &(mq_word){0}));
         MQ_TRY(mq_run_data(err, run_folder, &data));
     }
     MQ_TRY(mq_dataset_open(err, data, &dataset));
@@ -140,7 +142,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
     MQ_REQUIRE(call->arg_count > 1 || own, err, MQ_BAD_DATA,
                "%s: has changed since the model was trained on it; to evaluate on it all the same, where its "
                "parts were not drawn anew and hold no pictures that it was trained on: marque eval %s %s",
-               data, call->args[0], data);
+               data, mq_text_word(call->args[0], &(mq_word){0}), mq_text_word(data, &(mq_word){0}));
     const char *split = mq_split_name(splits[o->split]);
     if (o->output) {
         MQ_TRY(mq_strdup(err, o->output, &folder));

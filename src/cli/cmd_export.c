@@ -108,7 +108,7 @@ static mq_status print_result(mq_err *err, const export_options *o, const mq_exp
            exported->quantised, exported->layers, 100 * list->worst, exported->pictures);
     for (size_t i = 0; i < mq_json_size(list->kept); i++)
         printf("  %s stays as it is\n", mq_json_string(mq_json_at(list->kept, i)));
-    printf("next: marque eval %s\n", plan->to);
+    printf("next: marque eval %s\n", mq_text_word(plan->to, &(mq_word){0}));
 cleanup:
     mq_json_free(&json);
     return status;

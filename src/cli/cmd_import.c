@@ -235,7 +235,8 @@ static mq_status run(mq_err *err, const mq_call *call) {
     mq_buf list = mq_buf_init(LIST_LIMIT);
     const bool from_stdin = strcmp(call->args[0], "-") == 0;
     MQ_REQUIRE(o->output && o->output[0], err, MQ_USAGE,
-               "where to? marque import %s -o DATA names the folder to make", call->args[0]);
+               "where to? marque import %s -o DATA names the folder to make",
+               mq_text_word(call->args[0], &(mq_word){0}));
     if (o->update) MQ_TRY(recall(err, call, &made, &options));
     if (o->folds) MQ_TRY(drop_val(err, call, &options));
     if (from_stdin) MQ_TRY(mq_stdin_read(err, &list, mq_stop_wanted, NULL));

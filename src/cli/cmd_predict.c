@@ -50,7 +50,7 @@ static const mq_option params[] = {
      .kind = MQ_OPTION_TEXT,
      .value = "FILE",
      .offset = offsetof(predict_options, output),
-     .help = "write there instead of standard output"},
+     .help = "write there instead of standard output, which is -"},
     MQ_OPTION_DTYPE(predict_options, MQ_DTYPE_AUTO_MODEL),
     MQ_OPTION_THREADS(predict_options),
     MQ_OPTION_WORKERS(predict_options),
@@ -245,7 +245,8 @@ static mq_status run(mq_err *err, const mq_call *call) {
     out.box = o->box ? &box : NULL;
     out.topk = (size_t)o->topk < mq_model_classes(model) ? (size_t)o->topk : mq_model_classes(model);
     MQ_TRY(mq_calloc(err, out.topk, sizeof *out.best, "answers", &out.best));
-    if (o->output) MQ_TRY(open_output(err, o->output, file, &paths, &out.file));
+    if (o->output && strcmp(o->output, "-") != 0)
+        MQ_TRY(open_output(err, o->output, file, &paths, &out.file));
     if (o->csv) {
         MQ_TRY(mq_buf_add_text(err, &out.line, "file,rank,class,name,confidence,error\n"));
         MQ_TRY(emit(err, &out));

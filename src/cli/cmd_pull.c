@@ -264,6 +264,8 @@ static mq_status run(mq_err *err, const mq_call *call) {
     mq_lock *lock = NULL;
     bool stored = false;
     if (o->list) {
+        MQ_TRY(mq_options_only(err, params, o, "list", "--list"));
+        MQ_REQUIRE(!call->arg_count, err, MQ_USAGE, "--list shows all networks, and takes no name");
         list_networks();
         return MQ_OK;
     }

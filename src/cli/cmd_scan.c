@@ -223,9 +223,9 @@ static void print_next(const mq_scan *scan, const mq_dataset *dataset, const mq_
         printf("next: import the pictures again, to another folder: what is corrupt in %s cannot be mended\n",
                data);
     else if (!presize)
-        printf("next: marque clean %s\n", data);
+        printf("next: marque clean %s\n", mq_text_word(data, &(mq_word){0}));
     else if (presize >= arch->imgsz_min)
-        printf("next: marque clean %s --imgsz %u\n", data, presize);
+        printf("next: marque clean %s --imgsz %u\n", mq_text_word(data, &(mq_word){0}), presize);
 }
 
 static mq_status run(mq_err *err, const mq_call *call) {

@@ -411,7 +411,8 @@ static void print_end(const train_call *c, const mq_train_result *result) {
     if (result->skipped)
         printf("%zu of its pictures could not be read and were skipped; %s/log.jsonl names them\n",
                result->skipped, mq_run_folder(c->run));
-    printf("run: %s\nnext: marque eval %s\n", mq_run_folder(c->run), mq_run_folder(c->run));
+    printf("run: %s\nnext: marque eval %s\n", mq_run_folder(c->run),
+           mq_text_word(mq_run_folder(c->run), &(mq_word){0}));
 }
 
 /* mq_train_plan.accepted: a resumed run keeps its old config until its checkpoint has accepted the new one.
@@ -437,7 +438,8 @@ static mq_status check_data(mq_err *err, const train_call *c) {
         "%s: is not the data set that %s began with, or was changed since (marque import --update); "
         "put that one back, or begin another run, with what this one has learnt: marque train %s "
         "--model %s",
-        c->data, c->options.resume, c->data, c->options.resume);
+        c->data, c->options.resume, mq_text_word(c->data, &(mq_word){0}),
+        mq_text_word(c->options.resume, &(mq_word){0}));
 }
 
 static mq_status open_run(mq_err *err, train_call *c) {
@@ -479,7 +481,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
     print_end(&c, &result);
 cleanup:
     if ((status == MQ_INTERRUPTED || status == MQ_IO) && c.run)
-        mq_note("go on by: marque train --resume %s", mq_run_folder(c.run));
+        mq_note("go on by: marque train --resume %s", mq_text_word(mq_run_folder(c.run), &(mq_word){0}));
     else if (status == MQ_INTERRUPTED)
         mq_note("nothing was to be saved yet: give the same command again");
     close_call(&c);

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/par.h"
+#include "base/text.h"
 #include "infer/model.h"
 #include "net/program.h"
 #include "net/weights.h"
@@ -29,7 +30,9 @@ mq_status mq_find_network(mq_err *err, const char *model, const mq_arch **arch, 
     char *path = NULL;
     *arch = mq_arch_find(model);
     if (*arch) return MQ_OK;
-    MQ_REQUIRE(mq_model_find(&missing, model, &path) == MQ_OK, err, MQ_USAGE,
+    /* What is written as a path was meant as one. */
+    const bool is_path = strchr(model, '/') || mq_text_ends(model, ".safetensors");
+    MQ_REQUIRE(mq_model_find(&missing, model, &path) == MQ_OK, err, is_path ? MQ_NO_INPUT : MQ_USAGE,
                "--model %.60s is no network that marque knows (marque pull --list) and no model or run",
                model);
     MQ_TRY(mq_bundle_open(err, path, weights));
@@ -78,20 +81,29 @@ size_t mq_choose_threads(int64_t threads, int64_t workers) {
     return workers > 0 ? (size_t)workers : (size_t)mq_cpu_count();
 }
 
+/* FOLDER/weights/NAME becomes FOLDER; false: it is no such path. */
+static bool cut_to_run(char *path) {
+    char *slash = strrchr(path, '/');
+    if (!slash) return false;
+    *slash = 0;
+    slash = strrchr(path, '/');
+    if (!slash || slash == path || strcmp(slash, "/weights") != 0) return false;
+    *slash = 0;
+    return true;
+}
+
 mq_status mq_run_of(mq_err *err, const char *model, char **run) {
     mq_status status = MQ_OK;
-    char *real = realpath(model, NULL), *path = NULL;
+    char *real = realpath(model, NULL), *given = NULL, *path = NULL;
     *run = NULL;
-    char *slash = real ? strrchr(real, '/') : NULL;
-    if (!slash) goto cleanup;
-    *slash = 0;
-    slash = strrchr(real, '/');
-    if (!slash || strcmp(slash, "/weights") != 0) goto cleanup;
-    *slash = 0;
+    if (!real || !cut_to_run(real)) goto cleanup;
     MQ_TRY(mq_path_join(err, real, "config.json", &path));
-    if (mq_file_exists(path)) MQ_TRY(mq_strdup(err, real, run));
+    if (!mq_file_exists(path)) goto cleanup;
+    MQ_TRY(mq_strdup(err, model, &given)); /* people read the path that they gave, where it says as much */
+    MQ_TRY(mq_strdup(err, cut_to_run(given) && mq_same_file(given, real) ? given : real, run));
 cleanup:
     free(real);
+    free(given);
     free(path);
     return status;
 }

@@ -224,8 +224,8 @@ void mq_import_print(const mq_import_options *o, const mq_import_report *r) {
                    : "");
     else
         printf("%s %s, %.1f MB\nnext: marque train %s%s\n", mq_text_count(r->shards, a),
-               r->shards == 1 ? "shard" : "shards", (double)r->bytes / 1e6, o->output,
-               o->folds ? " --fold 1" : "");
+               r->shards == 1 ? "shard" : "shards", (double)r->bytes / 1e6,
+               mq_text_word(o->output, &(mq_word){0}), o->folds ? " --fold 1" : "");
 }
 
 /* Names as in dataset.json: text, or {"bytes": hex} where it is not UTF-8. */

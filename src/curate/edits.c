@@ -195,7 +195,8 @@ static mq_status read_row(mq_err *err, reading *r) {
     const mq_named *picture = &r->named[at];
     MQ_REQUIRE(stated == picture->label, err, MQ_BAD_DATA,
                "%s:%zu: the picture is of another class in %s; make the list anew by: marque clean %s",
-               r->path, mq_csv_line(r->csv), mq_dataset_folder(r->dataset), mq_dataset_folder(r->dataset));
+               r->path, mq_csv_line(r->csv), mq_dataset_folder(r->dataset),
+               mq_text_word(mq_dataset_folder(r->dataset), &(mq_word){0}));
     mq_rewrite_change change = {.split = picture->split, .index = picture->index, .drop = action == MQ_DROP};
     MQ_REQUIRE(
         action != MQ_RELABEL || *mq_csv_get(r->csv, r->suggestion), err, MQ_BAD_DATA,

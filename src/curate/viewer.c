@@ -48,8 +48,8 @@ static mq_status make_program(mq_err *err, mq_viewer *v) {
                                   .batch = BATCH,
                                   .dtype = plan->dtype};
     MQ_TRY(plan->arch->build(err, plan->recipe->imgsz, &graph));
+    MQ_TRY(mq_program_create(err, &make, &v->program)); /* checks the weights, of which the hash is */
     MQ_TRY(mq_tensors_hash(err, graph, plan->weights, mq_graph_size(graph) - 1, v->hash));
-    MQ_TRY(mq_program_create(err, &make, &v->program)); /* checks the weights */
 cleanup:
     mq_graph_free(&graph);
     return status;

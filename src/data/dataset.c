@@ -56,7 +56,7 @@ const char *mq_split_name(mq_split split) {
 
 /* Why there is no dataset.json: the folder is something else, and what to do. */
 static mq_status no_dataset(mq_err *err, const char *folder) {
-    char *cut = NULL, trimmed[512];
+    char *cut = NULL, trimmed[512], made[sizeof trimmed + 4];
     mq_status status = mq_path_join(err, folder, ".import.tmp", &cut);
     if (status != MQ_OK) return status;
     const bool interrupted = mq_folder_exists(cut);
@@ -66,9 +66,10 @@ static mq_status no_dataset(mq_err *err, const char *folder) {
         return mq_fail(err, MQ_BAD_DATA, "%s: its import was cut off; import the pictures again", folder);
     snprintf(trimmed, sizeof trimmed, "%s", folder);
     for (size_t n = strlen(trimmed); n > 1 && trimmed[n - 1] == '/'; n--) trimmed[n - 1] = 0;
+    snprintf(made, sizeof made, "%s.mq", trimmed);
     return mq_fail(err, MQ_USAGE,
-                   "%s: a folder, but not a data set of marque; make one with: marque import %s -o %s.mq",
-                   folder, trimmed, trimmed);
+                   "%s: a folder, but not a data set of marque; make one with: marque import %s -o %s",
+                   folder, mq_text_word(trimmed, &(mq_word){0}), mq_text_word(made, &(mq_word){0}));
 }
 
 /* The names in the order of their numbers. */

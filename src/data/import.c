@@ -97,9 +97,9 @@ cleanup:
 static mq_status check_content(mq_err *err, mq_import_job *job) {
     mq_status status = MQ_OK;
     mq_manifest *m = &job->manifest;
-    size_t taken = 0, filled = 0, dropped = 0, last = 0;
+    size_t taken = 0, filled = 0, last = 0;
     bool *has = NULL;
-    char safe[128];
+    char safe[128], empty[128] = "";
     MQ_TRY(mq_calloc(err, m->class_count, sizeof *has, "classes", &has));
     for (size_t i = 0; i < m->count; i++) {
         if (m->entries[i].reason) continue;
@@ -109,6 +109,7 @@ static mq_status check_content(mq_err *err, mq_import_job *job) {
     for (size_t i = 0; i < m->class_count; i++) {
         filled += has[i];
         last = has[i] ? i : last;
+        if (!has[i] && i >= job->first_classes && !*empty) mq_text_safe(m->classes[i], empty, sizeof empty);
     }
     const bool folders = strcmp(job->kind, "folder") == 0;
     const char *left = m->count ? m->entries[0].reason : NULL;
@@ -120,10 +121,11 @@ static mq_status check_content(mq_err *err, mq_import_job *job) {
     MQ_REQUIRE(filled >= 2, err, MQ_BAD_DATA, "%s: %s; a classifier needs two classes%s", job->plan->source,
                taken == 1 ? "has but one picture" : "all pictures are of one class",
                folders ? ", each in a folder of its own" : "");
-    MQ_TRY(mq_manifest_drop_classes(err, m, job->first_classes, &dropped));
-    if (dropped)
-        mq_warn("%zu %s no picture that can be used; left out", dropped,
-                dropped == 1 ? "class has" : "classes have");
+    MQ_TRY(mq_manifest_drop_classes(err, m, job->first_classes, &job->dropped_classes));
+    if (job->dropped_classes)
+        mq_warn("%zu %s no picture that can be used; left out%s: %s", job->dropped_classes,
+                job->dropped_classes == 1 ? "class has" : "classes have",
+                job->dropped_classes == 1 ? "" : "; the first", empty);
 cleanup:
     free(has);
     return status;

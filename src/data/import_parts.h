@@ -26,6 +26,7 @@ typedef struct {
     char archive[MQ_HEX_SIZE]; /* SHA-256 of the archive; "": none */
     char annotations[MQ_HEX_SIZE]; /* SHA-256 of the annotations read; "": none */
     size_t first_classes;          /* classes that an earlier import fixed */
+    size_t dropped_classes;        /* others, which have no picture */
     mq_manifest manifest;
 } mq_import_job;
 

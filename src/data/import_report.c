@@ -120,6 +120,7 @@ mq_status mq_import_count_pictures(mq_err *err, mq_import_job *job) {
         r->as_jpeg += e->becomes && strcmp(e->becomes, "jpeg") == 0;
         r->animated += e->animated;
     }
+    r->empty = job->dropped_classes;
     r->fresh = job->plan->update ? r->pictures - r->kept - r->moved : 0;
     for (size_t i = 0; i < r->class_count; i++) {
         const size_t *count = r->classes[i].count, all = count[MQ_TRAIN] + count[MQ_VAL] + count[MQ_TEST];

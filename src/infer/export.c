@@ -124,6 +124,7 @@ mq_status mq_export_int8(mq_err *err, const mq_export_plan *plan, mq_exported *e
     mq_status status = MQ_OK;
     export_state s = {.plan = plan, .exported = exported};
     mq_writer *probe = NULL;
+    mq_head *head = NULL;
     *exported = (mq_exported){0};
     MQ_REQUIRE(plan->size == sizeof *plan && plan->pictures, err, MQ_INTERNAL, "an export without pictures");
     const size_t all = mq_dataset_count(plan->dataset, MQ_TRAIN);
@@ -132,6 +133,7 @@ mq_status mq_export_int8(mq_err *err, const mq_export_plan *plan, mq_exported *e
     exported->pictures = plan->pictures < all ? plan->pictures : all;
     MQ_TRY(mq_bundle_open(err, plan->from, &s.bundle));
     MQ_TRY(mq_model_card_read(err, s.bundle, &s.card));
+    MQ_TRY(mq_head_load(err, s.bundle, s.card.arch->features, s.card.classes.count, &head)); /* to check it */
     exported->own = strcmp(s.card.data_digest, mq_dataset_digest(plan->dataset)) == 0;
     MQ_TRY(mq_writer_open(err, plan->to, &probe)); /* what cannot be written is told before the search */
     mq_writer_abort(&probe);
@@ -147,6 +149,7 @@ mq_status mq_export_int8(mq_err *err, const mq_export_plan *plan, mq_exported *e
     MQ_TRY(mq_calibration_fit(err, s.calibration, LOST_MOST, count_layer, &s));
     MQ_TRY(write_model(err, &s));
 cleanup:
+    mq_head_free(&head);
     mq_calibration_free(&s.calibration);
     mq_model_card_free(&s.card);
     mq_bundle_free(&s.bundle);

@@ -52,7 +52,8 @@ static mq_status no_model(mq_err *err, const char *run) {
                "%s: neither a run's folder (it has no config.json) nor a model's file; name one of the two",
                run);
     MQ_REQUIRE(false, err, MQ_NO_INPUT,
-               "%s: has no model yet; a run is finished by: marque train --resume %s", run, run);
+               "%s: has no model yet; a run is finished by: marque train --resume %s", run,
+               mq_text_word(run, &(mq_word){0}));
 cleanup:
     free(config);
     return status;

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/names.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <math.h>
@@ -128,7 +129,7 @@ mq_status mq_run_check(mq_err *err, const char *folder, const char *name) {
                    "%s: exists already and is no run; choose another folder", folder);
         MQ_REQUIRE(false, err, MQ_CANNOT_CREATE,
                    "%s: exists already; choose another folder, or go on with it by --resume %s", folder,
-                   folder);
+                   mq_text_word(folder, &(mq_word){0}));
     }
     MQ_REQUIRE(!name || (*name && !strchr(name, '/') && name[0] != '.'), err, MQ_USAGE,
                "--name %s: a name without slashes, please; -o DIR takes a path", name);

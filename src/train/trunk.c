@@ -430,6 +430,24 @@ cleanup:
     return status;
 }
 
+/* From sums and sums of squares [2, width] over n rows. What hardly varies in training, as when one picture
+ * in hundreds shows it, would drown all else where it varies later: no variance counts as less than a
+ * hundredth of their mean. */
+static void set_scales(const double *sums, double n, size_t width, float *mean, float *scale) {
+    const double least = 0.01;
+    double all = 0;
+    for (size_t j = 0; j < width; j++) {
+        const double m = sums[j] / n;
+        mean[j] = (float)m;
+        all += fmax(0, sums[width + j] / n - m * m);
+    }
+    for (size_t j = 0; j < width; j++) {
+        const double m = sums[j] / n, variance = sums[width + j] / n - m * m,
+                     counted = fmax(variance, least * all / (double)width);
+        scale[j] = counted > 1e-12 ? (float)(1 / sqrt(counted)) : 1;
+    }
+}
+
 mq_status mq_trunk_statistics(mq_err *err, mq_trunk *t, float *mean, float *scale) {
     mq_status status = MQ_OK;
     const size_t width = t->plan.arch->features;
@@ -444,12 +462,7 @@ mq_status mq_trunk_statistics(mq_err *err, mq_trunk *t, float *mean, float *scal
     if (flips(t)) MQ_TRY(add_pass(err, t, mirrored, sums, &count));
     MQ_REQUIRE(count, err, MQ_BAD_DATA, "%s: no picture of the training part can be read",
                mq_dataset_folder(t->plan.dataset));
-    const double n = (double)count;
-    for (size_t j = 0; j < width; j++) {
-        const double m = sums[j] / n, variance = sums[width + j] / n - m * m;
-        mean[j] = (float)m;
-        scale[j] = variance > 1e-12 ? (float)(1 / sqrt(variance)) : 1;
-    }
+    set_scales(sums, (double)count, width, mean, scale);
 cleanup:
     free(sums);
     free(mirrored);

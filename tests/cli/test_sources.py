@@ -598,7 +598,7 @@ def test_unlisted(tap, m):
                                      "x/004.png,only\nx/none.png,gone\n")
     run = m.expect(tap, "a list of some", ["import", "some/list.csv", "-o", "some.mq", "--allow-missing"], 0,
                    out=["9 pictures, 3 classes", "3 pictures lie beside these without annotation",
-                        "1 annotation row has no picture"], err=["1 class has no picture that can be used", "only 1"])
+                        "1 annotation row has no picture"], err=["1 class has no picture that can be used; left out: ", "only 1"])
     tap.check("the picture of a class of one trains", taken(m, "some.mq")["x/004.png"] == ("only", "train", None), run.out)
     run = m.expect(tap, "the same as JSON", ["import", "some/list.csv", "-o", "x.mq", "--allow-missing", "--json"], 0)
     tap.check("counts them", json.loads(run.out)["unlisted"] == 3 and json.loads(run.out)["missing"] == 1, run.out)

@@ -50,7 +50,7 @@ def test_settings(tap, m):
     refused("its plan alone makes no folder", ["-o", "pictures", "--plan"], 66, "marque pull xception")
     m.expect(tap, "resuming a folder that is no run", ["train", "--resume", "pictures"], 66, err="pictures: not a run folder")
     refused("a sampling nobody knows", ["--sampling", "even"], 64, "shuffle|balanced")
-    refused("labels smoothed by more than all", ["--label-smoothing", "1.5"], 64, ["--label-smoothing", "from 0 to 1"])
+    refused("labels smoothed by more than all", ["--label-smoothing", "1.5"], 64, ["--label-smoothing", "from 0 to 0.99"])
     refused("a buffer for balanced sampling", ["--sampling", "balanced", "--shuffle-buffer", "9"], 64,
             ["--shuffle-buffer", "take one of the two"])
     refused("a buffer of less than nothing", ["--shuffle-buffer", "-1"], 64, "--shuffle-buffer")
@@ -74,6 +74,7 @@ def test_config(tap, m):
 
     config("a config that is no JSON", "{", 65, [])
     config("a config that is a list", [], 64, ["not a JSON object"])
+    config("the same behind a byte-order mark", "\ufeff[]", 64, ["not a JSON object"])
     config("a config of the future", {"version": 2}, 64, ["another version"])
     config("a key nobody knows", {"version": 1, "data": "small.mq", "epohcs": 3}, 64, ["epohcs", "did you mean"])
     config("a number for text", {"version": 1, "data": "small.mq", "model": 3}, 64, ["must be text"])

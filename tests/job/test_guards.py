@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import stat
 import struct
 import subprocess
 import sys
@@ -94,9 +95,9 @@ def test_names(tap, m):
 
 def test_other_data(tap, m):
     m.expect(tap, "another data set", ["import", "pictures", "-o", "other.mq", "--test", "0.4", "--seed", "5"], 0)
-    m.expect(tap, "eval on the run's own", ["eval", "run"], 0, out="/run/eval/test\n")
+    m.expect(tap, "eval on the run's own", ["eval", "run"], 0, out="files: run/eval/test\n")
     own = everything(m.folder / "run/eval")
-    m.expect(tap, "eval on another", ["eval", "run", "other.mq/"], 0, out="/run/eval/test-other\n",
+    m.expect(tap, "eval on another", ["eval", "run", "other.mq/"], 0, out="files: run/eval/test-other\n",
              err="of the test part of other.mq/ are among those that the model was trained on")
     told, trained = seen(m.folder / "run/eval/test-other"), set(digests(m.folder / "data.mq", "train"))
     tap.check("which says how many the model has seen",
@@ -109,10 +110,10 @@ def test_other_data(tap, m):
     m.expect(tap, "where its own data are gone", ["eval", "run", "other.mq"], 0, err="whether other.mq holds pictures that")
     tap.check("nobody knows", seen(m.folder / "run/eval/test-other") is None)
     os.rename(m.folder / "gone.mq", m.folder / "data.mq")
-    m.expect(tap, "eval of last on another", ["eval", f"run/{LAST}", "other.mq"], 0, out="/run/eval/test-last-other\n")
+    m.expect(tap, "eval of last on another", ["eval", f"run/{LAST}", "other.mq"], 0, out="files: run/eval/test-last-other\n")
     now = everything(m.folder / "run/eval")
     tap.check("its results stand beside the run's own", own.items() <= now.items() and len(now) == 3 * len(own), list(now))
-    m.expect(tap, "its own data by another name", ["eval", "run", "./data.mq"], 0, out="/run/eval/test\n")
+    m.expect(tap, "its own data by another name", ["eval", "run", "./data.mq"], 0, out="files: run/eval/test\n")
     refused(tap, m, "resumed on other data", ["train", "other.mq", "--resume", "run"], 65,
             ["other.mq: is not the data set that run began with", "marque train other.mq --model run"])
     shutil.copytree(m.folder / "run", m.folder / "older")
@@ -164,6 +165,17 @@ def test_moved(tap, m):
     refused(tap, m, "an empty config", ["train", "--resume", "run"], 65, "run/config.json: names no data set")
     (m.folder / "kept.json").rename(m.folder / "run/config.json")
     (m.folder / "weights.csv").write_text("class,weight\nclass-1,2\n")
+    os.mkfifo(m.folder / "fifo")
+    (m.folder / "leads to it").symlink_to("fifo")
+    for name in ("fifo", "leads to it"):
+        m.expect(tap, f"answers onto {name}", ["predict", "run", PICTURE, "-o", name], 73, err=f"{name}: cannot be written: it is a device or a pipe")
+    tap.check("which stays", stat.S_ISFIFO((m.folder / "fifo").lstat().st_mode) and (m.folder / "leads to it").is_symlink())
+    m.expect(tap, "answers to standard output by its usual name", ["predict", "run", PICTURE, "--csv", "-o", "-"], 0, out="file,rank,class,name")
+    m.expect(tap, "the next command can be pasted", ["import", "pictures", "-o", "my data.mq"], 0, out="next: marque train 'my data.mq'\n")
+    m.expect(tap, "and where it was forgotten", ["train", "pictures"], 64, err="make one with: marque import pictures -o pictures.mq\n")
+    m.expect(tap, "what means nothing for a data set is refused", ["bench", "data.mq", "--layers"], 64, err="--layers means nothing for a data set")
+    m.expect(tap, "a model that is not there", train("no", "head:1@1e-3", "--model", "gone.safetensors"), 66, err="no model or run")
+    m.expect(tap, "nor a network", train("no", "head:1@1e-3", "--model", "gone"), 64, err="no model or run")
     m.expect(tap, "class weights", train("weighed", "head:1@1e-3", "--class-weights", "weights.csv"), 0)
     (m.folder / "weights.csv").unlink()
     refused(tap, m, "class weights that are gone", ["train", "--resume", "weighed"], 66,
@@ -185,7 +197,7 @@ def test_epochs(tap, m):
 
 
 def test_lost_model(tap, m):
-    m.expect(tap, "a run whose last epoch is its worst", train("worse", "head:2@1e-3,head:1@30", "--monitor", "loss"), 0, out="best: epoch 2")
+    m.expect(tap, "a run whose last epoch is not its best", train("worse", "head:1@30,head:1@1e-3", "--monitor", "loss"), 0, out="best: epoch 1")
     m.expect(tap, "a run whose last epoch is its best", train("better", "head:3@1e-3", "--monitor", "loss"), 0, out="best: epoch 3")
     for damage, name in ((lambda p: p.unlink(), "lost"), (lambda p: p.write_bytes(p.read_bytes()[:-1]), "cut")):
         for run, code in (("worse", 65), ("better", 0)):
@@ -194,7 +206,7 @@ def test_lost_model(tap, m):
             damage(best)
             if code:
                 refused(tap, m, f"{run}: the best model is {name}", ["train", "--resume", run], code,
-                        [f"{run}/{BEST}", "the best model, of epoch 2, is in no other file", "begin another run"], run=run)
+                        [f"{run}/{BEST}", "the best model, of epoch 1, is in no other file", "begin another run"], run=run)
                 best.write_bytes(kept)
             else:
                 m.expect(tap, f"{run}: the best model is {name}", ["train", "--resume", run], code, err="written anew")
@@ -222,6 +234,46 @@ def test_other_way(tap, m):
               abs(metrics_of(m.folder / "behind" / BEST)["loss"] - float(best["val/loss"])) < 1e-5,
               (rows, metrics_of(m.folder / "behind" / BEST), done.out))
     tap.check("nothing is set aside behind a checkpoint", not list((m.folder / "behind/checkpoints").glob("best-*")))
+
+
+def numbers_of(path, name):
+    """The f32 numbers of a tensor of a bundle."""
+    data = path.read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    begin, end = json.loads(data[8:8 + size])[name]["data_offsets"]
+    return struct.unpack(f"<{(end - begin) // 4}f", data[8 + size + begin:8 + size + end])
+
+
+def test_scales(tap, m):
+    """No feature counts as varying by less than a hundredth of what they do on average."""
+    counted = [scale ** -2 for scale in numbers_of(m.folder / "run" / BEST, "head/standardise/scale")]
+    tap.check("features that hardly vary do not drown the others", 0.0098 < min(counted) / (sum(counted) / len(counted)) < 0.0102,
+              (min(counted), sum(counted) / len(counted)))
+
+
+def without(old, new, name):
+    """Writes a model anew without one of its tensors."""
+    data = old.read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:8 + size])
+    begin, end = header.pop(name)["data_offsets"]
+    header["__metadata__"].pop("marque.seal")
+    for key, tensor in header.items():
+        if key != "__metadata__" and tensor["data_offsets"][0] >= end:
+            tensor["data_offsets"] = [offset - (end - begin) for offset in tensor["data_offsets"]]
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    new.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + size:8 + size + begin] + data[8 + size + end:])
+
+
+def test_lacking(tap, m):
+    """A model that lacks a tensor is refused by whoever looks for it."""
+    without(m.folder / "run" / BEST, m.folder / "trunkless.safetensors", "trunk/block13_sepconv1/pointwise_kernel")
+    m.expect(tap, "clean by a model without a kernel", ["clean", "data.mq", "--model", "trunkless.safetensors"], 65,
+             err="block13_sepconv1/pointwise_kernel")
+    without(m.folder / "run" / BEST, m.folder / "headless.safetensors", "head/predictions/bias")
+    m.expect(tap, "export of a model without a bias", ["export", "headless.safetensors", "--calib", "data.mq", "--images", "2"], 65,
+             err="head/predictions/bias is missing", no_err="1 of 2")
 
 
 def widen(old, new, count):
@@ -332,7 +384,7 @@ def main():
         m.expect(tap, "import", ["import", "pictures", "-o", "data.mq", "--test", "0.2"], 0)
         m.expect(tap, "train", train("run", "head:3@1e-3"), 0)
         for test in (test_outputs, test_folders, test_names, test_other_data, test_bytes, test_alike, test_moved, test_epochs, test_lost_model,
-                     test_other_way, test_many_classes, test_damage, test_no_cache, test_stdin):
+                     test_other_way, test_many_classes, test_scales, test_lacking, test_damage, test_no_cache, test_stdin):
             test(tap, m)
     return tap.done()
 

@@ -14,6 +14,7 @@
 #include "unit/temporary.h"
 
 #include <stdatomic.h>
+#include <string.h>
 #include <unistd.h>
 
 /* Random123's known answers for philox4x32-10 (kat_vectors). */
@@ -98,6 +99,23 @@ static void test_text(void **state) {
     assert_string_equal(mq_text_count(1234567, out), "1,234,567");
     assert_string_equal(mq_text_nearest("epohcs", (const char *const[]){"batch", "epochs", NULL}), "epochs");
     assert_null(mq_text_nearest("zzzzzz", (const char *const[]){"batch", "epochs", NULL}));
+    static const struct {
+        const char *text, *word;
+    } words[] = {{"my-data.mq/x_1", "my-data.mq/x_1"},
+                 {"my data.mq", "'my data.mq'"},
+                 {"it's", "'it'\\''s'"},
+                 {"-dash.mq", "./-dash.mq"},
+                 {"-a b", "'./-a b'"},
+                 {"", "''"},
+                 {"$HOME;x", "'$HOME;x'"},
+                 {"-", "-"}};
+    mq_word room;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        assert_string_equal(mq_text_word(words[i].text, &room), words[i].word);
+    char longer[9000];
+    memset(longer, '\'', sizeof longer - 1);
+    longer[sizeof longer - 1] = 0;
+    assert_ptr_equal(mq_text_word(longer, &room), longer);
     mq_err err = {0};
     mq_buf row = mq_buf_init(100);
     assert_int_equal(mq_csv_field(&err, &row, "a \"b\",\nc"), MQ_OK);
