@@ -37,7 +37,8 @@ TSAN = {"TSAN_OPTIONS": "halt_on_error=0:exitcode=98:second_deadlock_stack=1"}
 # Scripts that begin first, so that none of them is left running alone.
 LONG = ("test_cars.py", "test_thaw.py", "test_run.py", "test_resume.py", "training_steps.py", "keras2.py", "weights.py")
 # What has threads of its own; the thread sanitizer knows pthreads only, so nothing that runs oneDNN.
-THREADED = ("test_base", "test_import", "test_loader", "test_prepare", "test_skipped")
+THREADED = ("test_base", "test_confident", "test_import", "test_loader", "test_looks", "test_mix", "test_phash", "test_prepare",
+            "test_scan", "test_skipped")
 
 
 class Report:

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "cli/common.h"
 #include "train/evaluate.h"
+#include "train/parts.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -110,6 +111,22 @@ static const mq_dataset *find_trained_on(const mq_model *model, const char *run,
     return found;
 }
 
+/* The fold that a run was validated on stands for the validation part of its own data; else parts stay empty.
+ */
+static mq_status find_fold(mq_err *err, const char *run, const mq_dataset *dataset, mq_parts *parts) {
+    mq_status status = MQ_OK;
+    char *path = NULL;
+    mq_json *config = NULL;
+    MQ_TRY(mq_path_join(err, run, "config.json", &path));
+    MQ_TRY(mq_json_load(err, path, &config));
+    const long long fold = mq_json_int(mq_json_get(config, "fold"));
+    if (fold > 0 && fold <= UINT32_MAX) MQ_TRY(mq_parts_make(err, dataset, 1, (uint32_t)fold, parts));
+cleanup:
+    mq_json_free(&config);
+    free(path);
+    return status;
+}
+
 static mq_status run(mq_err *err, const mq_call *call) {
     mq_status status = MQ_OK;
     const eval_options *o = call->options;
@@ -119,6 +136,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
     mq_dataset *dataset = NULL, *opened = NULL;
     mq_json *json = NULL;
     mq_scores scores;
+    mq_parts parts = {0};
     double wanted = -1;
     mq_model_plan open = {.size = sizeof open, .batch = BATCH, .digest = true};
     MQ_TRY(mq_parse_share(err, "--assert-top1", o->assert_top1, &wanted));
@@ -149,10 +167,13 @@ static mq_status run(mq_err *err, const mq_call *call) {
     } else if (run_folder) {
         MQ_TRY(name_folder(err, run_folder, split, file, own ? NULL : data, &folder));
     }
+    if (own && run_folder && splits[o->split] == MQ_VAL) MQ_TRY(find_fold(err, run_folder, dataset, &parts));
     const mq_evaluate_plan plan = {.size = sizeof plan,
                                    .model = model,
                                    .dataset = dataset,
-                                   .split = splits[o->split],
+                                   .split = parts.val ? parts.val_split : splits[o->split],
+                                   .pictures = parts.val,
+                                   .count = parts.val_count,
                                    .trained_on = find_trained_on(model, run_folder, dataset, &opened),
                                    .batch = BATCH,
                                    .workers = workers,
@@ -174,6 +195,7 @@ cleanup:
     mq_model_free(&model);
     mq_dataset_free(&dataset);
     mq_dataset_free(&opened);
+    mq_parts_free(&parts);
     free(file);
     free(run_folder);
     free(data);

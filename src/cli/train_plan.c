@@ -20,14 +20,15 @@ enum { DETAILS_LIMIT = 64 << 20, UNEVEN = 10 };
 static const double PROCESS = 40e6, PICTURES = 84;
 
 /* What the process holds in all: the stage, the weights as they came, the classifier with gradient, moments
- * and a copy. */
+ * and a copy, and what it makes of a batch: features, its layers and their gradients. */
 static double memory_of(const mq_train_plan *plan, const mq_trunk_cost *cost) {
     double weights = 0;
     for (size_t i = 0; i < mq_bundle_count(plan->weights); i++)
         weights += (double)mq_bundle_at(plan->weights, i)->bytes;
     const double picture = 3.0 * sizeof(float) * plan->recipe->imgsz * plan->recipe->imgsz;
-    return (double)cost->memory + weights + 5.0 * sizeof(float) * (double)cost->head_params + PROCESS +
-           PICTURES * picture;
+    const double row = 4.0 * (double)plan->arch->features + 3.0 * (double)mq_dataset_classes(plan->dataset);
+    return (double)cost->memory + weights + PROCESS + PICTURES * picture +
+           sizeof(float) * (5.0 * (double)cost->head_params + (double)plan->batch * row);
 }
 
 static void print_head(const mq_train_plan *plan, const mq_trunk_cost *first, size_t count) {

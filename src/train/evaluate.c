@@ -34,6 +34,15 @@ typedef struct {
     verdict *verdicts;          /* [pictures of the part] */
 } evaluation;
 
+static size_t picture_count(const mq_evaluate_plan *plan) {
+    return plan->pictures ? plan->count : mq_dataset_count(plan->dataset, plan->split);
+}
+
+/* As an index into the data set's part. */
+static size_t picture_at(const mq_evaluate_plan *plan, size_t i) {
+    return plan->pictures ? plan->pictures[i] : i;
+}
+
 /* A class of the data set that the model does not have; people may see one that it has. */
 static mq_status unknown_class(mq_err *err, const evaluation *e, const char *name) {
     mq_status status = MQ_OK;
@@ -101,18 +110,19 @@ cleanup:
 static mq_status run_batches(mq_err *err, evaluation *e, mq_loader *loader, double start) {
     mq_status status = MQ_OK;
     const mq_evaluate_plan *plan = e->plan;
-    const size_t total = mq_dataset_count(plan->dataset, plan->split);
+    const size_t total = picture_count(plan);
     for (size_t done = 0; done < total;) {
         const float *pixels;
         size_t n;
         MQ_TRY(mq_loader_next(err, loader, &pixels, &n));
         for (size_t i = 0; i < n; i++)
-            e->labels[i] = (uint32_t)e->map[mq_dataset_label(plan->dataset, plan->split, done + i)];
+            e->labels[i] =
+                (uint32_t)e->map[mq_dataset_label(plan->dataset, plan->split, picture_at(plan, done + i))];
         MQ_TRY(mq_model_run(err, plan->model, pixels, n, &(mq_answers){e->labels, e->p, e->loss}));
         mq_metrics_add(e->metrics, e->p, e->loss, e->labels, n, e->answers);
         for (size_t i = 0; i < n; i++) e->verdicts[done + i] = (verdict){e->labels[i], e->answers[i]};
         for (size_t i = 0; i < n && e->predictions; i++)
-            MQ_TRY(write_prediction(err, e, done + i, e->p + i * e->classes, e->labels[i]));
+            MQ_TRY(write_prediction(err, e, picture_at(plan, done + i), e->p + i * e->classes, e->labels[i]));
         done += n;
         if (plan->progress) plan->progress(plan->user, done, total, mq_seconds() - start);
         MQ_REQUIRE(!plan->stop || !plan->stop(plan->user), err, MQ_INTERRUPTED,
@@ -157,12 +167,13 @@ static mq_status scores_json(mq_err *err, const evaluation *e, const mq_scores *
         mq_json_number(s->top1_low), mq_json_number(s->top1_high), "macro", "precision",
         mq_json_number(s->precision), "recall", mq_json_number(s->recall), "f1", mq_json_number(s->f1),
         "images", (int)s->pictures, "skipped", 0, "seen", seen, "num_classes", (int)e->classes, "split",
-        mq_split_name(plan->split), "data", mq_json_text(mq_dataset_folder(plan->dataset)), "data_sha256",
-        mq_dataset_digest(plan->dataset), "model", mq_json_text(plan->model_name), "model_sha256",
-        mq_model_digest(plan->model), "arch", mq_model_arch(plan->model)->name, "param_count",
-        (long long)mq_model_params(plan->model), "imgsz", (int)mq_model_recipe(plan->model)->imgsz, "dtype",
-        mq_dtype_name(mq_model_dtype(plan->model)), "seconds", mq_json_number(seconds), "img_s",
-        mq_json_number((double)s->pictures / seconds), "per_class", classes));
+        mq_split_name(plan->pictures ? MQ_VAL : plan->split), "data",
+        mq_json_text(mq_dataset_folder(plan->dataset)), "data_sha256", mq_dataset_digest(plan->dataset),
+        "model", mq_json_text(plan->model_name), "model_sha256", mq_model_digest(plan->model), "arch",
+        mq_model_arch(plan->model)->name, "param_count", (long long)mq_model_params(plan->model), "imgsz",
+        (int)mq_model_recipe(plan->model)->imgsz, "dtype", mq_dtype_name(mq_model_dtype(plan->model)),
+        "seconds", mq_json_number(seconds), "img_s", mq_json_number((double)s->pictures / seconds),
+        "per_class", classes));
 cleanup:
     mq_json_free(&classes);
     mq_json_free(&seen);
@@ -203,7 +214,7 @@ static int by_cell(const void *left, const void *right) {
 /* Adds the line of a class to e->line; *at: its first verdict, then the next class's. */
 static mq_status add_matrix_row(mq_err *err, evaluation *e, size_t truth, size_t *at) {
     mq_status status = MQ_OK;
-    const size_t pictures = mq_dataset_count(e->plan->dataset, e->plan->split);
+    const size_t pictures = picture_count(e->plan);
     MQ_TRY(mq_csv_field(err, &e->line, mq_model_class(e->plan->model, truth)));
     for (size_t j = 0; j < e->classes; j++) {
         const size_t first = *at;
@@ -225,7 +236,7 @@ static mq_status write_confusion(mq_err *err, evaluation *e, const char *path) {
                 MATRIX_MOST);
         return MQ_OK;
     }
-    qsort(e->verdicts, mq_dataset_count(e->plan->dataset, e->plan->split), sizeof *e->verdicts, by_cell);
+    qsort(e->verdicts, picture_count(e->plan), sizeof *e->verdicts, by_cell);
     MQ_TRY(mq_writer_open(err, path, &writer));
     mq_buf_clear(&e->line);
     MQ_TRY(mq_buf_add_text(err, &e->line, "true\\predicted"));
@@ -250,7 +261,7 @@ cleanup:
 static mq_status count_seen(mq_err *err, evaluation *e) {
     mq_status status = MQ_OK;
     const mq_evaluate_plan *plan = e->plan;
-    if (!plan->trained_on) return MQ_OK;
+    if (!plan->trained_on || plan->pictures) return MQ_OK; /* a fold was not trained on */
     MQ_TRY(mq_shared_count(err, plan->dataset, plan->split, plan->trained_on, MQ_TRAIN, &e->seen));
     if (e->seen && plan->trained_on != plan->dataset)
         mq_warn(
@@ -305,16 +316,14 @@ mq_status mq_evaluate(mq_err *err, const mq_evaluate_plan *plan, mq_scores *scor
     mq_loader *loader = NULL;
     const double start = mq_seconds();
     MQ_REQUIRE(plan->size == sizeof *plan && plan->batch, err, MQ_INTERNAL, "an evaluation of no batch");
-    MQ_REQUIRE(mq_dataset_count(plan->dataset, plan->split), err, MQ_BAD_DATA,
-               "%s: its %s part has no pictures", mq_dataset_folder(plan->dataset),
-               mq_split_name(plan->split));
+    MQ_REQUIRE(picture_count(plan), err, MQ_BAD_DATA, "%s: its %s part has no pictures",
+               mq_dataset_folder(plan->dataset), mq_split_name(plan->split));
     MQ_TRY(map_classes(err, &e));
     MQ_TRY(count_seen(err, &e));
     MQ_TRY(mq_metrics_create(err, e.classes, &e.metrics));
     MQ_TRY(mq_calloc(err, plan->batch, sizeof *e.labels, "labels", &e.labels));
     MQ_TRY(mq_calloc(err, plan->batch, sizeof *e.answers, "answers", &e.answers));
-    MQ_TRY(mq_calloc(err, mq_dataset_count(plan->dataset, plan->split), sizeof *e.verdicts, "answers",
-                     &e.verdicts));
+    MQ_TRY(mq_calloc(err, picture_count(plan), sizeof *e.verdicts, "answers", &e.verdicts));
     MQ_TRY(mq_alloc_aligned(err, plan->batch * e.classes, sizeof *e.p, "answers", &e.p));
     MQ_TRY(mq_alloc_aligned(err, plan->batch, sizeof *e.loss, "losses", &e.loss));
     if (plan->folder) MQ_TRY(open_predictions(err, &e));
@@ -322,7 +331,8 @@ mq_status mq_evaluate(mq_err *err, const mq_evaluate_plan *plan, mq_scores *scor
                                  .dataset = plan->dataset,
                                  .split = plan->split,
                                  .recipe = mq_model_recipe(plan->model),
-                                 .count = mq_dataset_count(plan->dataset, plan->split),
+                                 .order = plan->pictures,
+                                 .count = picture_count(plan),
                                  .batch = plan->batch,
                                  .workers = plan->workers};
     MQ_TRY(mq_loader_open(err, &load, &loader));

@@ -11,6 +11,8 @@ typedef struct {
     mq_model *model;           /* borrowed, as is all of the plan */
     const mq_dataset *dataset; /* its classes are matched to the model's by name */
     mq_split split;
+    const uint32_t *pictures; /* [count] of that part, rising: a fold, which stood for "val"; NULL: all */
+    size_t count;
     const mq_dataset *trained_on; /* the model's own data as it was then; NULL: it is not there any more */
     size_t batch, workers;
     const char

@@ -109,6 +109,15 @@ def test_folds(tap, m):
         pictures = sum(row["split"] == "train" for row in csv.DictReader(file))
     tap.check("each picture is validated on once and trained on twice",
               (validated, trained) == (pictures, 2 * pictures), (validated, trained, pictures))
+    answered = []
+    for fold in (1, 2, 3):
+        scores = json.loads(m.expect(tap, f"eval of fold {fold}", ["eval", f"fold{fold}", "--split", "val", "--dtype", "f32", "--json"], 0).out)
+        with open(m.folder / f"fold{fold}/results.csv", newline="") as file:
+            best = max(float(row["metrics/accuracy_top1"]) for row in csv.DictReader(file))
+        tap.check("says what training said of it", abs(scores["top1"] - best) < 1e-6 and (scores["split"], scores["seen"]) == ("val", 0), scores)
+        with open(m.folder / f"fold{fold}/eval/val/predictions.csv", newline="") as file:
+            answered += [row["file"] for row in csv.DictReader(file)]
+    tap.check("together all pictures are answered out of fold", len(answered) == len(set(answered)) == pictures, len(answered))
     views = cached_views(m)
     tap.check("no view is computed twice", len(views) == len(set(views)) and
               {view // 2 for view in views} == set(range(pictures)), sorted(views))

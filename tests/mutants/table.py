@@ -1030,6 +1030,7 @@ MUTANTS = [
      ["job/test_guards.py"]),
     ("options: what means nothing is taken", "src/base/options.c", "word_index(words, p->name) >= 0 ||", "true ||", ["cli/test_cli.py"]),
     ("words: a dash is an option", "src/base/text.c", "text[0] == '-' && text[1]", "false", ["test_base"]),
+    ("eval: a fold is another", "src/train/evaluate.c", "return plan->pictures ? plan->pictures[i] : i;", "return i;", ["job/test_labels.py"]),
     ("resume: a lost model is any later one", "src/train/session.c", "s->state.epochs_done == s->state.best_epoch && !s->state.position", "true", ["job/test_guards.py"]),
     ("resume: changed data are told by the checkpoint alone", "src/cli/cmd_train.c",
      "if (!then || strcmp(then, mq_dataset_digest(c->dataset)) == 0) return MQ_OK;", "if (then || !then) return MQ_OK;",
