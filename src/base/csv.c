@@ -25,8 +25,11 @@ struct mq_csv {
     size_t capacity; /* of fields */
 };
 
+/* A line may end in CR LF, and in CR CR LF where a program wrote CR LF for each LF of the former. */
 static bool ends_field(const mq_csv *csv, const char *p) {
-    return !*p || *p == csv->comma || *p == '\n' || (p[0] == '\r' && (p[1] == '\n' || !p[1]));
+    if (*p == csv->comma) return true;
+    if (*p == '\r') p += strspn(p, "\r");
+    return !*p || *p == '\n';
 }
 
 /* Cuts one field off; quotes are undone in place. *last says that the row ends behind it. */
@@ -49,7 +52,7 @@ static mq_status cut_field(mq_err *err, mq_csv *csv, char **field, bool *last) {
     }
     while (!ends_field(csv, in)) *out++ = *in++;
     *last = *in != csv->comma;
-    if (*in == '\r') in++;
+    in += strspn(in, "\r");
     csv->line += *in == '\n';
     csv->at = *in ? in + 1 : in;
     *out = 0;

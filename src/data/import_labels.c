@@ -24,6 +24,7 @@ typedef struct {
 typedef struct {
     int64_t id;
     const char *name; /* borrowed from the file's text */
+    bool twice;       /* another line has the same name */
 } named_line;
 
 /* A file of names, its lines sorted by their numbers; owned. */
@@ -118,6 +119,25 @@ static int compare_lines(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
+static int compare_line_names(const void *a, const void *b) {
+    return strcmp(((const named_line *)a)->name, ((const named_line *)b)->name);
+}
+
+/* Marks names that stand twice, and leaves the lines sorted by their numbers, of which each stands once. */
+static mq_status sort_lines(mq_err *err, const name_file *f) {
+    mq_status status = MQ_OK;
+    named_line *const lines = f->lines;
+    qsort(lines, f->count, sizeof *lines, compare_line_names);
+    for (size_t i = 1; i < f->count; i++)
+        if (strcmp(lines[i - 1].name, lines[i].name) == 0) lines[i - 1].twice = lines[i].twice = true;
+    qsort(lines, f->count, sizeof *lines, compare_lines);
+    for (size_t i = 1; i < f->count; i++)
+        MQ_REQUIRE(lines[i - 1].id != lines[i].id, err, MQ_BAD_DATA,
+                   "%s: two lines are of the number %" PRId64, f->path, lines[i].id);
+cleanup:
+    return status;
+}
+
 /* The number that the first line stands for. */
 static int64_t first_number(const mq_labels *l, const char *path, size_t lines, bool from_one) {
     const int64_t lowest = l->seen[0].id, highest = l->seen[l->count - 1].id;
@@ -144,7 +164,7 @@ static mq_status read_lines(mq_err *err, const mq_labels *l, name_file *f, bool 
         if (!*line) continue;
         MQ_TRY(mq_grow(err, &f->lines, &capacity, f->count + 1, sizeof *f->lines));
         named_line *n = &f->lines[f->count++];
-        *n = (named_line){strtoll(line, &end, 10), line};
+        *n = (named_line){.id = strtoll(line, &end, 10), .name = line};
         if (end == line || *end != ':' || !end[1]) continue;
         n->name = end + 1;
         numbered++;
@@ -154,19 +174,20 @@ static mq_status read_lines(mq_err *err, const mq_labels *l, name_file *f, bool 
                numbered, f->count);
     const int64_t first = numbered ? 0 : first_number(l, f->path, f->count, from_one);
     for (size_t i = 0; i < f->count && !numbered; i++) f->lines[i].id = first + (int64_t)i;
-    qsort(f->lines, f->count, sizeof *f->lines, compare_lines);
+    MQ_TRY(sort_lines(err, f));
 cleanup:
     return status;
 }
 
 /* What a label's class is called; *name is the caller's. */
 static mq_status name_label(mq_err *err, const seen_label *s, const name_file *f, char **name) {
-    const named_line wanted = {s->id, NULL};
+    const named_line wanted = {.id = s->id};
     if (s->text && s->text_twice && s->has_id)
         return mq_format(err, name, "%s (%" PRId64 ")", s->text, s->id);
     if (s->text) return mq_strdup(err, s->text, name);
     if (!f->path) return mq_format(err, name, "%" PRId64, s->id);
     const named_line *line = bsearch(&wanted, f->lines, f->count, sizeof *f->lines, compare_lines);
+    if (line && line->twice) return mq_format(err, name, "%s (%" PRId64 ")", line->name, s->id);
     if (line) return mq_strdup(err, line->name, name);
     return mq_fail(err, MQ_BAD_DATA, "%s: has no line for label %" PRId64, f->path, s->id);
 }

@@ -141,7 +141,9 @@ static bool has_split_folders(const path_list *l) {
     for (size_t i = 0; i < l->count; i++) {
         const char *name = below(l, &l->items[i]);
         mq_split split = MQ_SPLITS;
-        if (!mq_import_split_folder(name, strcspn(name, "/"), &split)) return false;
+        const size_t top = strcspn(name, "/"); /* a file may be called "train", too */
+        if (!name[top]) continue;
+        if (!mq_import_split_folder(name, top, &split)) return false;
         there[split] = true;
     }
     return there[MQ_TRAIN] && (there[MQ_VAL] || there[MQ_TEST]);
@@ -168,7 +170,8 @@ static mq_status take_items(mq_err *err, path_list *l) {
         uint32_t class = 0;
         free(class_name);
         class_name = NULL;
-        MQ_TRY(name_class(err, l, splits ? strchr(name, '/') + 1 : name, &class_name));
+        MQ_TRY(name_class(err, l, name + (splits && strchr(name, '/') ? strcspn(name, "/") + 1 : 0),
+                          &class_name));
         if (class_name) MQ_TRY(mq_import_class_of(err, l->job, class_name, &class));
         MQ_TRY(mq_manifest_add(err, m, name, class, &entry));
         entry->row = l->items[i].line;

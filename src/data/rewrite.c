@@ -400,6 +400,7 @@ mq_status mq_rewrite(mq_err *err, const mq_rewrite_plan *plan) {
                    .frame = mq_buf_init((size_t)MQ_TFRECORD_MAX + 64),
                    .record = mq_buf_init((size_t)MQ_TFRECORD_MAX + 4096)};
     MQ_REQUIRE(plan->size == sizeof *plan, err, MQ_INTERNAL, "a rewrite plan of %zu bytes", plan->size);
+    MQ_TRY(mq_exchange_check(err, &output)); /* before any work, and before anything is removed there */
     MQ_TRY(find_changed(err, &w));
     MQ_TRY(count_pictures(err, &w));
     MQ_TRY(mq_exchange_open(err, &output, &exchange));

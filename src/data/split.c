@@ -7,6 +7,7 @@
 #include "data/bytes.h"
 #include "data/looks.h"
 
+#include <locale.h>
 #include <math.h>
 #include <regex.h>
 #include <string.h>
@@ -72,7 +73,8 @@ static void take_groups(placement *p) {
     }
 }
 
-static mq_status match_groups(mq_err *err, const char *pattern, placement *p, size_t *matched) {
+/* By bytes: what a pattern matches is to hang on no user's locale. */
+static mq_status match_bytes(mq_err *err, const char *pattern, placement *p, size_t *matched) {
     regex_t regex;
     char why[128];
     const int failed = regcomp(&regex, pattern, REG_EXTENDED);
@@ -92,6 +94,16 @@ static mq_status match_groups(mq_err *err, const char *pattern, placement *p, si
     }
     regfree(&regex);
     return MQ_OK;
+}
+
+static mq_status match_groups(mq_err *err, const char *pattern, placement *p, size_t *matched) {
+    const locale_t plain = newlocale(LC_CTYPE_MASK, "C", (locale_t)0);
+    if (!plain) return mq_fail(err, MQ_NO_MEMORY, "no memory for a locale");
+    const locale_t before = uselocale(plain);
+    const mq_status status = match_bytes(err, pattern, p, matched);
+    uselocale(before);
+    freelocale(plain);
+    return status;
 }
 
 static void join_contents(placement *p) {

@@ -3,6 +3,7 @@
  * only if the server says they follow those that are there, of the same file;
  * .part gets its final name only after its digest was compared. */
 #include "fetch/fetch.h"
+#include "base/digest.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -31,8 +32,9 @@ typedef struct {
     const char *url, *path;
     const mq_fetch_options *options;
     CURL *curl;
-    char *shown; /* the address for messages */
-    char *part, *etag_path;
+    char *shown;            /* the address for messages */
+    char *part, *etag_path; /* the latter: the ETag of what is in .part, and the hash of its address */
+    char address[MQ_HEX_SIZE];
     int fd;
     uint64_t have;                          /* bytes in .part */
     uint64_t asked;                         /* where the request wants to go on */
@@ -109,6 +111,7 @@ static mq_status empty_part(download *d) {
 /* Before the first byte: is this the rest of what we have, or a file from its beginning? */
 static mq_status begin_answer(download *d) {
     mq_status status = MQ_OK;
+    char *note = NULL;
     long code = 0;
     curl_easy_getinfo(d->curl, CURLINFO_RESPONSE_CODE, &code);
     d->answered = true;
@@ -117,11 +120,14 @@ static mq_status begin_answer(download *d) {
         return d->changed ? MQ_INTERNAL : MQ_OK; /* ends this answer; fetch_all starts afresh */
     }
     MQ_TRY(empty_part(d));
-    if (is_strong(d->seen))
-        MQ_TRY(mq_file_write(d->err, d->etag_path, d->seen, strlen(d->seen)));
-    else
+    if (is_strong(d->seen)) {
+        MQ_TRY(mq_format(d->err, &note, "%s\n%s", d->seen, d->address));
+        MQ_TRY(mq_file_write(d->err, d->etag_path, note, strlen(note)));
+    } else {
         unlink(d->etag_path);
+    }
 cleanup:
+    free(note);
     return status;
 }
 
@@ -251,18 +257,23 @@ cleanup:
     return status;
 }
 
-/* Opens .part and decides from where to go on. Without a strong ETag: from the beginning. */
+/* Opens .part and decides from where to go on. Without a strong ETag, or from another address, which may give
+ * another file the same one: from the beginning. */
 static mq_status open_part(download *d) {
     mq_status status = MQ_OK;
     struct stat st;
-    mq_buf etag = mq_buf_init(ETAG_SIZE - 1);
+    mq_buf etag = mq_buf_init(ETAG_SIZE + MQ_HEX_SIZE);
+    char *address = NULL;
     mq_err ignored = {0};
     d->fd = open(d->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
     MQ_REQUIRE(d->fd >= 0 && fstat(d->fd, &st) == 0, d->err, mq_status_of_errno(errno, MQ_CANNOT_CREATE),
                "%s: cannot be written: %s", d->part, strerror(errno));
     d->have = (uint64_t)st.st_size;
+    MQ_TRY(mq_sha256_hex(d->err, d->url, strlen(d->url), d->address));
     if (mq_file_read(&ignored, d->etag_path, &etag) == MQ_OK && etag.size)
-        memcpy(d->known, etag.data, etag.size + 1);
+        address = mq_text_cut((char *)etag.data, '\n');
+    if (address && strcmp(address, d->address) == 0)
+        snprintf(d->known, sizeof d->known, "%s", (const char *)etag.data);
     if (!is_strong(d->known) || strpbrk(d->known, "\r\n") || d->have > d->options->bytes_max)
         MQ_TRY(empty_part(d));
 cleanup:

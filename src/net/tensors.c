@@ -10,6 +10,7 @@
 #include <string.h>
 
 enum { NAME_MAX_BYTES = 512, SHOWN = 3, REPORT_MAX = 4096 };
+enum { SHAPE_TEXT = MQ_RANK_MAX * 21 + 2 }; /* a number of 64 bits has 20 digits at most */
 
 const mq_tensor *mq_tensors_find(const mq_bundle *weights, const char *prefix, const mq_node *node,
                                  const char *name) {
@@ -25,19 +26,18 @@ const float *mq_tensors_get(const mq_bundle *weights, const char *prefix, const 
 }
 
 /* "[3,3,32,64]" into out. */
-static const char *shape_text(size_t rank, const size_t *shape, char out[96]) {
+static const char *shape_text(size_t rank, const size_t *shape, char out[SHAPE_TEXT]) {
     size_t used = 0;
-    out[used++] = '[';
-    for (size_t i = 0; i < rank && used < 80; i++)
-        used += (size_t)snprintf(out + used, 96 - used, i ? ",%zu" : "%zu", shape[i]);
-    snprintf(out + used, 96 - used, "]");
+    for (size_t i = 0; i < rank && i < MQ_RANK_MAX; i++)
+        used += (size_t)snprintf(out + used, SHAPE_TEXT - used, "%c%zu", i ? ',' : '[', shape[i]);
+    snprintf(out + used, SHAPE_TEXT - used, rank ? "]" : "[]");
     return out;
 }
 
 /* Appends what is wrong with one parameter, if anything. */
 MQ_MUST_USE static mq_status compare(mq_err *err, const mq_tensor *tensor, const mq_node *node,
                                      const mq_param_shape *param, mq_buf *report, size_t *wrong) {
-    char has[96], wants[96];
+    char has[SHAPE_TEXT], wants[SHAPE_TEXT];
     const bool bytes = tensor && tensor->dtype == MQ_I8 &&
                        strcmp(param->name, mq_quant_name(node, MQ_QUANT_WEIGHTS)) == 0;
     if (tensor && (tensor->dtype == MQ_F32 || bytes) && tensor->rank == param->rank &&

@@ -69,6 +69,17 @@ def test_apply(tap, m):
     m.expect(tap, "which may be hundreds of thousands", ["inspect", "long.mq"], 0, out="cleaned: 1 dropped")
 
 
+def test_other_folder(tap, m):
+    """Nothing of a folder that is no data set is touched."""
+    folder = m.folder / "mine"
+    (folder / ".unpack.tmp").mkdir(parents=True)
+    for name in ("keep.txt", "notes.tmp-12", ".unpack.tmp/y"):
+        (folder / name).touch()
+    before = sorted(folder.rglob("*"))
+    m.expect(tap, "apply to a folder of something else", ["clean", "data.mq", "--apply", "edits.csv", "-o", "mine"], 73, err="not a data set of marque")
+    tap.check("which stays as it is", sorted(folder.rglob("*")) == before, sorted(folder.rglob("*")))
+
+
 def test_again(tap, m):
     """Edits of a cleaned data set come behind the first ones; the same list gives the same bytes."""
     m.expect(tap, "apply once more", ["clean", "data.mq", "--apply", "edits.csv", "-o", "same.mq"], 0)
@@ -135,6 +146,7 @@ def main():
         write_classes(m.folder / "pictures")
         m.expect(tap, "import", ["import", "pictures", "-o", "data.mq"], 0)
         test_apply(tap, m)
+        test_other_folder(tap, m)
         test_again(tap, m)
         test_rows(tap, m)
         test_stop(tap, m)

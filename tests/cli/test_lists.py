@@ -87,9 +87,42 @@ def test_split_file(tap, m):
     m.expect(tap, "so are two of one", [*make[:3], "x.mq", *make[4:]], 65, err="split.csv: lines 2 and 4 are both about x/001.png")
 
 
+def test_called_train(tap, m):
+    """A file may be called as a folder of a split is."""
+    for split in ("train", "val"):
+        fill(m.folder / "all" / split, {"x": 4, "y": 4})
+    (m.folder / "all/val/x/000.png").rename(m.folder / "all/test")
+    paths = "".join(f"{path}\n" for path in sorted((m.folder / "all").rglob("*")) if path.is_file())
+    m.expect(tap, "a list of it", ["import", "-", "-o", "x.mq"], 0, stdin=paths.encode(), out="15 pictures, 2 classes")
+    placed = splits(m.folder / "x.mq")
+    tap.check("it lies in no class folder", len(placed) == 15 and not any(name.endswith("test") for name in placed), placed)
+
+
+def test_carriage_returns(tap, m):
+    """Some programs write CR CR LF."""
+    fill(m.folder / "pics", {"x": 2, "y": 2})
+    for ends in (("\r\r\n",) * 5, ("\r\n", "\r\n", "\r\r\n", "\n", "\r\r")):
+        rows = ("path,label", "x/000.png,a", "x/001.png,a", "y/000.png,b", "y/001.png,b")
+        (m.folder / "pics/list.csv").write_bytes("".join(row + end for row, end in zip(rows, ends)).encode())
+        m.expect(tap, f"rows that end in {ends}", ["import", "pics/list.csv", "-o", "x.mq", "--dry-run"], 0, out="4 pictures, 2 classes")
+
+
+def test_pattern(tap, m):
+    """What a pattern matches hangs on no locale."""
+    made = []
+    fill(m.folder / "pics", {"x": 12, "y": 12})
+    for path in sorted((m.folder / "pics").rglob("*.png")):
+        path.rename(path.with_name("äöüé"[int(path.stem) % 4] + path.name))
+    for name in ("C", "C.UTF-8"):
+        m.expect(tap, f"groups under {name}", ["import", "pics", "-o", f"{name}.mq", "--group-by", "/(..)[^/]*$"], 0, env={"LC_ALL": name})
+        made.append((m.folder / f"{name}.mq/split.csv").read_bytes())
+    tap.check("are the same", made[0] == made[1])
+
+
 def main():
     tap = Tap()
-    for test in (test_spellings, test_linked_root, test_capitals, test_torn, test_split_file):
+    for test in (test_spellings, test_linked_root, test_capitals, test_torn, test_split_file, test_called_train, test_carriage_returns,
+                 test_pattern):
         with Marque() as m:
             test(tap, m)
     return tap.done()

@@ -309,6 +309,13 @@ def test_resume(tap, m, server):
         tap.check(f"{path}: nothing is left", left_over(m) == [], left_over(m))
 
 
+def test_other_address(tap, m, server):
+    """An ETag names a version of what one address gives, and says nothing of another's."""
+    clean(m)
+    pulls(tap, m, server, "cut", "cut-once", 69, "the same line goes on from there")
+    pulls(tap, m, server, "another address with the same ETag begins again", "model", 65, REFUSED, asked=[(None, None)])
+
+
 def test_stop(tap, m, server):
     """SIGINT during a download keeps what came and exits as resumable."""
     clean(m)
@@ -437,7 +444,7 @@ def main():
             clean(m)
             test(tap, m)
         server = Server(m.folder)
-        for test in (test_download, test_secrets, test_secrets_stored, test_resume, test_stop, test_disk):
+        for test in (test_download, test_secrets, test_secrets_stored, test_resume, test_other_address, test_stop, test_disk):
             test(tap, m, server)
     return tap.done()
 

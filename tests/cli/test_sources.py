@@ -316,6 +316,7 @@ def test_tfrecord_labels(tap, m):
             ("lines with numbers", slim(0, 9, False), "0:none\n3:z\n2:y\r\n1:x\n", ["x", "y", "z"]),
             ("more lines than labels", slim(0, 9, False), "x\ny\nz\nw", ["x", "y", "z"]),
             ("label 0", tfds(0, 9, "image/class/label"), "x\ny\nz\n", ["x", "y", "z"]),
+            ("one name for two lines", tfds(0, 9), "x\ny\ny\n", ["x", "y (1)", "y (2)"]),
             ("text for a label", [{"image": r["image"], "label": [[b"b", b"a"][r["label"][0] % 2]]} for r in tfds(0, 9)],
              None, ["a", "b"]),
             ("one text for two numbers", slim(0, 6) + slim(6, 3, **{"image/class/label": [9], "image/class/text": [b"ant"]}),
@@ -340,6 +341,8 @@ def test_tfrecord_labels(tap, m):
     m.expect(tap, "labels.txt of two minds", ["import", root, "-o", "x.mq"], 65, err="1 of its 2 lines begin with a number")
     (root / "labels.txt").write_text("0:x\n1:y\n")
     m.expect(tap, "labels.txt without a line", ["import", root, "-o", "x.mq"], 65, err="has no line for label 2")
+    (root / "labels.txt").write_text("0:x\n1:y\n2:z\n1:w\n")
+    m.expect(tap, "labels.txt with a number twice", ["import", root, "-o", "x.mq"], 65, err="labels.txt: two lines are of the number 1")
     shards(root, "a.tfrecord", slim(0, 3) + slim(3, 3, **{"image/class/text": [b"ape"]}), 1)
     m.expect(tap, "one number with two texts", ["import", root, "-o", "x.mq"], 65,
              err=['record 3 at byte', 'calls label 1 "ape", an earlier record "ant"'])

@@ -271,6 +271,15 @@ def test_lacking(tap, m):
     without(m.folder / "run" / BEST, m.folder / "trunkless.safetensors", "trunk/block13_sepconv1/pointwise_kernel")
     m.expect(tap, "clean by a model without a kernel", ["clean", "data.mq", "--model", "trunkless.safetensors"], 65,
              err="block13_sepconv1/pointwise_kernel")
+    data = (m.folder / "run" / BEST).read_bytes()  # and one of a shape as long as can be
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:8 + size])
+    header["__metadata__"].pop("marque.seal")
+    header["trunk/block1_conv1/kernel"].update(shape=[0, *[2 ** 63 - 1] * 7], data_offsets=[0, 0])
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    (m.folder / "long.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data[8 + size:])
+    m.expect(tap, "a model with a shape of many digits", ["predict", "long.safetensors", PICTURE], 65)
     without(m.folder / "run" / BEST, m.folder / "headless.safetensors", "head/predictions/bias")
     m.expect(tap, "export of a model without a bias", ["export", "headless.safetensors", "--calib", "data.mq", "--images", "2"], 65,
              err="head/predictions/bias is missing", no_err="1 of 2")
