@@ -295,8 +295,8 @@ static mq_status run(mq_err *err, const mq_call *call) {
     if (data)
         MQ_TRY(mq_options_only(err, params, o, "batch|imgsz|jobs|shuffle-buffer|cold|json", "a data set"));
     if (o->infer)
-        MQ_TRY(
-            mq_options_only(err, params, o, "infer|batch|imgsz|dtype|threads|jobs|layers|json", "--infer"));
+        MQ_TRY(mq_options_only(err, params, o, "train|infer|batch|imgsz|dtype|threads|jobs|layers|json",
+                               "--infer"));
     if (data)
         return mq_bench_load(err, &(mq_bench_load_plan){.folder = call->args[0],
                                                         .imgsz = o->imgsz ? (uint32_t)o->imgsz : IMGSZ,

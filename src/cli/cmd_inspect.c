@@ -380,7 +380,7 @@ static mq_status run(mq_err *err, const mq_call *call) {
                o->output);
     MQ_REQUIRE(!o->batch || !o->json, err, MQ_USAGE, "--batch makes a picture; leave out --json");
     if (o->batch) return draw_batch(err, path, o);
-    MQ_TRY(mq_options_only(err, params, o, "json", "anything but --batch"));
+    MQ_TRY(mq_options_only(err, params, o, "json|imgsz", "anything but --batch"));
     MQ_TRY(mq_path_join(err, path, "config.json", &config));
     if (mq_folder_exists(path) && !mq_file_exists(config)) {
         MQ_TRY(inspect_data(err, path, o));
