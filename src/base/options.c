@@ -161,29 +161,32 @@ mq_status mq_options_parse(mq_err *err, const mq_option *params, void *options, 
     return MQ_OK;
 }
 
-/* A member of any kind. */
+/* A member of any kind; the first is as large as any, so that {0} clears all of it. */
 typedef union {
-    bool flag;
     int64_t whole;
+    bool flag;
     double real;
     const char *text;
     int choice;
 } any_value;
 
-static bool is_standard(const mq_option *p, const any_value *value, const any_value *standard) {
-    switch (p->kind) {
-    case MQ_OPTION_FLAG:
-        return value->flag == standard->flag;
-    case MQ_OPTION_INT:
-        return value->whole == standard->whole;
-    case MQ_OPTION_REAL:
-        return value->real == standard->real;
-    case MQ_OPTION_TEXT:
-        return value->text == standard->text ||
-               (value->text && standard->text && strcmp(value->text, standard->text) == 0);
-    default:
-        return value->choice == standard->choice;
-    }
+/* The member that stands at a place of its own alignment only. */
+static any_value value_at(const mq_option *p, const void *member) {
+    static const size_t sizes[] = {[MQ_OPTION_FLAG] = sizeof(bool),
+                                   [MQ_OPTION_INT] = sizeof(int64_t),
+                                   [MQ_OPTION_REAL] = sizeof(double),
+                                   [MQ_OPTION_TEXT] = sizeof(char *),
+                                   [MQ_OPTION_CHOICE] = sizeof(int)};
+    any_value value = {0};
+    memcpy(&value, member, sizes[p->kind]);
+    return value;
+}
+
+static bool is_standard(const mq_option *p, const void *member, const any_value *standard) {
+    const any_value value = value_at(p, member);
+    if (p->kind == MQ_OPTION_TEXT && value.text && standard->text)
+        return strcmp(value.text, standard->text) == 0;
+    return memcmp(&value, standard, sizeof value) == 0;
 }
 
 mq_status mq_options_only(mq_err *err, const mq_option *params, const void *options, const char *words,
@@ -195,7 +198,7 @@ mq_status mq_options_only(mq_err *err, const mq_option *params, const void *opti
         alone[0].offset = 0;
         MQ_TRY(mq_options_defaults(err, alone, &standard));
         MQ_REQUIRE(word_index(words, p->name) >= 0 ||
-                       is_standard(p, (const void *)((const char *)options + p->offset), &standard),
+                       is_standard(p, (const char *)options + p->offset, &standard),
                    err, MQ_USAGE, "--%s means nothing for %s", p->name, use);
     }
 cleanup:
