@@ -292,12 +292,8 @@ static mq_status run(mq_err *err, const mq_call *call) {
     bool data = false;
     const size_t workers = mq_choose_threads(o->threads, o->workers);
     MQ_TRY(is_data(err, call->args[0], &data));
-    if (data)
+    if (data) {
         MQ_TRY(mq_options_only(err, params, o, "batch|imgsz|jobs|shuffle-buffer|cold|json", "a data set"));
-    if (o->infer)
-        MQ_TRY(mq_options_only(err, params, o, "train|infer|batch|imgsz|dtype|threads|jobs|layers|json",
-                               "--infer"));
-    if (data)
         return mq_bench_load(err, &(mq_bench_load_plan){.folder = call->args[0],
                                                         .imgsz = o->imgsz ? (uint32_t)o->imgsz : IMGSZ,
                                                         .batch = (size_t)o->batch,
@@ -305,6 +301,10 @@ static mq_status run(mq_err *err, const mq_call *call) {
                                                         .buffer = (size_t)o->shuffle_buffer,
                                                         .cold = o->cold,
                                                         .json = o->json});
+    }
+    if (o->infer)
+        MQ_TRY(mq_options_only(err, params, o, "train|infer|batch|imgsz|dtype|threads|jobs|layers|json",
+                               "--infer"));
     MQ_REQUIRE(!o->cold && !o->shuffle_buffer, err, MQ_USAGE, "%s is no data set, and --%s is for one",
                call->args[0], o->cold ? "cold" : "shuffle-buffer");
     MQ_TRY(open_input(err, call, &in));

@@ -170,8 +170,8 @@ static mq_status take_items(mq_err *err, path_list *l) {
         uint32_t class = 0;
         free(class_name);
         class_name = NULL;
-        MQ_TRY(name_class(err, l, name + (splits && strchr(name, '/') ? strcspn(name, "/") + 1 : 0),
-                          &class_name));
+        const char *slash = splits ? strchr(name, '/') : NULL;
+        MQ_TRY(name_class(err, l, slash ? slash + 1 : name, &class_name));
         if (class_name) MQ_TRY(mq_import_class_of(err, l->job, class_name, &class));
         MQ_TRY(mq_manifest_add(err, m, name, class, &entry));
         entry->row = l->items[i].line;
