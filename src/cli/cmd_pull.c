@@ -68,8 +68,8 @@ static void list_networks(void) {
         const bool known = mq_weights_place(&unknown, arch->name, &place) == MQ_OK;
         const bool here = known && mq_file_exists(place);
         mq_bundle *weights = NULL; /* those that are here may be others than Keras' own */
-        if (here && mq_bundle_open_lightly(&unknown, place, &weights) != MQ_OK) weights = NULL;
-        const char *licence = weights ? mq_bundle_meta(weights, "licence") : NULL;
+        const bool read = here && mq_bundle_open_lightly(&unknown, place, &weights) == MQ_OK;
+        const char *licence = read ? mq_bundle_meta(weights, "licence") : NULL;
         printf("%-12s %4.0f MB  %s  %s%s\n", arch->name, (double)arch->bytes / 1e6,
                licence && strcmp(licence, "unknown") == 0 ? "licence unknown"
                : licence                                  ? licence

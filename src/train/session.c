@@ -176,9 +176,11 @@ static mq_status find_best(mq_err *err, mq_session *s) {
     if (!s->validation || !s->state.best_epoch) return MQ_OK;
     MQ_TRY(mq_run_path(err, s->plan->run, BEST, &path));
     MQ_TRY(put_back(err, s, path));
-    s->named_best = s->state.best_epoch;
     const mq_status opened = mq_bundle_open(&why, path, &best); /* all of it: a bit may have turned */
-    if (opened == MQ_OK) goto cleanup;
+    if (opened == MQ_OK) {
+        s->named_best = s->state.best_epoch; /* what is damaged need not be set aside */
+        goto cleanup;
+    }
     MQ_REQUIRE(opened == MQ_NO_INPUT || opened == MQ_BAD_DATA, err, opened, "%s", why.text);
     MQ_REQUIRE(s->state.epochs_done == s->state.best_epoch && !s->state.position, err, MQ_BAD_DATA,
                "%s; the best model, of epoch %u, is in no other file: put a copy back, take "
@@ -187,7 +189,6 @@ static mq_status find_best(mq_err *err, mq_session *s) {
     mq_warn("%s; it is written anew from the checkpoint", why.text);
     memcpy(s->best, s->head->params, s->head->count * sizeof *s->best);
     s->best_pending = true;
-    s->named_best = 0; /* what is damaged need not be kept */
     MQ_TRY(mq_session_write_best(err, s));
     s->named_best = s->state.best_epoch;
 cleanup:
